@@ -1,0 +1,178 @@
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{TokenId, Vocab};
+
+/// The text that ends a reasoning segment; `"\n\n"` unless told otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Delimiter(Arc<Pattern>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Pattern {
+    text: String,
+    /// Knuth-Morris-Pratt: `fallback[n]` is the longest proper border of the first `n + 1` bytes.
+    fallback: Vec<usize>,
+}
+
+impl Delimiter {
+    /// A delimiter; `None` when `text` is empty, which would end a segment everywhere.
+    pub fn new(text: impl Into<String>) -> Option<Self> {
+        let text = text.into();
+        if text.is_empty() {
+            return None;
+        }
+        let bytes = text.as_bytes();
+        let mut fallback = vec![0; bytes.len()];
+        let mut border = 0;
+        for i in 1..bytes.len() {
+            while border > 0 && bytes[i] != bytes[border] {
+                border = fallback[border - 1];
+            }
+            border += usize::from(bytes[i] == bytes[border]);
+            fallback[i] = border;
+        }
+        Some(Self(Arc::new(Pattern { text, fallback })))
+    }
+
+    /// The delimiter's text.
+    pub fn as_str(&self) -> &str {
+        &self.0.text
+    }
+}
+
+impl Default for Delimiter {
+    fn default() -> Self {
+        Self(Arc::new(Pattern { text: "\n\n".to_owned(), fallback: vec![0, 1] }))
+    }
+}
+
+impl TryFrom<String> for Delimiter {
+    type Error = EmptyDelimiter;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(text).ok_or(EmptyDelimiter)
+    }
+}
+
+impl From<Delimiter> for String {
+    fn from(delimiter: Delimiter) -> Self {
+        delimiter.0.text.clone()
+    }
+}
+
+/// An empty delimiter was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the segment delimiter is empty")]
+pub struct EmptyDelimiter;
+
+/// Counts delimiters in generated text, token by token and without overlap.
+///
+/// The rule that mining and steering share: control point `m` is the first token after which the text contains the
+/// `m`-th delimiter. A delimiter may lie inside one token or span several, and one token may complete more than one.
+///
+/// ```
+/// use stir_core::{Delimiter, SegmentCounter};
+/// let mut counter = SegmentCounter::new(Delimiter::default());
+/// assert_eq!(counter.push(b"so.\n"), 0);
+/// assert_eq!(counter.push(b"\nNow"), 1);
+/// assert_eq!(counter.push(b"\n\n\n"), 1); // the third newline is half of the next one
+/// assert_eq!(counter.push(b"\n"), 1);
+/// assert_eq!(counter.count(), 3);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentCounter {
+    delimiter: Delimiter,
+    matched: usize,
+    count: usize,
+}
+
+impl SegmentCounter {
+    /// A counter at the start of a text.
+    pub fn new(delimiter: Delimiter) -> Self {
+        Self { delimiter, matched: 0, count: 0 }
+    }
+
+    /// Takes the next token's bytes; returns how many delimiters it completed.
+    pub fn push(&mut self, bytes: &[u8]) -> usize {
+        let pattern = self.delimiter.0.text.as_bytes();
+        let before = self.count;
+        for &byte in bytes {
+            while self.matched > 0 && byte != pattern[self.matched] {
+                self.matched = self.delimiter.0.fallback[self.matched - 1];
+            }
+            self.matched += usize::from(byte == pattern[self.matched]);
+            if self.matched == pattern.len() {
+                self.count += 1;
+                self.matched = 0;
+            }
+        }
+        self.count - before
+    }
+
+    /// Delimiters seen so far.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+}
+
+/// A segment boundary in a sequence of generated tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ControlPoint {
+    /// Which delimiter, counted from 1.
+    pub m: usize,
+    /// Index in the generated tokens of the one that completes it.
+    pub token: usize,
+}
+
+/// The control points of a finished generation, in order. One token that completes several delimiters yields one
+/// control point for each.
+///
+/// ```
+/// use stir_core::{control_points, ControlPoint, Delimiter, Vocab};
+/// let vocab = Vocab::new([&b"a"[..], b".\n\n", b"\n"], []);
+/// let points = control_points(&vocab, &Delimiter::default(), &[0, 1, 0, 2, 2]);
+/// assert_eq!(points, [ControlPoint { m: 1, token: 1 }, ControlPoint { m: 2, token: 4 }]);
+/// ```
+pub fn control_points(vocab: &Vocab, delimiter: &Delimiter, tokens: &[TokenId]) -> Vec<ControlPoint> {
+    let mut counter = SegmentCounter::new(delimiter.clone());
+    let mut points = Vec::new();
+    for (token, &id) in tokens.iter().enumerate() {
+        let completed = counter.push(vocab.bytes(id));
+        points.extend((0..completed).map(|i| ControlPoint { m: counter.count() - completed + i + 1, token }));
+    }
+    points
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// However the text is cut into tokens, the count is that of `str::matches` (which does not overlap either).
+        #[test]
+        fn counting_does_not_depend_on_the_cuts(text in "[ab\n]{0,40}", delimiter in "[ab\n]{1,4}", cut in 1usize..5) {
+            let mut counter = SegmentCounter::new(Delimiter::new(delimiter.clone()).unwrap());
+            for chunk in text.as_bytes().chunks(cut) {
+                counter.push(chunk);
+            }
+            prop_assert_eq!(counter.count(), text.matches(&delimiter).count());
+        }
+    }
+
+    #[test]
+    fn default_is_the_parsed_double_newline() {
+        assert_eq!(Some(Delimiter::default()), Delimiter::new("\n\n"));
+        assert!(Delimiter::new("").is_none());
+    }
+
+    #[test]
+    fn one_token_may_complete_two_control_points() {
+        let vocab = Vocab::new([&b"\n\n\n\n"[..]], []);
+        let points = control_points(&vocab, &Delimiter::default(), &[0]);
+        assert_eq!(points, [ControlPoint { m: 1, token: 0 }, ControlPoint { m: 2, token: 0 }]);
+    }
+}

@@ -1,0 +1,232 @@
+//! A small deterministic engine without tensors.
+//!
+//! It is a causal network in plain loops (three layers, ten dimensions, a vocabulary of letters, digits, newlines and
+//! the two-newline tokens that real vocabularies have), so that everything above the [`Engine`] contract can be tested
+//! in milliseconds. Its text is noise; its caching, forking and steering behave as a transformer's do.
+
+use std::rc::Rc;
+
+use crate::{Engine, Fingerprint, HookPoint, ModelShape, Output, Row, SampleRng, Session, TokenId, Vocab};
+
+const LAYERS: usize = 3;
+const HIDDEN: usize = 10;
+const CONTEXT: usize = 96;
+const SPECIAL: [&str; 4] = ["\n", "\n\n", ".\n\n", ". "];
+
+type Stream = [f32; HIDDEN];
+type Matrix = [Stream; HIDDEN];
+
+/// The engine; see the [module](self).
+#[derive(Debug, Clone)]
+pub struct ToyEngine {
+    fingerprint: Fingerprint,
+    vocab: Vocab,
+    embedding: Vec<Stream>,
+    /// Per layer: how a position reads itself, how it reads the past.
+    layers: Vec<(Matrix, Matrix)>,
+}
+
+/// What the engine has encoded of one sequence: per layer and position, what later positions see of it.
+#[derive(Debug, Clone, Default)]
+pub struct ToySession {
+    past: [Rc<Vec<Stream>>; LAYERS],
+    len: usize,
+}
+
+/// What the toy engine refuses.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ToyError {
+    /// Text outside its alphabet.
+    #[error("the toy vocabulary has no token for {0:?}")]
+    Unknown(char),
+    /// A row that breaks the contract.
+    #[error("row {row}: {what}")]
+    Row {
+        /// Place in the batch.
+        row: usize,
+        /// What is wrong.
+        what: &'static str,
+    },
+}
+
+impl ToyEngine {
+    /// An engine whose weights are drawn from `seed`.
+    pub fn new(seed: u64) -> Self {
+        let mut rng = SampleRng::new(seed, 0);
+        let mut stream = |scale: f64| -> Stream { std::array::from_fn(|_| (rng.normal() * scale) as f32) };
+        let texts: Vec<String> = ('a'..='z')
+            .chain('0'..='9')
+            .map(String::from)
+            .chain(SPECIAL.map(String::from))
+            .chain([String::new()])
+            .collect();
+        let eos = texts.len() as TokenId - 1;
+        let layers =
+            (0..LAYERS).map(|_| (std::array::from_fn(|_| stream(0.4)), std::array::from_fn(|_| stream(0.6)))).collect();
+        let mut embedding: Vec<Stream> = texts.iter().map(|_| stream(1.0)).collect();
+        // Boundaries and ends must come often enough to be tested, and not so often that nothing else does.
+        for row in embedding.iter_mut().rev().take(4) {
+            row.iter_mut().for_each(|x| *x *= 1.3);
+        }
+        Self {
+            fingerprint: Fingerprint {
+                architecture: "toy".into(),
+                n_layers: LAYERS,
+                hidden_size: HIDDEN,
+                vocab_size: texts.len(),
+                tokenizer: "toy".into(),
+                weights: format!("{seed:016x}"),
+            },
+            vocab: Vocab::new(texts.iter().map(String::as_bytes), [eos]),
+            embedding,
+            layers,
+        }
+    }
+
+    /// As [`new`](Self::new), with no token that ends a sequence.
+    pub fn without_eos(seed: u64) -> Self {
+        let engine = Self::new(seed);
+        let ids = 0..engine.vocab.len() as TokenId;
+        let vocab = Vocab::new(ids.map(|id| engine.vocab.bytes(id)), []);
+        Self { vocab, ..engine }
+    }
+
+    fn check(&self, index: usize, row: &Row<'_, ToySession>) -> Result<(), ToyError> {
+        let refuse = |what| Err(ToyError::Row { row: index, what });
+        let new = row.session.len..row.session.len + row.tokens.len();
+        if row.tokens.is_empty() {
+            refuse("no tokens")
+        } else if new.end > CONTEXT {
+            refuse("more positions than the context holds")
+        } else if row.tokens.iter().any(|&t| t as usize >= self.embedding.len()) {
+            refuse("token outside the vocabulary")
+        } else if row.capture.iter().chain(row.additions.iter().map(|a| &a.point)).any(|p| p.layer() >= LAYERS) {
+            refuse("no such hook point")
+        } else if row.additions.iter().any(|a| a.vector.len() != HIDDEN) {
+            refuse("addition of the wrong width")
+        } else if row.additions.iter().any(|a| !new.contains(&a.position)) {
+            refuse("addition outside the row's tokens")
+        } else {
+            Ok(())
+        }
+    }
+
+    fn run(&self, row: &mut Row<'_, ToySession>) -> Output {
+        let mut output = Output { captures: vec![Vec::new(); row.capture.len()], ..Output::default() };
+        let mut stream = Stream::default();
+        for (i, &token) in row.tokens.iter().enumerate() {
+            let (position, last) = (row.session.len, i + 1 == row.tokens.len());
+            stream = self.embedding[token as usize];
+            stream[position % HIDDEN] += 0.1;
+            for (layer, (own, past)) in self.layers.iter().enumerate() {
+                let mut hook = |point: HookPoint, stream: &mut Stream| {
+                    for a in row.additions.iter().filter(|a| a.point == point && a.position == position) {
+                        stream.iter_mut().zip(a.vector).for_each(|(x, v)| *x += a.scale * v);
+                    }
+                    for (slot, _) in row.capture.iter().enumerate().filter(|(_, p)| last && **p == point) {
+                        output.captures[slot] = stream.to_vec();
+                    }
+                };
+                hook(HookPoint::ResidPre(layer), &mut stream);
+                let seen = &row.session.past[layer];
+                let context: Stream = std::array::from_fn(|d| {
+                    let recent = seen[..position].iter().rev().enumerate();
+                    recent.map(|(age, x)| x[d] * 0.8f32.powi(age as i32)).sum()
+                });
+                let value: Stream = std::array::from_fn(|d| dot(&past[d], &stream).tanh());
+                let cache = Rc::make_mut(&mut row.session.past[layer]);
+                cache.truncate(position);
+                cache.push(value);
+                let read: Stream = std::array::from_fn(|d| (dot(&own[d], &stream) + context[d]).tanh());
+                stream.iter_mut().zip(read).for_each(|(x, r)| *x += r);
+                hook(HookPoint::ResidPost(layer), &mut stream);
+            }
+            row.session.len += 1;
+        }
+        if row.logits {
+            output.logits = self.embedding.iter().map(|e| dot(e, &stream)).collect();
+        }
+        output
+    }
+}
+
+fn dot(a: &Stream, b: &Stream) -> f32 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
+}
+
+impl Engine for ToyEngine {
+    type Session = ToySession;
+    type Error = ToyError;
+
+    fn shape(&self) -> ModelShape {
+        ModelShape { n_layers: LAYERS, hidden_size: HIDDEN, vocab_size: self.embedding.len(), max_context: CONTEXT }
+    }
+
+    fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    fn vocab(&self) -> &Vocab {
+        &self.vocab
+    }
+
+    /// Longest match first, as a greedy tokenizer would.
+    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
+        let (mut rest, mut tokens) = (text, Vec::new());
+        while let Some(first) = rest.chars().next() {
+            let id = (0..self.vocab.len() as TokenId)
+                .filter(|&id| !self.vocab.bytes(id).is_empty() && rest.as_bytes().starts_with(self.vocab.bytes(id)))
+                .max_by_key(|&id| self.vocab.bytes(id).len())
+                .ok_or(ToyError::Unknown(first))?;
+            tokens.push(id);
+            rest = &rest[self.vocab.bytes(id).len()..];
+        }
+        Ok(tokens)
+    }
+
+    fn session(&self) -> ToySession {
+        ToySession::default()
+    }
+
+    fn forward(&self, rows: &mut [Row<'_, ToySession>]) -> Result<Vec<Output>, ToyError> {
+        rows.iter().enumerate().try_for_each(|(i, row)| self.check(i, row))?;
+        Ok(rows.iter_mut().map(|row| self.run(row)).collect())
+    }
+}
+
+impl Session for ToySession {
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn fork(&self) -> Self {
+        self.clone()
+    }
+
+    fn rewind(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Sampling, conformance, control_points, generate};
+
+    #[test]
+    fn keeps_the_contract() {
+        for seed in 0..5 {
+            conformance::check(&ToyEngine::new(seed), 0.0).unwrap();
+        }
+    }
+
+    #[test]
+    fn reaches_boundaries_and_ends() {
+        let engine = ToyEngine::new(1);
+        let prompts: Vec<_> = ('a'..='z').map(|c| engine.encode(&c.to_string()).unwrap()).collect();
+        let answers = generate(&engine, &prompts, 60, Sampling { temperature: 1.0, top_p: 1.0 }, 0, 8).unwrap();
+        let points = answers.iter().map(|g| control_points(engine.vocab(), &Default::default(), &g.tokens).len());
+        assert!(points.sum::<usize>() > 26);
+        assert!(answers.iter().any(|g| g.finish == crate::Finish::Eos));
+    }
+}

@@ -1,0 +1,68 @@
+/// A token's number in the model's vocabulary.
+pub type TokenId = u32;
+
+/// What each token adds to the text, byte for byte, and which tokens end a sequence.
+///
+/// Boundaries are looked for in bytes: a token may hold half a character, and UTF-8 never shows an ASCII delimiter
+/// inside another character, so bytes and text agree on where a delimiter stands. Special tokens add no bytes.
+///
+/// ```
+/// use stir_core::Vocab;
+/// let vocab = Vocab::new([&b"caf"[..], b"\xc3", b"\xa9", b""], [3]);
+/// assert_eq!(vocab.text(&[0, 1, 2, 3]), "café");
+/// assert!(vocab.is_eos(3));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vocab {
+    bytes: Vec<u8>,
+    /// `ends[i]` is where token `i` ends in `bytes`.
+    ends: Vec<usize>,
+    eos: Vec<TokenId>,
+}
+
+impl Vocab {
+    /// A vocabulary from the bytes of every token in order of id, and the ids that end a sequence.
+    pub fn new<'a>(tokens: impl IntoIterator<Item = &'a [u8]>, eos: impl IntoIterator<Item = TokenId>) -> Self {
+        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+        for token in tokens {
+            bytes.extend_from_slice(token);
+            ends.push(bytes.len());
+        }
+        Self { bytes, ends, eos: eos.into_iter().collect() }
+    }
+
+    /// How many tokens have bytes recorded. Ids from here on (padding rows of the head) add no text.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether no token is recorded.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// What `id` adds to the text; empty for special tokens and ids without an entry.
+    pub fn bytes(&self, id: TokenId) -> &[u8] {
+        let id = id as usize;
+        match self.ends.get(id) {
+            Some(&end) => &self.bytes[if id == 0 { 0 } else { self.ends[id - 1] }..end],
+            None => &[],
+        }
+    }
+
+    /// Whether `id` ends a sequence.
+    pub fn is_eos(&self, id: TokenId) -> bool {
+        self.eos.contains(&id)
+    }
+
+    /// The ids that end a sequence.
+    pub fn eos(&self) -> &[TokenId] {
+        &self.eos
+    }
+
+    /// The text of `tokens`; bytes that are not UTF-8 become U+FFFD.
+    pub fn text(&self, tokens: &[TokenId]) -> String {
+        let bytes: Vec<u8> = tokens.iter().flat_map(|&id| self.bytes(id)).copied().collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
