@@ -1,1 +1,29 @@
-//! TBD
+//! Decoder language models on [burn] with hook points on the residual stream.
+//!
+//! [`Lm::load`] reads a Hugging Face folder and gives an [`Engine`](stir_core::Engine): batches of rows of different
+//! lengths, each over its own [`KvCache`], with additions to the residual stream and captures from it where a row asks
+//! for them. Weights are only borrowed; a sequence's state is a value that forks without copying its past.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod attention;
+mod cache;
+mod chat;
+mod checkpoint;
+mod config;
+mod decoder;
+mod device;
+mod error;
+mod hooks;
+mod lm;
+mod tokenizer;
+
+pub use cache::KvCache;
+pub use chat::{ChatTemplate, Message};
+pub use checkpoint::Checkpoint;
+pub use config::DecoderConfig;
+pub use decoder::Decoder;
+pub use device::DeviceSpec;
+pub use error::{DeviceError, ModelError, RowError};
+pub use lm::{Inspection, Lm};
+pub use tokenizer::Tokenizer;

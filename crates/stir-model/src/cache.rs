@@ -1,0 +1,159 @@
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor};
+use stir_core::Session;
+
+use crate::DecoderConfig;
+
+/// Positions are allocated in multiples of this.
+const BLOCK: usize = 64;
+
+/// The keys and values of one sequence.
+///
+/// A cache is a chain of spans. The last span belongs to this sequence alone and is written in place; the spans before
+/// it were frozen by a fork and may be shared by any number of sequences, so a fork copies nothing and branches of one
+/// prefix read it from one place. Space is taken in blocks and doubled when full: appending a token moves no older one
+/// but for those doublings.
+#[derive(Debug, Clone)]
+pub struct KvCache {
+    spans: Vec<Span>,
+    sizes: Arc<Sizes>,
+}
+
+#[derive(Debug)]
+struct Sizes {
+    n_layers: usize,
+    n_kv_heads: usize,
+    head_dim: usize,
+    max_context: usize,
+    device: Device,
+}
+
+/// The first `len` positions of a piece.
+#[derive(Debug, Clone)]
+pub(crate) struct Span {
+    piece: Arc<Piece>,
+    pub(crate) len: usize,
+}
+
+/// Keys and values of consecutive positions, `[n_kv_heads, capacity, head_dim]` for each layer.
+#[derive(Debug, Clone)]
+struct Piece {
+    layers: Vec<[Tensor<3>; 2]>,
+    capacity: usize,
+}
+
+impl KvCache {
+    pub(crate) fn new(config: &DecoderConfig, device: &Device) -> Self {
+        let sizes = Arc::new(Sizes {
+            n_layers: config.n_layers,
+            n_kv_heads: config.n_kv_heads,
+            head_dim: config.head_dim,
+            max_context: config.max_context,
+            device: device.clone(),
+        });
+        Self { spans: Vec::new(), sizes }
+    }
+
+    /// Makes room for `tokens` more positions in a span that only this sequence holds.
+    pub(crate) fn reserve(&mut self, tokens: usize) {
+        let past = self.len();
+        let owned = self.spans.last_mut().is_some_and(|span| Arc::get_mut(&mut span.piece).is_some());
+        if !owned {
+            let piece = self.sizes.piece(self.sizes.capacity(tokens, past));
+            self.spans.push(Span { piece: Arc::new(piece), len: 0 });
+        }
+        let sizes = &self.sizes;
+        let Some(span) = self.spans.last_mut() else { return };
+        let needed = span.len + tokens;
+        if needed > span.piece.capacity {
+            let wanted = sizes.capacity(needed.max(2 * span.piece.capacity), past - span.len);
+            let mut larger = sizes.piece(wanted);
+            for (new, old) in larger.layers.iter_mut().zip(&span.piece.layers) {
+                for (new, old) in new.iter_mut().zip(old) {
+                    let kept = old.clone().narrow(1, 0, span.len);
+                    new.inplace(|new| new.slice_assign([0..sizes.n_kv_heads, 0..span.len, 0..sizes.head_dim], kept));
+                }
+            }
+            span.piece = Arc::new(larger);
+        }
+    }
+
+    /// Writes keys and values behind the positions held, without counting them yet; space must have been reserved.
+    ///
+    /// # Shapes
+    /// - both: `[n_kv_heads, tokens, head_dim]`
+    pub(crate) fn write(&mut self, layer: usize, key: Tensor<3>, value: Tensor<3>) {
+        let Some(span) = self.spans.last_mut() else { return };
+        let [heads, tokens, width] = key.dims();
+        let at = span.len..span.len + tokens;
+        // Unique since `reserve`, so this copies nothing.
+        let piece = Arc::make_mut(&mut span.piece);
+        for (old, new) in piece.layers[layer].iter_mut().zip([key, value]) {
+            old.inplace(|old| old.slice_assign([0..heads, at.clone(), 0..width], new));
+        }
+    }
+
+    /// Counts `tokens` positions that every layer has written.
+    pub(crate) fn advance(&mut self, tokens: usize) {
+        if let Some(span) = self.spans.last_mut() {
+            span.len += tokens;
+        }
+    }
+
+    pub(crate) fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    /// Bytes of the positions allocated, shared spans included.
+    pub fn allocated_bytes(&self) -> usize {
+        let per_position = 2 * self.sizes.n_layers * self.sizes.n_kv_heads * self.sizes.head_dim * size_of::<f32>();
+        self.spans.iter().map(|span| span.piece.capacity * per_position).sum()
+    }
+}
+
+impl Session for KvCache {
+    fn len(&self) -> usize {
+        self.spans.iter().map(|span| span.len).sum()
+    }
+
+    fn fork(&self) -> Self {
+        self.clone()
+    }
+
+    fn rewind(&mut self, len: usize) {
+        let mut left = len;
+        self.spans.retain_mut(|span| {
+            span.len = span.len.min(left);
+            left -= span.len;
+            span.len > 0
+        });
+    }
+}
+
+impl Span {
+    /// Keys and values of the first `len` positions of one layer, `[n_kv_heads, len, head_dim]` each.
+    pub(crate) fn read(&self, layer: usize, len: usize) -> [Tensor<3>; 2] {
+        self.piece.layers[layer].clone().map(|tensor| tensor.narrow(1, 0, len))
+    }
+
+    /// Whether two spans show the same positions of the same piece.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.piece, &other.piece) && self.len == other.len
+    }
+}
+
+impl Sizes {
+    /// `positions` rounded up to whole blocks, at most what the context leaves after `past`.
+    fn capacity(&self, positions: usize, past: usize) -> usize {
+        positions
+            .next_multiple_of(BLOCK)
+            .min(self.max_context.saturating_sub(past))
+            .max(positions.min(self.max_context))
+    }
+
+    fn piece(&self, capacity: usize) -> Piece {
+        let zeros = || Tensor::zeros([self.n_kv_heads, capacity, self.head_dim], &self.device);
+        Piece { layers: (0..self.n_layers).map(|_| [zeros(), zeros()]).collect(), capacity }
+    }
+}

@@ -1,0 +1,88 @@
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
+use stir_core::HookPoint;
+
+use crate::{ModelError, attention::indices, decoder::read};
+
+/// What a pass adds to the residual stream and reads from it, by hook point.
+///
+/// A point nobody asked about returns its input untouched.
+pub(crate) struct Hooks {
+    additions: BTreeMap<HookPoint, (Vec<usize>, Vec<f32>)>,
+    captures: BTreeMap<HookPoint, Vec<usize>>,
+    captured: BTreeMap<HookPoint, Tensor<2>>,
+    device: Option<Device>,
+}
+
+/// Captured rows of the stream at one point.
+pub(crate) struct Captured {
+    tokens: Vec<usize>,
+    values: Vec<f32>,
+}
+
+impl Hooks {
+    pub(crate) fn idle() -> Self {
+        Self { additions: BTreeMap::new(), captures: BTreeMap::new(), captured: BTreeMap::new(), device: None }
+    }
+
+    pub(crate) fn new(device: &Device) -> Self {
+        Self { device: Some(device.clone()), ..Self::idle() }
+    }
+
+    /// Adds `scale * vector` to the stream of the batch's token `token`.
+    pub(crate) fn add(&mut self, point: HookPoint, token: usize, vector: &[f32], scale: f32) {
+        let (tokens, values) = self.additions.entry(point).or_default();
+        tokens.push(token);
+        values.extend(vector.iter().map(|x| scale * x));
+    }
+
+    /// Reads the stream of the batch's token `token`.
+    pub(crate) fn capture(&mut self, point: HookPoint, token: usize) {
+        self.captures.entry(point).or_default().push(token);
+    }
+
+    /// The stream as it goes on from `point`: additions first, then captures.
+    ///
+    /// # Shapes
+    /// - both: `[tokens, hidden_size]`
+    pub(crate) fn at(&mut self, point: HookPoint, mut stream: Tensor<2>) -> Tensor<2> {
+        let Some(device) = &self.device else { return stream };
+        if let Some((tokens, values)) = self.additions.remove(&point) {
+            let [_, width] = stream.dims();
+            let values = Tensor::from_data(TensorData::new(values, [tokens.len(), width]), device);
+            let at: Tensor<1, Int> = indices(&tokens, device);
+            stream = stream.select_assign(0, at, values, IndexingUpdateOp::Add);
+        }
+        if let Some(tokens) = self.captures.get(&point) {
+            self.captured.insert(point, stream.clone().select(0, indices(tokens, device)));
+        }
+        stream
+    }
+
+    /// What was read, brought to the host.
+    pub(crate) fn collect(self) -> Result<BTreeMap<HookPoint, Captured>, ModelError> {
+        let Self { mut captures, captured, .. } = self;
+        captured
+            .into_iter()
+            .map(|(point, tensor)| {
+                let tokens = captures.remove(&point).unwrap_or_default();
+                Ok((point, Captured { tokens, values: read(tensor)? }))
+            })
+            .collect()
+    }
+}
+
+impl Captured {
+    /// The stream of `token`, `[hidden_size]`.
+    pub(crate) fn of(&self, token: usize) -> Option<&[f32]> {
+        let width = self.values.len() / self.tokens.len();
+        let slot = self.tokens.iter().position(|&t| t == token)?;
+        self.values.get(slot * width..(slot + 1) * width)
+    }
+
+    /// Every captured row, in the order asked for.
+    pub(crate) fn into_values(self) -> Vec<f32> {
+        self.values
+    }
+}

@@ -1,0 +1,263 @@
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use serde_json::Value;
+use stir_core::{Engine, Fingerprint, HookPoint, ModelShape, Output, Row, Session, TokenId, Vocab};
+
+use crate::{
+    ChatTemplate, Checkpoint, Decoder, DecoderConfig, KvCache, Message, ModelError, RowError, Tokenizer,
+    attention::{Cached, indices},
+    decoder::read,
+    hooks::{Captured, Hooks},
+};
+
+/// A language model with its tokenizer and chat template: an [`Engine`] on a burn device.
+///
+/// ```no_run
+/// use stir_model::{DeviceSpec, Lm};
+/// use stir_core::{generate, Engine, Sampling};
+///
+/// let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::FLEX.open()?)?;
+/// let prompt = lm.encode(&lm.chat_prompt("What is 2 + 3?")?)?;
+/// let answers = generate(&lm, &[prompt], 100, Sampling::GREEDY, 0, 1)?;
+/// println!("{}", lm.vocab().text(&answers[0].tokens));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Lm {
+    dir: PathBuf,
+    config: DecoderConfig,
+    decoder: Decoder,
+    tokenizer: Option<Tokenizer>,
+    chat: Option<ChatTemplate>,
+    vocab: Vocab,
+    fingerprint: Fingerprint,
+    device: Device,
+}
+
+/// Everything at every position of one sequence; see [`Lm::inspect`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inspection {
+    /// `[length, vocab_size]`, row by row.
+    pub logits: Vec<f32>,
+    /// `[length, hidden_size]` after each decoder layer, row by row.
+    pub resid_post: Vec<Vec<f32>>,
+}
+
+impl Lm {
+    /// The model in a Hugging Face folder: `config.json`, `model.safetensors` or its shards, and, when there,
+    /// `tokenizer.json`, `generation_config.json` and the chat template.
+    ///
+    /// # Errors
+    /// When a file is missing, broken, or says something this implementation does not obey; every tensor of the
+    /// checkpoint is accounted for and must be finite.
+    pub fn load(dir: impl AsRef<Path>, device: &Device) -> Result<Self, ModelError> {
+        let dir = dir.as_ref();
+        let config = DecoderConfig::from_file(&dir.join("config.json"))?;
+        let mut checkpoint = Checkpoint::open(dir)?;
+        let decoder = Decoder::load(&config, &mut checkpoint, device)?;
+        let weights = checkpoint.digest()?;
+        checkpoint.finish()?;
+        let tokenizer_path = dir.join("tokenizer.json");
+        let tokenizer = tokenizer_path.exists().then(|| Tokenizer::from_file(&tokenizer_path)).transpose()?;
+        let eos = end_tokens(dir)?;
+        let vocab = tokenizer.as_ref().map_or_else(|| Vocab::new([], eos.clone()), |t| t.vocab(eos.clone()));
+        let fingerprint = Fingerprint {
+            architecture: config.architecture.clone(),
+            n_layers: config.n_layers,
+            hidden_size: config.hidden_size,
+            vocab_size: config.vocab_size,
+            tokenizer: tokenizer.as_ref().map_or("none", |t| t.digest()).to_owned(),
+            weights,
+        };
+        let (chat, device) = (ChatTemplate::from_dir(dir)?, device.clone());
+        Ok(Self { dir: dir.to_owned(), config, decoder, tokenizer, chat, vocab, fingerprint, device })
+    }
+
+    /// The model's options.
+    pub fn config(&self) -> &DecoderConfig {
+        &self.config
+    }
+
+    /// The prompt text that puts `question` to the model as a user would, through its chat template.
+    ///
+    /// # Errors
+    /// [`ModelError::NoChatTemplate`] without one; otherwise when the template refuses the message.
+    pub fn chat_prompt(&self, question: &str) -> Result<String, ModelError> {
+        let chat = self.chat.as_ref().ok_or_else(|| ModelError::NoChatTemplate { path: self.dir.clone() })?;
+        chat.render(&[Message::user(question)])
+    }
+
+    /// Logits and the residual stream after every layer, at every position of `tokens`.
+    ///
+    /// Each of `additions` is made at its position, as in a forward pass of the engine.
+    ///
+    /// # Errors
+    /// As [`Engine::forward`].
+    pub fn inspect(
+        &self,
+        tokens: &[TokenId],
+        additions: Vec<stir_core::Addition<'_>>,
+    ) -> Result<Inspection, ModelError> {
+        let mut session = self.session();
+        let points: Vec<HookPoint> = (0..self.config.n_layers).map(HookPoint::ResidPost).collect();
+        let mut rows = [Row { session: &mut session, tokens, additions, capture: &[], logits: true }];
+        let everywhere: Vec<usize> = (0..tokens.len()).collect();
+        let (logits, mut captured) = self.run(
+            &mut rows,
+            |hooks| {
+                for (&point, &token) in
+                    points.iter().flat_map(|point| everywhere.iter().map(move |token| (point, token)))
+                {
+                    hooks.capture(point, token);
+                }
+            },
+            &everywhere,
+        )?;
+        let resid_post =
+            points.iter().map(|point| captured.remove(point).map(Captured::into_values).unwrap_or_default());
+        Ok(Inspection { resid_post: resid_post.collect(), logits })
+    }
+
+    /// One pass over `rows`; returns the logits at the batch's tokens `logits_at` and what was captured.
+    fn run(
+        &self,
+        rows: &mut [Row<'_, KvCache>],
+        capture: impl FnOnce(&mut Hooks),
+        logits_at: &[usize],
+    ) -> Result<(Vec<f32>, BTreeMap<HookPoint, Captured>), ModelError> {
+        for (row, request) in rows.iter().enumerate() {
+            self.check(request).map_err(|source| ModelError::Row { row, source })?;
+        }
+        let (mut tokens, mut positions) = (Vec::new(), Vec::new());
+        let mut hooks = Hooks::new(&self.device);
+        for row in rows.iter() {
+            let past = row.session.len();
+            for addition in &row.additions {
+                let token = tokens.len() + addition.position - past;
+                hooks.add(addition.point, token, addition.vector, addition.scale);
+            }
+            tokens.extend(row.tokens.iter().map(|&token| i64::from(token)));
+            positions.extend(past..past + row.tokens.len());
+        }
+        capture(&mut hooks);
+        let counts: Vec<usize> = rows.iter().map(|row| row.tokens.len()).collect();
+        let caches = rows.iter_mut().map(|row| &mut *row.session).collect();
+        let group = self.config.n_heads / self.config.n_kv_heads;
+        let mut attend = Cached::new(caches, &counts, group, &self.device);
+        let tokens = Tensor::from_data(TensorData::new(tokens, [positions.len()]), &self.device);
+        let stream = self.decoder.stream(tokens, &positions, &mut attend, &mut hooks);
+        attend.finish();
+        let logits = match logits_at {
+            [] => Vec::new(),
+            _ if logits_at.len() == positions.len() => read(self.decoder.logits(stream))?,
+            _ => read(self.decoder.logits(stream.select(0, indices(logits_at, &self.device))))?,
+        };
+        Ok((logits, hooks.collect()?))
+    }
+
+    fn check(&self, row: &Row<'_, KvCache>) -> Result<(), RowError> {
+        let ModelShape { n_layers, hidden_size, vocab_size, max_context } = self.shape();
+        let (start, end) = (row.session.len(), row.session.len() + row.tokens.len());
+        if row.tokens.is_empty() {
+            return Err(RowError::Empty);
+        }
+        if end > max_context {
+            return Err(RowError::Context { positions: end, max_context });
+        }
+        if let Some(&token) = row.tokens.iter().find(|&&token| token as usize >= vocab_size) {
+            return Err(RowError::Token { token, vocab_size });
+        }
+        let points = row.capture.iter().copied().chain(row.additions.iter().map(|a| a.point));
+        if let Some(point) = points.into_iter().find(|point| point.layer() >= n_layers) {
+            return Err(RowError::HookPoint { point, n_layers });
+        }
+        for addition in &row.additions {
+            if addition.vector.len() != hidden_size {
+                return Err(RowError::Width { found: addition.vector.len(), hidden_size });
+            }
+            if !(start..end).contains(&addition.position) {
+                return Err(RowError::Position { position: addition.position, start, end });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Engine for Lm {
+    type Session = KvCache;
+    type Error = ModelError;
+
+    fn shape(&self) -> ModelShape {
+        self.config.shape()
+    }
+
+    fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    fn vocab(&self) -> &Vocab {
+        &self.vocab
+    }
+
+    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ModelError> {
+        let tokenizer = self.tokenizer.as_ref().ok_or_else(|| ModelError::NoTokenizer { path: self.dir.clone() })?;
+        tokenizer.encode(text)
+    }
+
+    fn session(&self) -> KvCache {
+        KvCache::new(&self.config, &self.device)
+    }
+
+    fn forward(&self, rows: &mut [Row<'_, KvCache>]) -> Result<Vec<Output>, ModelError> {
+        let ends: Vec<usize> = rows
+            .iter()
+            .scan(0, |end, row| {
+                *end += row.tokens.len();
+                Some(*end)
+            })
+            .collect();
+        let asked: Vec<(usize, HookPoint)> = rows
+            .iter()
+            .zip(&ends)
+            .flat_map(|(row, end)| row.capture.iter().map(move |&point| (end.saturating_sub(1), point)))
+            .collect();
+        let logits_at: Vec<usize> =
+            rows.iter().zip(&ends).filter(|(row, _)| row.logits).map(|(_, end)| end.saturating_sub(1)).collect();
+        let (logits, captured) =
+            self.run(rows, |hooks| asked.iter().for_each(|&(token, point)| hooks.capture(point, token)), &logits_at)?;
+        let mut logits = logits.chunks_exact(self.config.vocab_size);
+        let outputs = rows.iter().zip(&ends).map(|(row, end)| Output {
+            logits: if row.logits { logits.next().unwrap_or_default().to_vec() } else { Vec::new() },
+            captures: row
+                .capture
+                .iter()
+                .map(|point| captured.get(point).and_then(|c| c.of(end - 1)).unwrap_or_default().to_vec())
+                .collect(),
+        });
+        Ok(outputs.collect())
+    }
+}
+
+/// The tokens that end a sequence: those of `generation_config.json`, else of `config.json`.
+fn end_tokens(dir: &Path) -> Result<Vec<TokenId>, ModelError> {
+    for name in ["generation_config.json", "config.json"] {
+        let path = dir.join(name);
+        if !path.exists() {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).map_err(ModelError::io(&path))?;
+        let json: Value =
+            serde_json::from_str(&text).map_err(|source| ModelError::Json { path: path.clone(), source })?;
+        let value = &json["eos_token_id"];
+        let list = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+        let ids: Vec<TokenId> = list.iter().filter_map(|id| id.as_u64().and_then(|id| id.try_into().ok())).collect();
+        if !ids.is_empty() {
+            return Ok(ids);
+        }
+    }
+    Ok(Vec::new())
+}
