@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use minijinja::{Environment, context};
+use minijinja::{Environment, context, syntax::SyntaxConfig, value::Serde};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -61,16 +61,15 @@ impl ChatTemplate {
 
     fn new(dir: &Path, template: String, config: &Value) -> Result<Self, ModelError> {
         let mut environment = Environment::new();
-        environment.set_trim_blocks(true);
-        environment.set_lstrip_blocks(true);
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        let refused = |source| ModelError::ChatTemplate { path: dir.to_owned(), source };
+        environment.set_syntax(syntax.map_err(refused)?);
         environment.set_fuel(Some(FUEL));
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", |message: String| -> Result<String, minijinja::Error> {
             Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, message))
         });
-        environment
-            .add_template_owned("chat", template)
-            .map_err(|source| ModelError::ChatTemplate { path: dir.to_owned(), source })?;
+        environment.add_template_owned("chat", template).map_err(refused)?;
         // A special token is a string or an object with its content.
         let token =
             |name: &str| config[name].as_str().or(config[name]["content"].as_str()).unwrap_or_default().to_owned();
@@ -84,7 +83,7 @@ impl ChatTemplate {
     /// When the template refuses the messages.
     pub fn render(&self, messages: &[Message]) -> Result<String, ModelError> {
         let values = context! {
-            messages,
+            messages => Serde(messages),
             add_generation_prompt => true,
             bos_token => self.special["bos"].as_str(),
             eos_token => self.special["eos"].as_str(),

@@ -1,0 +1,113 @@
+//! The decoder against golden outputs of Hugging Face transformers (see `tests/fixtures/README.md`).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::path::PathBuf;
+
+use stir_core::{Addition, Engine, HookPoint, Row, Sampling, TokenId, argmax, conformance, generate};
+use stir_model::{Checkpoint, DeviceSpec, Lm};
+
+const MODELS: [&str; 2] = ["qwen2-tied", "qwen2-untied-bf16-sharded"];
+
+fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
+}
+
+struct Golden {
+    lm: Lm,
+    expected: Checkpoint,
+    prompts: Vec<Vec<TokenId>>,
+    steer: serde_json::Value,
+}
+
+impl Golden {
+    fn load(name: &str) -> Self {
+        let dir = fixture("models").join(name);
+        let expected = Checkpoint::open_file(&dir.join("expected.safetensors")).unwrap();
+        let steer = serde_json::from_str(&std::fs::read_to_string(dir.join("expected.json")).unwrap()).unwrap();
+        let prompts = rows(expected.integers("input_ids").unwrap());
+        Self { lm: Lm::load(&dir, &DeviceSpec::FLEX.open().unwrap()).unwrap(), expected, prompts, steer }
+    }
+
+    fn ids(&self, name: &str) -> Vec<Vec<TokenId>> {
+        rows(self.expected.integers(name).unwrap())
+    }
+}
+
+fn rows((ids, shape): (Vec<i64>, Vec<usize>)) -> Vec<Vec<TokenId>> {
+    ids.chunks(shape[1]).map(|row| row.iter().map(|&id| id as TokenId).collect()).collect()
+}
+
+fn assert_close(what: &str, expected: &[f32], found: &[f32]) {
+    assert_eq!(expected.len(), found.len(), "{what}");
+    let largest = expected.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+    let gap = expected.iter().zip(found).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+    assert!(gap <= 2e-4 * largest, "{what}: off by {} of the largest magnitude", gap / largest);
+}
+
+#[test]
+fn logits_and_residual_streams_equal_transformers() {
+    for name in MODELS {
+        let golden = Golden::load(name);
+        let found: Vec<_> = golden.prompts.iter().map(|ids| golden.lm.inspect(ids, vec![]).unwrap()).collect();
+        let logits: Vec<f32> = found.iter().flat_map(|f| f.logits.clone()).collect();
+        assert_close(name, &golden.expected.floats("logits").unwrap().0, &logits);
+        for layer in 0..golden.lm.shape().n_layers {
+            let what = format!("resid_post.{layer}");
+            let states: Vec<f32> = found.iter().flat_map(|f| f.resid_post[layer].clone()).collect();
+            assert_close(&format!("{name} {what}"), &golden.expected.floats(&what).unwrap().0, &states);
+        }
+    }
+}
+
+#[test]
+fn greedy_continuations_equal_transformers() {
+    for name in MODELS {
+        let golden = Golden::load(name);
+        let expected = golden.ids("greedy_ids");
+        // The reference went on past the end token; compare up to it.
+        let found = generate(&golden.lm, &golden.prompts, expected[0].len(), Sampling::GREEDY, 0, 2).unwrap();
+        for (expected, found) in expected.iter().zip(&found) {
+            assert_eq!(expected[..found.tokens.len()], found.tokens, "{name}");
+            assert!(found.tokens.len() == expected.len() || golden.lm.vocab().is_eos(*found.tokens.last().unwrap()));
+        }
+    }
+}
+
+#[test]
+fn steered_continuations_equal_transformers() {
+    for name in MODELS {
+        let golden = Golden::load(name);
+        let (vector, _) = golden.expected.floats("vec").unwrap();
+        let number = |field: &str| golden.steer[field].as_f64().unwrap();
+        let addition = Addition {
+            point: HookPoint::ResidPost(number("steer_layer") as usize),
+            position: number("steer_position") as usize,
+            vector: &vector,
+            scale: number("steer_scale") as f32,
+        };
+        let (expected, (golden_logits, shape)) =
+            (golden.ids("steered_ids"), golden.expected.floats("steered_logits").unwrap());
+        for (row, prompt) in golden.prompts.iter().enumerate() {
+            let mut session = golden.lm.session();
+            let (mut tokens, mut logits) = (prompt.clone(), Vec::new());
+            for step in 0..shape[1] {
+                let additions = if step == 0 { vec![addition] } else { vec![] };
+                let request = Row { session: &mut session, tokens: &tokens, additions, capture: &[], logits: true };
+                let output = golden.lm.forward(&mut [request]).unwrap().remove(0);
+                assert_eq!(argmax(&output.logits).unwrap() as TokenId, expected[row][step], "{name}");
+                tokens = vec![expected[row][step]];
+                logits.extend(output.logits);
+            }
+            let size = shape[1] * shape[2];
+            assert_close(name, &golden_logits[row * size..(row + 1) * size], &logits);
+        }
+    }
+}
+
+#[test]
+fn keeps_the_engine_contract() {
+    for name in MODELS {
+        conformance::check(&Golden::load(name).lm, 1e-5).unwrap();
+    }
+}
