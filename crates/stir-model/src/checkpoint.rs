@@ -6,9 +6,13 @@ use std::{
 
 use half::{bf16, f16};
 use memmap2::Mmap;
-use safetensors::{Dtype, SafeTensors, tensor::Metadata};
+use safetensors::{
+    Dtype, SafeTensors,
+    tensor::{Metadata, TensorView},
+};
+use stir_core::TokenId;
 
-use crate::ModelError;
+use crate::{Decoder, DecoderConfig, ModelError};
 
 /// The tensors of one or more safetensors files, memory-mapped and read one at a time.
 ///
@@ -202,4 +206,31 @@ impl Raw<'_> {
 /// The elements of little-endian bytes.
 fn elements<const N: usize, T>(bytes: &[u8], element: impl Fn([u8; N]) -> T) -> Vec<T> {
     bytes.as_chunks::<N>().0.iter().map(|chunk| element(*chunk)).collect()
+}
+
+/// Writes a model as a Hugging Face folder: `config.json` and `model.safetensors`, each to a temporary name first.
+///
+/// # Errors
+/// When the device cannot return the weights or a file cannot be written.
+pub fn save_checkpoint(dir: &Path, config: &DecoderConfig, decoder: &Decoder, eos: TokenId) -> Result<(), ModelError> {
+    let tensors = decoder.tensors()?;
+    let bytes: Vec<Vec<u8>> =
+        tensors.iter().map(|(_, _, values)| values.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
+    let path = dir.join("model.safetensors");
+    let broken = |source| ModelError::Safetensors { path: path.clone(), source };
+    let views = tensors
+        .iter()
+        .zip(&bytes)
+        .map(|((name, shape, _), data)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), data)?)))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(broken)?;
+    let weights = safetensors::serialize(views, None).map_err(broken)?;
+    write(&path, &weights)?;
+    write(&dir.join("config.json"), format!("{:#}\n", config.to_hf(eos)).as_bytes())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+    let temporary = path.with_extension("tmp");
+    std::fs::write(&temporary, bytes).map_err(ModelError::io(&temporary))?;
+    std::fs::rename(&temporary, path).map_err(ModelError::io(path))
 }

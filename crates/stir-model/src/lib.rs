@@ -20,7 +20,7 @@ mod tokenizer;
 
 pub use cache::KvCache;
 pub use chat::{ChatTemplate, Message};
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, save_checkpoint};
 pub use config::DecoderConfig;
 pub use decoder::Decoder;
 pub use device::DeviceSpec;
