@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs::{self, File, OpenOptions, TryLockError},
-    io::{BufWriter, Read, Seek, SeekFrom, Write},
+    io::{BufWriter, ErrorKind, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -43,10 +43,13 @@ impl Output {
             .truncate(false)
             .open(path)
             .map_err(io_error("open", path))?;
-        file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => RolloutError::InUse { path: path.to_owned() },
-            TryLockError::Error(source) => RolloutError::Io { action: "lock", path: path.to_owned(), source },
-        })?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => return Err(RolloutError::InUse { path: path.to_owned() }),
+            // A file system without locks (some network ones) is no reason not to work.
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(source)) => return Err(io_error("lock", path)(source)),
+            Ok(()) => {}
+        }
         let mut output = Self { path: path.to_owned(), file, lines: BTreeMap::new(), end: 0 };
         let Survey { records, end, terminated } = output.survey()?;
         // Settings come first: of two wrong things, they are the one that explains the other.
@@ -110,9 +113,10 @@ impl Output {
         Ok(Lines::over(file, &self.path))
     }
 
-    /// Whether a sample is in the file.
-    pub(crate) fn holds(&self, task: usize, k: usize) -> bool {
-        self.lines.contains_key(&(task, k))
+    /// The samples that are not in the file: the place of each task that lacks some and their numbers, last first.
+    pub(crate) fn missing(&self, tasks: usize, samples: usize) -> Vec<(usize, Vec<usize>)> {
+        let of_task = |task| (0..samples).rev().filter(|&k| !self.lines.contains_key(&(task, k))).collect();
+        (0..tasks).map(|task| (task, of_task(task))).filter(|(_, ks): &(_, Vec<_>)| !ks.is_empty()).collect()
     }
 
     /// Samples in the file.

@@ -68,9 +68,9 @@ impl<'e, E: Engine> Rollouts<'e, E> {
     /// Samples every task and appends each sample to `out` as soon as it is finished.
     ///
     /// Where `out` holds samples of this very run, only the missing ones are drawn; `out` with `.settings.json` at its
-    /// end tells whether they are of this run. When nothing is missing any more, the records are put in order of task
-    /// and sample, so that the file does not show how often the run was stopped. A task that cannot be done is
-    /// reported in the summary and does not hold up the others.
+    /// end tells whether they are of this run (it is written anew for an output that holds no sample yet). At the end
+    /// the records are put in order of task and sample, so that the file does not show how often the run was stopped.
+    /// A task that cannot be done is reported in the summary and does not hold up the others.
     ///
     /// `observer` is called once at the start and after every record; `Break` ends the run cleanly.
     ///
@@ -91,10 +91,7 @@ impl<'e, E: Engine> Rollouts<'e, E> {
 
         let asked = tasks.len() * self.config.samples;
         let failures = RefCell::new(Vec::new());
-        let missing: Vec<(usize, Vec<usize>)> = (0..tasks.len())
-            .map(|task| (task, (0..self.config.samples).filter(|&k| !output.holds(task, k)).rev().collect()))
-            .filter(|(_, ks): &(_, Vec<_>)| !ks.is_empty())
-            .collect();
+        let missing = output.missing(tasks.len(), self.config.samples);
         let lanes = Waiting { run: self, tasks, missing: missing.iter(), prompt: None, failures: &failures };
         let mut tokens = 0;
         let mut report = |output: &Output, tokens| {
@@ -170,6 +167,19 @@ impl<'e, E: Engine> Rollouts<'e, E> {
         }
         Ok(Ok((tokens, session)))
     }
+
+    /// The decoding of one sample, from where the prompt's prefill left off.
+    fn sample(
+        &self,
+        prompt: &Prompt<E::Session>,
+        k: usize,
+        id: &str,
+    ) -> Result<Sample<E::Session>, DriveError<E::Error>> {
+        let RolloutConfig { max_tokens, sampling, seed, .. } = self.config;
+        let rng = SampleRng::new(seed, sample_stream(id, k));
+        let decode = Decode::resume(self.engine, prompt.prefix.fork(), &prompt.tokens, max_tokens, sampling, rng)?;
+        Ok(Sample { decode, task: prompt.task, k })
+    }
 }
 
 fn failure<E: std::error::Error>(task: &Task, samples: usize, reason: FailureReason<E>) -> Failure<E> {
@@ -219,20 +229,6 @@ impl<E: Engine> Iterator for Waiting<'_, '_, E> {
     }
 }
 
-impl<E: Engine> Rollouts<'_, E> {
-    fn sample(
-        &self,
-        prompt: &Prompt<E::Session>,
-        k: usize,
-        id: &str,
-    ) -> Result<Sample<E::Session>, DriveError<E::Error>> {
-        let RolloutConfig { max_tokens, sampling, seed, .. } = self.config;
-        let rng = SampleRng::new(seed, sample_stream(id, k));
-        let decode = Decode::resume(self.engine, prompt.prefix.fork(), &prompt.tokens, max_tokens, sampling, rng)?;
-        Ok(Sample { decode, task: prompt.task, k })
-    }
-}
-
 /// One sample under way: plain decoding that knows whose it is.
 struct Sample<S> {
     decode: Decode<S>,
@@ -258,4 +254,17 @@ impl<S: Session> Lane<S> for Sample<S> {
         let result = self.decode.absorb(vocab, outputs).transpose();
         Ok(result.map(|result| Sampled { task: self.task, k: self.k, result }))
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The streams are part of every result's reproducibility: a change of hash must show.
+    #[test]
+    fn the_streams_are_pinned() {
+        assert_eq!([sample_stream("p1", 0), sample_stream("p1", 1), sample_stream("", 0)], PINNED);
+    }
+
+    const PINNED: [u64; 3] = [6_521_708_820_437_985_537, 8_232_049_534_574_781_521, 3_551_464_835_523_403_889];
 }
