@@ -1,0 +1,355 @@
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    iter,
+    ops::ControlFlow,
+};
+
+use stir_basis::{Candidates, Pair};
+use stir_core::{DriveError, Engine, HookPoint, Row, Session, TokenId, control_points, drive};
+use stir_rollout::{Rollout, RolloutError, reward};
+
+use crate::{
+    InductionConfig, InductionError, InductionReport, PositiveSource, Progress,
+    contrast::{Member, Selection, contrasts},
+    pool::Pool,
+    walk::{Walk, Walked},
+};
+
+/// Mines the pairs of `rollouts` (stage 2), which come problem by problem: from
+/// [`read_groups`](stir_rollout::read_groups) or [`group_rollouts`](stir_rollout::group_rollouts). See the
+/// [crate](crate) for an example, and [`Induction`] for what else can be given.
+///
+/// # Errors
+/// As [`Induction::new`] and [`Induction::run`].
+pub fn induce<E: Engine>(
+    engine: &E,
+    rollouts: impl IntoIterator<Item = Result<Vec<Rollout>, RolloutError>>,
+    config: InductionConfig,
+    observer: impl FnMut(Progress) -> ControlFlow<()>,
+) -> Result<(Candidates, InductionReport), InductionError<E::Error>> {
+    Induction::new(engine, config)?.run(rollouts, observer)
+}
+
+/// A mining run: [`induce`] with gold solutions and the settings of the rollouts.
+#[derive(Debug)]
+pub struct Induction<'e, E> {
+    engine: &'e E,
+    config: InductionConfig,
+    /// Rising, without repetition.
+    layers: Vec<usize>,
+    points: Vec<HookPoint>,
+    solutions: HashMap<String, String>,
+    rollout_settings: Option<String>,
+}
+
+impl<'e, E: Engine> Induction<'e, E> {
+    /// A run on the model that made the rollouts, or another that shall be steered by them.
+    ///
+    /// # Errors
+    /// [`InductionError::Config`] for a setting out of bounds, [`InductionError::Layer`] for a layer that the model
+    /// does not have.
+    pub fn new(engine: &'e E, config: InductionConfig) -> Result<Self, InductionError<E::Error>> {
+        config.validate()?;
+        let n_layers = engine.shape().n_layers;
+        let layers: BTreeSet<usize> =
+            config.layers.iter().map(|spec| spec.resolve(n_layers)).collect::<Result<_, _>>()?;
+        let layers: Vec<usize> = layers.into_iter().collect();
+        let points = layers.iter().map(|&layer| HookPoint::ResidPost(layer)).collect();
+        Ok(Self { engine, config, layers, points, solutions: HashMap::new(), rollout_settings: None })
+    }
+
+    /// Gives the data set's solutions, problem id to text, for [`PositiveSource::Gold`] and
+    /// [`PositiveSource::RolloutOrGold`]. A solution counts as one right rollout of the tokens of its text.
+    #[must_use]
+    pub fn solutions(mut self, solutions: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.solutions.extend(solutions);
+        self
+    }
+
+    /// Gives the settings (JSON text) under which the rollouts were made, to stand in the provenance as `rollouts`.
+    #[must_use]
+    pub fn rollout_settings(mut self, json: impl Into<String>) -> Self {
+        self.rollout_settings = Some(json.into());
+        self
+    }
+
+    /// Reads every problem's rollouts and keeps the pairs of highest quality, ties by earlier discovery: order of
+    /// problems, then control point, then layer.
+    ///
+    /// Only answers that are part of a contrast are run through the model, up to the last boundary needed, and none
+    /// whose pairs could not be kept. A rollout that cannot be used is counted in the report and passed over.
+    /// `observer` is called for every problem; `Break` ends the run with the pairs of the problems before.
+    ///
+    /// # Errors
+    /// The first error of `rollouts` or of the engine.
+    pub fn run(
+        &self,
+        rollouts: impl IntoIterator<Item = Result<Vec<Rollout>, RolloutError>>,
+        observer: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<(Candidates, InductionReport), InductionError<E::Error>> {
+        let mut provenance = BTreeMap::from([("induction".to_owned(), serde_json::to_string(&self.config)?)]);
+        provenance.extend(self.rollout_settings.iter().map(|json| ("rollouts".to_owned(), json.clone())));
+
+        let rollouts = rollouts.into_iter();
+        let total = rollouts.size_hint().1;
+        let found = vec![0; self.config.max_control_points];
+        let miner = RefCell::new(Miner {
+            run: self,
+            rollouts,
+            observer,
+            total,
+            ready: VecDeque::new(),
+            underway: HashMap::new(),
+            pool: Pool::new(self.config.keep),
+            report: InductionReport { found, complete: true, ..InductionReport::default() },
+            refused: None,
+        });
+        // The loop asks for lanes and hands back results by turns, never both at once.
+        let lanes = iter::from_fn(|| miner.borrow_mut().next_walk().transpose());
+        drive(self.engine, lanes, self.config.width, |_, walked| {
+            miner.borrow_mut().take(walked);
+            ControlFlow::Continue(())
+        })?;
+        let Miner { pool, mut report, refused, .. } = miner.into_inner();
+        if let Some(error) = refused {
+            return Err(error.into());
+        }
+        report.kept = pool.len();
+        let candidates = Candidates {
+            fingerprint: self.engine.fingerprint().clone(),
+            delimiter: self.config.delimiter.clone(),
+            pairs: pool.into_best().collect(),
+            provenance,
+        };
+        Ok((candidates, report))
+    }
+}
+
+/// Discovery order of a pair: problem, control point, layer.
+type Discovery = (usize, usize, usize);
+
+struct Miner<'r, 'e, E: Engine, I, O> {
+    run: &'r Induction<'e, E>,
+    rollouts: I,
+    observer: O,
+    total: Option<usize>,
+    /// Answers of the last problem taken up, waiting for room.
+    ready: VecDeque<Walk<'r, E::Session>>,
+    /// Problems some of whose answers are not through yet: no more than there is room in the batch.
+    underway: HashMap<usize, Underway>,
+    pool: Pool<Discovery, Pair>,
+    report: InductionReport,
+    refused: Option<RolloutError>,
+}
+
+struct Underway {
+    id: String,
+    selections: Vec<Selection>,
+    /// Per member and token: `[layers, hidden_size]`.
+    states: HashMap<(usize, usize), Vec<Vec<f32>>>,
+    /// Where each member's control points are.
+    boundaries: Vec<Vec<usize>>,
+    /// Answers not through yet.
+    missing: usize,
+}
+
+impl<'r, E: Engine, I, O> Miner<'r, '_, E, I, O>
+where
+    I: Iterator<Item = Result<Vec<Rollout>, RolloutError>>,
+    O: FnMut(Progress) -> ControlFlow<()>,
+{
+    /// The next answer to be encoded; takes up problems until one needs some.
+    fn next_walk(&mut self) -> Result<Option<Walk<'r, E::Session>>, DriveError<E::Error>> {
+        loop {
+            if let Some(walk) = self.ready.pop_front() {
+                return Ok(Some(walk));
+            }
+            if !self.report.complete || self.refused.is_some() {
+                return Ok(None);
+            }
+            let group = match self.rollouts.next() {
+                None => return Ok(None),
+                Some(Ok(group)) => group,
+                Some(Err(error)) => {
+                    // Not the engine's error, so it does not go through the loop.
+                    self.refused = Some(error);
+                    continue;
+                }
+            };
+            let InductionReport { problems, encoded_tokens: tokens, .. } = self.report;
+            let progress = Progress { problems, total: self.total, pairs: self.pool.len(), tokens };
+            if (self.observer)(progress).is_break() {
+                self.report.complete = false;
+            } else {
+                self.take_up(&group).map_err(DriveError::Engine)?;
+            }
+        }
+    }
+
+    /// Decides what a problem's contrasts are and makes ready the answers they need.
+    fn take_up(&mut self, group: &[Rollout]) -> Result<(), E::Error> {
+        let place = self.report.problems;
+        self.report.problems += 1;
+        self.report.rollouts += group.len();
+        let Some(Rollout { id, prompt, .. }) = group.first() else { return Ok(()) };
+        let Ok(prompt_tokens) = self.run.engine.encode(prompt) else {
+            self.report.skipped.unencodable_prompts += 1;
+            return Ok(());
+        };
+        let members = self.members(group, prompt, prompt_tokens.len());
+        let mut selections = contrasts(id, &members, &self.run.config, &mut self.report.skipped);
+        self.report.with_contrast += usize::from(!selections.is_empty());
+        selections.iter().for_each(|s| self.report.found[s.m - 1] += 1);
+        // Layers share quality and order: if the first is outranked, so are all.
+        let (pool, first) = (&self.pool, self.run.layers[0]);
+        let before = selections.len();
+        selections.retain(|s| pool.admits(s.quality, &(place, s.m, first)));
+        self.report.skipped.outranked += before - selections.len();
+        if selections.is_empty() {
+            return Ok(());
+        }
+
+        let mut stops: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+        for s in &selections {
+            for &member in s.plus.iter().chain(&s.minus) {
+                stops.entry(member).or_default().insert(members[member].boundaries[s.m - 1]);
+            }
+        }
+        let prefix = self.prefill(&prompt_tokens)?;
+        let underway = Underway {
+            id: id.clone(),
+            selections,
+            states: HashMap::new(),
+            boundaries: members.iter().map(|member| member.boundaries.clone()).collect(),
+            missing: stops.len(),
+        };
+        self.underway.insert(place, underway);
+        self.report.encoded_rollouts += stops.len();
+        for (member, stops) in stops {
+            let mut tokens = members[member].tokens.clone();
+            tokens.truncate(stops.last().map_or(0, |last| last + 1));
+            self.report.encoded_tokens += tokens.len();
+            let stops = stops.into_iter().collect();
+            self.ready.push_back(Walk::new(prefix.fork(), tokens, stops, &self.run.points, place, member));
+        }
+        Ok(())
+    }
+
+    /// A session that holds the prompt.
+    fn prefill(&mut self, tokens: &[TokenId]) -> Result<E::Session, E::Error> {
+        let mut session = self.run.engine.session();
+        if !tokens.is_empty() {
+            let row = Row { session: &mut session, tokens, additions: Vec::new(), capture: &[], logits: false };
+            self.run.engine.forward(&mut [row])?;
+            self.report.encoded_tokens += tokens.len();
+        }
+        Ok(session)
+    }
+
+    /// The answers of a problem that can be used, by rising `k`; a gold solution comes last.
+    fn members(&mut self, group: &[Rollout], prompt: &str, prompt_tokens: usize) -> Vec<Member> {
+        let (config, id) = (&self.run.config, &group[0].id);
+        let mut sorted: Vec<&Rollout> = group.iter().collect();
+        sorted.sort_by_key(|rollout| rollout.k);
+        let mut members = Vec::new();
+        for rollout in sorted {
+            if rollout.prompt != prompt {
+                self.report.skipped.other_prompts += 1;
+            } else if !rollout.reward.is_finite() {
+                self.report.skipped.non_finite_rewards += 1;
+            } else if let Some(tokens) = self.tokens(&rollout.text, &rollout.token_ids, prompt_tokens) {
+                members.push(self.member(tokens, rollout.correct, rollout.reward));
+            }
+        }
+        let gold = match config.positives {
+            PositiveSource::Rollout => false,
+            PositiveSource::Gold => {
+                members.retain(|member| !member.correct);
+                true
+            }
+            PositiveSource::RolloutOrGold => members.iter().all(|member| !member.correct),
+        };
+        if gold
+            && let Some(solution) = self.run.solutions.get(id)
+            && let Some(tokens) = self.tokens(solution, &[], prompt_tokens)
+        {
+            let reward = reward(true, tokens.len(), config.eta, config.max_tokens);
+            members.push(self.member(tokens, true, reward));
+        }
+        members
+    }
+
+    fn member(&self, tokens: Vec<TokenId>, correct: bool, reward: f64) -> Member {
+        let points = control_points(self.run.engine.vocab(), &self.run.config.delimiter, &tokens);
+        let boundaries = points.iter().take(self.run.config.max_control_points).map(|point| point.token).collect();
+        Member { tokens, boundaries, correct, reward }
+    }
+
+    /// The tokens of an answer: `ids`, or those of `text` when there are none. `None` when the model cannot read them.
+    fn tokens(&mut self, text: &str, ids: &[TokenId], prompt_tokens: usize) -> Option<Vec<TokenId>> {
+        let (engine, shape) = (self.run.engine, self.run.engine.shape());
+        let skipped = &mut self.report.skipped;
+        let tokens = if ids.is_empty() {
+            engine.encode(text).inspect_err(|_| skipped.unencodable_texts += 1).ok()?
+        } else {
+            ids.to_vec()
+        };
+        if tokens.iter().any(|&token| token as usize >= shape.vocab_size) {
+            skipped.outside_vocabulary += 1;
+            None
+        } else if prompt_tokens + tokens.len() > shape.max_context {
+            skipped.too_long += 1;
+            None
+        } else {
+            Some(tokens)
+        }
+    }
+
+    /// Takes the states of one answer; the problem's pairs are made when all are there.
+    fn take(&mut self, Walked { problem, member, states }: Walked) {
+        let Some(underway) = self.underway.get_mut(&problem) else { return };
+        underway.states.extend(states.into_iter().map(|(token, state)| ((member, token), state)));
+        underway.missing -= 1;
+        if underway.missing > 0 {
+            return;
+        }
+        let Some(finished) = self.underway.remove(&problem) else { return };
+        for selection in &finished.selections {
+            for (slot, &layer) in self.run.layers.iter().enumerate() {
+                let pair = finished.pair(selection, slot, layer);
+                if pair.mu_plus.iter().chain(&pair.mu_minus).chain(&pair.delta()).all(|x| x.is_finite()) {
+                    self.pool.push(pair.quality, (problem, pair.m, layer), pair);
+                } else {
+                    self.report.skipped.non_finite_pairs += 1;
+                }
+            }
+        }
+    }
+}
+
+impl Underway {
+    fn pair(&self, selection: &Selection, slot: usize, layer: usize) -> Pair {
+        let m = selection.m;
+        let mean = |side: &[usize]| {
+            let states = side.iter().filter_map(|&member| self.states.get(&(member, self.boundaries[member][m - 1])));
+            mean(states.filter_map(|state| state.get(slot)), side.len())
+        };
+        let (mu_plus, mu_minus) = (mean(&selection.plus), mean(&selection.minus));
+        Pair { problem: self.id.clone(), m, layer, quality: selection.quality, mu_plus, mu_minus }
+    }
+}
+
+/// The mean of `n` states, summed in f32 in the order given.
+///
+/// # Shapes
+/// Each state and the result: `[hidden_size]`.
+fn mean<'s>(states: impl Iterator<Item = &'s Vec<f32>>, n: usize) -> Vec<f32> {
+    let mut sum = Vec::new();
+    for state in states {
+        sum.resize(state.len(), 0.0);
+        sum.iter_mut().zip(state).for_each(|(s, x)| *s += x);
+    }
+    sum.iter_mut().for_each(|s| *s /= n as f32);
+    sum
+}

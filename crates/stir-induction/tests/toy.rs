@@ -1,0 +1,332 @@
+//! Mining on the toy engine, against a direct computation that shares no code with it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{
+    cell::RefCell,
+    ops::ControlFlow::{self, Break, Continue},
+};
+
+use stir_basis::{Candidates, Pair};
+use stir_core::{
+    Delimiter, Engine, Fingerprint, HookPoint, LayerSpec, ModelShape, Output, Row, SampleRng, Sampling, TokenId, Vocab,
+    control_points, generate,
+    toy::{ToyEngine, ToyError, ToySession},
+};
+use stir_induction::{
+    Contrast, Induction, InductionConfig, InductionError, InductionReport, PositiveSource, Progress, Skipped, induce,
+};
+use stir_rollout::{Rollout, RolloutError};
+
+fn config() -> InductionConfig {
+    InductionConfig { layers: vec![LayerSpec::Index(-1), LayerSpec::Index(0)], width: 3, ..InductionConfig::default() }
+}
+
+fn all(_: Progress) -> ControlFlow<()> {
+    Continue(())
+}
+
+/// Twelve problems, six samples each, with few distinct rewards so that ties are common.
+fn groups(engine: &ToyEngine) -> Vec<Vec<Rollout>> {
+    let mut rng = SampleRng::new(4, 0);
+    let mut group = |c: char| -> Vec<Rollout> {
+        let prompt = format!("q{c}");
+        let tokens = engine.encode(&prompt).unwrap();
+        let sampling = Sampling { temperature: 1.0, top_p: 1.0 };
+        let answers = generate(engine, &vec![tokens; 6], 60, sampling, c as u64, 6).unwrap();
+        let judged = answers.into_iter().enumerate().map(|(k, answer)| {
+            let correct = rng.below(2) == 1;
+            Rollout {
+                id: c.to_string(),
+                k,
+                prompt: prompt.clone(),
+                gold: None,
+                text: engine.vocab().text(&answer.tokens),
+                token_ids: answer.tokens,
+                correct,
+                reward: f64::from(u8::from(correct)) - 0.01 * rng.below(3) as f64,
+            }
+        });
+        judged.collect()
+    };
+    ('a'..='l').map(&mut group).collect()
+}
+
+fn mine(groups: &[Vec<Rollout>], config: InductionConfig) -> (Candidates, InductionReport) {
+    induce(&ToyEngine::new(1), groups.iter().cloned().map(Ok), config, all).unwrap()
+}
+
+/// What stage 2 says, the slow way: every prefix encoded from scratch, everything kept and sorted.
+fn direct(engine: &ToyEngine, groups: &[Vec<Rollout>], config: &InductionConfig) -> Vec<Pair> {
+    let state = |r: &Rollout, m: usize, layer: usize| -> Vec<f32> {
+        let boundary = boundaries(engine, r, config)[m - 1];
+        let tokens = [engine.encode(&r.prompt).unwrap(), r.token_ids[..=boundary].to_vec()].concat();
+        let (mut session, point) = (engine.session(), [HookPoint::ResidPost(layer)]);
+        let row = Row { session: &mut session, tokens: &tokens, additions: vec![], capture: &point, logits: false };
+        engine.forward(&mut [row]).unwrap().remove(0).captures.remove(0)
+    };
+    let mean = |side: &[&Rollout], m, layer| -> Vec<f32> {
+        let states: Vec<_> = side.iter().map(|r| state(r, m, layer)).collect();
+        (0..10).map(|d| states.iter().map(|s| s[d]).sum::<f32>() / states.len() as f32).collect()
+    };
+    let reward = |side: &[&Rollout]| side.iter().map(|r| r.reward).sum::<f64>() / side.len() as f64;
+    let mut pairs = Vec::new();
+    for group in groups {
+        for m in 1..=config.max_control_points {
+            let reaching = || group.iter().filter(|r| boundaries(engine, r, config).len() >= m);
+            let mut plus: Vec<_> = reaching().filter(|r| r.correct).collect();
+            let mut minus: Vec<_> = reaching().filter(|r| !r.correct).collect();
+            plus.sort_by(|a, b| b.reward.partial_cmp(&a.reward).unwrap().then(a.k.cmp(&b.k)));
+            minus.sort_by(|a, b| a.reward.partial_cmp(&b.reward).unwrap().then(a.k.cmp(&b.k)));
+            plus.truncate(config.k_pos);
+            minus.truncate(config.k_neg);
+            if plus.len() < config.min_correct || minus.len() < config.min_incorrect {
+                continue;
+            }
+            let quality = reward(&plus) - reward(&minus);
+            let mut layers: Vec<_> = config.layers.iter().map(|l| l.resolve(3).unwrap()).collect();
+            layers.sort();
+            for layer in layers.into_iter().filter(|_| quality > 0.0) {
+                let (mu_plus, mu_minus) = (mean(&plus, m, layer), mean(&minus, m, layer));
+                pairs.push(Pair { problem: group[0].id.clone(), m, layer, quality, mu_plus, mu_minus });
+            }
+        }
+    }
+    pairs.sort_by(|a, b| b.quality.partial_cmp(&a.quality).unwrap());
+    pairs.truncate(config.keep);
+    pairs
+}
+
+fn boundaries(engine: &ToyEngine, r: &Rollout, config: &InductionConfig) -> Vec<usize> {
+    control_points(engine.vocab(), &config.delimiter, &r.token_ids).iter().map(|p| p.token).collect()
+}
+
+#[test]
+fn pairs_are_those_of_a_direct_computation() {
+    let engine = ToyEngine::new(1);
+    let groups = groups(&engine);
+    let base = config();
+    let newline = Delimiter::new("\n").unwrap();
+    for config in [
+        base.clone(),
+        InductionConfig { keep: 7, ..base.clone() },
+        InductionConfig { width: 1, keep: 9, ..base.clone() },
+        InductionConfig { width: 100, max_control_points: 2, ..base.clone() },
+        InductionConfig { k_pos: 1, k_neg: 1, ..base.clone() },
+        InductionConfig { min_correct: 2, min_incorrect: 2, ..base.clone() },
+        // One token of the toy vocabulary completes two of these.
+        InductionConfig { delimiter: newline, ..base.clone() },
+        InductionConfig { layers: vec![LayerSpec::Depth(0.5)], ..base },
+    ] {
+        let expected = direct(&engine, &groups, &config);
+        assert!(expected.len() > 5, "{config:?}");
+        let (candidates, report) = mine(&groups, config.clone());
+        assert_eq!(candidates.pairs, expected, "{config:?}");
+        assert_eq!((report.problems, report.rollouts, report.kept), (12, 72, expected.len()));
+        assert!(report.complete && report.found.len() == config.max_control_points);
+        assert_eq!(candidates.delimiter, config.delimiter);
+        assert_eq!(&candidates.fingerprint, engine.fingerprint());
+        let stored: InductionConfig = serde_json::from_str(&candidates.provenance["induction"]).unwrap();
+        assert_eq!(stored, config);
+    }
+}
+
+#[test]
+fn text_alone_is_enough() {
+    let engine = ToyEngine::new(1);
+    let mut groups = groups(&engine);
+    for rollout in groups.iter_mut().flatten() {
+        rollout.token_ids = engine.encode(&rollout.text).unwrap();
+    }
+    let (with_ids, _) = mine(&groups, config());
+    groups.iter_mut().flatten().for_each(|rollout| rollout.token_ids.clear());
+    assert_eq!(mine(&groups, config()).0, with_ids);
+}
+
+fn rollout(k: usize, text: &str, correct: bool, reward: f64) -> Rollout {
+    let (id, prompt, text) = ("p".into(), "abc".into(), text.into());
+    Rollout { id, k, prompt, gold: None, text, token_ids: vec![], correct, reward }
+}
+
+#[test]
+fn a_token_that_completes_two_delimiters_is_read_once_for_both() {
+    let config = InductionConfig { delimiter: Delimiter::new("\n").unwrap(), ..config() };
+    let group = vec![rollout(0, "a\n\nb", true, 1.0), rollout(1, "c\n\nd", false, 0.0)];
+    let (candidates, report) = mine(&[group], config);
+    assert_eq!(report.found[..3], [1, 1, 0]);
+    let by_m = |m| candidates.pairs.iter().find(|p| p.m == m && p.layer == 2).unwrap().delta();
+    assert_eq!(by_m(1), by_m(2));
+    // The prompt's three tokens once, and two answers up to their boundary.
+    assert_eq!((report.encoded_tokens, report.encoded_rollouts), (3 + 2 + 2, 2));
+}
+
+#[test]
+fn gold_solutions_stand_in_for_successes() {
+    let engine = ToyEngine::new(1);
+    let wrong = vec![rollout(0, "c\n\nd", false, 0.0)];
+    let mut mixed = vec![rollout(0, "c\n\nd", false, 0.0), rollout(1, "e\n\nf", true, 0.9)];
+    mixed.iter_mut().for_each(|r| r.id = "q".into());
+    let groups = [wrong, mixed];
+    let gold = "xy\n\nz";
+    let mine = |positives| {
+        let config = InductionConfig { positives, eta: 0.1, max_tokens: 40, ..config() };
+        let solutions = ["p", "q"].map(|id| (id.to_owned(), gold.to_owned()));
+        let run = Induction::new(&engine, config).unwrap().solutions(solutions).rollout_settings("{}");
+        run.run(groups.iter().cloned().map(Ok), all).unwrap().0
+    };
+    let state = |text: &str| {
+        let tokens = engine.encode(&format!("abc{text}")).unwrap();
+        let (mut session, capture) = (engine.session(), [HookPoint::ResidPost(2)]);
+        let row = Row { session: &mut session, tokens: &tokens, additions: vec![], capture: &capture, logits: false };
+        engine.forward(&mut [row]).unwrap().remove(0).captures.remove(0)
+    };
+    let summary = |candidates: &Candidates| -> Vec<(String, f64, Vec<f32>)> {
+        let last = candidates.pairs.iter().filter(|p| p.layer == 2);
+        last.map(|p| (p.problem.clone(), p.quality, p.mu_plus.clone())).collect()
+    };
+    let own = ("q".to_owned(), 0.9, state("e\n\n"));
+    // Four tokens: x, y, the delimiter, z.
+    let rewarded = 1.0 - 0.1 * 4.0 / 40.0;
+    let given = |id: &str| (id.to_owned(), rewarded, state("xy\n\n"));
+    assert_eq!(summary(&mine(PositiveSource::Rollout)), std::slice::from_ref(&own));
+    assert_eq!(summary(&mine(PositiveSource::RolloutOrGold)), [given("p"), own]);
+    assert_eq!(summary(&mine(PositiveSource::Gold)), [given("p"), given("q")]);
+    assert_eq!(mine(PositiveSource::Gold).provenance["rollouts"], "{}");
+}
+
+#[test]
+fn random_splits_repeat_and_keep_what_has_no_gain() {
+    let engine = ToyEngine::new(1);
+    let groups = groups(&engine);
+    let mine = |seed| mine(&groups, InductionConfig { contrast: Contrast::RandomSplit { seed }, ..config() });
+    let (first, report) = mine(1);
+    assert_eq!(first, mine(1).0);
+    assert_ne!(first.pairs, mine(2).0.pairs);
+    assert!(first.pairs.iter().all(|p| p.quality >= 0.0) && first.pairs.iter().any(|p| p.quality == 0.0));
+    let reaching = |g: &[Rollout]| g.iter().filter(|r| !boundaries(&engine, r, &config()).is_empty()).count();
+    let divisible = groups.iter().filter(|g| reaching(g) >= 2).count();
+    assert_eq!((report.with_contrast, report.skipped.no_gain), (divisible, 0));
+}
+
+#[test]
+fn what_cannot_be_used_is_counted_and_passed_over() {
+    let group = |bad: Rollout| vec![rollout(0, "a\n\nb", true, 1.0), rollout(1, "c\n\nd", false, 0.0), bad];
+    let expected = mine(&[group(rollout(2, "e", false, 0.0))], config()).0;
+    let other = Rollout { prompt: "xyz".into(), ..rollout(2, "e\n\nf", false, -9.0) };
+    let outside = Rollout { token_ids: vec![1, 999], ..rollout(2, "", false, -9.0) };
+    let skipped = Skipped::default;
+    for (bad, reason) in [
+        (rollout(2, "e\n\nf", false, f64::NAN), Skipped { non_finite_rewards: 1, ..skipped() }),
+        (rollout(2, "e\n\nf", true, f64::INFINITY), Skipped { non_finite_rewards: 1, ..skipped() }),
+        (rollout(2, "E\n\nf", false, -9.0), Skipped { unencodable_texts: 1, ..skipped() }),
+        (rollout(2, &"e\n\n".repeat(47), false, -9.0), Skipped { too_long: 1, ..skipped() }),
+        (other, Skipped { other_prompts: 1, ..skipped() }),
+        (outside, Skipped { outside_vocabulary: 1, ..skipped() }),
+    ] {
+        let (candidates, report) = mine(&[group(bad)], config());
+        assert_eq!(report.skipped, reason);
+        assert_eq!(candidates, expected);
+    }
+    let strange = |r: Rollout| Rollout { prompt: "É".into(), ..r };
+    let unreadable: Vec<_> = group(rollout(2, "e", false, 0.0)).into_iter().map(strange).collect();
+    let (candidates, report) = mine(&[unreadable, vec![], group(rollout(2, "e", false, 0.0))], config());
+    assert_eq!(report.skipped, Skipped { unencodable_prompts: 1, ..skipped() });
+    assert_eq!((candidates, report.problems, report.with_contrast), (expected, 3, 1));
+
+    let (none, report) = mine(&[vec![rollout(0, "a\n\n", true, 0.0), rollout(1, "b\n\n", false, 0.0)]], config());
+    assert_eq!((none.pairs.len(), report.skipped.no_gain, report.skipped.too_few), (0, 1, 0));
+    let (_, report) = mine(&[vec![rollout(0, "a\n\n\n\n", true, 1.0), rollout(1, "b\n\n", false, 0.0)]], config());
+    assert_eq!((report.kept, report.skipped.too_few), (2, 1));
+}
+
+#[test]
+fn errors_end_the_run_and_the_observer_ends_it_cleanly() {
+    let engine = ToyEngine::new(1);
+    let groups = groups(&engine);
+    let broken = groups.iter().take(3).cloned().map(Ok).chain([Err(RolloutError::Empty { path: "x".into() })]);
+    let result = induce(&engine, broken, config(), all);
+    assert!(matches!(result, Err(InductionError::Rollouts(RolloutError::Empty { .. }))));
+    let layers = vec![LayerSpec::Index(3)];
+    let result = Induction::new(&engine, InductionConfig { layers, ..config() });
+    assert!(matches!(result, Err(InductionError::Layer(_))));
+    let result = Induction::new(&engine, InductionConfig { keep: 0, ..config() });
+    assert!(matches!(result, Err(InductionError::Config(_))));
+
+    let mut seen = Vec::new();
+    let (candidates, report) = induce(&engine, groups.iter().cloned().map(Ok), config(), |p| {
+        seen.push(p);
+        if p.problems == 5 { Break(()) } else { Continue(()) }
+    })
+    .unwrap();
+    assert!(!report.complete && report.problems == 5);
+    assert!(seen.iter().map(|p| p.problems).eq(0..=5) && seen.iter().all(|p| p.total == Some(12)));
+    assert_eq!(candidates.pairs, direct(&engine, &groups[..5], &config()));
+}
+
+/// Watches what an engine is asked for; its layer 0 overflows at a position.
+struct Watched {
+    toy: ToyEngine,
+    rows: RefCell<Vec<usize>>,
+    broken: Option<usize>,
+}
+
+impl Engine for Watched {
+    type Session = ToySession;
+    type Error = ToyError;
+
+    fn shape(&self) -> ModelShape {
+        self.toy.shape()
+    }
+    fn fingerprint(&self) -> &Fingerprint {
+        self.toy.fingerprint()
+    }
+    fn vocab(&self) -> &Vocab {
+        self.toy.vocab()
+    }
+    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
+        self.toy.encode(text)
+    }
+    fn session(&self) -> ToySession {
+        self.toy.session()
+    }
+    fn forward(&self, rows: &mut [Row<'_, ToySession>]) -> Result<Vec<Output>, ToyError> {
+        use stir_core::Session;
+        assert!(rows.iter().all(|r| !r.logits && r.additions.is_empty()), "mining neither samples nor steers");
+        self.rows.borrow_mut().push(rows.len());
+        let mut outputs = self.toy.forward(rows)?;
+        for (row, output) in rows.iter().zip(&mut outputs) {
+            if Some(row.session.len() - 1) == self.broken && !output.captures.is_empty() {
+                output.captures[0][3] = f32::INFINITY;
+            }
+        }
+        Ok(outputs)
+    }
+}
+
+#[test]
+fn non_finite_states_are_counted_and_never_kept() {
+    // The prompt takes three positions, so that both boundaries of m = 1 stand at position 4.
+    let engine = Watched { toy: ToyEngine::new(1), rows: RefCell::default(), broken: Some(4) };
+    let group = vec![rollout(0, "a\n\nb\n\n", true, 1.0), rollout(1, "c\n\nd\n\n", false, 0.0)];
+    let (candidates, report) = induce(&engine, [Ok(group)], config(), all).unwrap();
+    assert_eq!(report.skipped, Skipped { non_finite_pairs: 1, ..Skipped::default() });
+    let kept: Vec<_> = candidates.pairs.iter().map(|p| (p.m, p.layer)).collect();
+    assert_eq!(kept, [(1, 2), (2, 0), (2, 2)]);
+}
+
+#[test]
+fn batches_are_filled_across_problems_and_outranked_problems_cost_nothing() {
+    let engine = Watched { toy: ToyEngine::new(1), rows: RefCell::default(), broken: None };
+    let groups = groups(&engine.toy);
+    let run = |keep| {
+        engine.rows.take();
+        let config = InductionConfig { keep, width: 5, ..config() };
+        induce(&engine, groups.iter().cloned().map(Ok), config, all).unwrap()
+    };
+    let (many, full) = run(1000);
+    assert!(engine.rows.borrow().contains(&5) && engine.rows.borrow().iter().all(|&rows| rows <= 5));
+    assert_eq!(full.skipped.outranked, 0);
+    let (few, spared) = run(2);
+    assert!(spared.skipped.outranked > 0 && spared.encoded_tokens < full.encoded_tokens);
+    assert_eq!(spared.found, full.found);
+    assert_eq!(few.pairs, many.pairs[..2]);
+}

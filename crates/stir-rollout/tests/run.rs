@@ -1,0 +1,343 @@
+//! Whole runs on the toy engine: what is drawn, what survives an interruption, what is refused.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{
+    fs,
+    ops::ControlFlow::{self, Break, Continue},
+    path::{Path, PathBuf},
+};
+
+use proptest::prelude::*;
+use stir_core::{
+    Decode, Engine, Fingerprint, Finish, ModelShape, Output, Row, SampleRng, Sampling, TokenId, Vocab, drive,
+    toy::{ToyEngine, ToyError, ToySession},
+};
+use stir_rollout::{
+    FailureReason, Progress, RolloutConfig, RolloutError, Rollouts, RunError, Summary, Task, read_groups,
+    read_rollouts, reward, sample_stream,
+};
+
+fn engine() -> ToyEngine {
+    ToyEngine::new(1)
+}
+
+fn config() -> RolloutConfig {
+    let sampling = Sampling { temperature: 1.0, top_p: 1.0 };
+    RolloutConfig { samples: 4, max_tokens: 24, sampling, seed: 9, width: 5, ..RolloutConfig::default() }
+}
+
+fn tasks() -> Vec<Task> {
+    ["abc", "d", "hello", "ab", "zzzz"]
+        .iter()
+        .enumerate()
+        .map(|(i, prompt)| Task { id: format!("p{i}"), prompt: (*prompt).into(), gold: Some("s".into()) })
+        .collect()
+}
+
+fn judge(gold: &str, text: &str) -> bool {
+    text.contains(gold)
+}
+
+fn run(
+    config: RolloutConfig,
+    tasks: &[Task],
+    out: &Path,
+    observer: impl FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Summary<ToyError>, RunError<ToyError>> {
+    Rollouts::new(&engine(), config)?.run(tasks, &judge, out, observer)
+}
+
+fn all(_: Progress) -> ControlFlow<()> {
+    Continue(())
+}
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn out(&self) -> PathBuf {
+        self.0.path().join("rollouts.jsonl")
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        fs::read(self.out()).unwrap()
+    }
+}
+
+/// What an undisturbed run writes.
+fn whole() -> Vec<u8> {
+    let folder = Folder::new();
+    run(config(), &tasks(), &folder.out(), all).unwrap();
+    folder.bytes()
+}
+
+#[test]
+fn every_sample_is_the_plain_decoding_of_its_own_stream() {
+    let folder = Folder::new();
+    let summary = run(config(), &tasks(), &folder.out(), all).unwrap();
+    let engine = engine();
+    let rollouts: Vec<_> = read_rollouts(folder.out()).unwrap().map(Result::unwrap).collect();
+    let order: Vec<_> = rollouts.iter().map(|r| (r.id.clone(), r.k)).collect();
+    assert!(order.is_sorted() && order.len() == 20);
+    for r in &rollouts {
+        let rng = SampleRng::new(9, sample_stream(&r.id, r.k));
+        let lane = Decode::new(&engine, &engine.encode(&r.prompt).unwrap(), 24, config().sampling, rng).unwrap();
+        drive(&engine, [Ok(lane)], 1, |_, g| {
+            assert_eq!(g.tokens, r.token_ids);
+            assert!(g.finish == Finish::Eos || g.tokens.len() == 24);
+            Continue(())
+        })
+        .unwrap();
+        assert_eq!(r.text, engine.vocab().text(&r.token_ids));
+        assert_eq!(r.correct, r.text.contains('s'));
+        assert_eq!(r.reward, reward(r.correct, r.token_ids.len(), 0.01, 24));
+    }
+    let right = rollouts.iter().filter(|r| r.correct).count();
+    let tokens: usize = rollouts.iter().map(|r| r.token_ids.len()).sum();
+    assert_eq!((summary.problems, summary.samples, summary.correct, summary.tokens), (5, 20, right, tokens));
+    assert_eq!(summary.accuracy(), Some(right as f64 / 20.0));
+    assert_eq!(summary.mean_tokens(), Some(tokens as f64 / 20.0));
+    let groups: Vec<_> = read_groups(folder.out()).unwrap().map(Result::unwrap).collect();
+    let mixed = groups.iter().filter(|g| g.iter().any(|r| r.correct) && g.iter().any(|r| !r.correct)).count();
+    assert!(mixed > 0);
+    assert_eq!(summary.mixed_share(), Some(mixed as f64 / 5.0));
+}
+
+#[test]
+fn neither_width_nor_neighbours_change_a_sample() {
+    let expected = whole();
+    let folder = Folder::new();
+    run(RolloutConfig { width: 1, ..config() }, &tasks(), &folder.out(), all).unwrap();
+    assert_eq!(folder.bytes(), expected);
+
+    let folder = Folder::new();
+    let mut reversed = tasks();
+    reversed.reverse();
+    run(config(), &reversed[1..], &folder.out(), all).unwrap();
+    let text = String::from_utf8(expected).unwrap();
+    let found = String::from_utf8(folder.bytes()).unwrap();
+    assert!(found.lines().count() == 16 && found.lines().all(|line| text.contains(line)));
+}
+
+#[test]
+fn a_stopped_run_goes_on_to_the_same_bytes() {
+    let expected = whole();
+    for stop in [0, 1, 7, 19] {
+        let folder = Folder::new();
+        let mut progress = Vec::new();
+        let summary = run(config(), &tasks(), &folder.out(), |p| {
+            progress.push(p);
+            if p.done == stop { Break(()) } else { Continue(()) }
+        })
+        .unwrap();
+        assert!(!summary.complete && summary.samples == stop);
+        assert!(progress.iter().map(|p| p.done).eq(0..=stop) && progress.iter().all(|p| p.total == 20));
+        let mut first = None;
+        // The rest in another width: the settings guard lets that pass.
+        let summary = run(RolloutConfig { width: 3, ..config() }, &tasks(), &folder.out(), |p| {
+            first.get_or_insert(p);
+            Continue(())
+        })
+        .unwrap();
+        assert_eq!(first, Some(Progress { done: stop, total: 20, tokens: 0 }));
+        assert!(summary.complete && summary.samples == 20);
+        assert_eq!(folder.bytes(), expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// A process may die in the middle of any write: any prefix of the file resumes to the whole.
+    #[test]
+    fn a_torn_file_goes_on_to_the_same_bytes(cut in 0.0f64..1.0, finished: bool) {
+        let expected = whole();
+        let folder = Folder::new();
+        run(config(), &tasks(), &folder.out(), |p| if p.done == 15 && !finished { Break(()) } else { Continue(()) }).unwrap();
+        let bytes = folder.bytes();
+        fs::write(folder.out(), &bytes[..(bytes.len() as f64 * cut) as usize]).unwrap();
+        prop_assert!(run(config(), &tasks(), &folder.out(), all).unwrap().complete);
+        prop_assert_eq!(folder.bytes(), expected);
+    }
+}
+
+#[test]
+fn a_last_record_that_lacks_only_its_line_feed_is_kept() {
+    let folder = Folder::new();
+    run(config(), &tasks(), &folder.out(), |p| if p.done == 3 { Break(()) } else { Continue(()) }).unwrap();
+    fs::write(folder.out(), folder.bytes().trim_ascii_end()).unwrap();
+    run(config(), &tasks(), &folder.out(), |p| {
+        assert_eq!(p.done, 3);
+        Break(())
+    })
+    .unwrap();
+    assert!(run(config(), &tasks(), &folder.out(), all).unwrap().complete);
+    assert_eq!(folder.bytes(), whole());
+}
+
+#[test]
+fn a_finished_run_does_nothing_more() {
+    let folder = Folder::new();
+    run(config(), &tasks(), &folder.out(), all).unwrap();
+    let before = folder.bytes();
+    let summary = run(config(), &tasks(), &folder.out(), |p| {
+        assert_eq!((p.done, p.tokens), (20, 0));
+        Continue(())
+    })
+    .unwrap();
+    assert!(summary.complete && summary.tokens > 0);
+    assert_eq!(folder.bytes(), before);
+}
+
+fn refused(result: Result<Summary<ToyError>, RunError<ToyError>>) -> RolloutError {
+    match result {
+        Err(RunError::Rollout(error)) => error,
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+}
+
+#[test]
+fn two_settings_are_never_mixed() {
+    let folder = Folder::new();
+    run(config(), &tasks(), &folder.out(), |p| if p.done == 3 { Break(()) } else { Continue(()) }).unwrap();
+    let before = folder.bytes();
+    let sampling = Sampling { temperature: 0.5, ..config().sampling };
+    for (changed, name, then, now) in [
+        (RolloutConfig { max_tokens: 25, ..config() }, "config.max_tokens", "24", "25"),
+        (RolloutConfig { sampling, ..config() }, "config.sampling.temperature", "1.0", "0.5"),
+    ] {
+        match refused(run(changed, &tasks(), &folder.out(), all)) {
+            RolloutError::Settings { field, expected, found, .. } => {
+                assert_eq!((field.as_str(), expected.as_str(), found.as_str()), (name, then, now));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let error = refused(run(config(), &tasks()[..4], &folder.out(), all));
+    assert!(matches!(&error, RolloutError::Settings { field, .. } if field == "tasks"), "{error}");
+    let other = ToyEngine::new(2);
+    let error = refused(Rollouts::new(&other, config()).unwrap().run(&tasks(), &judge, folder.out(), all));
+    assert!(matches!(&error, RolloutError::Settings { field, .. } if field == "model.weights"), "{error}");
+
+    let sidecar = folder.0.path().join("rollouts.jsonl.settings.json");
+    fs::write(&sidecar, "{").unwrap();
+    assert!(matches!(refused(run(config(), &tasks(), &folder.out(), all)), RolloutError::BrokenSettings { .. }));
+    fs::remove_file(&sidecar).unwrap();
+    let error = refused(run(config(), &tasks(), &folder.out(), all));
+    assert!(matches!(error, RolloutError::NoSettings { records: 3, .. }));
+    assert_eq!(folder.bytes(), before);
+}
+
+#[test]
+fn a_broken_line_in_the_middle_is_named_and_nothing_is_deleted() {
+    let folder = Folder::new();
+    run(config(), &tasks(), &folder.out(), |p| if p.done == 4 { Break(()) } else { Continue(()) }).unwrap();
+    let text = String::from_utf8(folder.bytes()).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let check = |content: String| {
+        fs::write(folder.out(), &content).unwrap();
+        let error = refused(run(config(), &tasks(), &folder.out(), all));
+        assert_eq!(folder.bytes(), content.as_bytes());
+        error
+    };
+    let broken = check([lines[0], &lines[1][..20], lines[2], &lines[3][..9]].join("\n"));
+    assert!(matches!(broken, RolloutError::Line { line: 2, .. }), "{broken}");
+    let twice = check([lines[0], lines[1], lines[0], ""].join("\n"));
+    assert!(matches!(twice, RolloutError::DuplicateRollout { line: 3, .. }), "{twice}");
+    let stranger = check(format!("{}\n", lines[0].replace("\"id\":\"p", "\"id\":\"x")));
+    assert!(matches!(stranger, RolloutError::Unasked { line: 1, .. }), "{stranger}");
+}
+
+#[test]
+fn tasks_that_cannot_be_done_do_not_hold_up_the_others() {
+    let folder = Folder::new();
+    let mut all_tasks = tasks();
+    let add = |id: &str, prompt: String, gold: Option<&str>| Task { id: id.into(), prompt, gold: gold.map(Into::into) };
+    all_tasks.insert(1, add("unknown", "A".into(), Some("e")));
+    all_tasks.insert(3, add("long", "a".repeat(96), Some("e")));
+    all_tasks.push(add("empty", String::new(), Some("e")));
+    all_tasks.push(add("unjudged", "a".into(), None));
+    let mut last = None;
+    let summary = run(config(), &all_tasks, &folder.out(), |p| {
+        last = Some(p);
+        Continue(())
+    })
+    .unwrap();
+    assert!(summary.complete);
+    assert_eq!((summary.problems, summary.sampled, summary.samples), (9, 5, 20));
+    let failed: Vec<_> = summary.failures.iter().map(|f| (f.id.as_str(), f.samples)).collect();
+    assert_eq!(failed, [("unknown", 4), ("long", 4), ("empty", 4), ("unjudged", 4)]);
+    assert!(matches!(summary.failures[0].reason, FailureReason::Encode(ToyError::Unknown('A'))));
+    assert!(matches!(summary.failures[1].reason, FailureReason::Request(_)));
+    assert!(matches!(summary.failures[3].reason, FailureReason::NoGold));
+    assert_eq!(folder.bytes(), whole());
+
+    let twice = [tasks(), tasks()].concat();
+    let error = refused(run(config(), &twice, &Folder::new().out(), all));
+    assert!(matches!(error, RolloutError::DuplicateTask { first: 0, second: 5, .. }));
+}
+
+#[test]
+fn a_run_locks_its_output() {
+    let folder = Folder::new();
+    let mut inner = None;
+    run(config(), &tasks(), &folder.out(), |_| {
+        inner.get_or_insert_with(|| refused(run(config(), &tasks(), &folder.out(), all)));
+        Continue(())
+    })
+    .unwrap();
+    assert!(matches!(inner, Some(RolloutError::InUse { .. })));
+    assert_eq!(folder.bytes(), whole());
+}
+
+/// A model that computes NaN for one prompt, and counts the tokens it encodes.
+struct Odd(ToyEngine, std::cell::Cell<usize>, std::cell::Cell<usize>);
+
+impl Engine for Odd {
+    type Session = ToySession;
+    type Error = ToyError;
+
+    fn shape(&self) -> ModelShape {
+        self.0.shape()
+    }
+    fn fingerprint(&self) -> &Fingerprint {
+        self.0.fingerprint()
+    }
+    fn vocab(&self) -> &Vocab {
+        self.0.vocab()
+    }
+    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
+        self.0.encode(text)
+    }
+    fn session(&self) -> ToySession {
+        self.0.session()
+    }
+    fn forward(&self, rows: &mut [Row<'_, ToySession>]) -> Result<Vec<Output>, ToyError> {
+        let nan: Vec<bool> = rows.iter().map(|r| r.logits && r.tokens == [3]).collect();
+        assert!(rows.iter().all(|r| r.capture.is_empty()), "rollouts read no hidden state");
+        self.1.set(self.1.get().max(rows.len()));
+        self.2.set(self.2.get() + rows.iter().filter(|r| r.tokens.len() > 1).count());
+        let mut outputs = self.0.forward(rows)?;
+        for (output, _) in outputs.iter_mut().zip(nan).filter(|(_, nan)| *nan) {
+            output.logits[0] = f32::NAN;
+        }
+        Ok(outputs)
+    }
+}
+
+#[test]
+fn a_prompt_is_prefilled_once_and_a_broken_sample_costs_only_itself() {
+    let (folder, engine) = (Folder::new(), Odd(engine(), Default::default(), Default::default()));
+    let summary = Rollouts::new(&engine, config()).unwrap().run(&tasks(), &judge, folder.out(), all).unwrap();
+    // "d" is token 3 and a prompt of one token: all of its samples break, as does any that draws a "d".
+    assert!(summary.failures.len() >= 4 && summary.samples + summary.failures.len() == 20);
+    assert!(summary.failures.iter().all(|f| f.samples == 1 && matches!(f.reason, FailureReason::Sampling(_))));
+    assert_eq!(
+        (engine.1.get(), engine.2.get()),
+        (5, 3),
+        "full batches; one prefill per prompt of three tokens or more"
+    );
+}
