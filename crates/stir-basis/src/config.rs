@@ -25,13 +25,23 @@ pub struct BasisConfig {
     /// How many entries of highest quality every control point gets before `method` fills the rest, whichever method
     /// that is: methods then differ only in what they are compared on. 0 leaves everything to the method.
     pub min_per_control_point: usize,
+    /// Whether [`Method::Dpp`] chooses the rest to differ from the quota's entries too, and not only among itself. The
+    /// published selection does not.
+    pub condition_on_quota: bool,
     /// What fills the rest.
     pub method: Method,
 }
 
 impl Default for BasisConfig {
     fn default() -> Self {
-        Self { budget: 256, lambda: 0.5, epsilon: 1e-4, min_per_control_point: 8, method: Method::Dpp }
+        Self {
+            budget: 256,
+            lambda: 0.5,
+            epsilon: 1e-4,
+            min_per_control_point: 8,
+            condition_on_quota: false,
+            method: Method::Dpp,
+        }
     }
 }
 

@@ -2,16 +2,16 @@ use std::{cmp::Ordering, collections::BinaryHeap};
 
 use crate::{
     error::{ContentError, Rules},
-    vector::dot,
+    vector::{dot, norm},
 };
 
 /// Below this conditional variance a vector counts as a combination of those already chosen.
 const MIN_VARIANCE: f64 = 1e-12;
 
 /// Chooses rows of high quality that point in different directions: greedy maximisation of
-/// `sum log(1 + q_i) + lambda * log det(K_S + epsilon I)`, `K_ij = <k_i, k_j>`.
+/// `sum log(1 + q_i) + lambda * log det(K_S + epsilon I)`, `K_ij = cos(k_i, k_j)`.
 ///
-/// `keys` is `[n, width]`, row by row, usually of length 1 each, and `quality` is `[n]`. The rows of `first` are taken
+/// `keys` is `[n, width]`, row by row, of any length but zero, and `quality` is `[n]`. The rows of `first` are taken
 /// beforehand, in their order, and the rest is chosen given them. Ties go to the lower index. Returns indices in the
 /// order in which they were taken: at most `budget`, fewer when every row left is a combination of those chosen
 /// (conditional variance at most 1e-12; with `epsilon` well above that, only the budget ends the choice).
@@ -32,8 +32,8 @@ const MIN_VARIANCE: f64 = 1e-12;
 /// ```
 ///
 /// # Errors
-/// [`ContentError`] when `keys` is not a whole number of rows, a number is not finite, a quality, `lambda` or
-/// `epsilon` is negative, or `first` repeats a row, names one that is not there or is longer than `budget`.
+/// [`ContentError`] when `keys` is not a whole number of rows, a row is zero, a number is not finite, a quality,
+/// `lambda` or `epsilon` is negative, or `first` repeats a row, names one that is not there or is longer than `budget`.
 pub fn greedy_dpp(
     keys: &[f32],
     quality: &[f64],
@@ -91,7 +91,8 @@ fn check(
     rules("keys of", n).ensure(whole, "rows", "as many as qualities, of equal width")?;
     for (row, &q) in quality.iter().enumerate() {
         rules("row", row).quality(q)?;
-        rules("row", row).finite("key", &keys[row * (keys.len() / n)..][..keys.len() / n])?;
+        let norm = norm(&keys[row * (keys.len() / n)..][..keys.len() / n]);
+        rules("row", row).ensure(norm.is_finite() && norm > 0.0, "key", "finite and not zero")?;
     }
     let mut taken = vec![false; n];
     for (index, &row) in first.iter().enumerate() {
@@ -108,6 +109,7 @@ fn check(
 struct Factor<'a> {
     keys: &'a [f32],
     width: usize,
+    norms: Vec<f64>,
     pivots: Vec<usize>,
     /// `lines[i][t] = (K_ij - <lines[j], lines[i][..t]>) / sqrt(variance[j])`, `j = pivots[t]`.
     lines: Vec<Vec<f64>>,
@@ -117,9 +119,13 @@ struct Factor<'a> {
 
 impl<'a> Factor<'a> {
     fn new(keys: &'a [f32], width: usize, n: usize, epsilon: f64) -> Self {
-        let mut factor = Self { keys, width, pivots: Vec::new(), lines: vec![Vec::new(); n], variance: Vec::new() };
-        factor.variance = (0..n).map(|i| dot::<f32, f64>(factor.key(i), factor.key(i)) + epsilon).collect();
-        factor
+        let rows = || (0..n).map(|i| &keys[i * width..][..width]);
+        let norms: Vec<f64> = rows().map(norm).collect();
+        // The diagonal is 1 but for rounding, which therefore breaks the ties that equal qualities leave. The plain sum
+        // breaks them as the reference does.
+        let square = |(row, norm): (&[f32], &f64)| row.iter().map(|&x| (f64::from(x) / norm).powi(2)).sum::<f64>();
+        let variance = rows().zip(&norms).map(|row| square(row) + epsilon).collect();
+        Self { keys, width, norms, pivots: Vec::new(), lines: vec![Vec::new(); n], variance }
     }
 
     fn key(&self, i: usize) -> &'a [f32] {
@@ -135,7 +141,7 @@ impl<'a> Factor<'a> {
         let mut line = std::mem::take(&mut self.lines[i]);
         for &pivot in &self.pivots[line.len()..] {
             let explained: f64 = dot(&self.lines[pivot], &line);
-            let kernel: f64 = dot(self.key(pivot), self.key(i));
+            let kernel = dot::<f32, f64>(self.key(pivot), self.key(i)) / (self.norms[pivot] * self.norms[i]);
             let next = (kernel - explained) / self.variance[pivot].sqrt();
             self.variance[i] -= next * next;
             line.push(next);

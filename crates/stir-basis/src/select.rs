@@ -59,29 +59,36 @@ pub fn select(candidates: &Candidates, config: &BasisConfig) -> Result<Library, 
     )
 }
 
+/// The state that becomes the key of entry `index`.
+fn state(candidates: &Candidates, index: usize) -> &[f32] {
+    let pair = &candidates.pairs[index / 2];
+    if is_wrong(index) { &pair.mu_minus } else { &pair.mu_plus }
+}
+
+fn is_wrong(index: usize) -> bool {
+    index.is_multiple_of(2)
+}
+
 /// Entry `index` of `candidates`; `None` when it is not usable.
 fn entry(candidates: &Candidates, index: usize) -> Option<Entry> {
     let pair = &candidates.pairs[index / 2];
-    let (state, action) = match index % 2 {
-        0 => (&pair.mu_minus, Action::Steer(pair.delta())),
-        _ => (&pair.mu_plus, Action::Stay),
-    };
     let entry = Entry {
         problem: pair.problem.clone(),
         m: pair.m,
         layer: pair.layer,
         quality: pair.quality,
-        key: normalize(state)?,
-        action,
+        key: normalize(state(candidates, index))?,
+        action: if is_wrong(index) { Action::Steer(pair.delta()) } else { Action::Stay },
     };
     // Two finite states can differ by more than f32 holds.
     entry.vector().unwrap_or(&[]).iter().all(|x| x.is_finite()).then_some(entry)
 }
 
 /// The usable entries, as far as choosing needs them; rows keep the order of the candidates.
-struct Pool {
+struct Pool<'a> {
+    candidates: &'a Candidates,
     rows: Vec<Row>,
-    /// `[rows, hidden_size]`.
+    /// `[rows, hidden_size]`, of length 1.
     keys: Vec<f32>,
 }
 
@@ -92,9 +99,9 @@ struct Row {
     quality: f64,
 }
 
-impl Pool {
-    fn new(candidates: &Candidates) -> Self {
-        let mut pool = Self { rows: Vec::new(), keys: Vec::new() };
+impl<'a> Pool<'a> {
+    fn new(candidates: &'a Candidates) -> Self {
+        let mut pool = Self { candidates, rows: Vec::new(), keys: Vec::new() };
         for index in 0..2 * candidates.pairs.len() {
             if let Some(entry) = entry(candidates, index) {
                 pool.rows.push(Row { index, m: entry.m, quality: entry.quality });
@@ -107,25 +114,29 @@ impl Pool {
     /// Rows in the order in which they are taken.
     fn choose(&self, config: &BasisConfig) -> Result<Vec<usize>, BasisError> {
         let mut chosen = self.quota(config.min_per_control_point, config.budget);
-        if config.method == Method::Dpp {
-            let quality: Vec<f64> = self.rows.iter().map(|row| row.quality).collect();
-            return Ok(greedy_dpp(&self.keys, &quality, &chosen, config.budget, config.lambda, config.epsilon)?);
-        }
         let mut rest = self.without(&chosen);
         let room = (config.budget - chosen.len()).min(rest.len());
         if room == 0 {
             return Ok(chosen);
         }
         match config.method {
-            Method::Dpp => {}
+            Method::Dpp => {
+                let given: &[usize] = if config.condition_on_quota { &chosen } else { &[] };
+                let rows = [given, &rest].concat();
+                let first: Vec<usize> = (0..given.len()).collect();
+                let quality: Vec<f64> = rows.iter().map(|&row| self.rows[row].quality).collect();
+                let budget = given.len() + room;
+                let picks = greedy_dpp(&self.states(&rows), &quality, &first, budget, config.lambda, config.epsilon)?;
+                rest = picks[given.len()..].iter().map(|&pick| rows[pick]).collect();
+            }
             Method::Top => rest.sort_by(|&a, &b| self.better(a, b)),
             Method::Random { seed } => shuffle_front(&mut rest, room, &mut SampleRng::new(seed, 0)),
             Method::KMeans { seed } => {
-                let labels = cluster::kmeans(&self.gather(&rest), rest.len(), room, &mut SampleRng::new(seed, 0))?;
+                let labels = cluster::kmeans(&self.keys(&rest), rest.len(), room, &mut SampleRng::new(seed, 0))?;
                 rest = self.representatives(&rest, &labels);
             }
             Method::Dbscan { tolerance, min_points } => {
-                let labels = cluster::dbscan(&self.gather(&rest), rest.len(), tolerance, min_points)?;
+                let labels = cluster::dbscan(&self.keys(&rest), rest.len(), tolerance, min_points)?;
                 let mut noise: Vec<usize> =
                     rest.iter().zip(&labels).filter(|(_, label)| label.is_none()).map(|(&row, _)| row).collect();
                 noise.sort_by(|&a, &b| self.better(a, b));
@@ -154,7 +165,7 @@ impl Pool {
     /// Of each cluster the row nearest the centroid, by falling quality.
     fn representatives(&self, rows: &[usize], labels: &[Option<usize>]) -> Vec<usize> {
         let mut nearest: Vec<usize> =
-            cluster::nearest_to_centroids(&self.gather(rows), labels).into_iter().map(|i| rows[i]).collect();
+            cluster::nearest_to_centroids(&self.keys(rows), labels).into_iter().map(|i| rows[i]).collect();
         nearest.sort_by(|&a, &b| self.better(a, b));
         nearest
     }
@@ -164,8 +175,13 @@ impl Pool {
         self.rows[b].quality.total_cmp(&self.rows[a].quality).then(a.cmp(&b))
     }
 
+    /// The states of `rows` as they were mined, `[rows, hidden_size]`: f32 keys have lost the digits that break ties.
+    fn states(&self, rows: &[usize]) -> Vec<f32> {
+        rows.iter().flat_map(|&row| state(self.candidates, self.rows[row].index)).copied().collect()
+    }
+
     /// The keys of `rows`, `[rows, hidden_size]`.
-    fn gather(&self, rows: &[usize]) -> Vec<f32> {
+    fn keys(&self, rows: &[usize]) -> Vec<f32> {
         let width = self.keys.len() / self.rows.len();
         rows.iter().flat_map(|&row| &self.keys[row * width..][..width]).copied().collect()
     }

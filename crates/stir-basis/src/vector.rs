@@ -1,7 +1,7 @@
 use std::ops::{AddAssign, Mul};
 
-/// Partial sums of a dot product: enough for two 256-bit registers of f32.
-const LANES: usize = 16;
+/// Partial sums of a dot product: four 256-bit registers of f32, which hides the latency of an addition.
+const LANES: usize = 32;
 
 /// `<a, b>`, summed in `A`.
 ///
@@ -23,9 +23,20 @@ where
     for (sum, (&a, &b)) in sums.iter_mut().zip(tail) {
         *sum += a.into() * b.into();
     }
-    let mut total = A::default();
-    sums.into_iter().for_each(|sum| total += sum);
-    total
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            let other = sums[lane + half];
+            sums[lane] += other;
+        }
+        half /= 2;
+    }
+    sums[0]
+}
+
+/// The L2 norm, in f64. Finite f32 values cannot overflow it; others make it NaN or infinite.
+pub(crate) fn norm(vector: &[f32]) -> f64 {
+    dot::<f32, f64>(vector, vector).sqrt()
 }
 
 /// `vector` divided by its L2 norm, which is taken in f64; `None` when it is zero or not finite.
@@ -37,15 +48,14 @@ where
 /// assert_eq!(normalize(&[f32::NAN, 1.0]), None);
 /// ```
 pub fn normalize(vector: &[f32]) -> Option<Vec<f32>> {
-    let norm = dot::<f32, f64>(vector, vector).sqrt();
-    // NaN and infinity make the norm NaN or infinite; finite f32 values cannot overflow a sum in f64.
+    let norm = norm(vector);
     let usable = norm.is_finite() && norm > 0.0;
     usable.then(|| vector.iter().map(|&x| (f64::from(x) / norm) as f32).collect())
 }
 
 /// Whether `key` is of length 1, as far as f32 can tell.
 pub(crate) fn is_unit(key: &[f32]) -> bool {
-    (dot::<f32, f64>(key, key) - 1.0).abs() < 1e-3
+    (norm(key) - 1.0).abs() < 1e-3
 }
 
 #[cfg(test)]
