@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use stir_core::{Delimiter, Fingerprint};
 
+use crate::error::{ContentError, Rules};
+
 /// One contrast between what succeeded and what failed at a control point: the output of mining.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pair {
@@ -38,4 +40,31 @@ pub struct Candidates {
     pub pairs: Vec<Pair>,
     /// Settings of every stage so far: stage name to JSON text.
     pub provenance: BTreeMap<String, String>,
+}
+
+impl Candidates {
+    /// Checks what no later stage could repair: places, qualities and widths. Numbers that are not finite are left to
+    /// [`select`](crate::select), which skips and counts them.
+    ///
+    /// # Errors
+    /// [`ContentError`] with the first pair and field that break a rule.
+    pub fn validate(&self) -> Result<(), ContentError> {
+        let Fingerprint { n_layers, hidden_size, .. } = self.fingerprint;
+        self.pairs.iter().enumerate().try_for_each(|(index, pair)| {
+            let rules = Rules { item: "pair", index };
+            rules.place(pair.m, pair.layer, n_layers, pair.quality)?;
+            rules.width("mu_plus", &pair.mu_plus, hidden_size)?;
+            rules.width("mu_minus", &pair.mu_minus, hidden_size)
+        })
+    }
+
+    /// What a file must keep besides: finite numbers.
+    pub(crate) fn validate_for_file(&self) -> Result<(), ContentError> {
+        self.validate()?;
+        self.pairs.iter().enumerate().try_for_each(|(index, pair)| {
+            let rules = Rules { item: "pair", index };
+            rules.finite("mu_plus", &pair.mu_plus)?;
+            rules.finite("mu_minus", &pair.mu_minus)
+        })
+    }
 }

@@ -1,0 +1,225 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use stir_core::{Delimiter, Fingerprint};
+
+use crate::{
+    BasisConfig, BasisError, Entry,
+    error::ContentError,
+    vector::{dot, normalize},
+};
+
+/// Entries chosen for one model, ready for retrieval.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use stir_basis::{normalize, Action, Entry, Library};
+/// use stir_core::{Delimiter, Fingerprint};
+///
+/// let fingerprint = Fingerprint {
+///     architecture: "qwen2".into(), n_layers: 28, hidden_size: 2, vocab_size: 100,
+///     tokenizer: "a1".into(), weights: "b2".into(),
+/// };
+/// let entry = |key: [f32; 2], action| Entry {
+///     problem: "p1".into(), m: 1, layer: 14, quality: 0.8, key: normalize(&key).expect("not zero"), action,
+/// };
+/// let entries = vec![entry([1.0, 0.0], Action::Steer(vec![0.5, 0.5])), entry([1.0, 1.0], Action::Stay)];
+/// let library = Library::from_entries(fingerprint, Delimiter::default(), entries, BTreeMap::new())?;
+///
+/// // At the first control point, with this state after layer 14:
+/// let hits = library.retrieve(1, &[(14, &[2.0, 1.8])], 8);
+/// assert_eq!(hits.iter().map(|hit| hit.entry).collect::<Vec<_>>(), [1, 0]);
+/// assert!(hits[0].similarity > 0.99);
+/// # Ok::<(), stir_basis::BasisError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Library {
+    stored: Stored,
+    /// By (control point, layer).
+    groups: Vec<Group>,
+}
+
+/// What a library's file holds; the rest follows from it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Stored {
+    fingerprint: Fingerprint,
+    delimiter: Delimiter,
+    entries: Vec<Entry>,
+    selection: Option<Selection>,
+    provenance: BTreeMap<String, String>,
+}
+
+/// How [`select`](crate::select) arrived at a library.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Selection {
+    /// The settings.
+    pub config: BasisConfig,
+    /// Entries there were to choose from: two per pair.
+    pub offered: usize,
+    /// How many of them were not usable (zero or non-finite).
+    pub skipped: usize,
+    /// For every entry of the library, its index among those offered: `2i` is pair `i` wrong, `2i + 1` right.
+    pub indices: Vec<usize>,
+}
+
+/// An entry near a query.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hit {
+    /// Its index in [`Library::entries`].
+    pub entry: usize,
+    /// Cosine of the angle between its key and the query, in [-1, 1] up to rounding.
+    pub similarity: f32,
+}
+
+/// The entries of one control point and layer.
+#[derive(Debug, Clone, PartialEq)]
+struct Group {
+    m: usize,
+    layer: usize,
+    entries: Vec<usize>,
+    /// `[entries, hidden_size]`, contiguous for the scan.
+    keys: Vec<f32>,
+}
+
+impl Library {
+    /// A library of vectors that come from elsewhere than [`select`](crate::select). Keys must be of length 1 (see
+    /// [`normalize`]).
+    ///
+    /// # Errors
+    /// [`BasisError::NoEntries`] without entries; [`BasisError::Content`] for the first entry whose key or vector does
+    /// not have the fingerprint's width or is not finite, or whose control point, layer or quality is out of range.
+    pub fn from_entries(
+        fingerprint: Fingerprint,
+        delimiter: Delimiter,
+        entries: Vec<Entry>,
+        provenance: BTreeMap<String, String>,
+    ) -> Result<Self, BasisError> {
+        Self::new(fingerprint, delimiter, entries, None, provenance)
+    }
+
+    pub(crate) fn new(
+        fingerprint: Fingerprint,
+        delimiter: Delimiter,
+        entries: Vec<Entry>,
+        selection: Option<Selection>,
+        provenance: BTreeMap<String, String>,
+    ) -> Result<Self, BasisError> {
+        if entries.is_empty() {
+            return Err(BasisError::NoEntries { skipped: 0 });
+        }
+        Ok(Self::from_stored(Stored { fingerprint, delimiter, entries, selection, provenance })?)
+    }
+
+    pub(crate) fn from_stored(stored: Stored) -> Result<Self, ContentError> {
+        let Fingerprint { n_layers, hidden_size, .. } = stored.fingerprint;
+        stored.entries.iter().enumerate().try_for_each(|(i, entry)| entry.check(i, n_layers, hidden_size))?;
+        if let Some(selection) = &stored.selection {
+            let (expected, index) = (stored.entries.len(), selection.indices.len());
+            if expected != index {
+                return Err(ContentError { item: "selection of", index, field: "indices", rule: "one per entry" });
+            }
+        }
+        let mut groups: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
+        for (i, entry) in stored.entries.iter().enumerate() {
+            groups.entry((entry.m, entry.layer)).or_default().push(i);
+        }
+        let keys = |entries: &[usize]| entries.iter().flat_map(|&i| &stored.entries[i].key).copied().collect();
+        let groups =
+            groups.into_iter().map(|((m, layer), entries)| Group { m, layer, keys: keys(&entries), entries }).collect();
+        Ok(Self { stored, groups })
+    }
+
+    pub(crate) fn stored(&self) -> &Stored {
+        &self.stored
+    }
+
+    /// The model whose residual stream the vectors belong to.
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.stored.fingerprint
+    }
+
+    /// The text that ended a segment when the entries were mined; steering must use the same.
+    pub fn delimiter(&self) -> &Delimiter {
+        &self.stored.delimiter
+    }
+
+    /// The entries in the order in which they were selected.
+    pub fn entries(&self) -> &[Entry] {
+        &self.stored.entries
+    }
+
+    /// Entry `index`, as a [`Hit`] names it.
+    pub fn entry(&self, index: usize) -> Option<&Entry> {
+        self.stored.entries.get(index)
+    }
+
+    /// How the entries were selected; `None` for a library [`from_entries`](Self::from_entries).
+    pub fn selection(&self) -> Option<&Selection> {
+        self.stored.selection.as_ref()
+    }
+
+    /// Settings of the stages before selection: stage name to JSON text.
+    pub fn provenance(&self) -> &BTreeMap<String, String> {
+        &self.stored.provenance
+    }
+
+    /// The layers that have entries, ascending.
+    pub fn layers(&self) -> Vec<usize> {
+        let mut layers: Vec<usize> = self.groups.iter().map(|group| group.layer).collect();
+        layers.sort_unstable();
+        layers.dedup();
+        layers
+    }
+
+    /// Entries at control point `m`, over all layers.
+    pub fn group_len(&self, m: usize) -> usize {
+        self.groups.iter().filter(|group| group.m == m).map(|group| group.entries.len()).sum()
+    }
+
+    /// Whether the library was made for the model `found`.
+    ///
+    /// # Errors
+    /// [`BasisError::Fingerprint`] with the first field that differs.
+    pub fn check(&self, found: &Fingerprint) -> Result<(), BasisError> {
+        Ok(self.stored.fingerprint.check(found)?)
+    }
+
+    /// The `k` entries at control point `m` with the highest cosine similarity to the query of their layer, over all
+    /// queries together; by falling similarity, ties to the lower entry. The search is exact: one dot product per entry.
+    ///
+    /// Each query is a layer, named at most once, and the state after it, `[hidden_size]`, of any length. A query that
+    /// is zero, not finite or of another width has no similarity to anything and yields nothing.
+    pub fn retrieve(&self, m: usize, queries: &[(usize, &[f32])], k: usize) -> Vec<Hit> {
+        let mut hits = Vec::new();
+        for &(layer, query) in queries {
+            let Ok(at) = self.groups.binary_search_by_key(&(m, layer), |group| (group.m, group.layer)) else {
+                continue;
+            };
+            let width = self.stored.fingerprint.hidden_size;
+            let Some(query) = normalize(query).filter(|query| query.len() == width) else { continue };
+            let Group { entries, keys, .. } = &self.groups[at];
+            let keys = keys.chunks_exact(width);
+            hits.extend(entries.iter().zip(keys).map(|(&entry, key)| Hit { entry, similarity: dot(key, &query) }));
+        }
+        let order = |a: &Hit, b: &Hit| b.similarity.total_cmp(&a.similarity).then(a.entry.cmp(&b.entry));
+        if k < hits.len() {
+            hits.select_nth_unstable_by(k, order);
+            hits.truncate(k);
+        }
+        hits.sort_unstable_by(order);
+        hits
+    }
+
+    /// The mean of all vectors at `layer`, `[hidden_size]`: one static steering vector, the baseline to beat. `None`
+    /// when the layer has none.
+    pub fn mean_delta(&self, layer: usize) -> Option<Vec<f32>> {
+        let mut sum = vec![0.0; self.stored.fingerprint.hidden_size];
+        let mut count = 0.0;
+        for vector in self.entries().iter().filter(|entry| entry.layer == layer).filter_map(Entry::vector) {
+            count += 1.0;
+            sum.iter_mut().zip(vector).for_each(|(sum, &x)| *sum += f64::from(x));
+        }
+        (count > 0.0).then(|| sum.into_iter().map(|sum| (sum / count) as f32).collect())
+    }
+}

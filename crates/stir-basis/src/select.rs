@@ -1,0 +1,196 @@
+use std::cmp::Ordering;
+
+use stir_core::SampleRng;
+
+use crate::{
+    Action, BasisConfig, BasisError, Candidates, Entry, Library, Method, Selection, cluster, greedy_dpp,
+    vector::normalize,
+};
+
+/// Chooses a library from candidates.
+///
+/// Pair `i` offers entry `2i` (wrong: key `mu_minus`, steer by `delta`) and `2i + 1` (right: key `mu_plus`, stay); both
+/// carry the pair's quality. Entries whose key is zero, or whose key or vector is not finite, are skipped and counted.
+/// Every control point first gets its quota, in ascending order while room remains; then `config.method` fills the
+/// rest.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use stir_basis::{select, BasisConfig, Candidates, Pair};
+/// use stir_core::{Delimiter, Fingerprint};
+///
+/// let fingerprint = Fingerprint {
+///     architecture: "qwen2".into(), n_layers: 28, hidden_size: 2, vocab_size: 100,
+///     tokenizer: "a1".into(), weights: "b2".into(),
+/// };
+/// let pair = Pair {
+///     problem: "p1".into(), m: 1, layer: 14, quality: 0.9, mu_plus: vec![3.0, 4.0], mu_minus: vec![4.0, 3.0],
+/// };
+/// let candidates = Candidates {
+///     fingerprint, delimiter: Delimiter::default(), pairs: vec![pair], provenance: BTreeMap::new(),
+/// };
+/// let library = select(&candidates, &BasisConfig::default())?;
+/// assert_eq!(library.entries()[0].vector(), Some(&[-1.0, 1.0][..]));
+/// assert_eq!(library.entries()[1].vector(), None);
+/// # Ok::<(), stir_basis::BasisError>(())
+/// ```
+///
+/// # Errors
+/// [`BasisError::Setting`] for a bad setting, [`BasisError::Content`] for a bad pair, [`BasisError::NoEntries`] when no
+/// entry is usable.
+pub fn select(candidates: &Candidates, config: &BasisConfig) -> Result<Library, BasisError> {
+    config.validate()?;
+    candidates.validate()?;
+    let pool = Pool::new(candidates);
+    let offered = 2 * candidates.pairs.len();
+    let skipped = offered - pool.rows.len();
+    if pool.rows.is_empty() {
+        return Err(BasisError::NoEntries { skipped });
+    }
+    let indices: Vec<usize> = pool.choose(config)?.into_iter().map(|row| pool.rows[row].index).collect();
+    let entries = indices.iter().map(|&index| entry(candidates, index)).collect::<Option<_>>();
+    let entries = entries.ok_or(BasisError::NoEntries { skipped })?;
+    Library::new(
+        candidates.fingerprint.clone(),
+        candidates.delimiter.clone(),
+        entries,
+        Some(Selection { config: config.clone(), offered, skipped, indices }),
+        candidates.provenance.clone(),
+    )
+}
+
+/// The state that becomes the key of entry `index`.
+fn state(candidates: &Candidates, index: usize) -> &[f32] {
+    let pair = &candidates.pairs[index / 2];
+    if is_wrong(index) { &pair.mu_minus } else { &pair.mu_plus }
+}
+
+fn is_wrong(index: usize) -> bool {
+    index.is_multiple_of(2)
+}
+
+/// Entry `index` of `candidates`; `None` when it is not usable.
+fn entry(candidates: &Candidates, index: usize) -> Option<Entry> {
+    let pair = &candidates.pairs[index / 2];
+    let entry = Entry {
+        problem: pair.problem.clone(),
+        m: pair.m,
+        layer: pair.layer,
+        quality: pair.quality,
+        key: normalize(state(candidates, index))?,
+        action: if is_wrong(index) { Action::Steer(pair.delta()) } else { Action::Stay },
+    };
+    // Two finite states can differ by more than f32 holds.
+    entry.vector().unwrap_or(&[]).iter().all(|x| x.is_finite()).then_some(entry)
+}
+
+/// The usable entries, as far as choosing needs them; rows keep the order of the candidates.
+struct Pool<'a> {
+    candidates: &'a Candidates,
+    rows: Vec<Row>,
+    /// `[rows, hidden_size]`, of length 1.
+    keys: Vec<f32>,
+}
+
+#[derive(Clone, Copy)]
+struct Row {
+    index: usize,
+    m: usize,
+    quality: f64,
+}
+
+impl<'a> Pool<'a> {
+    fn new(candidates: &'a Candidates) -> Self {
+        let mut pool = Self { candidates, rows: Vec::new(), keys: Vec::new() };
+        for index in 0..2 * candidates.pairs.len() {
+            if let Some(entry) = entry(candidates, index) {
+                pool.rows.push(Row { index, m: entry.m, quality: entry.quality });
+                pool.keys.extend_from_slice(&entry.key);
+            }
+        }
+        pool
+    }
+
+    /// Rows in the order in which they are taken.
+    fn choose(&self, config: &BasisConfig) -> Result<Vec<usize>, BasisError> {
+        let mut chosen = self.quota(config.min_per_control_point, config.budget);
+        let mut rest = self.without(&chosen);
+        let room = (config.budget - chosen.len()).min(rest.len());
+        if room == 0 {
+            return Ok(chosen);
+        }
+        match config.method {
+            Method::Dpp => {
+                let given: &[usize] = if config.condition_on_quota { &chosen } else { &[] };
+                let rows = [given, &rest].concat();
+                let first: Vec<usize> = (0..given.len()).collect();
+                let quality: Vec<f64> = rows.iter().map(|&row| self.rows[row].quality).collect();
+                let budget = given.len() + room;
+                let picks = greedy_dpp(&self.states(&rows), &quality, &first, budget, config.lambda, config.epsilon)?;
+                rest = picks[given.len()..].iter().map(|&pick| rows[pick]).collect();
+            }
+            Method::Top => rest.sort_by(|&a, &b| self.better(a, b)),
+            Method::Random { seed } => shuffle_front(&mut rest, room, &mut SampleRng::new(seed, 0)),
+            Method::KMeans { seed } => {
+                let labels = cluster::kmeans(&self.keys(&rest), rest.len(), room, &mut SampleRng::new(seed, 0))?;
+                rest = self.representatives(&rest, &labels);
+            }
+            Method::Dbscan { tolerance, min_points } => {
+                let labels = cluster::dbscan(&self.keys(&rest), rest.len(), tolerance, min_points)?;
+                let mut noise: Vec<usize> =
+                    rest.iter().zip(&labels).filter(|(_, label)| label.is_none()).map(|(&row, _)| row).collect();
+                noise.sort_by(|&a, &b| self.better(a, b));
+                rest = self.representatives(&rest, &labels);
+                rest.append(&mut noise);
+            }
+        }
+        chosen.extend(rest.into_iter().take(room));
+        Ok(chosen)
+    }
+
+    /// For each control point in ascending order its `min` rows of highest quality, while there is room.
+    fn quota(&self, min: usize, budget: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.rows.len()).collect();
+        order.sort_by(|&a, &b| self.rows[a].m.cmp(&self.rows[b].m).then(self.better(a, b)));
+        let points = order.chunk_by(|&a, &b| self.rows[a].m == self.rows[b].m);
+        points.flat_map(|rows| rows.iter().take(min)).copied().take(budget).collect()
+    }
+
+    fn without(&self, taken: &[usize]) -> Vec<usize> {
+        let mut free = vec![true; self.rows.len()];
+        taken.iter().for_each(|&row| free[row] = false);
+        (0..free.len()).filter(|&row| free[row]).collect()
+    }
+
+    /// Of each cluster the row nearest the centroid, by falling quality.
+    fn representatives(&self, rows: &[usize], labels: &[Option<usize>]) -> Vec<usize> {
+        let mut nearest: Vec<usize> =
+            cluster::nearest_to_centroids(&self.keys(rows), labels).into_iter().map(|i| rows[i]).collect();
+        nearest.sort_by(|&a, &b| self.better(a, b));
+        nearest
+    }
+
+    /// Higher quality first, ties to the lower index.
+    fn better(&self, a: usize, b: usize) -> Ordering {
+        self.rows[b].quality.total_cmp(&self.rows[a].quality).then(a.cmp(&b))
+    }
+
+    /// The states of `rows` as they were mined, `[rows, hidden_size]`: f32 keys have lost the digits that break ties.
+    fn states(&self, rows: &[usize]) -> Vec<f32> {
+        rows.iter().flat_map(|&row| state(self.candidates, self.rows[row].index)).copied().collect()
+    }
+
+    /// The keys of `rows`, `[rows, hidden_size]`.
+    fn keys(&self, rows: &[usize]) -> Vec<f32> {
+        let width = self.keys.len() / self.rows.len();
+        rows.iter().flat_map(|&row| &self.keys[row * width..][..width]).copied().collect()
+    }
+}
+
+/// Puts `count` items, drawn without replacement, in front (Fisher-Yates, stopped early).
+fn shuffle_front(items: &mut [usize], count: usize, rng: &mut SampleRng) {
+    for i in 0..count {
+        let j = i + rng.below(items.len() - i);
+        items.swap(i, j);
+    }
+}

@@ -1,0 +1,83 @@
+use std::ops::{AddAssign, Mul};
+
+/// Partial sums of a dot product: four 256-bit registers of f32, which hides the latency of an addition.
+const LANES: usize = 32;
+
+/// `<a, b>`, summed in `A`.
+///
+/// The partial sums are written out because the compiler may not reorder floating-point additions itself; with them
+/// it vectorises, and the result is the same bits whatever the width of the machine's registers.
+pub(crate) fn dot<T, A>(a: &[T], b: &[T]) -> A
+where
+    T: Copy + Into<A>,
+    A: Copy + Default + Mul<Output = A> + AddAssign,
+{
+    let mut sums = [A::default(); LANES];
+    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let tail = a_chunks.remainder().iter().zip(b_chunks.remainder());
+    for (a, b) in a_chunks.zip(b_chunks) {
+        for lane in 0..LANES {
+            sums[lane] += a[lane].into() * b[lane].into();
+        }
+    }
+    for (sum, (&a, &b)) in sums.iter_mut().zip(tail) {
+        *sum += a.into() * b.into();
+    }
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            let other = sums[lane + half];
+            sums[lane] += other;
+        }
+        half /= 2;
+    }
+    sums[0]
+}
+
+/// The L2 norm, in f64. Finite f32 values cannot overflow it; others make it NaN or infinite.
+pub(crate) fn norm(vector: &[f32]) -> f64 {
+    dot::<f32, f64>(vector, vector).sqrt()
+}
+
+/// `vector` divided by its L2 norm, which is taken in f64; `None` when it is zero or not finite.
+///
+/// ```
+/// use stir_basis::normalize;
+/// assert_eq!(normalize(&[3.0, 4.0]), Some(vec![0.6, 0.8]));
+/// assert_eq!(normalize(&[0.0, 0.0]), None);
+/// assert_eq!(normalize(&[f32::NAN, 1.0]), None);
+/// ```
+pub fn normalize(vector: &[f32]) -> Option<Vec<f32>> {
+    let norm = norm(vector);
+    let usable = norm.is_finite() && norm > 0.0;
+    usable.then(|| vector.iter().map(|&x| (f64::from(x) / norm) as f32).collect())
+}
+
+/// Whether `key` is of length 1, as far as f32 can tell.
+pub(crate) fn is_unit(key: &[f32]) -> bool {
+    (norm(key) - 1.0).abs() < 1e-3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dot_covers_every_length() {
+        for n in 0..70u16 {
+            let a: Vec<f32> = (0..n).map(|i| f32::from(i % 7) - 3.0).collect();
+            let b: Vec<f32> = (0..n).map(|i| f32::from(i % 5)).collect();
+            let expected: f32 = a.iter().zip(&b).map(|(x, y)| x * y).sum();
+            // Small integers: every order of summation is exact.
+            assert_eq!(dot::<f32, f32>(&a, &b), expected);
+            assert_eq!(dot::<f32, f64>(&a, &b), f64::from(expected));
+        }
+    }
+
+    #[test]
+    fn the_largest_and_smallest_numbers_normalise() {
+        for scale in [f32::MAX, f32::MIN_POSITIVE, 1e-45] {
+            assert!(is_unit(&normalize(&[scale, -scale, 0.0]).unwrap()));
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Retrieval, and what a library refuses.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::{fingerprint, library, vector};
+use proptest::prelude::*;
+use safetensors::SafeTensors;
+use stir_basis::{Action, BasisError, Entry, Hit, Library, normalize};
+use stir_core::{Delimiter, Fingerprint, SampleRng};
+
+fn entry(layer: usize, key: [f32; 2], action: Action) -> Entry {
+    Entry { problem: "p".into(), m: 1, layer, quality: 1.0, key: normalize(&key).unwrap(), action }
+}
+
+fn small(entries: Vec<Entry>) -> Result<Library, BasisError> {
+    Library::from_entries(fingerprint(2), Delimiter::default(), entries, BTreeMap::new())
+}
+
+proptest! {
+    #[test]
+    fn retrieval_is_brute_force(seed in any::<u64>(), n in 1usize..60, width in 1usize..80, k in 0usize..20) {
+        let library = library(seed, n, width);
+        let mut rng = SampleRng::new(seed, 2);
+        let states: Vec<Vec<f32>> = (0..3).map(|_| vector(&mut rng, width)).collect();
+        for m in 1..=3 {
+            for layers in [vec![0], vec![0, 2], vec![2, 1, 0], vec![7]] {
+                let queries: Vec<_> = layers.iter().map(|&layer| (layer, &states[layer % 3][..])).collect();
+                let hits = library.retrieve(m, &queries, k);
+                let mut all: Vec<(f64, usize)> = Vec::new();
+                for (i, entry) in library.entries().iter().enumerate() {
+                    if entry.m == m && layers.contains(&entry.layer) {
+                        let query = &states[entry.layer];
+                        let wide = |a: &[f32], b: &[f32]| -> f64 {
+                            a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum()
+                        };
+                        let cosine = wide(&entry.key, query) / wide(query, query).sqrt();
+                        all.push((cosine, i));
+                    }
+                }
+                prop_assert_eq!(hits.len(), k.min(all.len()));
+                for hit in &hits {
+                    let (cosine, _) = all.iter().find(|(_, i)| *i == hit.entry).unwrap();
+                    prop_assert!((f64::from(hit.similarity) - cosine).abs() < 1e-5);
+                    // Nothing that was left out is nearer.
+                    let worse = all.iter().filter(|(c, _)| *c > cosine + 1e-5).count();
+                    prop_assert!(worse < k);
+                }
+                let ordered = |w: &[Hit]| (-w[0].similarity, w[0].entry) < (-w[1].similarity, w[1].entry);
+                prop_assert!(hits.windows(2).all(ordered));
+            }
+        }
+    }
+}
+
+#[test]
+fn ties_go_to_the_lower_entry_over_all_layers() {
+    let keys = [(1, [0.0, 1.0]), (0, [1.0, 0.0]), (1, [1.0, 0.0]), (0, [2.0, 0.0])];
+    let library = small(keys.map(|(layer, key)| entry(layer, key, Action::Stay)).to_vec()).unwrap();
+    let nearest = |k| -> Vec<usize> {
+        library.retrieve(1, &[(0, &[5.0, 0.0]), (1, &[0.1, 0.0])], k).iter().map(|hit| hit.entry).collect()
+    };
+    assert_eq!(nearest(8), [1, 2, 3, 0]);
+    assert_eq!(nearest(2), [1, 2]);
+    assert!(nearest(0).is_empty());
+    assert_eq!((library.layers(), library.group_len(1), library.group_len(2)), (vec![0, 1], 4, 0));
+}
+
+#[test]
+fn a_query_without_direction_finds_nothing() {
+    let library = small(vec![entry(0, [1.0, 0.0], Action::Stay)]).unwrap();
+    for query in [&[0.0, 0.0][..], &[f32::NAN, 1.0], &[f32::INFINITY, 1.0], &[1.0], &[1.0, 0.0, 0.0], &[]] {
+        assert!(library.retrieve(1, &[(0, query)], 8).is_empty(), "{query:?}");
+    }
+    assert_eq!(library.retrieve(1, &[(0, &[f32::MAX, f32::MAX])], 8).len(), 1);
+}
+
+#[test]
+fn the_mean_is_taken_per_layer() {
+    let steer = |v: [f32; 2]| Action::Steer(v.to_vec());
+    let entries = vec![
+        entry(0, [1.0, 0.0], steer([1.0, 2.0])),
+        entry(0, [1.0, 0.0], Action::Stay),
+        entry(0, [0.0, 1.0], steer([3.0, -2.0])),
+        entry(1, [0.0, 1.0], steer([9.0, 9.0])),
+        entry(2, [0.0, 1.0], Action::Stay),
+    ];
+    let library = small(entries).unwrap();
+    assert_eq!(library.mean_delta(0), Some(vec![2.0, 0.0]));
+    assert_eq!(library.mean_delta(1), Some(vec![9.0, 9.0]));
+    assert_eq!(library.mean_delta(2), None);
+}
+
+#[test]
+fn entries_are_checked() {
+    let field = |change: fn(&mut Entry)| {
+        let mut bad = entry(0, [1.0, 0.0], Action::Steer(vec![0.0; 2]));
+        change(&mut bad);
+        match small(vec![entry(0, [1.0, 0.0], Action::Stay), bad]).unwrap_err() {
+            BasisError::Content(error) => (error.index, error.field),
+            error => panic!("{error}"),
+        }
+    };
+    assert_eq!(field(|e| e.m = 0), (1, "m"));
+    assert_eq!(field(|e| e.layer = 3), (1, "layer"));
+    assert_eq!(field(|e| e.quality = -1.0), (1, "quality"));
+    assert_eq!(field(|e| e.key = vec![1.0]), (1, "key"));
+    assert_eq!(field(|e| e.key = vec![1.0, 1.0]), (1, "key"));
+    assert_eq!(field(|e| e.key = vec![f32::NAN, 1.0]), (1, "key"));
+    assert_eq!(field(|e| e.action = Action::Steer(vec![1.0])), (1, "vector"));
+    assert_eq!(field(|e| e.action = Action::Steer(vec![1.0, f32::INFINITY])), (1, "vector"));
+    assert!(matches!(small(vec![]), Err(BasisError::NoEntries { skipped: 0 })));
+}
+
+#[test]
+fn another_model_is_refused_by_the_field_that_differs() {
+    let library = small(vec![entry(0, [1.0, 0.0], Action::Stay)]).unwrap();
+    assert!(library.check(&fingerprint(2)).is_ok());
+    match library.check(&Fingerprint { tokenizer: "u".into(), ..fingerprint(2) }).unwrap_err() {
+        BasisError::Fingerprint(mismatch) => assert_eq!(mismatch.field, "tokenizer"),
+        error => panic!("{error}"),
+    }
+}
+
+#[test]
+fn export_keeps_order_and_kinds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("library.safetensors");
+    let entries = vec![entry(2, [0.0, 2.0], Action::Stay), entry(1, [1.0, 0.0], Action::Steer(vec![0.5, -0.5]))];
+    small(entries).unwrap().export_safetensors(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let read = |name: &str| (tensors.tensor(name).unwrap().shape().to_vec(), tensors.tensor(name).unwrap().data());
+    let le = |xs: &[f32]| xs.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>();
+    let integers = |xs: [i64; 2]| xs.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>();
+    assert_eq!(read("keys"), (vec![2, 2], &le(&[0.0, 1.0, 1.0, 0.0])[..]));
+    assert_eq!(read("vectors"), (vec![2, 2], &le(&[0.0, 0.0, 0.5, -0.5])[..]));
+    assert_eq!(read("quality"), (vec![2], &[1.0f64.to_le_bytes(), 1.0f64.to_le_bytes()].concat()[..]));
+    assert_eq!(read("point"), (vec![2], &integers([1, 1])[..]));
+    assert_eq!(read("layer"), (vec![2], &integers([2, 1])[..]));
+    assert_eq!(read("kind"), (vec![2], &integers([1, 0])[..]));
+}
