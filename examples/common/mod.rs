@@ -1,7 +1,7 @@
 //! What the examples share.
 #![allow(dead_code, reason = "each example uses a part")]
 
-pub mod word_problems;
+pub(crate) mod word_problems;
 
 use indicatif::{ProgressBar, ProgressStyle};
 

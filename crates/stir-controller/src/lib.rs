@@ -1,1 +1,19 @@
-//! TBD
+//! Retrieve, probe and commit: the run-time half of STIR.
+//!
+//! [`Controller::plan`] and [`Controller::decide`] are the method's two decisions, pure functions of a library and of
+//! numbers read from a model. [`SteeredLane`] is the state machine that runs them on any
+//! [`Engine`](stir_core::Engine); many lanes share forward passes in [`stir_core::drive`].
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod config;
+mod decide;
+mod error;
+mod lane;
+mod trace;
+
+pub use config::{ControllerConfig, Scope, Variant};
+pub use decide::{Candidate, Commit, Controller, Decision, Plan, ProbeScores, Scored};
+pub use error::ControllerError;
+pub use lane::SteeredLane;
+pub use trace::{Retrieved, Steered, Step};

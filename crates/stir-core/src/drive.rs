@@ -132,6 +132,7 @@ pub enum Finish {
 pub struct Limits {
     /// New tokens allowed: what was asked for, or what the context leaves.
     pub budget: usize,
+    max_context: usize,
 }
 
 impl Limits {
@@ -149,7 +150,12 @@ impl Limits {
         if max_tokens == 0 {
             return Err(RequestError::ZeroBudget);
         }
-        Ok(Self { budget: max_tokens.min(shape.max_context - prompt_tokens) })
+        Ok(Self { budget: max_tokens.min(shape.max_context - prompt_tokens), max_context: shape.max_context })
+    }
+
+    /// Positions the context still has after `tokens`.
+    pub fn room(self, tokens: usize) -> usize {
+        self.max_context.saturating_sub(tokens)
     }
 
     /// How a sequence that has `generated` tokens, the last being `token`, ends here; `None` when it goes on.
