@@ -1,9 +1,59 @@
-//! What the examples share.
+//! What the examples share: flags, loading, errors that name file and line, and output that survives an interruption.
 #![allow(dead_code, reason = "each example uses a part")]
 
 pub(crate) mod word_problems;
 
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
+use miette::{IntoDiagnostic, MietteHandlerOpts, Result, WrapErr, miette};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use stir::{
+    core::{Delimiter, Engine, Limits, RequestError, TokenId},
+    model::{DeviceSpec, Lm},
+    rollout::{Task, read_problems},
+};
+
+/// The model that comes with the sources.
+const DEFAULT_MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/reference-run/model");
+
+/// Which model, where it runs, and the seed of everything drawn.
+#[derive(clap::Args)]
+pub struct ModelArgs {
+    /// Hugging Face folder of the model
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_MODEL)]
+    pub model: PathBuf,
+    /// Device to compute on: flex (the CPU), cuda, wgpu, vulkan or metal, with :N for the N-th
+    #[arg(long, default_value = "flex")]
+    pub device: DeviceSpec,
+    /// Seed of everything drawn at random
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+impl ModelArgs {
+    /// The model on its device.
+    pub fn load(&self) -> Result<Lm> {
+        let device = self.device.open().into_diagnostic()?;
+        Lm::load(&self.model, &device)
+            .into_diagnostic()
+            .wrap_err_with(|| format!("cannot load the model in {}", self.model.display()))
+    }
+}
+
+/// The command line. Errors are shown from now on with all their causes, one line each, so that paths stay whole.
+pub fn start<A: Parser>() -> Result<A> {
+    miette::set_hook(Box::new(|_| Box::new(MietteHandlerOpts::new().wrap_lines(false).build()))).into_diagnostic()?;
+    Ok(A::parse())
+}
 
 /// A progress bar with an estimate of the time left.
 pub fn progress(total: u64, what: &'static str) -> ProgressBar {
@@ -12,5 +62,184 @@ pub fn progress(total: u64, what: &'static str) -> ProgressBar {
     match style {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
+    }
+}
+
+/// The problems of a JSONL file with their prompts: as they are, or their questions through the chat template.
+pub fn read_tasks(lm: &Lm, path: &Path) -> Result<Vec<Task>> {
+    let problems = read_problems(path).into_diagnostic()?;
+    let tasks = problems.iter().enumerate().map(|(i, problem)| {
+        let task = problem.task(|question| lm.chat_prompt(question)).into_diagnostic();
+        task.wrap_err_with(|| location(path, i, &problem.id))
+    });
+    tasks.collect()
+}
+
+/// The tokens of every prompt that was read from `path`, each checked to leave room for an answer.
+pub fn encode_prompts(lm: &Lm, path: &Path, tasks: &[Task], max_tokens: usize) -> Result<Vec<Vec<TokenId>>> {
+    if max_tokens == 0 {
+        return Err(RequestError::ZeroBudget).into_diagnostic();
+    }
+    let encode = |task: &Task| -> Result<Vec<TokenId>> {
+        let tokens = lm.encode(&task.prompt).into_diagnostic()?;
+        Limits::new(lm.shape(), tokens.len(), max_tokens).into_diagnostic()?;
+        Ok(tokens)
+    };
+    let prompts = tasks.iter().enumerate();
+    prompts.map(|(i, task)| encode(task).wrap_err_with(|| location(path, i, &task.id))).collect()
+}
+
+/// Where the problem at place `index` of a JSONL file stands, for people to find it.
+pub fn location(path: &Path, index: usize, id: &str) -> String {
+    // Problems do not know their lines; blank lines hold none.
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let line = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).nth(index);
+    let line = line.map_or_else(String::new, |(line, _)| format!(", line {}", line + 1));
+    format!("{}{line}: problem {id:?}", path.display())
+}
+
+/// The lines of a JSONL file; blank ones are skipped.
+pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    let text = fs::read_to_string(path).into_diagnostic().wrap_err_with(|| path.display().to_string())?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let parse = |(i, line)| {
+        serde_json::from_str(line).into_diagnostic().wrap_err_with(|| format!("{}, line {}", path.display(), i + 1))
+    };
+    lines.map(parse).collect()
+}
+
+/// A segment delimiter as typed: `\n`, `\r`, `\t` and `\\` stand for what they stand for elsewhere.
+pub fn delimiter(typed: &str) -> Result<Delimiter, String> {
+    let (mut text, mut chars) = (String::new(), typed.chars());
+    while let Some(char) = chars.next() {
+        text.push(match char {
+            '\\' => match chars.next() {
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('t') => '\t',
+                Some('\\') => '\\',
+                other => return Err(format!("unknown escape \\{}", other.map_or_else(String::new, String::from))),
+            },
+            char => char,
+        });
+    }
+    Delimiter::new(text).ok_or_else(|| "it is empty".to_owned())
+}
+
+/// The value of a serde enum of plain names.
+pub fn named<T: DeserializeOwned>(name: String) -> Result<T, serde_json::Error> {
+    serde_json::from_value(Value::String(name))
+}
+
+/// Puts `bytes` where `path` says in one step: whoever reads sees all of them or what was there before.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = with_suffix(path, &format!(".{}.tmp", std::process::id()));
+    let written = File::create(&temporary)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // The failure to write is what matters; a left-over is not.
+        let _ = fs::remove_file(&temporary);
+    }
+    written.into_diagnostic().wrap_err_with(|| format!("cannot write {}", path.display()))
+}
+
+/// `path` with `suffix` at its end.
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+/// A JSONL output whose lines come in any order and end up sorted, and that keeps what an interrupted run finished.
+///
+/// Lines go to `<out>.partial` as they come, after one that tells the run's settings; [`finish`](Self::finish) puts
+/// them in order into `out` and removes the partial file.
+pub struct Resumable {
+    out: PathBuf,
+    partial: PathBuf,
+    file: File,
+    /// By place in the output.
+    lines: BTreeMap<usize, String>,
+}
+
+impl Resumable {
+    /// Begins `out`, or takes up what is left of an earlier run of the same `settings`, a JSON object. `ids` are the
+    /// lines that there will be, in order, by their field `id`.
+    pub fn begin(out: &Path, settings: &Value, ids: &[&str]) -> Result<Self> {
+        let partial = with_suffix(out, ".partial");
+        let refused = || format!("cannot write {}", partial.display());
+        let file = OpenOptions::new().read(true).append(true).create(true).open(&partial);
+        let file = file.into_diagnostic().wrap_err_with(refused)?;
+        let mut this = Self { out: out.to_owned(), partial: partial.clone(), file, lines: BTreeMap::new() };
+        let text = fs::read_to_string(&partial).into_diagnostic().wrap_err_with(refused)?;
+        // A process that died while it wrote leaves a last line without an end.
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        this.file.set_len(whole as u64).into_diagnostic().wrap_err_with(refused)?;
+        match text[..whole].split_once('\n') {
+            None => this.append(&settings.to_string())?,
+            Some((first, rest)) => this.resume(settings, first, rest, ids)?,
+        }
+        Ok(this)
+    }
+
+    fn resume(&mut self, settings: &Value, first: &str, rest: &str, ids: &[&str]) -> Result<()> {
+        let parse = |line: &str| -> Result<Value> {
+            serde_json::from_str(line)
+                .into_diagnostic()
+                .wrap_err_with(|| format!("{} is damaged", self.partial.display()))
+        };
+        // Compared as text that was read back, so that numbers are what a reader of the file would see.
+        let (then, now) = (parse(first)?, parse(&settings.to_string())?);
+        let names = now.as_object().into_iter().flat_map(|object| object.keys());
+        if let Some(name) = names.into_iter().find(|name| then[*name] != now[*name]) {
+            return Err(miette!(
+                help = "remove that file to start over, or go on with the earlier settings",
+                "{}: {name} was {} when the run was begun and is {} now",
+                self.partial.display(),
+                then[name],
+                now[name]
+            ));
+        }
+        let places: BTreeMap<&str, usize> = ids.iter().enumerate().map(|(i, id)| (*id, i)).collect();
+        for line in rest.lines() {
+            let value = parse(line)?;
+            if let Some(&place) = value["id"].as_str().and_then(|id| places.get(id)) {
+                self.lines.insert(place, line.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether line `place` is there.
+    pub fn has(&self, place: usize) -> bool {
+        self.lines.contains_key(&place)
+    }
+
+    /// Lines that are there.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Keeps line `place`.
+    pub fn push(&mut self, place: usize, line: &impl Serialize) -> Result<()> {
+        let line = serde_json::to_string(line).into_diagnostic()?;
+        self.append(&line)?;
+        self.lines.insert(place, line);
+        Ok(())
+    }
+
+    /// Writes the output; returns its lines.
+    pub fn finish(self) -> Result<Vec<String>> {
+        let lines: Vec<String> = self.lines.into_values().collect();
+        let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+        write_atomically(&self.out, text.as_bytes())?;
+        fs::remove_file(&self.partial).into_diagnostic().wrap_err_with(|| self.partial.display().to_string())?;
+        Ok(lines)
+    }
+
+    fn append(&mut self, line: &str) -> Result<()> {
+        let written = self.file.write_all(format!("{line}\n").as_bytes());
+        written.into_diagnostic().wrap_err_with(|| format!("cannot write {}", self.partial.display()))
     }
 }

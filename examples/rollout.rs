@@ -1,0 +1,94 @@
+//! Stage 1: samples of every problem, judged by the number after `####` and rewarded.
+//!
+//! ```text
+//! cargo run --release --example rollout -- --task problems.jsonl --out rollouts.jsonl
+//! ```
+//!
+//! A stopped run goes on where it stopped when it is started again.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "results go to stdout, what failed to stderr")]
+
+mod common;
+
+use std::{ops::ControlFlow, path::PathBuf};
+
+use clap::Parser;
+use common::ModelArgs;
+use miette::{IntoDiagnostic, Result, WrapErr, ensure};
+use stir::{
+    core::Sampling,
+    eval::FinalNumber,
+    rollout::{RolloutConfig, Rollouts},
+};
+
+/// Draw, judge and reward samples of every problem.
+#[derive(Parser)]
+struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Problems, JSONL: id, question (or a finished prompt) and gold
+    #[arg(long, value_name = "FILE")]
+    task: PathBuf,
+    /// Rollouts, JSONL; what is there of this very run is kept
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Samples per problem (K)
+    #[arg(long, default_value_t = 8)]
+    samples: usize,
+    /// Divisor of the logits; 0 for greedy decoding
+    #[arg(long, default_value_t = 0.7)]
+    temperature: f32,
+    /// Mass of the nucleus
+    #[arg(long, default_value_t = 0.95)]
+    top_p: f32,
+    /// New tokens per sample at most (T_max)
+    #[arg(long, default_value_t = 200)]
+    max_tokens: usize,
+    /// What a sample of T_max tokens loses of its reward
+    #[arg(long, default_value_t = 0.01)]
+    eta: f64,
+    /// Sequences decoded side by side
+    #[arg(long, default_value_t = 32)]
+    width: usize,
+}
+
+fn main() -> Result<()> {
+    let args: Args = common::start()?;
+    let config = RolloutConfig {
+        samples: args.samples,
+        max_tokens: args.max_tokens,
+        eta: args.eta,
+        sampling: Sampling { temperature: args.temperature, top_p: args.top_p },
+        seed: args.model.seed,
+        width: args.width,
+    };
+    config.validate().into_diagnostic()?;
+    let lm = args.model.load()?;
+    let tasks = common::read_tasks(&lm, &args.task)?;
+    let judge = |gold: &str, text: &str| FinalNumber.correct(gold, text);
+    let bar = common::progress(0, "rollout");
+    let run = Rollouts::new(&lm, config).into_diagnostic()?;
+    let summary = run.run(&tasks, &judge, &args.out, |progress| {
+        bar.set_length(progress.total as u64);
+        bar.set_position(progress.done as u64);
+        bar.set_message(format!("{} tokens", progress.tokens));
+        ControlFlow::Continue(())
+    });
+    bar.finish_and_clear();
+    let summary = summary.into_diagnostic()?;
+
+    let show = |value: Option<f64>, digits| value.map_or_else(|| "-".to_owned(), |x| format!("{x:.digits$}"));
+    println!("samples      {} of {} problems", summary.samples, summary.sampled);
+    println!("accuracy     {}", show(summary.accuracy(), 4));
+    println!("mean tokens  {}", show(summary.mean_tokens(), 1));
+    println!("mixed share  {}", show(summary.mixed_share(), 4));
+    println!("failures     {}", summary.failures.len());
+    let failed = summary.failures.len();
+    for failure in summary.failures {
+        let index = tasks.iter().position(|task| task.id == failure.id).unwrap_or_default();
+        let place = common::location(&args.task, index, &failure.id);
+        let report = Err::<(), _>(failure.reason).into_diagnostic().wrap_err(place);
+        report.unwrap_or_else(|report| eprintln!("{report:?}"));
+    }
+    ensure!(failed == 0, "{failed} problems or samples failed; all others are in {}", args.out.display());
+    Ok(())
+}

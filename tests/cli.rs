@@ -1,0 +1,369 @@
+//! The stage binaries as processes: golden outputs, the whole chain, and what bad input gets.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::{Value, json};
+use stir::model::Checkpoint;
+use tempfile::TempDir;
+
+const STAGES: [&str; 5] = ["inspect", "rollout", "induce", "basis", "steer"];
+
+/// A stage with the flags of `args`, which white space separates; paths without white space only.
+fn run(stage: &str, args: &str) -> Output {
+    let exe = std::env::current_exe().unwrap();
+    // target/PROFILE/deps/cli-HASH
+    let exe = exe.parent().unwrap().parent().unwrap().join("examples").join(stage);
+    assert!(exe.exists(), "{} is missing: build it with `cargo build --examples`", exe.display());
+    Command::new(exe).args(args.split_whitespace()).output().unwrap()
+}
+
+/// What a stage that ends well prints.
+fn succeed(stage: &str, args: &str) -> String {
+    let output = run(stage, args);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stage} {args}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Checks that a stage refuses and says why: each of `words` stands in its report.
+fn refuse(stage: &str, args: &str, words: &[&str]) {
+    let output = run(stage, args);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stage} {args}: {errors}");
+    assert!(!errors.contains("panicked"), "{stage} {args}: {errors}");
+    for word in words {
+        assert!(errors.contains(word), "{stage} {args}: no {word:?} in {errors}");
+    }
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
+}
+
+fn reference(name: &str) -> String {
+    fixture("reference-run").join(name).display().to_string()
+}
+
+fn records(path: impl AsRef<Path>) -> Vec<Value> {
+    fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A folder for a test's files; their paths come as text, to be put into a command line.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).display().to_string()
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        fs::write(self.0.path().join(name), content).unwrap();
+        self.path(name)
+    }
+
+    /// Candidates and a library of the reference run, and the first `n` of its problems.
+    fn stages(&self, n: usize) -> (String, String, String) {
+        let (candidates, library) = (self.path("c.stir"), self.path("l.stir"));
+        let (model, rollouts) = (reference("model"), reference("rollouts.jsonl"));
+        succeed("induce", &format!("--model {model} --rollouts {rollouts} --out {candidates}"));
+        succeed("basis", &format!("--candidates {candidates} --out {library}"));
+        let problems = records(reference("steer.default.jsonl")).into_iter().take(n);
+        let problems = problems.map(|p| json!({"id": p["id"], "prompt": p["prompt"], "gold": p["gold"]}).to_string());
+        let prompts = self.write("p.jsonl", problems.collect::<Vec<_>>().join("\n"));
+        (candidates, library, prompts)
+    }
+}
+
+#[test]
+fn help_is_there() {
+    for stage in STAGES {
+        assert!(succeed(stage, "--help").contains("Usage"));
+    }
+}
+
+fn assert_close(what: &str, expected: &Checkpoint, found: &Checkpoint) {
+    let ((expected, shape), (found, found_shape)) = (expected.floats(what).unwrap(), found.floats(what).unwrap());
+    assert_eq!(shape, found_shape, "{what}");
+    let largest = expected.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+    let gap = expected.iter().zip(&found).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+    assert!(gap <= 2e-4 * largest, "{what}: off by {} of the largest magnitude", gap / largest);
+}
+
+#[test]
+fn inspect_finds_what_transformers_does() {
+    for name in ["qwen2-tied", "qwen2-untied-bf16-sharded"] {
+        let (dir, folder) = (fixture("models").join(name), Folder::new());
+        let golden_path = dir.join("expected.safetensors").display().to_string();
+        let golden = Checkpoint::open_file(Path::new(&golden_path)).unwrap();
+        let common = format!("--model {} --tokens-from {golden_path}:input_ids --greedy 32", dir.display());
+
+        let plain = folder.path("plain.safetensors");
+        succeed("inspect", &format!("{common} --out {plain}"));
+        let plain = Checkpoint::open_file(Path::new(&plain)).unwrap();
+        assert_eq!(plain.integers("greedy_ids").unwrap(), golden.integers("greedy_ids").unwrap(), "{name}");
+        // The sharded model's file was made with rotary frequencies rounded to bf16, which moves its states.
+        if name == "qwen2-tied" {
+            assert_close("logits", &golden, &plain);
+            (0..4).for_each(|layer| assert_close(&format!("resid_post.{layer}"), &golden, &plain));
+        }
+
+        let steer: Value = serde_json::from_slice(&fs::read(dir.join("expected.json")).unwrap()).unwrap();
+        let (layer, position, scale) = (&steer["steer_layer"], &steer["steer_position"], &steer["steer_scale"]);
+        let edited = folder.path("edited.safetensors");
+        let edit =
+            format!("--edit {golden_path}:vec --edit-layer {layer} --edit-position {position} --edit-scale {scale}");
+        succeed("inspect", &format!("{common} {edit} --out {edited}"));
+        let edited = Checkpoint::open_file(Path::new(&edited)).unwrap();
+        assert_eq!(edited.integers("greedy_ids").unwrap(), golden.integers("steered_ids").unwrap(), "{name}");
+        // The edit shows in the layer it was made in, at its position and not before.
+        let name = format!("resid_post.{layer}");
+        let ((before, shape), (after, _)) = (plain.floats(&name).unwrap(), edited.floats(&name).unwrap());
+        let from = position.as_u64().unwrap() as usize * shape[2];
+        assert_eq!(before[..from], after[..from]);
+        let vector = golden.floats("vec").unwrap().0;
+        let scale = scale.as_f64().unwrap() as f32;
+        for (i, x) in vector.iter().enumerate() {
+            assert!((before[from + i] + scale * x - after[from + i]).abs() < 1e-4);
+        }
+    }
+}
+
+#[test]
+fn the_chain_from_rollouts_to_answers() {
+    let folder = Folder::new();
+    let (candidates, library, prompts) = folder.stages(10);
+
+    let (again, export) = (folder.path("again.stir"), folder.path("l.safetensors"));
+    let printed = succeed("basis", &format!("--candidates {candidates} --out {again} --export {export}"));
+    assert!(printed.contains("64 entries"), "{printed}");
+    assert_eq!(fs::read(&library).unwrap(), fs::read(&again).unwrap());
+    assert_eq!(Checkpoint::open_file(Path::new(&export)).unwrap().floats("keys").unwrap().1, [64, 128]);
+
+    let (model, out) = (reference("model"), folder.path("o.jsonl"));
+    let steer = format!("--model {model} --library {library} --prompts {prompts} --out {out}");
+    succeed("steer", &steer);
+    check_answers(&records(&out), &records(reference("steer.default.jsonl"))[..10]);
+    assert!(!Path::new(&folder.path("o.jsonl.partial")).exists());
+
+    succeed("steer", &format!("{steer} --variant no_memory"));
+    for (found, expected) in records(&out).iter().zip(records(reference("steer.plain.jsonl"))) {
+        for field in ["id", "prompt", "gold", "text", "token_ids", "tokens", "probe_tokens", "correct"] {
+            assert_eq!(found[field], expected[field], "{field} of {}", expected["id"]);
+        }
+    }
+}
+
+/// Checks the fields of answers. What is chosen depends on the library, whose first diverse entry is a tie that
+/// rounding decides; up to the first control point the golden answers were generated in the same way.
+fn check_answers(found: &[Value], expected: &[Value]) {
+    let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    let with = |value: &Value, more: &[&str]| &names(value) | &more.iter().map(|&name| name.to_owned()).collect();
+    let count = |value: &Value| value.as_u64().unwrap() as usize;
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        assert_eq!(names(found), with(expected, &["finish", "forward_passes"]));
+        for field in ["id", "prompt", "gold"] {
+            assert_eq!(found[field], expected[field]);
+        }
+        let tokens = found["token_ids"].as_array().unwrap();
+        assert_eq!(count(&found["tokens"]), tokens.len());
+        assert!(count(&found["forward_passes"]) >= tokens.len());
+        assert!(found["finish"] == "eos" || tokens.len() == 200);
+        let steps = found["steps"].as_array().unwrap();
+        assert_eq!(steps.iter().map(|step| count(&step["tokens"])).sum::<usize>(), tokens.len());
+        let first = count(&expected["steps"][0]["tokens"]);
+        assert_eq!(tokens[..first], expected["token_ids"].as_array().unwrap()[..first]);
+        for (i, step) in steps.iter().enumerate() {
+            assert_eq!(names(step), with(&expected["steps"][0], &["null_score", "scale", "retrieved"]));
+            assert_eq!(count(&step["segment"]), i + 1);
+            let (candidates, score) = (step["candidates"].as_array().unwrap(), &step["score"]);
+            match candidates.iter().find(|candidate| candidate["entry"] == step["chosen"]) {
+                Some(chosen) => {
+                    assert_eq!(names(chosen), names(&expected["steps"][1]["candidates"][0]));
+                    assert_eq!(&chosen["score"], score);
+                    assert!(score.as_f64() > step["null_score"].as_f64());
+                    assert!((score.as_f64().unwrap() - step["scale"].as_f64().unwrap()).abs() < 1e-6);
+                }
+                None => assert!(step["chosen"].is_null() && step["scale"] == 0.0 && *score == step["null_score"]),
+            }
+        }
+    }
+    assert!(found.iter().any(|answer| answer["steps"].as_array().unwrap().iter().any(|s| !s["chosen"].is_null())));
+}
+
+#[test]
+fn without_gold_there_is_no_verdict_and_questions_are_templated() {
+    let folder = Folder::new();
+    let (_, library, _) = folder.stages(1);
+    let question = "Sam has 16 apples. Sam sells 14. Sam buys 35. How many apples now?";
+    let prompts = folder.write("q.jsonl", json!({"id": 7, "question": question}).to_string());
+    let (model, out) = (reference("model"), folder.path("o.jsonl"));
+    succeed("steer", &format!("--model {model} --library {library} --prompts {prompts} --out {out} --max-tokens 20"));
+    let found = &records(&out)[0];
+    assert_eq!((&found["id"], &found["tokens"], &found["finish"]), (&json!("7"), &json!(20), &json!("length")));
+    assert_eq!(found["prompt"], format!("<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"));
+    assert!(found.get("gold").is_none() && found.get("correct").is_none());
+}
+
+#[test]
+fn steer_goes_on_where_it_stopped_and_refuses_other_settings() {
+    let folder = Folder::new();
+    let (_, library, prompts) = folder.stages(4);
+    let (model, out, whole) = (reference("model"), folder.path("o.jsonl"), folder.path("whole.jsonl"));
+    let flags = format!("--model {model} --library {library} --prompts {prompts} --max-tokens 30");
+    succeed("steer", &format!("{flags} --out {whole}"));
+
+    // A folder in the way of the output: every answer is finished and the last step fails.
+    fs::create_dir(&out).unwrap();
+    refuse("steer", &format!("{flags} --out {out}"), &["o.jsonl"]);
+    fs::remove_dir(&out).unwrap();
+    // As if killed while the third answer was written.
+    let partial = folder.path("o.jsonl.partial");
+    let mut text = fs::read_to_string(&partial).unwrap();
+    text.truncate(text.match_indices('\n').nth(2).unwrap().0 + 30);
+    fs::write(&partial, &text).unwrap();
+
+    refuse("steer", &format!("{flags} --out {out} --beta 1"), &["o.jsonl.partial", "beta was 2.0", "is 1.0 now"]);
+    assert!(fs::read_to_string(&partial).unwrap().lines().count() >= 3);
+    succeed("steer", &format!("{flags} --out {out}"));
+    assert_eq!(fs::read_to_string(&out).unwrap(), fs::read_to_string(&whole).unwrap());
+    assert!(!Path::new(&partial).exists());
+}
+
+#[test]
+fn rollouts_resume_and_what_fails_is_named() {
+    let folder = Folder::new();
+    let long = "word ".repeat(600);
+    let task = [
+        json!({"id": "good", "question": "Sam has 3 apples. Sam buys 4. How many apples now?", "gold": 7}),
+        json!({"id": "long", "question": long, "gold": 1}),
+        json!({"id": "empty", "prompt": "", "gold": 1}),
+        json!({"id": "open", "question": "?"}),
+    ];
+    let task = folder.write("t.jsonl", task.map(|task| task.to_string()).join("\n\n"));
+    let (model, out) = (reference("model"), folder.path("r.jsonl"));
+    let flags = format!("--model {model} --task {task} --out {out} --samples 3 --max-tokens 40");
+    let words = ["t.jsonl, line 3", "\"long\"", "context", "line 5", "no token", "line 7", "gold"];
+    refuse("rollout", &flags, &words);
+    let first = fs::read_to_string(&out).unwrap();
+    assert_eq!(records(&out).iter().map(|r| r["k"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 1, 2]);
+    refuse("rollout", &format!("{flags} --top-p 0.9"), &["top_p", "0.95"]);
+    fs::write(&out, first.lines().next().unwrap()).unwrap();
+    refuse("rollout", &flags, &["3 problems or samples failed"]);
+    assert_eq!(fs::read_to_string(&out).unwrap(), first);
+}
+
+#[test]
+fn bad_settings_are_named() {
+    let folder = Folder::new();
+    let (candidates, library, prompts) = folder.stages(1);
+    let (model, out, rollouts) = (reference("model"), folder.path("o"), reference("rollouts.jsonl"));
+    let steer = format!("--model {model} --library {library} --prompts {prompts} --out {out}");
+    refuse("steer", &format!("{steer} --max-tokens 0"), &["max_tokens is 0"]);
+    refuse("steer", &format!("{steer} --probe 0"), &["candidates is 0"]);
+    refuse("steer", &format!("{steer} --top-p 0"), &["top_p is 0"]);
+    refuse("steer", &format!("{steer} --tau inf"), &["tau_null is inf"]);
+    refuse("rollout", &format!("--model {model} --task {prompts} --out {out} --max-tokens 0"), &["max_tokens is 0"]);
+    refuse("basis", &format!("--candidates {candidates} --out {out} --budget 0"), &["budget is 0"]);
+    let induce = format!("--model {model} --rollouts {rollouts} --out {out}");
+    refuse("induce", &format!("{induce} --layers 5"), &["5"]);
+    refuse("induce", &format!("{induce} --min-correct 3"), &["min_correct is 3"]);
+    refuse("induce", &format!("{induce} --max-tokens 0"), &["max_tokens is 0"]);
+    assert!(!Path::new(&out).exists());
+    // What does not parse is a matter of usage.
+    for (flag, word) in [("--layers 1.5", "1.5"), (r"--delimiter \q", r"\q"), ("--positives gold", "--gold")] {
+        let output = run("induce", &format!("{induce} {flag}"));
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&output.stderr).contains(word));
+    }
+}
+
+#[test]
+fn bad_files_are_named() {
+    let folder = Folder::new();
+    let (candidates, library, prompts) = folder.stages(1);
+    let (model, out) = (reference("model"), folder.path("o"));
+    let cut = |name: &str, whole: &str| {
+        let bytes = fs::read(whole).unwrap();
+        folder.write(name, &bytes[..bytes.len() - 7])
+    };
+    refuse("basis", &format!("--candidates {} --out {out}", folder.path("none.stir")), &["none.stir"]);
+    refuse("basis", &format!("--candidates {} --out {out}", cut("cut-c.stir", &candidates)), &["cut-c.stir", "bytes"]);
+    refuse("basis", &format!("--candidates {library} --out {out}"), &["l.stir"]);
+    let steer =
+        |library: &str, prompts: &str| format!("--model {model} --library {library} --prompts {prompts} --out {out}");
+    refuse("steer", &steer(&cut("cut-l.stir", &library), &prompts), &["cut-l.stir", "bytes"]);
+    refuse("steer", &steer(&library, &folder.path("none.jsonl")), &["none.jsonl"]);
+    refuse("induce", &format!("--model {model} --rollouts {} --out {out}", folder.path("none")), &["none"]);
+    refuse("rollout", &format!("--model {} --task {prompts} --out {out}", folder.path("no-model")), &["no-model"]);
+
+    let good = r#"{"id": "a", "prompt": "Go", "gold": "1"}"#;
+    let broken = folder.write("broken.jsonl", format!("{good}\n{{\"id\": \"b\", \"prompt\": \n"));
+    refuse("rollout", &format!("--model {model} --task {broken} --out {out}"), &["broken.jsonl, line 2"]);
+    refuse("steer", &steer(&library, &broken), &["broken.jsonl, line 2"]);
+    refuse("induce", &format!("--model {model} --rollouts {broken} --out {out}"), &["broken.jsonl, line 1"]);
+    let empty = folder.write("empty.jsonl", format!("{good}\n\n{}", json!({"id": "b", "prompt": ""})));
+    refuse("steer", &steer(&library, &empty), &["empty.jsonl, line 3", "\"b\"", "no token"]);
+    let long = folder.write("long.jsonl", json!({"id": "c", "question": "word ".repeat(600)}).to_string());
+    refuse("steer", &steer(&library, &long), &["long.jsonl, line 1", "\"c\"", "context 512"]);
+    assert!(!Path::new(&out).exists());
+}
+
+#[test]
+fn another_models_library_is_refused() {
+    let folder = Folder::new();
+    let (_, library, prompts) = folder.stages(1);
+    let (model, out) = (fixture("models/qwen2-tied").display().to_string(), folder.path("o"));
+    let flags = format!("--model {model} --library {library} --prompts {prompts} --out {out}");
+    refuse("steer", &flags, &["l.stir", "another model", "n_layers"]);
+}
+
+#[test]
+fn inspect_refuses_what_does_not_fit() {
+    let folder = Folder::new();
+    let (dir, out) = (fixture("models/qwen2-tied"), folder.path("o.safetensors"));
+    let golden = dir.join("expected.safetensors").display().to_string();
+    let common = format!("--model {} --out {out}", dir.display());
+    let ids = format!("{common} --tokens-from {golden}:input_ids");
+    refuse("inspect", &format!("{common} --tokens-from {golden}:logits"), &["expected.safetensors", "logits", "I64"]);
+    refuse("inspect", &format!("{common} --tokens-from {golden}:none"), &["none"]);
+    refuse("inspect", &format!("{common} --tokens-from {}:a", folder.path("no-file")), &["no-file"]);
+    let whole = fs::read(&golden).unwrap();
+    let cut = folder.write("cut.safetensors", &whole[..whole.len() / 2]);
+    refuse("inspect", &format!("{common} --tokens-from {cut}:input_ids"), &["cut.safetensors", "not a whole"]);
+    refuse("inspect", &format!("{ids} --greedy 300"), &["context of 256"]);
+    let edit = |vector, layer, position, scale| {
+        format!("{ids} --edit {golden}:{vector} --edit-layer {layer} --edit-position {position} --edit-scale {scale}")
+    };
+    refuse("inspect", &edit("vec", 2, 48, "1"), &["position 48"]);
+    refuse("inspect", &edit("vec", 4, 0, "1"), &["blocks.4.hook_resid_post"]);
+    refuse("inspect", &edit("vec", 0, 0, "NaN"), &["vec", "NaN"]);
+    refuse("inspect", &edit("logits", 0, 0, "-1"), &["logits", "[H]"]);
+    assert!(!Path::new(&out).exists());
+}
+
+#[test]
+fn weights_that_are_not_finite_are_named() {
+    let (folder, dir) = (Folder::new(), fixture("models/qwen2-tied"));
+    for name in ["config.json", "generation_config.json"] {
+        fs::copy(dir.join(name), folder.0.path().join(name)).unwrap();
+    }
+    let mut weights = fs::read(dir.join("model.safetensors")).unwrap();
+    let end = weights.len();
+    weights[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    folder.write("model.safetensors", weights);
+    let golden = dir.join("expected.safetensors").display().to_string();
+    let flags = format!("--model {} --tokens-from {golden}:input_ids --out {}", folder.path(""), folder.path("o"));
+    refuse("inspect", &flags, &["model.safetensors", "tensor", "NaN"]);
+}
