@@ -24,7 +24,9 @@ use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::{
     core::{Engine, SampleRng, Sampling, TokenId, generate},
     eval::FinalNumber,
-    model::{ChatTemplate, Decoder, DecoderConfig, DeviceSpec, Lm, Message, Tokenizer, save_checkpoint},
+    model::{
+        ChatTemplate, Decoder, DecoderConfig, DeviceSpec, Lm, Message, RopeFrequencies, Tokenizer, save_checkpoint,
+    },
 };
 use tokenizers::{
     AddedToken, SplitDelimiterBehavior,
@@ -88,6 +90,7 @@ fn main() -> Result<()> {
         head_dim: 32,
         rms_norm_eps: 1e-6,
         rope_theta: 10_000.0,
+        rope_frequencies: RopeFrequencies::F32,
         qkv_bias: true,
         tie_embeddings: true,
         max_context: 512,

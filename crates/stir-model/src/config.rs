@@ -28,12 +28,25 @@ pub struct DecoderConfig {
     pub rms_norm_eps: f64,
     /// Base of the rotary frequencies.
     pub rope_theta: f64,
+    /// Precision the rotary frequencies are kept in. No checkpoint records it; [`RopeFrequencies::F32`] is what
+    /// transformers loads every checkpoint with.
+    pub rope_frequencies: RopeFrequencies,
     /// Whether query, key and value projections have biases.
     pub qkv_bias: bool,
     /// Whether the output head is the embedding.
     pub tie_embeddings: bool,
     /// Positions the model was made for.
     pub max_context: usize,
+}
+
+/// The precision of the rotary frequencies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RopeFrequencies {
+    /// Full precision.
+    #[default]
+    F32,
+    /// Rounded to bfloat16, as in a model whose buffers were cast along with its weights.
+    Bf16,
 }
 
 /// Fields of a Hugging Face configuration that have no say in a forward pass.
@@ -106,6 +119,7 @@ impl DecoderConfig {
             head_dim: fields.optional_size("head_dim")?.unwrap_or(hidden_size / n_heads),
             rms_norm_eps: fields.number("rms_norm_eps")?.unwrap_or(1e-6),
             rope_theta: fields.rope_theta()?,
+            rope_frequencies: RopeFrequencies::F32,
             qkv_bias: true,
             tie_embeddings: fields.flag("tie_word_embeddings")?,
             max_context: fields.size("max_position_embeddings")?,
@@ -249,6 +263,7 @@ mod tests {
             head_dim: 2,
             rms_norm_eps: 1e-6,
             rope_theta: 10_000.0,
+            rope_frequencies: RopeFrequencies::F32,
             qkv_bias: true,
             tie_embeddings: true,
             max_context: 32,

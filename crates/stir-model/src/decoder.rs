@@ -9,7 +9,7 @@ use burn::{
 use stir_core::{HookPoint, SampleRng};
 
 use crate::{
-    Checkpoint, DecoderConfig, ModelError,
+    Checkpoint, DecoderConfig, ModelError, RopeFrequencies,
     attention::{Attend, Dense},
     hooks::Hooks,
 };
@@ -27,7 +27,8 @@ pub struct Decoder {
     head: Option<Linear>,
     n_heads: usize,
     n_kv_heads: usize,
-    rope_theta: f64,
+    /// `[head_dim / 2]`: radians per position.
+    frequencies: Vec<f32>,
 }
 
 #[derive(Module, Debug)]
@@ -108,7 +109,7 @@ impl Decoder {
             head,
             n_heads: config.n_heads,
             n_kv_heads: config.n_kv_heads,
-            rope_theta: config.rope_theta,
+            frequencies: rope_frequencies(config),
         })
     }
 
@@ -193,7 +194,7 @@ impl Decoder {
         attend: &mut impl Attend,
         hooks: &mut Hooks,
     ) -> Tensor<2> {
-        let rope = Rope::new(positions, self.head_dim(), self.rope_theta, &tokens.device());
+        let rope = Rope::new(positions, &self.frequencies, &tokens.device());
         let mut x = self.embedding.val().select(0, tokens);
         for (i, layer) in self.layers.iter().enumerate() {
             x = hooks.at(HookPoint::ResidPre(i), x);
@@ -216,7 +217,7 @@ impl Decoder {
     }
 
     fn head_dim(&self) -> usize {
-        self.layers.first().map_or(0, |layer| layer.output.weight.dims()[0] / self.n_heads)
+        2 * self.frequencies.len()
     }
 }
 
@@ -259,11 +260,8 @@ struct Rope {
 }
 
 impl Rope {
-    fn new(positions: &[usize], head_dim: usize, theta: f64, device: &Device) -> Self {
-        let half = head_dim / 2;
-        // In f32 throughout, as the published implementation computes them.
-        let frequencies: Vec<f32> =
-            (0..half).map(|i| 1.0 / (theta as f32).powf((2 * i) as f32 / head_dim as f32)).collect();
+    fn new(positions: &[usize], frequencies: &[f32], device: &Device) -> Self {
+        let head_dim = 2 * frequencies.len();
         let (mut cos, mut sin) = (Vec::new(), Vec::new());
         for &position in positions {
             let angles = frequencies.iter().map(|f| position as f32 * f);
@@ -281,6 +279,16 @@ impl Rope {
         let [_, _, width] = x.dims();
         let (first, second) = (x.clone().narrow(2, 0, width / 2), x.clone().narrow(2, width / 2, width / 2));
         x * self.cos.clone() + Tensor::cat(vec![second, first], 2) * self.sin.clone()
+    }
+}
+
+/// `theta^(-2i / head_dim)`, in f32 throughout as the published implementation computes them.
+fn rope_frequencies(config: &DecoderConfig) -> Vec<f32> {
+    let exponent = |i: usize| (2 * i) as f32 / config.head_dim as f32;
+    let exact = (0..config.head_dim / 2).map(|i| 1.0 / (config.rope_theta as f32).powf(exponent(i)));
+    match config.rope_frequencies {
+        RopeFrequencies::F32 => exact.collect(),
+        RopeFrequencies::Bf16 => exact.map(|f| half::bf16::from_f32(f).to_f32()).collect(),
     }
 }
 

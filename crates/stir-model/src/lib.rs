@@ -21,7 +21,7 @@ mod tokenizer;
 pub use cache::KvCache;
 pub use chat::{ChatTemplate, Message};
 pub use checkpoint::{Checkpoint, save_checkpoint};
-pub use config::DecoderConfig;
+pub use config::{DecoderConfig, RopeFrequencies};
 pub use decoder::Decoder;
 pub use device::DeviceSpec;
 pub use error::{DeviceError, ModelError, RowError};

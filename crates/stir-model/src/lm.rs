@@ -56,7 +56,15 @@ impl Lm {
     /// checkpoint is accounted for and must be finite.
     pub fn load(dir: impl AsRef<Path>, device: &Device) -> Result<Self, ModelError> {
         let dir = dir.as_ref();
-        let config = DecoderConfig::from_file(&dir.join("config.json"))?;
+        Self::load_as(dir, DecoderConfig::from_file(&dir.join("config.json"))?, device)
+    }
+
+    /// As [`load`](Self::load), with options that may differ from those in the folder's `config.json`.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_as(dir: impl AsRef<Path>, config: DecoderConfig, device: &Device) -> Result<Self, ModelError> {
+        let dir = dir.as_ref();
         let mut checkpoint = Checkpoint::open(dir)?;
         let decoder = Decoder::load(&config, &mut checkpoint, device)?;
         let weights = checkpoint.digest()?;

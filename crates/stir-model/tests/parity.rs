@@ -5,9 +5,10 @@
 use std::path::PathBuf;
 
 use stir_core::{Addition, Engine, HookPoint, Row, Sampling, TokenId, argmax, conformance, generate};
-use stir_model::{Checkpoint, DeviceSpec, Lm};
+use stir_model::{Checkpoint, DecoderConfig, DeviceSpec, Lm, RopeFrequencies};
 
-const MODELS: [&str; 2] = ["qwen2-tied", "qwen2-untied-bf16-sharded"];
+const BF16: &str = "qwen2-untied-bf16-sharded";
+const MODELS: [&str; 2] = ["qwen2-tied", BF16];
 
 fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
@@ -26,7 +27,13 @@ impl Golden {
         let expected = Checkpoint::open_file(&dir.join("expected.safetensors")).unwrap();
         let steer = serde_json::from_str(&std::fs::read_to_string(dir.join("expected.json")).unwrap()).unwrap();
         let prompts = rows(expected.integers("input_ids").unwrap());
-        Self { lm: Lm::load(&dir, &DeviceSpec::FLEX.open().unwrap()).unwrap(), expected, prompts, steer }
+        let mut config = DecoderConfig::from_file(&dir.join("config.json")).unwrap();
+        // This golden file came from a model whose rotary frequencies had been cast to bf16 with its weights.
+        if name == BF16 {
+            config.rope_frequencies = RopeFrequencies::Bf16;
+        }
+        let lm = Lm::load_as(&dir, config, &DeviceSpec::FLEX.open().unwrap()).unwrap();
+        Self { lm, expected, prompts, steer }
     }
 
     fn ids(&self, name: &str) -> Vec<Vec<TokenId>> {
@@ -110,4 +117,16 @@ fn keeps_the_engine_contract() {
     for name in MODELS {
         conformance::check(&Golden::load(name).lm, 1e-5).unwrap();
     }
+}
+
+/// What transformers itself computes when it loads the bf16 checkpoint (`tests/fixtures/from_pretrained.py`): rotary
+/// frequencies in f32, our default.
+#[test]
+fn a_bf16_checkpoint_loads_as_transformers_loads_it() {
+    let dir = fixture("models").join(BF16);
+    let lm = Lm::load(&dir, &DeviceSpec::FLEX.open().unwrap()).unwrap();
+    let golden = Checkpoint::open_file(&fixture("from_pretrained.safetensors")).unwrap();
+    let prompts = rows(golden.integers("input_ids").unwrap());
+    let logits: Vec<f32> = prompts.iter().flat_map(|ids| lm.inspect(ids, vec![]).unwrap().logits).collect();
+    assert_close("logits", &golden.floats("logits").unwrap().0, &logits);
 }
