@@ -241,10 +241,8 @@ pub struct MethodName {
 impl MethodName {
     /// The method of that name: `plain`, or a variant of the controller.
     pub fn parse(name: &str) -> Result<Self, String> {
-        let all = Variant::ALL.map(|(variant, own)| Self {
-            name: if variant == Variant::NoMemory { "plain" } else { own },
-            variant,
-        });
+        let all = Variant::ALL
+            .map(|(variant, own)| Self { name: if variant == Variant::NoMemory { "plain" } else { own }, variant });
         let known = || all.map(|method| method.name).join(", ");
         all.into_iter().find(|method| method.name == name).ok_or_else(|| format!("not one of {}", known()))
     }
