@@ -1,6 +1,7 @@
 //! What the examples share: flags, loading, errors that name file and line, and output that survives an interruption.
 #![allow(dead_code, reason = "each example uses a part")]
 
+pub(crate) mod answers;
 pub(crate) mod word_problems;
 
 use std::{
@@ -220,7 +221,12 @@ impl Resumable {
         self.lines.contains_key(&place)
     }
 
-    /// Lines that are there.
+    /// The lines that are there, in order.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.lines.values().map(String::as_str)
+    }
+
+    /// How many lines are there.
     pub fn len(&self) -> usize {
         self.lines.len()
     }

@@ -1,0 +1,147 @@
+//! The whole way on the embedded model: rollouts are sampled, contrasts mined, a library selected, generation steered, and
+//! a table compares plain decoding with STIR on problems that were not mined.
+//!
+//! ```text
+//! cargo run --release --example pipeline
+//! ```
+//!
+//! The model was made to know more than it shows (see `common/word_problems.rs`): this is a positive control, which says
+//! that the machinery works, not what it does for large models.
+#![allow(clippy::print_stderr, reason = "what happens is told on stderr, results go to stdout")]
+
+mod common;
+
+use std::{
+    fs,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use clap::Parser;
+use common::{
+    ModelArgs,
+    answers::{AnswerArgs, MethodName, Problems, load_library, show},
+    word_problems::{Split, WordProblem},
+};
+use miette::{IntoDiagnostic, Result, WrapErr};
+use stir::{
+    basis::{BasisConfig, Library, select},
+    eval::FinalNumber,
+    induction::{InductionConfig, induce},
+    model::Lm,
+    rollout::{RolloutConfig, Rollouts, Task, read_groups},
+};
+
+/// Mine, select, steer and compare, in a few minutes.
+#[derive(Parser)]
+struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Folder for everything that is made
+    #[arg(long, value_name = "DIR", default_value = "runs/pipeline")]
+    out: PathBuf,
+    /// Problems to mine
+    #[arg(long, value_name = "N", default_value_t = 120)]
+    mine: usize,
+    /// Problems to compare on
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    eval: usize,
+    /// Rollouts per mined problem
+    #[arg(long, default_value_t = 8)]
+    samples: usize,
+    /// Entries in the library (B)
+    #[arg(long, default_value_t = 64)]
+    budget: usize,
+    /// Methods to compare, the baseline first
+    #[arg(long, value_delimiter = ',', value_parser = MethodName::parse,
+        default_value = "plain,stir,no_probing,random_vector,static_vector")]
+    methods: Vec<MethodName>,
+    /// Print one JSON object instead of the table
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    answers: AnswerArgs,
+}
+
+fn main() -> Result<()> {
+    let args: Args = common::start()?;
+    let (start, out) = (Instant::now(), args.out.as_path());
+    fs::create_dir_all(out).into_diagnostic().wrap_err_with(|| out.display().to_string())?;
+    let lm = args.model.load()?;
+    let mined = WordProblem::draw_many(args.mine, args.model.seed, Split::HeldOut, &[]);
+    let tested = WordProblem::draw_many(args.eval, args.model.seed.wrapping_add(1), Split::HeldOut, &mined);
+    let (mine, eval) = (out.join("mine.jsonl"), out.join("eval.jsonl"));
+    write_problems(&mine, "mine", &mined)?;
+    write_problems(&eval, "eval", &tested)?;
+
+    build_library(&args, &lm, &common::read_tasks(&lm, &mine)?)?;
+    let (library, digest) = load_library(&out.join("library.stir"))?;
+    let tasks = common::read_tasks(&lm, &eval)?;
+    let problems =
+        Problems { lm: &lm, library: &library, digest, source: &eval, tasks: &tasks, seed: args.model.seed };
+    let comparison = problems.compare(&args.answers, &args.methods, out)?;
+    eprintln!("\nall in {:.0} s; everything is in {}\n", start.elapsed().as_secs_f64(), out.display());
+    let json = show(&comparison, args.json)?;
+    common::write_atomically(&out.join("results.json"), json.as_bytes())
+}
+
+/// Stages 1 to 3.
+fn build_library(args: &Args, lm: &Lm, tasks: &[Task]) -> Result<Library> {
+    let out = args.out.as_path();
+    let config = RolloutConfig {
+        samples: args.samples,
+        max_tokens: args.answers.max_tokens,
+        seed: args.model.seed,
+        ..RolloutConfig::default()
+    };
+    let path = out.join("rollouts.jsonl");
+    let bar = common::progress((tasks.len() * args.samples) as u64, "rollout");
+    let judge = |gold: &str, text: &str| FinalNumber.correct(gold, text);
+    let summary = Rollouts::new(lm, config)
+        .into_diagnostic()?
+        .run(tasks, &judge, &path, |progress| {
+            bar.set_position(progress.done as u64);
+            ControlFlow::Continue(())
+        })
+        .into_diagnostic()?;
+    bar.finish_and_clear();
+    let percent = |share: Option<f64>| share.map_or_else(|| "no".into(), |share| format!("{:.1} %", 100.0 * share));
+    eprintln!(
+        "rollouts: {} samples of {} problems, {} right; {} of the problems have both right and wrong ones",
+        summary.samples,
+        summary.problems,
+        percent(summary.accuracy()),
+        percent(summary.mixed_share())
+    );
+
+    let config = InductionConfig {
+        max_control_points: args.answers.points,
+        max_tokens: args.answers.max_tokens,
+        ..InductionConfig::default()
+    };
+    let bar = common::progress(tasks.len() as u64, "induce");
+    let (candidates, report) = induce(lm, read_groups(&path).into_diagnostic()?, config, |progress| {
+        bar.set_position(progress.problems as u64);
+        ControlFlow::Continue(())
+    })
+    .into_diagnostic()?;
+    bar.finish_and_clear();
+    candidates.save(out.join("candidates.stir")).into_diagnostic()?;
+    eprintln!("induction: {} pairs kept of {} found", report.kept, report.found.iter().sum::<usize>());
+
+    let config = BasisConfig { budget: args.budget, min_per_control_point: 4, ..BasisConfig::default() };
+    let library = select(&candidates, &config).into_diagnostic()?;
+    library.save(out.join("library.stir")).into_diagnostic()?;
+    eprintln!("library: {} entries of {}", library.entries().len(), 2 * candidates.pairs.len());
+    Ok(library)
+}
+
+/// Problems as the other programs read them.
+fn write_problems(path: &Path, prefix: &str, problems: &[WordProblem]) -> Result<()> {
+    let lines = problems.iter().enumerate().map(|(i, problem)| {
+        let gold = problem.answer.to_string();
+        serde_json::json!({ "id": format!("{prefix}-{i}"), "question": problem.question, "gold": gold }).to_string() + "\n"
+    });
+    common::write_atomically(path, lines.collect::<String>().as_bytes())
+}
