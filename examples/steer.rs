@@ -16,7 +16,7 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use common::{ModelArgs, Resumable};
-use miette::{IntoDiagnostic, Report, Result, WrapErr};
+use miette::{IntoDiagnostic, Report, Result, WrapErr, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stir::{
@@ -110,6 +110,7 @@ fn main() -> Result<()> {
     let args: Args = common::start()?;
     let sampling = Sampling { temperature: args.temperature, top_p: args.top_p };
     sampling.validate().into_diagnostic()?;
+    ensure!(args.width > 0, "width is 0, must be >= 1");
     let library = Library::load(&args.library).into_diagnostic()?;
     let controller = Controller::new(&library, config(&args)).into_diagnostic()?;
     let lm = args.model.load()?;

@@ -7,7 +7,7 @@ pub(crate) mod word_problems;
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::Write,
     path::{Path, PathBuf},
 };
@@ -172,6 +172,10 @@ impl Resumable {
         let refused = || format!("cannot write {}", partial.display());
         let file = OpenOptions::new().read(true).append(true).create(true).open(&partial);
         let file = file.into_diagnostic().wrap_err_with(refused)?;
+        // Where there are no locks (some network file systems) that is no reason not to work.
+        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Err(miette!("{} is being written by another run", partial.display()));
+        }
         let mut this = Self { out: out.to_owned(), partial: partial.clone(), file, lines: BTreeMap::new() };
         let text = fs::read_to_string(&partial).into_diagnostic().wrap_err_with(refused)?;
         // A process that died while it wrote leaves a last line without an end.
