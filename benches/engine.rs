@@ -52,7 +52,8 @@ fn steer(c: &mut Criterion) {
     group.sample_size(10);
     for variant in [Variant::NoMemory, Variant::NoProbing, Variant::Stir] {
         let controller =
-            Controller::new(&library, ControllerConfig { variant, ..ControllerConfig::default() }).unwrap();
+            Controller::new(&library, lm.fingerprint(), ControllerConfig { variant, ..ControllerConfig::default() })
+                .unwrap();
         let run = || controller.generate(&lm, &prompts, 200, Sampling::GREEDY, 0, 16).unwrap();
         group.throughput(Throughput::Elements(run().iter().map(|a| a.tokens.len() as u64).sum()));
         group.bench_function(BenchmarkId::from_parameter(variant), |b| b.iter(run));

@@ -144,9 +144,7 @@ impl Problems<'_> {
         ensure!(args.width > 0, "width is 0, must be >= 1");
         let config = args.config(variant, self.seed);
         let settings = self.settings(args, &config)?;
-        let controller = Controller::new(self.library, config).into_diagnostic()?;
-        controller
-            .check(self.lm.fingerprint())
+        let controller = Controller::new(self.library, self.lm.fingerprint(), config)
             .into_diagnostic()
             .wrap_err_with(|| self.library_path.display().to_string())?;
         // All prompts are checked before the first token is generated.

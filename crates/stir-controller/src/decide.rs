@@ -28,7 +28,7 @@ const TIE: f64 = 1e-12;
 ///     key: normalize(&[1.0, 0.0]).expect("not zero"), action: Action::Steer(vec![0.5, 0.5]),
 /// };
 /// let library = Library::from_entries(fingerprint, Delimiter::default(), vec![wrong], BTreeMap::new())?;
-/// let controller = Controller::new(&library, ControllerConfig::default())?;
+/// let controller = Controller::new(&library, library.fingerprint(), ControllerConfig::default())?;
 ///
 /// // The state after layer 14 at the first boundary:
 /// let plan = controller.plan(0, 1, &[(14, &[3.0, 0.0])]);
@@ -131,12 +131,14 @@ pub struct Scored {
 }
 
 impl<'l> Controller<'l> {
-    /// A controller that steers with `library`.
+    /// A controller that steers `model` with `library`.
     ///
     /// # Errors
-    /// When a setting is out of bounds, or the variant needs a vector and the library has none.
-    pub fn new(library: &'l Library, config: ControllerConfig) -> Result<Self, ControllerError> {
+    /// When a setting is out of bounds, the library was made for another model, or the variant needs a vector and the
+    /// library has none.
+    pub fn new(library: &'l Library, model: &Fingerprint, config: ControllerConfig) -> Result<Self, ControllerError> {
         config.validate()?;
+        library.check(model).map_err(ControllerError::Library)?;
         let points = library.layers().into_iter().map(HookPoint::ResidPost).collect();
         let mean = match config.variant {
             Variant::StaticVector => {
@@ -147,14 +149,6 @@ impl<'l> Controller<'l> {
             _ => None,
         };
         Ok(Self { library, config, points, mean })
-    }
-
-    /// Whether the library was made for this model.
-    ///
-    /// # Errors
-    /// [`ControllerError::Library`] with the field that differs.
-    pub fn check(&self, model: &Fingerprint) -> Result<(), ControllerError> {
-        self.library.check(model).map_err(ControllerError::Library)
     }
 
     /// The settings.

@@ -65,7 +65,7 @@ struct Branch<S> {
 
 impl<'l> Controller<'l> {
     /// A lane that continues `prompt` by up to `max_tokens`, steered; `sequence` numbers it for variants that draw at
-    /// random. As with [`generate`](Self::generate), [`check`](Self::check) the library first.
+    /// random.
     ///
     /// # Errors
     /// [`RequestError`] for an empty or too long prompt, no budget, or sampling settings out of bounds.
@@ -97,7 +97,7 @@ impl<'l> Controller<'l> {
     }
 
     /// Generates from every prompt, steered, `width` at a time; answers in the order of the prompts. Prompt `i` draws
-    /// from stream `i` of `seed`. Ask [`check`](Self::check) first whether the library was made for this model.
+    /// from stream `i` of `seed`.
     ///
     /// ```
     /// use std::collections::BTreeMap;
@@ -112,8 +112,7 @@ impl<'l> Controller<'l> {
     /// };
     /// let model = engine.fingerprint().clone();
     /// let library = Library::from_entries(model, Delimiter::default(), vec![wrong], BTreeMap::new())?;
-    /// let controller = Controller::new(&library, ControllerConfig::default())?;
-    /// controller.check(engine.fingerprint())?;
+    /// let controller = Controller::new(&library, engine.fingerprint(), ControllerConfig::default())?;
     ///
     /// let prompts = [engine.encode("one")?, engine.encode("two")?];
     /// let answers = controller.generate(&engine, &prompts, 20, Sampling::GREEDY, 0, 2)?;

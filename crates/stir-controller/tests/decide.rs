@@ -46,7 +46,7 @@ fn planned<T>(
     then: impl for<'l> FnOnce(&Controller<'l>, Plan<'l>) -> T,
 ) -> T {
     let library = library(entries);
-    let controller = Controller::new(&library, config).unwrap();
+    let controller = Controller::new(&library, library.fingerprint(), config).unwrap();
     let plan = controller.plan(0, 1, &HERE);
     then(&controller, plan)
 }
@@ -155,7 +155,7 @@ fn too_little_or_too_far() {
 fn only_this_control_point_and_the_layers_at_hand() {
     let entries = vec![wrong(1.0, 0.5), Entry { m: 2, ..wrong(1.0, 0.5) }, Entry { layer: 3, ..wrong(0.9, 0.9) }];
     let library = library(entries);
-    let controller = Controller::new(&library, base()).unwrap();
+    let controller = Controller::new(&library, library.fingerprint(), base()).unwrap();
     assert_eq!(controller.points(), [HookPoint::ResidPost(1), HookPoint::ResidPost(3)]);
     let found = |m, states: &[(usize, &[f32])]| -> Vec<(usize, usize)> {
         controller.plan(0, m, states).candidates().iter().map(|c| (c.entry, c.layer)).collect()
@@ -171,7 +171,7 @@ fn only_this_control_point_and_the_layers_at_hand() {
 #[test]
 fn what_is_not_finite_is_skipped_and_counted() {
     let library = library(vec![wrong(1.0, 0.5), Entry { layer: 3, ..wrong(0.9, 0.9) }]);
-    let controller = Controller::new(&library, base()).unwrap();
+    let controller = Controller::new(&library, library.fingerprint(), base()).unwrap();
     let plan = controller.plan(0, 1, &[(1, &[1.0, 0.0]), (3, &[f32::NAN, 0.0])]);
     assert_eq!(plan.candidates().iter().map(|c| c.entry).collect::<Vec<_>>(), [0]);
     let decision = controller.decide(plan, Some(&ProbeScores { null: 0.0, candidates: vec![0.0] })).unwrap();
@@ -250,7 +250,7 @@ fn random_choice_draws_among_the_candidates() {
     let library = library((0..4u8).map(|i| wrong(0.9 - 0.1 * f32::from(i), 0.5)).collect());
     let chosen = |seed| -> Vec<usize> {
         let config = ControllerConfig { variant: Variant::RandomChoice, seed, ..base() };
-        let controller = Controller::new(&library, config).unwrap();
+        let controller = Controller::new(&library, library.fingerprint(), config).unwrap();
         let choose = |sequence| {
             let probes = ProbeScores { null: 0.0, candidates: vec![0.0; 4] };
             let decision = controller.decide(controller.plan(sequence, 1, &HERE), Some(&probes)).unwrap();
@@ -289,7 +289,8 @@ fn settings_out_of_bounds_are_named() {
     assert_eq!(refused(&|c| c.min_similarity = 1.5), is("min_similarity", "1.5", "in [-1, 1]"));
     assert_eq!(refused(&|c| (c.min_m, c.max_m) = (Some(3), Some(2))), is("max_m", "2", "at least min_m"));
     let library = library(vec![wrong(1.0, 0.5)]);
-    let error = Controller::new(&library, ControllerConfig { beta: -1.0, ..base() }).unwrap_err();
+    let error =
+        Controller::new(&library, library.fingerprint(), ControllerConfig { beta: -1.0, ..base() }).unwrap_err();
     assert_eq!(error.to_string(), "controller setting beta is -1, must be finite and >= 0");
 }
 
@@ -318,10 +319,8 @@ fn settings_are_data() {
 fn libraries_that_do_not_fit() {
     let stay = library(vec![right(1.0, 0.5)]);
     let config = ControllerConfig { variant: Variant::StaticVector, ..base() };
-    assert!(matches!(Controller::new(&stay, config), Err(ControllerError::NoVector)));
-    let controller = Controller::new(&stay, base()).unwrap();
-    assert!(controller.check(&fingerprint()).is_ok());
+    assert!(matches!(Controller::new(&stay, stay.fingerprint(), config), Err(ControllerError::NoVector)));
     let other = Fingerprint { weights: "x".into(), ..fingerprint() };
-    let error = controller.check(&other).unwrap_err();
+    let error = Controller::new(&stay, &other, base()).unwrap_err();
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("weights"));
 }

@@ -125,7 +125,7 @@ fn random_vectors_change_nothing_but_the_vectors() {
     let (engine, library, prompts) = scene();
     let config = ControllerConfig { variant: Variant::RandomVector, seed: 6, ..base() };
     let all = ControllerConfig { retrieve: 1000, candidates: 1000, max_control_points: 1000, ..config.clone() };
-    let controller = Controller::new(&library, all).unwrap();
+    let controller = Controller::new(&library, library.fingerprint(), all).unwrap();
     let mut entries = library.entries().to_vec();
     for (i, entry) in library.entries().iter().enumerate().filter(|(_, entry)| entry.vector().is_some()) {
         let plan = controller.plan(0, entry.m, &[(entry.layer, &entry.key)]);
@@ -287,7 +287,7 @@ fn a_probe_without_a_score_is_counted_and_never_wins() {
     }
     // A broken row of the sequence itself is an error.
     let alter = |_, _: &Row<'_, _>, output: &mut Output| output.logits[0] = f32::NAN;
-    let controller = Controller::new(&library, config.clone()).unwrap();
+    let controller = Controller::new(&library, library.fingerprint(), config.clone()).unwrap();
     let broken = Altered { inner: engine, alter };
     let error = controller.generate(&broken, &prompts, 40, Sampling::GREEDY, 3, 4).unwrap_err();
     assert!(matches!(error, DriveError::Sampling { lane: 0, .. }));
@@ -296,7 +296,7 @@ fn a_probe_without_a_score_is_counted_and_never_wins() {
 #[test]
 fn requests_that_cannot_be_served() {
     let (engine, library, _) = scene();
-    let controller = Controller::new(&library, base()).unwrap();
+    let controller = Controller::new(&library, library.fingerprint(), base()).unwrap();
     let refused = |prompt: Vec<TokenId>, max_tokens, sampling| match controller.generate(
         &engine,
         &[vec![1], prompt],

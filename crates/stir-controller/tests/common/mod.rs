@@ -60,8 +60,7 @@ pub fn steer<E: Engine>(
     sampling: Sampling,
     width: usize,
 ) -> Vec<Steered> {
-    let controller = Controller::new(library, config.clone()).unwrap();
-    controller.check(engine.fingerprint()).unwrap();
+    let controller = Controller::new(library, engine.fingerprint(), config.clone()).unwrap();
     controller.generate(engine, prompts, max_tokens, sampling, 3, width).unwrap()
 }
 
