@@ -51,7 +51,7 @@ impl WordProblem {
     pub fn draw(rng: &mut SampleRng, split: Split) -> Self {
         loop {
             let problem = Self::draw_any(rng);
-            if (problem.digest() % 8 == 0) == (split == Split::HeldOut) {
+            if problem.digest().is_multiple_of(8) == (split == Split::HeldOut) {
                 return problem;
             }
         }

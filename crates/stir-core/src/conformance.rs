@@ -118,13 +118,19 @@ impl<E: Engine> Suite<'_, E> {
     fn same(&self, law: &'static str, expected: &Output, found: &Output) -> Result<(), Violation> {
         let rows = |o: &Output| -> Vec<Vec<f32>> { std::iter::once(&o.logits).chain(&o.captures).cloned().collect() };
         for (expected, found) in rows(expected).iter().zip(rows(found)) {
-            let difference = difference(expected, &found);
-            // Written so that NaN fails.
-            if !(difference <= self.tolerance) {
-                return Err(Violation::Differs { law, difference, tolerance: self.tolerance });
-            }
+            self.close(law, expected, &found)?;
         }
         Ok(())
+    }
+
+    fn close(&self, law: &'static str, expected: &[f32], found: &[f32]) -> Result<(), Violation> {
+        let difference = difference(expected, found);
+        // A difference that is not a number is not within any tolerance.
+        if difference <= self.tolerance {
+            Ok(())
+        } else {
+            Err(Violation::Differs { law, difference, tolerance: self.tolerance })
+        }
     }
 
     fn len(&self, law: &'static str, session: &E::Session, expected: usize) -> Result<(), Violation> {
@@ -263,10 +269,7 @@ impl<E: Engine> Suite<'_, E> {
             let law = "additions come before captures and are exactly scale * vector";
             let (plain, steered) = (self.fresh(law, &[prompt], None)?, self.fresh(law, &[prompt], Some(addition))?);
             let expected: Vec<f32> = plain.captures[slot].iter().zip(&vector).map(|(x, v)| x + 0.5 * v).collect();
-            let gap = difference(&expected, &steered.captures[slot]);
-            if !(gap <= self.tolerance) {
-                return Err(Violation::Differs { law, difference: gap, tolerance: self.tolerance });
-            }
+            self.close(law, &expected, &steered.captures[slot])?;
             if steered.logits == plain.logits {
                 return Err(Violation::NoEffect { law: "an addition reaches the logits" });
             }
@@ -300,7 +303,8 @@ impl<E: Engine> Suite<'_, E> {
         let vector = vec![0.0; shape.hidden_size];
         let at = |point, position, vector| Addition { point, position, vector, scale: 1.0 };
         let too_deep = [HookPoint::ResidPost(shape.n_layers)];
-        let cases: [(&'static str, &[TokenId], Option<Addition<'_>>, &[HookPoint]); 6] = [
+        type Case<'a> = (&'static str, &'a [TokenId], Option<Addition<'a>>, &'a [HookPoint]);
+        let cases: [Case<'_>; 6] = [
             ("a row without tokens", &[], None, &[]),
             ("a token outside the vocabulary", &[shape.vocab_size as TokenId], None, &[]),
             ("a capture at a layer that does not exist", prompt, None, &too_deep),

@@ -23,6 +23,8 @@
 //! ```
 //! (The example needs the feature `toy`.)
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod drive;
@@ -42,5 +44,5 @@ pub use hook::{HookPoint, ParseHookPointError};
 pub use layer::{LayerSpec, LayerSpecError};
 pub use model::{Fingerprint, FingerprintMismatch, ModelShape};
 pub use sampling::{Choice, SampleRng, Sampling, SamplingError, argmax, log_prob};
-pub use segment::{ControlPoint, Delimiter, SegmentCounter, control_points};
+pub use segment::{ControlPoint, Delimiter, EmptyDelimiter, SegmentCounter, control_points};
 pub use vocab::{TokenId, Vocab};

@@ -20,13 +20,13 @@ pub(crate) trait Attend {
 pub(crate) struct Dense {
     pub(crate) batch: usize,
     pub(crate) length: usize,
-    /// `[1, 1, length, length]`: 0 where a token may look, [`MASKED`] elsewhere.
-    mask: Tensor<4>,
+    /// `[length, 1, length]`, see [`causal_mask`].
+    mask: Tensor<3>,
 }
 
 impl Dense {
     pub(crate) fn new(batch: usize, length: usize, device: &Device) -> Self {
-        Self { batch, length, mask: causal_mask(length, 1, length, device).reshape([1, 1, length, length]) }
+        Self { batch, length, mask: causal_mask(length, length, device) }
     }
 }
 
@@ -42,7 +42,7 @@ impl Attend for Dense {
             x.expand([batch, kv_heads, group, length, width]).reshape([batch, heads, length, width])
         };
         let q = by_head(q, heads) * (width as f32).powf(-0.5);
-        let scores = q.matmul(repeated(k).transpose()) + self.mask.clone();
+        let scores = q.matmul(repeated(k).transpose()) + self.mask.clone().reshape([1, 1, length, length]);
         softmax(scores, 3).matmul(repeated(v)).swap_dims(1, 2).reshape([batch * length, heads * width])
     }
 }
@@ -80,9 +80,12 @@ struct Group {
     mask: Option<Tensor<3>>,
 }
 
-enum Tokens {
-    Range(std::ops::Range<usize>),
-    Listed(Tensor<1, Int>, usize),
+/// Tokens of the batch.
+struct Tokens {
+    first: usize,
+    count: usize,
+    /// Where they are not `first..first + count`.
+    listed: Option<Tensor<1, Int>>,
 }
 
 /// What a level's spans gave for some tokens: `[n_kv_heads, tokens, group, ..]`.
@@ -97,7 +100,7 @@ struct Partial {
 
 impl<'c> Cached<'c> {
     /// Reserves room for `counts[r]` new positions in cache `r` and plans who attends to what.
-    pub(crate) fn new(mut caches: Vec<&'c mut KvCache>, counts: &[usize], group: usize, device: &Device) -> Self {
+    pub(crate) fn new(mut caches: Vec<&'c mut KvCache>, counts: &[usize], device: &Device) -> Self {
         let mut starts = vec![0];
         for (cache, &count) in caches.iter_mut().zip(counts) {
             cache.reserve(count);
@@ -105,7 +108,7 @@ impl<'c> Cached<'c> {
         }
         let depth = caches.iter().map(|cache| cache.spans().len()).max().unwrap_or(0);
         let mut cached = Self { caches, starts, levels: Vec::new(), device: device.clone() };
-        cached.levels = (0..depth).map(|depth| cached.level(depth, group)).collect();
+        cached.levels = (0..depth).map(|depth| cached.level(depth)).collect();
         cached
     }
 
@@ -116,7 +119,7 @@ impl<'c> Cached<'c> {
         }
     }
 
-    fn level(&self, depth: usize, group: usize) -> Level {
+    fn level(&self, depth: usize) -> Level {
         let mut members: Vec<(usize, Vec<usize>)> = Vec::new();
         let span = |row: usize| -> Option<&Span> { self.caches[row].spans().get(depth) };
         let is_tail = |row: usize| self.caches[row].spans().len() == depth + 1;
@@ -140,7 +143,7 @@ impl<'c> Cached<'c> {
                 }
                 let new = if is_tail(row) { tokens.len() } else { 0 };
                 let len = span(row).map_or(0, |s| s.len) + new;
-                let mask = (new > 1).then(|| causal_mask(new, group, len, &self.device));
+                let mask = (new > 1).then(|| causal_mask(new, len, &self.device));
                 Group { row, depth, len, tokens: Tokens::new(&tokens, &self.device), mask }
             })
             .collect();
@@ -191,14 +194,17 @@ impl Level {
 impl Group {
     fn partial(&self, caches: &[&mut KvCache], layer: usize, q: &Tensor<4>) -> Partial {
         let [kv_heads, _, group, width] = q.dims();
-        let (q, tokens) = match &self.tokens {
-            Tokens::Range(range) => (q.clone().narrow(1, range.start, range.len()), range.len()),
-            Tokens::Listed(list, count) => (q.clone().select(1, list.clone()), *count),
+        let Tokens { first, count: tokens, listed } = &self.tokens;
+        let (tokens, q) = (*tokens, q.clone());
+        let q = match listed {
+            Some(list) => q.select(1, list.clone()),
+            None => q.narrow(1, *first, tokens),
         };
         let [k, v] = caches[self.row].spans()[self.depth].read(layer, self.len);
         let mut scores = q.reshape([kv_heads, tokens * group, width]).matmul(k.transpose());
         if let Some(mask) = &self.mask {
-            scores = scores + mask.clone();
+            let by_query = scores.reshape([kv_heads, tokens, group, self.len]);
+            scores = (by_query + mask.clone().unsqueeze()).reshape([kv_heads, tokens * group, self.len]);
         }
         let max = scores.clone().max_dim(2);
         let weights = (scores - max.clone()).exp();
@@ -225,21 +231,18 @@ impl Partial {
 impl Tokens {
     fn new(tokens: &[usize], device: &Device) -> Self {
         let first = tokens.first().copied().unwrap_or(0);
-        if tokens.iter().enumerate().all(|(i, &t)| t == first + i) {
-            Self::Range(first..first + tokens.len())
-        } else {
-            Self::Listed(indices(tokens, device), tokens.len())
-        }
+        let in_order = tokens.iter().enumerate().all(|(i, &t)| t == first + i);
+        Self { first, count: tokens.len(), listed: (!in_order).then(|| indices(tokens, device)) }
     }
 }
 
-/// `[1, new * group, len]`: the `new` last of `len` positions look no further than themselves; each stands `group`
-/// times.
-fn causal_mask(new: usize, group: usize, len: usize, device: &Device) -> Tensor<3> {
+/// `[new, 1, len]`: 0 where the `new` last of `len` positions may look, that is no further than themselves, and
+/// [`MASKED`] elsewhere.
+fn causal_mask(new: usize, len: usize, device: &Device) -> Tensor<3> {
     let past = len - new;
     let row = |i: usize| (0..len).map(move |j| if j <= past + i { 0.0 } else { MASKED });
-    let mask: Vec<f32> = (0..new * group).flat_map(|r| row(r / group)).collect();
-    Tensor::from_data(TensorData::new(mask, [1, new * group, len]), device)
+    let mask: Vec<f32> = (0..new).flat_map(row).collect();
+    Tensor::from_data(TensorData::new(mask, [new, 1, len]), device)
 }
 
 pub(crate) fn indices(list: &[usize], device: &Device) -> Tensor<1, Int> {

@@ -137,9 +137,14 @@ impl Checkpoint {
         Ok((values, raw.shape.to_vec()))
     }
 
-    /// A digest of every tensor's name, type, shape and bytes, whatever files they are spread over.
-    pub fn digest(&self) -> Result<String, ModelError> {
+    /// A digest, hexadecimal, of every tensor's name, type, shape and bytes, whatever files they are spread over, and of
+    /// `options`, what else decides what the weights compute.
+    ///
+    /// # Errors
+    /// When a file does not hold what its header says.
+    pub fn digest(&self, options: &str) -> Result<String, ModelError> {
         let mut hasher = blake3::Hasher::new();
+        hasher.update(options.as_bytes());
         for name in self.index.keys() {
             let raw = self.raw(name)?;
             hasher.update(format!("{name}\0{:?}{:?}\0", raw.dtype, raw.shape).as_bytes());
@@ -215,13 +220,13 @@ fn elements<const N: usize, T>(bytes: &[u8], element: impl Fn([u8; N]) -> T) -> 
 pub fn save_checkpoint(dir: &Path, config: &DecoderConfig, decoder: &Decoder, eos: TokenId) -> Result<(), ModelError> {
     let tensors = decoder.tensors()?;
     let bytes: Vec<Vec<u8>> =
-        tensors.iter().map(|(_, _, values)| values.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
+        tensors.iter().map(|tensor| tensor.values.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
     let path = dir.join("model.safetensors");
     let broken = |source| ModelError::Safetensors { path: path.clone(), source };
     let views = tensors
         .iter()
         .zip(&bytes)
-        .map(|((name, shape, _), data)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), data)?)))
+        .map(|(tensor, data)| Ok((&tensor.name, TensorView::new(Dtype::F32, tensor.shape.clone(), data)?)))
         .collect::<Result<Vec<_>, _>>()
         .map_err(broken)?;
     let weights = safetensors::serialize(views, None).map_err(broken)?;

@@ -151,6 +151,12 @@ impl DecoderConfig {
         }
     }
 
+    /// The options that change what the same weights compute, as text.
+    pub(crate) fn digest(&self) -> String {
+        let Self { n_heads, n_kv_heads, head_dim, rms_norm_eps, rope_theta, rope_frequencies, .. } = self;
+        format!("{n_heads} {n_kv_heads} {head_dim} {rms_norm_eps:e} {rope_theta:e} {rope_frequencies:?}")
+    }
+
     /// The same configuration as a Hugging Face `config.json`, for a checkpoint written by this crate.
     pub fn to_hf(&self, eos_token_id: u32) -> Value {
         serde_json::json!({

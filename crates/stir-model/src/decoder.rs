@@ -31,6 +31,23 @@ pub struct Decoder {
     frequencies: Vec<f32>,
 }
 
+/// A weight by its name in a checkpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedTensor {
+    /// Name, as Hugging Face has it.
+    pub name: String,
+    /// Shape, as PyTorch has it.
+    pub shape: Vec<usize>,
+    /// Values, row by row.
+    pub values: Vec<f32>,
+}
+
+impl NamedTensor {
+    fn new<const D: usize>(name: &str, tensor: Tensor<D>) -> Result<Self, ModelError> {
+        Ok(Self { name: name.to_owned(), shape: tensor.dims().to_vec(), values: read(tensor)? })
+    }
+}
+
 #[derive(Module, Debug)]
 struct Layer {
     attention_norm: RmsNorm,
@@ -113,57 +130,41 @@ impl Decoder {
         })
     }
 
-    /// The weights under their Hugging Face names, with shapes as PyTorch stores them (`[out, in]`).
+    /// The weights under their Hugging Face names, as PyTorch stores them (`[out, in]`).
     ///
     /// # Errors
     /// When the device cannot return them.
-    pub fn tensors(&self) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>, ModelError> {
-        let mut named = Vec::new();
-        let mut push = |name: String, shape: Vec<usize>, values: Vec<f32>| named.push((name, shape, values));
-        push("model.embed_tokens.weight".into(), self.embedding.dims().to_vec(), read(self.embedding.val())?);
-        let (width, kv) = (self.head_dim(), self.n_kv_heads);
+    pub fn tensors(&self) -> Result<Vec<NamedTensor>, ModelError> {
+        let mut all = vec![NamedTensor::new("model.embed_tokens.weight", self.embedding.val())?];
+        let (q, kv) = (self.n_heads * self.head_dim(), self.n_kv_heads * self.head_dim());
         for (i, layer) in self.layers.iter().enumerate() {
-            let inner = layer.down.weight.dims()[0];
-            let parts: [(&Linear, &[(&str, usize)]); 4] = [
-                (
-                    &layer.qkv,
-                    &[
-                        ("self_attn.q_proj", self.n_heads * width),
-                        ("self_attn.k_proj", kv * width),
-                        ("self_attn.v_proj", kv * width),
-                    ],
-                ),
-                (&layer.output, &[("self_attn.o_proj", layer.output.weight.dims()[1])]),
-                (&layer.gate_up, &[("mlp.gate_proj", inner), ("mlp.up_proj", inner)]),
-                (&layer.down, &[("mlp.down_proj", layer.down.weight.dims()[1])]),
-            ];
-            for (linear, pieces) in parts {
+            let name = |part: &str| format!("model.layers.{i}.{part}");
+            let mut split = |linear: &Linear, parts: &[(&str, usize)]| -> Result<(), ModelError> {
                 let mut start = 0;
-                for (name, out) in pieces {
+                for (part, out) in parts {
                     let weight = linear.weight.val().narrow(1, start, *out).transpose();
-                    push(format!("model.layers.{i}.{name}.weight"), weight.dims().to_vec(), read(weight)?);
+                    all.push(NamedTensor::new(&name(&format!("{part}.weight")), weight)?);
                     if let Some(bias) = &linear.bias {
-                        push(
-                            format!("model.layers.{i}.{name}.bias"),
-                            vec![*out],
-                            read(bias.val().narrow(0, start, *out))?,
-                        );
+                        let bias = bias.val().narrow(0, start, *out);
+                        all.push(NamedTensor::new(&name(&format!("{part}.bias")), bias)?);
                     }
                     start += out;
                 }
-            }
-            for (name, norm) in
-                [("input_layernorm", &layer.attention_norm), ("post_attention_layernorm", &layer.feed_forward_norm)]
-            {
-                push(format!("model.layers.{i}.{name}.weight"), norm.gamma.dims().to_vec(), read(norm.gamma.val())?);
-            }
+                Ok(())
+            };
+            let [inner, hidden] = layer.down.weight.dims();
+            split(&layer.qkv, &[("self_attn.q_proj", q), ("self_attn.k_proj", kv), ("self_attn.v_proj", kv)])?;
+            split(&layer.output, &[("self_attn.o_proj", hidden)])?;
+            split(&layer.gate_up, &[("mlp.gate_proj", inner), ("mlp.up_proj", inner)])?;
+            split(&layer.down, &[("mlp.down_proj", hidden)])?;
+            all.push(NamedTensor::new(&name("input_layernorm.weight"), layer.attention_norm.gamma.val())?);
+            all.push(NamedTensor::new(&name("post_attention_layernorm.weight"), layer.feed_forward_norm.gamma.val())?);
         }
-        push("model.norm.weight".into(), self.norm.gamma.dims().to_vec(), read(self.norm.gamma.val())?);
+        all.push(NamedTensor::new("model.norm.weight", self.norm.gamma.val())?);
         if let Some(head) = &self.head {
-            let weight = head.weight.val().transpose();
-            push("lm_head.weight".into(), weight.dims().to_vec(), read(weight)?);
+            all.push(NamedTensor::new("lm_head.weight", head.weight.val().transpose())?);
         }
-        Ok(named)
+        Ok(all)
     }
 
     /// Logits at every position of sequences of equal length, without a cache; differentiable.

@@ -22,7 +22,7 @@ pub use cache::KvCache;
 pub use chat::{ChatTemplate, Message};
 pub use checkpoint::{Checkpoint, save_checkpoint};
 pub use config::{DecoderConfig, RopeFrequencies};
-pub use decoder::Decoder;
+pub use decoder::{Decoder, NamedTensor};
 pub use device::DeviceSpec;
 pub use error::{DeviceError, ModelError, RowError};
 pub use lm::{Inspection, Lm};

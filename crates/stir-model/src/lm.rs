@@ -67,7 +67,7 @@ impl Lm {
         let dir = dir.as_ref();
         let mut checkpoint = Checkpoint::open(dir)?;
         let decoder = Decoder::load(&config, &mut checkpoint, device)?;
-        let weights = checkpoint.digest()?;
+        let weights = checkpoint.digest(&config.digest())?;
         checkpoint.finish()?;
         let tokenizer_path = dir.join("tokenizer.json");
         let tokenizer = tokenizer_path.exists().then(|| Tokenizer::from_file(&tokenizer_path)).transpose()?;
@@ -154,8 +154,7 @@ impl Lm {
         capture(&mut hooks);
         let counts: Vec<usize> = rows.iter().map(|row| row.tokens.len()).collect();
         let caches = rows.iter_mut().map(|row| &mut *row.session).collect();
-        let group = self.config.n_heads / self.config.n_kv_heads;
-        let mut attend = Cached::new(caches, &counts, group, &self.device);
+        let mut attend = Cached::new(caches, &counts, &self.device);
         let tokens = Tensor::from_data(TensorData::new(tokens, [positions.len()]), &self.device);
         let stream = self.decoder.stream(tokens, &positions, &mut attend, &mut hooks);
         attend.finish();
