@@ -49,7 +49,16 @@ fn main() -> Result<()> {
     let tasks = common::read_tasks(&lm, &args.task)?;
     std::fs::create_dir_all(&args.out).into_diagnostic().wrap_err_with(|| args.out.display().to_string())?;
     let (source, seed) = (args.task.as_path(), args.model.seed);
-    let problems = Problems { lm: &lm, library: &library, digest, source, tasks: &tasks, seed };
+    let problems = Problems {
+        lm: &lm,
+        library: &library,
+        library_path: &args.library,
+        digest,
+        source,
+        tasks: &tasks,
+        seed,
+        timed: true,
+    };
     let comparison = problems.compare(&args.answers, &args.methods, &args.out)?;
     let json = show(&comparison, args.json)?;
     common::write_atomically(&args.out.join("results.json"), json.as_bytes())

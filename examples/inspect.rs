@@ -11,13 +11,13 @@ mod common;
 
 use std::{path::PathBuf, str::FromStr};
 
-use clap::Parser;
+use clap::{Parser, builder::PossibleValuesParser};
 use common::ModelArgs;
 use miette::{IntoDiagnostic, Result, WrapErr, bail, ensure};
 use safetensors::{Dtype, serialize, tensor::TensorView};
 use stir::{
     core::{Addition, Engine, HookPoint, Row, TokenId, argmax},
-    model::{Checkpoint, Lm},
+    model::{Checkpoint, Lm, RopeFrequencies},
 };
 
 /// Write the logits and residual streams of given tokens as safetensors.
@@ -46,6 +46,10 @@ struct Args {
     /// Factor of the vector
     #[arg(long, value_name = "S", requires = "edit", default_value_t = 1.0, allow_negative_numbers = true)]
     edit_scale: f32,
+    /// Precision of the rotary frequencies: f32, as transformers loads every checkpoint, or bf16, as in a model whose
+    /// buffers were cast with its weights
+    #[arg(long, default_value = "f32", value_parser = PossibleValuesParser::new(["f32", "bf16"]))]
+    rope_frequencies: String,
 }
 
 /// A tensor of a safetensors file.
@@ -68,7 +72,11 @@ fn main() -> Result<()> {
     let args: Args = common::start()?;
     let rows = read_rows(&args.tokens_from)?;
     let edit = args.edit.as_ref().map(|vector| read_vector(vector, args.edit_scale)).transpose()?;
-    let lm = args.model.load()?;
+    let lm = args.model.load_with(|config| {
+        if args.rope_frequencies == "bf16" {
+            config.rope_frequencies = RopeFrequencies::Bf16;
+        }
+    })?;
     let addition = match (&edit, args.edit_layer, args.edit_position) {
         (Some(vector), Some(layer), Some(position)) => {
             Some(Addition { point: HookPoint::ResidPost(layer), position, vector, scale: args.edit_scale })

@@ -76,10 +76,19 @@ fn main() -> Result<()> {
     write_problems(&eval, "eval", &tested)?;
 
     build_library(&args, &lm, &common::read_tasks(&lm, &mine)?)?;
-    let (library, digest) = load_library(&out.join("library.stir"))?;
+    let library_path = out.join("library.stir");
+    let (library, digest) = load_library(&library_path)?;
     let tasks = common::read_tasks(&lm, &eval)?;
-    let problems =
-        Problems { lm: &lm, library: &library, digest, source: &eval, tasks: &tasks, seed: args.model.seed };
+    let problems = Problems {
+        lm: &lm,
+        library: &library,
+        library_path: &library_path,
+        digest,
+        source: &eval,
+        tasks: &tasks,
+        seed: args.model.seed,
+        timed: true,
+    };
     let comparison = problems.compare(&args.answers, &args.methods, out)?;
     eprintln!("\nall in {:.0} s; everything is in {}\n", start.elapsed().as_secs_f64(), out.display());
     let json = show(&comparison, args.json)?;
@@ -141,7 +150,8 @@ fn build_library(args: &Args, lm: &Lm, tasks: &[Task]) -> Result<Library> {
 fn write_problems(path: &Path, prefix: &str, problems: &[WordProblem]) -> Result<()> {
     let lines = problems.iter().enumerate().map(|(i, problem)| {
         let gold = problem.answer.to_string();
-        serde_json::json!({ "id": format!("{prefix}-{i}"), "question": problem.question, "gold": gold }).to_string() + "\n"
+        serde_json::json!({ "id": format!("{prefix}-{i}"), "question": problem.question, "gold": gold }).to_string()
+            + "\n"
     });
     common::write_atomically(path, lines.collect::<String>().as_bytes())
 }

@@ -5,6 +5,8 @@
 //! cargo run --release --example train_tiny -- --out examples/assets/tiny
 //! ```
 
+#![allow(clippy::print_stdout, reason = "results go to stdout")]
+
 mod common;
 
 use std::{
@@ -69,6 +71,8 @@ const CHAT_TEMPLATE: &str = "{% for message in messages %}<|im_start|>{{ message
 const SPECIAL: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
 const END: TokenId = 2;
 const VOCAB_SIZE: usize = 408;
+/// Steps between two writings of the model, so that an interruption costs little.
+const SAVE_EVERY: usize = 100;
 /// Batches drawn together and sorted by length, so that little is padded.
 const POOL: usize = 8;
 
@@ -96,8 +100,7 @@ fn main() -> Result<()> {
         max_context: 512,
     };
     let device = args.device.open().into_diagnostic()?;
-    let decoder = train(&args, &config, &tokenizer, &chat, &device)?;
-    save_checkpoint(out, &config, &decoder, END).into_diagnostic()?;
+    train(&args, &config, &tokenizer, &chat, &device)?;
     report(out, args.seed, &device)
 }
 
@@ -108,7 +111,7 @@ fn train(
     tokenizer: &Tokenizer,
     chat: &ChatTemplate,
     device: &Device,
-) -> Result<Decoder> {
+) -> Result<()> {
     let device = device.clone().autodiff();
     let mut decoder = Decoder::random(config, args.seed, &device).into_diagnostic()?;
     println!("{} parameters", decoder.num_params());
@@ -133,12 +136,13 @@ fn train(
         decoder = optimizer.step(rate, decoder, gradients);
         bar.set_message(format!("loss {running:.4}"));
         bar.inc(1);
-        if (step + 1) % 100 == 0 {
+        if (step + 1) % SAVE_EVERY == 0 || step + 1 == args.steps {
+            save_checkpoint(&args.out, config, &decoder, END).into_diagnostic()?;
             println!("step {} loss {running:.4} after {:.0} s", step + 1, start.elapsed().as_secs_f64());
         }
     }
     bar.finish();
-    Ok(decoder)
+    Ok(())
 }
 
 /// The endless stream of training batches.

@@ -133,8 +133,7 @@ fn steering_makes_the_same_choices_and_text() {
     ];
     for (name, config) in runs {
         let expected = lines(&format!("steer.{name}.jsonl"));
-        let controller = Controller::new(&LIBRARY, config).unwrap();
-        controller.check(LM.fingerprint()).unwrap();
+        let controller = Controller::new(&LIBRARY, LM.fingerprint(), config).unwrap();
         let prompts: Vec<_> =
             expected.iter().map(|line| LM.encode(line["prompt"].as_str().unwrap()).unwrap()).collect();
         let found = controller.generate(&*LM, &prompts, 200, Sampling::GREEDY, 0, 8).unwrap();
@@ -178,7 +177,7 @@ fn never_steering_is_plain_decoding() {
     let prompts: Vec<_> =
         lines("steer.plain.jsonl").iter().map(|line| LM.encode(line["prompt"].as_str().unwrap()).unwrap()).collect();
     let config = ControllerConfig { variant: Variant::NoMemory, ..ControllerConfig::default() };
-    let controller = Controller::new(&LIBRARY, config).unwrap();
+    let controller = Controller::new(&LIBRARY, LM.fingerprint(), config).unwrap();
     for sampling in [Sampling::GREEDY, Sampling::default()] {
         let plain = generate(&*LM, &prompts, 200, sampling, 7, 6).unwrap();
         let steered = controller.generate(&*LM, &prompts, 200, sampling, 7, 6).unwrap();

@@ -3,7 +3,7 @@
 use std::{ops::ControlFlow, path::Path, time::Instant};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use miette::{IntoDiagnostic, Report, Result, WrapErr, miette};
+use miette::{IntoDiagnostic, Report, Result, WrapErr, ensure, miette};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stir::{
@@ -98,8 +98,8 @@ struct Line<'a> {
     steps: &'a [Step],
     finish: Finish,
     forward_passes: usize,
-    /// Wall time from the start of the run until this answer was finished.
-    seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<f64>,
 }
 
 /// The numbers of a line.
@@ -110,6 +110,8 @@ pub struct Answered {
     pub probe_tokens: usize,
     pub correct: Option<bool>,
     pub steps: Vec<Steering>,
+    /// Wall time from the start of the run until this answer was finished, where it was measured.
+    #[serde(default)]
     pub seconds: f64,
 }
 
@@ -123,12 +125,15 @@ pub struct Steering {
 pub struct Problems<'a> {
     pub lm: &'a Lm,
     pub library: &'a Library,
+    pub library_path: &'a Path,
     /// Digest of the library's file.
     pub digest: String,
     /// File the problems come from, for messages.
     pub source: &'a Path,
     pub tasks: &'a [Task],
     pub seed: u64,
+    /// Whether answers carry the time they took, which makes no two runs alike.
+    pub timed: bool,
 }
 
 impl Problems<'_> {
@@ -136,10 +141,12 @@ impl Problems<'_> {
     pub fn answer(&self, args: &AnswerArgs, variant: Variant, out: &Path, what: &'static str) -> Result<Vec<Answered>> {
         let sampling = Sampling { temperature: args.temperature, top_p: args.top_p };
         sampling.validate().into_diagnostic()?;
+        ensure!(args.width > 0, "width is 0, must be >= 1");
         let config = args.config(variant, self.seed);
         let settings = self.settings(args, &config)?;
-        let controller = Controller::new(self.library, config).into_diagnostic()?;
-        controller.check(self.lm.fingerprint()).into_diagnostic()?;
+        let controller = Controller::new(self.library, self.lm.fingerprint(), config)
+            .into_diagnostic()
+            .wrap_err_with(|| self.library_path.display().to_string())?;
         // All prompts are checked before the first token is generated.
         let prompts = encode_prompts(self.lm, self.source, self.tasks, args.max_tokens)?;
 
@@ -159,7 +166,9 @@ impl Problems<'_> {
         let ran = drive(self.lm, lanes, args.width, |lane, answer| {
             let place = waiting[lane];
             bar.inc(1);
-            match file.push(place, &self.line(place, &answer, before + start.elapsed().as_secs_f64())) {
+            match file
+                .push(place, &self.line(place, &answer, self.timed.then(|| before + start.elapsed().as_secs_f64())))
+            {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(error) => {
                     refused = Some(error);
@@ -193,7 +202,7 @@ impl Problems<'_> {
         Ok(settings)
     }
 
-    fn line<'a>(&'a self, place: usize, answer: &'a Steered, seconds: f64) -> Line<'a> {
+    fn line<'a>(&'a self, place: usize, answer: &'a Steered, seconds: Option<f64>) -> Line<'a> {
         let task = &self.tasks[place];
         let text = self.lm.vocab().text(&answer.tokens);
         let gold = task.gold.as_deref();
@@ -241,10 +250,8 @@ pub struct MethodName {
 impl MethodName {
     /// The method of that name: `plain`, or a variant of the controller.
     pub fn parse(name: &str) -> Result<Self, String> {
-        let all = Variant::ALL.map(|(variant, own)| Self {
-            name: if variant == Variant::NoMemory { "plain" } else { own },
-            variant,
-        });
+        let all = Variant::ALL
+            .map(|(variant, own)| Self { name: if variant == Variant::NoMemory { "plain" } else { own }, variant });
         let known = || all.map(|method| method.name).join(", ");
         all.into_iter().find(|method| method.name == name).ok_or_else(|| format!("not one of {}", known()))
     }

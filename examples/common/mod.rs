@@ -7,7 +7,7 @@ pub(crate) mod word_problems;
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::Write,
     path::{Path, PathBuf},
 };
@@ -19,12 +19,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use stir::{
     core::{Delimiter, Engine, Limits, RequestError, TokenId},
-    model::{DeviceSpec, Lm},
+    model::{DecoderConfig, DeviceSpec, Lm},
     rollout::{Task, read_problems},
 };
 
 /// The model that comes with the sources.
-const DEFAULT_MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/reference-run/model");
+const DEFAULT_MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/assets/tiny");
 
 /// Which model, where it runs, and the seed of everything drawn.
 #[derive(clap::Args)]
@@ -43,10 +43,18 @@ pub struct ModelArgs {
 impl ModelArgs {
     /// The model on its device.
     pub fn load(&self) -> Result<Lm> {
+        self.load_with(|_| ())
+    }
+
+    /// The model on its device, with options changed from those of its folder.
+    pub fn load_with(&self, change: impl FnOnce(&mut DecoderConfig)) -> Result<Lm> {
         let device = self.device.open().into_diagnostic()?;
-        Lm::load(&self.model, &device)
-            .into_diagnostic()
-            .wrap_err_with(|| format!("cannot load the model in {}", self.model.display()))
+        let load = || {
+            let mut config = DecoderConfig::from_file(&self.model.join("config.json"))?;
+            change(&mut config);
+            Lm::load_as(&self.model, config, &device)
+        };
+        load().into_diagnostic().wrap_err_with(|| format!("cannot load the model in {}", self.model.display()))
     }
 }
 
@@ -57,9 +65,9 @@ pub fn start<A: Parser>() -> Result<A> {
 }
 
 /// A progress bar with an estimate of the time left.
-pub fn progress(total: u64, what: &'static str) -> ProgressBar {
+pub fn progress(total: u64, what: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix:>10} [{bar:30}] {pos}/{len} eta {eta} {msg}");
-    let bar = ProgressBar::new(total).with_prefix(what);
+    let bar = ProgressBar::new(total).with_prefix(what.to_owned());
     match style {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
@@ -172,6 +180,10 @@ impl Resumable {
         let refused = || format!("cannot write {}", partial.display());
         let file = OpenOptions::new().read(true).append(true).create(true).open(&partial);
         let file = file.into_diagnostic().wrap_err_with(refused)?;
+        // Where there are no locks (some network file systems) that is no reason not to work.
+        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Err(miette!("{} is being written by another run", partial.display()));
+        }
         let mut this = Self { out: out.to_owned(), partial: partial.clone(), file, lines: BTreeMap::new() };
         let text = fs::read_to_string(&partial).into_diagnostic().wrap_err_with(refused)?;
         // A process that died while it wrote leaves a last line without an end.

@@ -93,7 +93,13 @@ impl ControllerConfig {
         number("rho", self.rho, self.rho >= 0.0, "finite and >= 0")?;
         number("tau_null", self.tau_null, true, "finite")?;
         number("k_scale", self.k_scale, self.k_scale >= 0.0, "finite and >= 0")?;
-        number("min_similarity", self.min_similarity, self.min_similarity.abs() <= 1.0, "in [-1, 1]")
+        number("min_similarity", self.min_similarity, self.min_similarity.abs() <= 1.0, "in [-1, 1]")?;
+        match (self.min_m, self.max_m) {
+            (Some(min), Some(max)) if max < min => {
+                Err(ControllerError::Config { field: "max_m", value: max.to_string(), bound: "at least min_m" })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether the controller acts at control point `m`.
@@ -147,7 +153,7 @@ impl Variant {
 
 impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(Self::ALL.iter().find(|(variant, _)| variant == self).map_or("", |(_, name)| name))
+        f.pad(Self::ALL.iter().find(|(variant, _)| variant == self).map_or("", |(_, name)| name))
     }
 }
 

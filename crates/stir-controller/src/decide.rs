@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
-use stir_basis::{Entry, Hit, Library};
+use stir_basis::{Hit, Library};
 use stir_core::{Fingerprint, HookPoint, SampleRng};
 
 use crate::{ControllerConfig, ControllerError, Variant};
@@ -28,7 +28,7 @@ const TIE: f64 = 1e-12;
 ///     key: normalize(&[1.0, 0.0]).expect("not zero"), action: Action::Steer(vec![0.5, 0.5]),
 /// };
 /// let library = Library::from_entries(fingerprint, Delimiter::default(), vec![wrong], BTreeMap::new())?;
-/// let controller = Controller::new(&library, ControllerConfig::default())?;
+/// let controller = Controller::new(&library, library.fingerprint(), ControllerConfig::default())?;
 ///
 /// // The state after layer 14 at the first boundary:
 /// let plan = controller.plan(0, 1, &[(14, &[3.0, 0.0])]);
@@ -98,7 +98,7 @@ pub struct Decision<'l> {
     pub retrieved: Vec<Hit>,
     /// Every candidate with its score, best advantage first.
     pub candidates: Vec<Scored>,
-    /// States and scores left out because they were not finite.
+    /// States, and candidates' scores or impulses, left out because they were not finite.
     pub non_finite: usize,
 }
 
@@ -131,12 +131,14 @@ pub struct Scored {
 }
 
 impl<'l> Controller<'l> {
-    /// A controller that steers with `library`.
+    /// A controller that steers `model` with `library`.
     ///
     /// # Errors
-    /// When a setting is out of bounds, or the variant needs a vector and the library has none.
-    pub fn new(library: &'l Library, config: ControllerConfig) -> Result<Self, ControllerError> {
+    /// When a setting is out of bounds, the library was made for another model, or the variant needs a vector and the
+    /// library has none.
+    pub fn new(library: &'l Library, model: &Fingerprint, config: ControllerConfig) -> Result<Self, ControllerError> {
         config.validate()?;
+        library.check(model).map_err(ControllerError::Library)?;
         let points = library.layers().into_iter().map(HookPoint::ResidPost).collect();
         let mean = match config.variant {
             Variant::StaticVector => {
@@ -147,14 +149,6 @@ impl<'l> Controller<'l> {
             _ => None,
         };
         Ok(Self { library, config, points, mean })
-    }
-
-    /// Whether the library was made for this model.
-    ///
-    /// # Errors
-    /// [`ControllerError::Library`] with the field that differs.
-    pub fn check(&self, model: &Fingerprint) -> Result<(), ControllerError> {
-        self.library.check(model).map_err(ControllerError::Library)
     }
 
     /// The settings.
@@ -186,42 +180,41 @@ impl<'l> Controller<'l> {
         if retrieved.first().is_some_and(|nearest| f64::from(nearest.similarity) < config.min_similarity) {
             retrieved.clear();
         }
-        let (mut candidates, mut null_advantage) = (Vec::new(), 0.0f64);
+        let (mut wrong, mut null_advantage) = (Vec::new(), 0.0f64);
         for hit in &retrieved {
             let Some(entry) = self.library.entry(hit.entry) else { continue };
-            let advantage = f64::from(hit.similarity) * entry.quality;
-            match self.vector(hit.entry, entry) {
+            let (similarity, advantage) = (hit.similarity, f64::from(hit.similarity) * entry.quality);
+            match entry.vector().map(Cow::Borrowed) {
                 None => null_advantage = null_advantage.max(advantage),
-                Some(vector) => candidates.push(Candidate {
-                    entry: hit.entry,
-                    layer: entry.layer,
-                    similarity: hit.similarity,
-                    advantage,
-                    vector,
-                }),
+                Some(vector) => {
+                    let (entry, layer, quality) = (hit.entry, entry.layer, entry.quality);
+                    wrong.push((quality, Candidate { entry, layer, similarity, advantage, vector }));
+                }
             }
         }
-        // By (A, s, q); of equal A and s, q is equal too. The sort is stable, so ties keep the order of retrieval.
-        candidates.sort_by(|a, b| b.advantage.total_cmp(&a.advantage).then(b.similarity.total_cmp(&a.similarity)));
-        candidates.truncate(config.candidates);
+        // By (A, s, q). The sort is stable, so what is equal in all three keeps the order of retrieval.
+        wrong.sort_by(|(p, a), (q, b)| {
+            let by_similarity = b.similarity.total_cmp(&a.similarity);
+            b.advantage.total_cmp(&a.advantage).then(by_similarity).then(q.total_cmp(p))
+        });
+        wrong.truncate(config.candidates);
+        let mut candidates: Vec<_> = wrong.into_iter().map(|(_, candidate)| candidate).collect();
+        if config.variant == Variant::RandomVector {
+            candidates.iter_mut().for_each(|c| c.vector = Cow::Owned(self.noise(c.entry, &c.vector)));
+        }
         let probing = config.variant != Variant::NoProbing && !candidates.is_empty();
         // One draw per control point, from a stream of its own, so that decisions do not depend on each other.
         let draw = SampleRng::new(config.seed, (sequence << 16) | m as u64).uniform();
         Plan { retrieved, candidates, null_advantage, probing, draw, non_finite }
     }
 
-    /// The vector to add for an entry, as the variant has it; `None` for an entry that says to stay.
-    fn vector(&self, index: usize, entry: &'l Entry) -> Option<Cow<'l, [f32]>> {
-        let vector = entry.vector()?;
-        if self.config.variant != Variant::RandomVector {
-            return Some(Cow::Borrowed(vector));
-        }
-        let mut rng = SampleRng::new(self.config.seed, u64::MAX - index as u64);
+    /// Gaussian noise as long as `vector`; an entry gets the same wherever it is retrieved.
+    fn noise(&self, entry: usize, vector: &[f32]) -> Vec<f32> {
+        let mut rng = SampleRng::new(self.config.seed, u64::MAX - entry as u64);
         let noise: Vec<f64> = vector.iter().map(|_| rng.normal()).collect();
-        let length = |squares: f64| squares.sqrt();
-        let ratio = length(vector.iter().map(|&x| f64::from(x).powi(2)).sum())
-            / length(noise.iter().map(|x| x * x).sum()).max(f64::MIN_POSITIVE);
-        Some(noise.into_iter().map(|x| (x * ratio) as f32).collect())
+        let wanted = vector.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+        let drawn = noise.iter().map(|x| x * x).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
+        noise.into_iter().map(|x| (x * wanted / drawn) as f32).collect()
     }
 
     /// Scores the plan's candidates and chooses one, or nothing. `probes` is what probing found, `None` where
@@ -235,52 +228,61 @@ impl<'l> Controller<'l> {
         if expected != found {
             return Err(ControllerError::ProbeCount { expected, found });
         }
-        let config = &self.config;
-        let null_score = config.beta * plan.null_advantage;
-        let scored: Vec<Scored> = plan
-            .candidates
-            .iter()
-            .enumerate()
-            .map(|(i, c)| {
-                let gain = probes.filter(|_| plan.probing).map_or(0.0, |p| p.candidates[i] - p.null);
-                let score = config.beta * c.advantage + config.rho * gain;
-                Scored { entry: c.entry, score, advantage: c.advantage, similarity: c.similarity, gain }
-            })
-            .collect();
-        let finite = |i: &usize| scored[*i].score.is_finite();
-        let non_finite = plan.non_finite + (0..scored.len()).filter(|i| !finite(i)).count();
-        let choice = match config.variant {
-            Variant::RandomChoice => Some((plan.draw * scored.len() as f64) as usize).filter(|&i| i < scored.len()),
-            // The first of equal scores.
-            _ => (0..scored.len())
-                .filter(finite)
-                .reduce(|best, i| if scored[i].score > scored[best].score { i } else { best }),
-        };
-        let commit = choice.filter(finite).and_then(|i| {
-            let (score, candidate) = (scored[i].score, &plan.candidates[i]);
-            let scale = (config.k_scale * score) as f32;
-            let wins = score > null_score + TIE && score >= config.tau_null && scale > 0.0 && scale.is_finite();
-            let (entry, vector) = (Some(candidate.entry), candidate.vector.clone());
-            wins.then(|| (score, Commit { entry, layer: candidate.layer, vector, scale }))
-        });
-        Ok(Decision {
-            score: commit.as_ref().map_or(null_score, |(score, _)| *score),
-            commit: commit.map(|(_, commit)| commit),
-            null_score,
-            retrieved: plan.retrieved,
-            candidates: scored,
-            non_finite,
-        })
+        Ok(self.settle(plan, |i| probes.map_or(0.0, |p| p.candidates[i] - p.null)))
     }
 
-    /// What the variant does at `m` without looking at the state, if it is of that kind.
-    pub(crate) fn blind(&self, m: usize) -> Option<Decision<'l>> {
+    /// As [`decide`](Self::decide), given the gain of each candidate; it is asked for only where the plan needs probes.
+    pub(crate) fn settle(&self, mut plan: Plan<'l>, gain: impl Fn(usize) -> f64) -> Decision<'l> {
+        let config = &self.config;
+        let null_score = config.beta * plan.null_advantage;
+        let score = |(i, c): (usize, &Candidate<'_>)| {
+            let gain = if plan.probing { gain(i) } else { 0.0 };
+            let score = config.beta * c.advantage + config.rho * gain;
+            Scored { entry: c.entry, score, advantage: c.advantage, similarity: c.similarity, gain }
+        };
+        let scored: Vec<Scored> = plan.candidates.iter().enumerate().map(score).collect();
+        let scale = |i: usize| (config.k_scale * scored[i].score) as f32;
+        let (usable, broken): (Vec<usize>, Vec<usize>) =
+            (0..scored.len()).partition(|&i| can_add(scale(i), &plan.candidates[i].vector));
+        let choice = match config.variant {
+            Variant::RandomChoice => {
+                Some((plan.draw * scored.len() as f64) as usize).filter(|drawn| usable.contains(drawn))
+            }
+            // The first of equal scores.
+            _ => usable.into_iter().reduce(|best, i| if scored[i].score > scored[best].score { i } else { best }),
+        };
+        let wins =
+            |&i: &usize| scored[i].score > null_score + TIE && scored[i].score >= config.tau_null && scale(i) > 0.0;
+        let choice = choice.filter(wins);
+        let commit = choice.map(|i| {
+            let Candidate { entry, layer, vector, .. } = plan.candidates.swap_remove(i);
+            Commit { entry: Some(entry), layer, vector, scale: scale(i) }
+        });
+        Decision {
+            commit,
+            score: choice.map_or(null_score, |i| scored[i].score),
+            null_score,
+            retrieved: plan.retrieved,
+            non_finite: plan.non_finite + broken.len(),
+            candidates: scored,
+        }
+    }
+
+    /// What the variant does at a control point without looking at the state, if it is of that kind.
+    pub(crate) fn blind(&self) -> Option<Decision<'l>> {
         let (layer, mean) = self.mean.as_ref()?;
         let scale = self.config.k_scale as f32;
+        if !can_add(scale, mean) {
+            return Some(Decision { non_finite: 1, ..Decision::default() });
+        }
         let commit = Commit { entry: None, layer: *layer, vector: Cow::Owned(mean.clone()), scale };
-        let commit = (self.config.acts_at(m) && scale > 0.0).then_some(commit);
-        Some(Decision { commit, ..Decision::default() })
+        Some(Decision { commit: Some(commit).filter(|_| scale > 0.0), ..Decision::default() })
     }
+}
+
+/// Whether `scale * vector` is finite. A score that is not gives a scale that is not.
+fn can_add(scale: f32, vector: &[f32]) -> bool {
+    vector.iter().all(|x| (scale * x).is_finite())
 }
 
 impl<'l> Plan<'l> {

@@ -1,18 +1,19 @@
 use std::ops::ControlFlow;
 
 use stir_core::{
-    Addition, DriveError, Engine, Finish, HookPoint, Lane, Limits, Output, RequestError, Row, SampleRng, Sampling,
+    Addition, Choice, DriveError, Engine, HookPoint, Lane, Limits, Output, RequestError, Row, SampleRng, Sampling,
     SamplingError, SegmentCounter, Session, TokenId, Vocab, drive,
 };
 
-use crate::{Commit, Controller, Decision, Plan, ProbeScores, Scope, Steered, Step};
+use crate::{Commit, Controller, Decision, Plan, Scope, Steered, Step};
 
 /// One steered sequence, to be run by [`drive`].
 ///
 /// Between boundaries it decodes one token per pass. At a boundary the pass that encodes the boundary token also reads
 /// the state there; then the probes run, all in the same passes, as forks that share the prefix; then the segment goes
 /// on from the state already computed, or the boundary token is encoded once more with the impulse. After a steered
-/// segment its tokens are encoded again without the impulse, in the pass that reads the next boundary.
+/// segment its tokens are encoded again without the impulse, in the pass that reads the next boundary. Where nothing
+/// is added and decoding is greedy, the unsteered probe is the start of the segment and is not computed twice.
 #[derive(Debug)]
 pub struct SteeredLane<'c, 'l, S> {
     controller: &'c Controller<'l>,
@@ -40,16 +41,25 @@ enum Stage<'l, S> {
     /// Encode what is pending, read the state at the last token, and plan.
     Read,
     /// Run the probes.
-    Probe { plan: Plan<'l>, branches: Vec<Branch<S>>, after_boundary: Output },
+    Probe(Box<Probe<'l, S>>),
 }
 
-/// A probe: the null branch first, then one for each candidate.
+/// What runs at a control point: a branch without an impulse, and one for each candidate of the plan.
+#[derive(Debug)]
+struct Probe<'l, S> {
+    plan: Plan<'l>,
+    null: Branch<S>,
+    branches: Vec<Branch<S>>,
+    after_boundary: Output,
+}
+
+/// A short greedy continuation.
 #[derive(Debug)]
 struct Branch<S> {
     session: S,
     pending: Vec<TokenId>,
     counter: SegmentCounter,
-    log_probs: Vec<f32>,
+    choices: Vec<Choice>,
     running: bool,
 }
 
@@ -70,15 +80,6 @@ impl<'l> Controller<'l> {
     ) -> Result<SteeredLane<'_, 'l, E::Session>, RequestError> {
         let limits = Limits::new(engine.shape(), prompt.len(), max_tokens)?;
         sampling.validate()?;
-        let out = Steered {
-            tokens: Vec::new(),
-            log_probs: Vec::new(),
-            finish: Finish::Length,
-            probe_tokens: 0,
-            forward_passes: 0,
-            non_finite: 0,
-            steps: vec![Step::new(1, &Decision::default())],
-        };
         Ok(SteeredLane {
             controller: self,
             sequence,
@@ -91,12 +92,34 @@ impl<'l> Controller<'l> {
             counter: SegmentCounter::new(self.library().delimiter().clone()),
             stage: Stage::Decode,
             steered_from: None,
-            out,
+            out: Steered::new(),
         })
     }
 
     /// Generates from every prompt, steered, `width` at a time; answers in the order of the prompts. Prompt `i` draws
     /// from stream `i` of `seed`.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use stir_basis::{Action, Entry, Library, normalize};
+    /// use stir_controller::{Controller, ControllerConfig};
+    /// use stir_core::{Delimiter, Engine, Sampling, toy::ToyEngine};
+    ///
+    /// let engine = ToyEngine::new(1);
+    /// let wrong = Entry {
+    ///     problem: "p1".into(), m: 1, layer: 1, quality: 0.8,
+    ///     key: normalize(&[1.0; 10]).expect("not zero"), action: Action::Steer(vec![0.5; 10]),
+    /// };
+    /// let model = engine.fingerprint().clone();
+    /// let library = Library::from_entries(model, Delimiter::default(), vec![wrong], BTreeMap::new())?;
+    /// let controller = Controller::new(&library, engine.fingerprint(), ControllerConfig::default())?;
+    ///
+    /// let prompts = [engine.encode("one")?, engine.encode("two")?];
+    /// let answers = controller.generate(&engine, &prompts, 20, Sampling::GREEDY, 0, 2)?;
+    /// assert_eq!(answers.len(), 2);
+    /// assert_eq!(answers[0].steps.iter().map(|step| step.tokens).sum::<usize>(), answers[0].tokens.len());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`drive`]; the first prompt that cannot be served fails the call.
@@ -127,24 +150,20 @@ impl<S: Session> Lane<S> for SteeredLane<'_, '_, S> {
     fn rows<'a>(&'a mut self, rows: &mut Vec<Row<'a, S>>) {
         let boundary = self.tokens.len() - 1;
         match &mut self.stage {
-            Stage::Probe { plan, branches, .. } => {
-                // The null branch has no vector.
-                let impulses = std::iter::once(None).chain(plan.candidates().iter().map(Some));
-                for (branch, candidate) in branches.iter_mut().zip(impulses).filter(|(branch, _)| branch.running) {
-                    let starts = branch.log_probs.is_empty();
-                    let additions = candidate.filter(|_| starts).map(|candidate| Addition {
-                        point: HookPoint::ResidPost(candidate.layer),
-                        position: boundary,
-                        vector: &candidate.vector,
-                        scale: 1.0,
-                    });
-                    rows.push(Row {
-                        session: &mut branch.session,
-                        tokens: &branch.pending,
-                        additions: additions.into_iter().collect(),
-                        capture: &[],
-                        logits: true,
-                    });
+            Stage::Probe(probe) => {
+                let Probe { plan, null, branches, .. } = &mut **probe;
+                let impulses = plan.candidates().iter().map(|candidate| Addition {
+                    point: HookPoint::ResidPost(candidate.layer),
+                    position: boundary,
+                    vector: &candidate.vector,
+                    scale: 1.0,
+                });
+                let branches = std::iter::once((null, None)).chain(branches.iter_mut().zip(impulses.map(Some)));
+                for (branch, impulse) in branches.filter(|(branch, _)| branch.running) {
+                    // The impulse is in the pass that encodes the boundary token.
+                    let additions = impulse.filter(|_| branch.choices.is_empty()).into_iter().collect();
+                    let (session, tokens) = (&mut branch.session, &branch.pending);
+                    rows.push(Row { session, tokens, additions, capture: &[], logits: true });
                 }
             }
             stage => {
@@ -175,17 +194,20 @@ impl<S: Session> Lane<S> for SteeredLane<'_, '_, S> {
         match std::mem::replace(&mut self.stage, Stage::Decode) {
             Stage::Decode | Stage::Commit(_) => self.extend(vocab, &outputs.pop().unwrap_or_default()),
             Stage::Read => self.plan(vocab, outputs.pop().unwrap_or_default()),
-            Stage::Probe { plan, branches, after_boundary } => {
-                self.probe(vocab, plan, branches, after_boundary, outputs)
-            }
+            Stage::Probe(probe) => self.probe(vocab, probe, outputs),
         }
     }
 }
 
 impl<'l, S: Session> SteeredLane<'_, 'l, S> {
-    /// Samples the next token and says what comes after it.
+    /// Samples the next token.
     fn extend(&mut self, vocab: &Vocab, output: &Output) -> Result<Option<Steered>, SamplingError> {
         let choice = self.sampling.pick(&output.logits, &mut self.rng)?;
+        Ok(self.push(vocab, choice))
+    }
+
+    /// Appends a token and says what comes after it.
+    fn push(&mut self, vocab: &Vocab, choice: Choice) -> Option<Steered> {
         self.tokens.push(choice.token);
         self.out.log_probs.push(choice.log_prob);
         if let Some(step) = self.out.steps.last_mut() {
@@ -193,14 +215,13 @@ impl<'l, S: Session> SteeredLane<'_, 'l, S> {
         }
         let completed = self.counter.push(vocab.bytes(choice.token));
         if let Some(finish) = self.limits.finish(vocab, choice.token, self.tokens.len() - self.prompt) {
-            self.out.finish = finish;
-            self.out.tokens = self.tokens[self.prompt..].to_vec();
-            return Ok(Some(self.out.clone()));
+            let out = std::mem::replace(&mut self.out, Steered::new());
+            return Some(Steered { tokens: self.tokens[self.prompt..].to_vec(), finish, ..out });
         }
         if completed > 0 {
             self.boundary();
         }
-        Ok(None)
+        None
     }
 
     /// The last token ended a segment.
@@ -213,12 +234,12 @@ impl<'l, S: Session> SteeredLane<'_, 'l, S> {
         if let Some(from) = self.steered_from.take() {
             self.session.rewind(from);
         }
-        if let Some(decision) = self.controller.blind(m) {
-            self.commit(decision);
-        } else if self.controller.config().acts_at(m) {
-            self.stage = Stage::Read;
-        } else {
+        if !self.controller.config().acts_at(m) {
             self.commit(Decision::default());
+        } else if let Some(decision) = self.controller.blind() {
+            self.commit(decision);
+        } else {
+            self.stage = Stage::Read;
         }
     }
 
@@ -228,99 +249,103 @@ impl<'l, S: Session> SteeredLane<'_, 'l, S> {
         let states: Vec<(usize, &[f32])> = points.zip(output.captures.iter().map(Vec::as_slice)).collect();
         let plan = self.controller.plan(self.sequence, self.counter.count(), &states);
         if !plan.needs_probes() {
-            return self.decide(vocab, plan, None, &output);
+            let decision = self.controller.settle(plan, |_| 0.0);
+            return if self.commit(decision) { Ok(None) } else { self.extend(vocab, &output) };
         }
         // The null probe starts from the logits at hand; the others encode the boundary token with their vectors.
         let boundary = self.tokens.len() - 1;
         let branch = |session, pending| {
             let counter = self.counter.clone();
-            Branch { session, pending, counter, log_probs: Vec::new(), running: true }
+            Branch { session, pending, counter, choices: Vec::new(), running: true }
         };
         let mut null = branch(self.session.fork(), Vec::new());
-        self.out.probe_tokens += 1;
-        null.push(vocab, &output, self.probe_budget())?;
-        let mut branches = vec![null];
-        branches.extend(plan.candidates().iter().map(|_| {
+        null.push(vocab, &output, self.probe_budget());
+        let steered = plan.candidates().iter().map(|_| {
             let mut session = self.session.fork();
             session.rewind(boundary);
             branch(session, vec![self.tokens[boundary]])
-        }));
-        self.stage = Stage::Probe { plan, branches, after_boundary: output };
+        });
+        let branches = steered.collect();
+        self.stage = Stage::Probe(Box::new(Probe { plan, null, branches, after_boundary: output }));
         Ok(None)
     }
 
     /// A probe is no longer than the context allows.
     fn probe_budget(&self) -> usize {
-        self.controller.config().probe_tokens.min(self.limits.room(self.tokens.len())).max(1)
+        self.controller.config().probe_tokens.min(self.limits.room(self.tokens.len()))
     }
 
     /// One more token of every probe that is still running.
     fn probe(
         &mut self,
         vocab: &Vocab,
-        plan: Plan<'l>,
-        mut branches: Vec<Branch<S>>,
-        after_boundary: Output,
+        mut probe: Box<Probe<'l, S>>,
         outputs: Vec<Output>,
     ) -> Result<Option<Steered>, SamplingError> {
-        let budget = self.probe_budget();
-        for (branch, output) in branches.iter_mut().filter(|branch| branch.running).zip(&outputs) {
-            self.out.probe_tokens += 1;
-            branch.push(vocab, output, budget)?;
+        let (budget, mut outputs) = (self.probe_budget(), outputs.into_iter());
+        for branch in probe.all().filter(|branch| branch.running) {
+            branch.push(vocab, &outputs.next().unwrap_or_default(), budget);
         }
-        if branches.iter().any(|branch| branch.running) {
-            self.stage = Stage::Probe { plan, branches, after_boundary };
+        if probe.all().any(|branch| branch.running) {
+            self.stage = Stage::Probe(probe);
             return Ok(None);
         }
-        let mut means = branches.iter().map(Branch::mean);
-        let probes = ProbeScores { null: means.next().unwrap_or(f64::NAN), candidates: means.collect() };
+        self.out.probe_tokens += probe.all().map(|branch| branch.choices.len()).sum::<usize>();
+        let Probe { plan, null, branches, after_boundary } = *probe;
+        let decision = self.controller.settle(plan, |i| branches[i].mean() - null.mean());
         // The forks go before the sequence moves on, so that its cache is its own again.
         drop(branches);
-        self.decide(vocab, plan, Some(&probes), &after_boundary)
+        let Branch { session, choices, .. } = null;
+        drop(session);
+        if self.commit(decision) {
+            Ok(None)
+        } else if self.sampling.is_greedy() && !choices.is_empty() {
+            // The null probe took the very tokens that come next. They wait to be encoded, all in one pass.
+            Ok(choices.into_iter().find_map(|choice| self.push(vocab, choice)))
+        } else {
+            self.extend(vocab, &after_boundary)
+        }
     }
 
-    fn decide(
-        &mut self,
-        vocab: &Vocab,
-        plan: Plan<'l>,
-        probes: Option<&ProbeScores>,
-        after_boundary: &Output,
-    ) -> Result<Option<Steered>, SamplingError> {
-        // The scores are made for the plan, one for each candidate.
-        let decision = self.controller.decide(plan, probes).unwrap_or_default();
-        let steers = decision.commit.is_some();
-        self.commit(decision);
-        if steers { Ok(None) } else { self.extend(vocab, after_boundary) }
-    }
-
-    /// Starts the next segment.
-    fn commit(&mut self, decision: Decision<'l>) {
+    /// Starts the next segment; whether with an impulse.
+    fn commit(&mut self, decision: Decision<'l>) -> bool {
         self.out.non_finite += decision.non_finite;
         self.out.steps.push(Step::new(self.counter.count() + 1, &decision));
-        if let Some(commit) = decision.commit {
-            let boundary = self.tokens.len() - 1;
-            self.session.rewind(boundary);
-            if self.controller.config().scope == Scope::Segment {
-                self.steered_from = Some(boundary);
-            }
-            self.stage = Stage::Commit(commit);
+        let Some(commit) = decision.commit else { return false };
+        let boundary = self.tokens.len() - 1;
+        self.session.rewind(boundary);
+        if self.controller.config().scope == Scope::Segment {
+            self.steered_from = Some(boundary);
         }
+        self.stage = Stage::Commit(commit);
+        true
+    }
+}
+
+impl<S> Probe<'_, S> {
+    /// The branches, in the order of their rows.
+    fn all(&mut self) -> impl Iterator<Item = &mut Branch<S>> {
+        std::iter::once(&mut self.null).chain(&mut self.branches)
     }
 }
 
 impl<S> Branch<S> {
-    /// Takes the likeliest next token.
-    fn push(&mut self, vocab: &Vocab, output: &Output, budget: usize) -> Result<(), SamplingError> {
+    /// Takes the likeliest next token. Where the logits describe no distribution the probe ends without a score.
+    fn push(&mut self, vocab: &Vocab, output: &Output, budget: usize) {
         // Greedy decoding draws nothing.
-        let choice = Sampling::GREEDY.pick(&output.logits, &mut SampleRng::new(0, 0))?;
-        self.log_probs.push(choice.log_prob);
+        let Ok(choice) = Sampling::GREEDY.pick(&output.logits, &mut SampleRng::new(0, 0)) else {
+            self.choices.clear();
+            self.running = false;
+            return;
+        };
+        self.choices.push(choice);
         self.pending = vec![choice.token];
         let ended = self.counter.push(vocab.bytes(choice.token)) > 0 || vocab.is_eos(choice.token);
-        self.running = !ended && self.log_probs.len() < budget;
-        Ok(())
+        self.running = !ended && self.choices.len() < budget;
     }
 
+    /// Mean log-probability; NaN without a token.
     fn mean(&self) -> f64 {
-        self.log_probs.iter().map(|&x| f64::from(x)).sum::<f64>() / self.log_probs.len() as f64
+        self.choices.iter().map(|choice| f64::from(choice.log_prob)).sum::<f64>() / self.choices.len() as f64
     }
 }

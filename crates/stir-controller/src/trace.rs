@@ -62,12 +62,27 @@ pub struct Steered {
     pub log_probs: Vec<f32>,
     /// How the sequence ended.
     pub finish: Finish,
-    /// Tokens generated in probes and thrown away.
+    /// Tokens generated in probes; they do not count against the budget.
     pub probe_tokens: usize,
     /// Forward passes the sequence took part in.
     pub forward_passes: usize,
-    /// States and scores left out because they were not finite.
+    /// States, and candidates' scores or impulses, left out because they were not finite.
     pub non_finite: usize,
     /// Segment by segment.
     pub steps: Vec<Step>,
+}
+
+impl Steered {
+    /// The start of a sequence.
+    pub(crate) fn new() -> Self {
+        Self {
+            tokens: Vec::new(),
+            log_probs: Vec::new(),
+            finish: Finish::Length,
+            probe_tokens: 0,
+            forward_passes: 0,
+            non_finite: 0,
+            steps: vec![Step::new(1, &Decision::default())],
+        }
+    }
 }

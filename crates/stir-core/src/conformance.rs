@@ -72,6 +72,10 @@ pub fn check<E: Engine>(engine: &E, tolerance: f32) -> Result<(), Violation> {
     suite.chunks_and_rewinds(&prompt, &tail, &other, &reference)?;
     suite.forks(&prompt, &tail, &other, &reference)?;
     suite.batches(&prompt, &tail, &other)?;
+    let found = suite.forward("an empty batch gives no outputs", &mut [])?.len();
+    if found > 0 {
+        return Err(Violation::Size { law: "an empty batch gives no outputs", expected: 0, found });
+    }
     suite.additions(&prompt, &tail, &reference)?;
     suite.refusals(&prompt)
 }

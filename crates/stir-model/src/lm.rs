@@ -221,6 +221,9 @@ impl Engine for Lm {
     }
 
     fn forward(&self, rows: &mut [Row<'_, KvCache>]) -> Result<Vec<Output>, ModelError> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
         let ends: Vec<usize> = rows
             .iter()
             .scan(0, |end, row| {

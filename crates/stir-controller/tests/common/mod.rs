@@ -1,0 +1,328 @@
+//! Libraries for the toy engine, and stage 4 the slow way: whole texts, every prefix encoded from scratch.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
+
+use std::collections::BTreeMap;
+
+use stir_basis::{Action, Entry, Library, normalize};
+use stir_controller::{Controller, ControllerConfig, Scope, Steered, Variant};
+use stir_core::{
+    Addition, Delimiter, Engine, Finish, HookPoint, Output, Row, SampleRng, Sampling, TokenId, control_points,
+    generate, toy::ToyEngine,
+};
+
+pub const WARM: Sampling = Sampling { temperature: 1.0, top_p: 0.9 };
+
+/// Prompts of 1 to `longest` random tokens that are not special.
+pub fn prompts(count: usize, longest: usize, seed: u64) -> Vec<Vec<TokenId>> {
+    let mut rng = SampleRng::new(seed, 7);
+    (0..count).map(|_| (0..=rng.below(longest)).map(|_| rng.below(36) as TokenId).collect()).collect()
+}
+
+/// Entries whose keys lie by states that the engine visits: `wrong` of each control point steer by the difference of two
+/// states, half as many, and one more
+/// where `m` is odd, say to stay.
+pub fn library(engine: &ToyEngine, layers: &[usize], delimiter: &str, wrong: usize, seed: u64) -> Library {
+    let delimiter = Delimiter::new(delimiter).unwrap();
+    let sources = prompts(24, 6, seed + 100);
+    let points: Vec<_> = layers.iter().map(|&layer| HookPoint::ResidPost(layer)).collect();
+    // States by control point, one for each layer.
+    let mut states: BTreeMap<usize, Vec<Vec<Vec<f32>>>> = BTreeMap::new();
+    for (prompt, answer) in sources.iter().zip(generate(engine, &sources, 60, WARM, seed, 8).unwrap()) {
+        for point in control_points(engine.vocab(), &delimiter, &answer.tokens) {
+            let tokens = [prompt, &answer.tokens[..=point.token]].concat();
+            states.entry(point.m).or_default().push(encode(engine, &tokens, &[], &points).captures);
+        }
+    }
+    let mut rng = SampleRng::new(seed, 8);
+    let mut entries = Vec::new();
+    for (m, states) in states {
+        for i in 0..wrong + wrong / 2 + m % 2 {
+            let slot = rng.below(layers.len());
+            let (at, to) = (&states[rng.below(states.len())][slot], &states[rng.below(states.len())][slot]);
+            let noise = 0.3 * rng.normal() as f32;
+            let delta = at.iter().zip(to).map(|(at, to)| 1.5 * (to - at) + noise).collect();
+            let action = if i < wrong { Action::Steer(delta) } else { Action::Stay };
+            let (problem, layer, quality) = (format!("p{i}"), layers[slot], 0.05 + rng.uniform());
+            // The engine's states repeat: without a little noise many keys would tie.
+            let key: Vec<f32> = at.iter().map(|x| x + 0.05 * rng.normal() as f32).collect();
+            entries.push(Entry { problem, m, layer, quality, key: normalize(&key).unwrap(), action });
+        }
+    }
+    Library::from_entries(engine.fingerprint().clone(), delimiter, entries, BTreeMap::new()).unwrap()
+}
+
+pub fn steer<E: Engine>(
+    engine: &E,
+    library: &Library,
+    config: &ControllerConfig,
+    prompts: &[Vec<TokenId>],
+    max_tokens: usize,
+    sampling: Sampling,
+    width: usize,
+) -> Vec<Steered> {
+    let controller = Controller::new(library, engine.fingerprint(), config.clone()).unwrap();
+    controller.generate(engine, prompts, max_tokens, sampling, 3, width).unwrap()
+}
+
+/// `stream(resid_post.layer, position) += scale * vector`.
+#[derive(Clone)]
+pub struct Impulse {
+    pub layer: usize,
+    pub position: usize,
+    pub vector: Vec<f32>,
+    pub scale: f32,
+}
+
+/// One pass over a whole text in a session of its own.
+pub fn encode<E: Engine>(engine: &E, tokens: &[TokenId], impulses: &[Impulse], capture: &[HookPoint]) -> Output {
+    let additions = impulses
+        .iter()
+        .map(|i| Addition {
+            point: HookPoint::ResidPost(i.layer),
+            position: i.position,
+            vector: &i.vector,
+            scale: i.scale,
+        })
+        .collect();
+    let row = Row { session: &mut engine.session(), tokens, additions, capture, logits: true };
+    engine.forward(&mut [row]).unwrap().remove(0)
+}
+
+#[derive(Debug, Default)]
+pub struct SlowStep {
+    pub segment: usize,
+    pub chosen: Option<usize>,
+    pub scale: f64,
+    pub score: f64,
+    pub null_score: f64,
+    pub tokens: usize,
+    /// Entry and similarity.
+    pub retrieved: Vec<(usize, f64)>,
+    /// Entry, advantage, similarity, gain, score.
+    pub candidates: Vec<(usize, [f64; 4])>,
+}
+
+#[derive(Debug, Default)]
+pub struct Slow {
+    pub tokens: Vec<TokenId>,
+    pub log_probs: Vec<f64>,
+    pub probe_tokens: usize,
+    pub eos: bool,
+    pub steps: Vec<SlowStep>,
+}
+
+/// The method for one sequence, number `sequence` of a call with seed 3.
+pub struct Reference<'a, E> {
+    pub engine: &'a E,
+    pub library: &'a Library,
+    pub config: &'a ControllerConfig,
+    pub prompt: &'a [TokenId],
+    pub sampling: Sampling,
+    pub sequence: u64,
+}
+
+impl<E: Engine> Reference<'_, E> {
+    pub fn run(&self, max_tokens: usize) -> Slow {
+        let config = self.config;
+        let budget = max_tokens.min(self.engine.shape().max_context - self.prompt.len());
+        let mut rng = SampleRng::new(3, self.sequence);
+        let mut slow = Slow { steps: vec![SlowStep { segment: 1, ..SlowStep::default() }], ..Slow::default() };
+        let (mut past, mut current): (Vec<Impulse>, Option<Impulse>) = (Vec::new(), None);
+        let mut m = 0;
+        while slow.tokens.len() < budget {
+            let impulses: Vec<_> = past.iter().chain(&current).cloned().collect();
+            let logits = encode(self.engine, &self.text(&slow.tokens), &impulses, &[]).logits;
+            let token = match self.sampling.is_greedy() {
+                true => argmax(&logits),
+                false => self.sampling.pick(&logits, &mut rng).unwrap().token,
+            };
+            slow.log_probs.push(log_prob(&logits, token));
+            slow.tokens.push(token);
+            slow.steps.last_mut().unwrap().tokens += 1;
+            slow.eos = self.engine.vocab().is_eos(token);
+            if slow.eos || slow.tokens.len() == budget {
+                break;
+            }
+            let now = self.delimiters(&slow.tokens);
+            if now == m {
+                continue;
+            }
+            let before = std::mem::replace(&mut m, now);
+            if before >= config.max_control_points {
+                continue;
+            }
+            let ended = current.take();
+            if config.scope == Scope::Persistent {
+                past.extend(ended);
+            }
+            let bounds = config.min_m.unwrap_or(1)..=config.max_m.unwrap_or(usize::MAX);
+            let mut step = SlowStep { segment: m + 1, ..SlowStep::default() };
+            if m < config.max_control_points && bounds.contains(&m) && config.variant != Variant::NoMemory {
+                current = match config.variant {
+                    Variant::StaticVector => self.constant(&slow.tokens, &mut step),
+                    _ => self.choose(m, &mut slow.probe_tokens, &slow.tokens, &past, &mut step),
+                };
+            }
+            slow.steps.push(step);
+        }
+        slow
+    }
+
+    fn text(&self, generated: &[TokenId]) -> Vec<TokenId> {
+        [self.prompt, generated].concat()
+    }
+
+    fn delimiters(&self, generated: &[TokenId]) -> usize {
+        self.engine.vocab().text(generated).matches(self.library.delimiter().as_str()).count()
+    }
+
+    fn constant(&self, generated: &[TokenId], step: &mut SlowStep) -> Option<Impulse> {
+        let entries = self.library.entries();
+        let layer = entries.iter().filter(|e| e.vector().is_some()).map(|e| e.layer).min().unwrap();
+        let vectors: Vec<_> = entries.iter().filter(|e| e.layer == layer).filter_map(|e| e.vector()).collect();
+        let mean = |d: usize| vectors.iter().map(|v| f64::from(v[d])).sum::<f64>() / vectors.len() as f64;
+        step.scale = self.config.k_scale;
+        Some(Impulse {
+            layer,
+            position: self.prompt.len() + generated.len() - 1,
+            vector: (0..vectors[0].len()).map(|d| mean(d) as f32).collect(),
+            scale: self.config.k_scale as f32,
+        })
+    }
+
+    /// Steps 1 to 4 at control point `m`; fills in the log.
+    fn choose(
+        &self,
+        m: usize,
+        probe_tokens: &mut usize,
+        generated: &[TokenId],
+        past: &[Impulse],
+        step: &mut SlowStep,
+    ) -> Option<Impulse> {
+        let (config, text) = (self.config, self.text(generated));
+        let here: Vec<_> = self.library.entries().iter().enumerate().filter(|(_, e)| e.m == m).collect();
+        if here.len() < config.min_entries || here.is_empty() {
+            return None;
+        }
+        let similarity = |layer: usize, key: &[f32]| {
+            let state = &encode(self.engine, &text, past, &[HookPoint::ResidPost(layer)]).captures[0];
+            cosine(state, key)
+        };
+        let mut near: Vec<_> = here.iter().map(|(i, e)| (*i, similarity(e.layer, &e.key), *e)).collect();
+        near.sort_by(|a, b| b.1.partial_cmp(&a.1).unwrap());
+        near.truncate(config.retrieve);
+        if near[0].1 < config.min_similarity {
+            return None;
+        }
+        step.retrieved = near.iter().map(|(i, s, _)| (*i, *s)).collect();
+        let right = near.iter().filter(|(_, _, e)| e.action == Action::Stay).map(|(_, s, e)| s * e.quality);
+        step.null_score = config.beta * right.fold(0.0, f64::max);
+        step.score = step.null_score;
+
+        let mut wrong: Vec<_> = near.into_iter().filter(|(_, _, e)| e.action != Action::Stay).collect();
+        let rank = |(_, s, e): &(usize, f64, &Entry)| (s * e.quality, *s, e.quality);
+        wrong.sort_by(|a, b| rank(b).partial_cmp(&rank(a)).unwrap());
+        wrong.truncate(config.candidates);
+        if wrong.is_empty() {
+            return None;
+        }
+        let impulse = |entry: &Entry, scale: f64| Impulse {
+            layer: entry.layer,
+            position: text.len() - 1,
+            vector: entry.vector().unwrap().to_vec(),
+            scale: scale as f32,
+        };
+        let mut probe = |added: Option<Impulse>| {
+            let impulses: Vec<_> = past.iter().cloned().chain(added).collect();
+            let (mean, count) = self.probe(generated, &impulses);
+            *probe_tokens += count;
+            mean
+        };
+        let probing = config.variant != Variant::NoProbing;
+        let null = if probing { probe(None) } else { 0.0 };
+        for (i, s, entry) in &wrong {
+            let gain = if probing { probe(Some(impulse(entry, 1.0))) - null } else { 0.0 };
+            let advantage = s * entry.quality;
+            step.candidates.push((*i, [advantage, *s, gain, config.beta * advantage + config.rho * gain]));
+        }
+        let mut best = 0;
+        for i in 0..step.candidates.len() {
+            if step.candidates[i].1[3] > step.candidates[best].1[3] {
+                best = i;
+            }
+        }
+        let score = step.candidates[best].1[3];
+        let scale = config.k_scale * score;
+        if score - step.null_score <= 1e-12 || score < config.tau_null || scale <= 0.0 {
+            return None;
+        }
+        (step.chosen, step.score, step.scale) = (Some(wrong[best].0), score, scale);
+        Some(impulse(wrong[best].2, scale))
+    }
+
+    /// Mean log-probability and number of the tokens of a probe.
+    fn probe(&self, generated: &[TokenId], impulses: &[Impulse]) -> (f64, usize) {
+        let (mut tokens, mut sum, mut count) = (generated.to_vec(), 0.0, 0);
+        let start = self.delimiters(generated);
+        while count < self.config.probe_tokens && self.text(&tokens).len() < self.engine.shape().max_context {
+            let logits = encode(self.engine, &self.text(&tokens), impulses, &[]).logits;
+            let token = argmax(&logits);
+            tokens.push(token);
+            sum += log_prob(&logits, token);
+            count += 1;
+            if self.engine.vocab().is_eos(token) || self.delimiters(&tokens) > start {
+                break;
+            }
+        }
+        (sum / count as f64, count)
+    }
+}
+
+fn argmax(logits: &[f32]) -> TokenId {
+    let largest = logits.iter().copied().fold(f32::MIN, f32::max);
+    logits.iter().position(|&x| x == largest).unwrap() as TokenId
+}
+
+fn log_prob(logits: &[f32], token: TokenId) -> f64 {
+    let total: f64 = logits.iter().map(|&x| f64::from(x).exp()).sum();
+    f64::from(logits[token as usize]) - total.ln()
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum::<f64>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+#[track_caller]
+fn near(found: f64, expected: f64) {
+    assert!((found - expected).abs() < 1e-4, "{found} is not {expected}");
+}
+
+/// What the controller did is what the reference does.
+#[track_caller]
+pub fn assert_same(found: &Steered, slow: &Slow) {
+    assert_eq!(found.tokens, slow.tokens);
+    assert_eq!(found.probe_tokens, slow.probe_tokens);
+    assert_eq!(found.finish, if slow.eos { Finish::Eos } else { Finish::Length });
+    assert_eq!(found.log_probs.len(), slow.log_probs.len());
+    found.log_probs.iter().zip(&slow.log_probs).for_each(|(&found, &slow)| near(f64::from(found), slow));
+    assert_eq!(found.non_finite, 0);
+    assert_eq!(found.steps.len(), slow.steps.len());
+    for (found, slow) in found.steps.iter().zip(&slow.steps) {
+        assert_eq!((found.segment, found.chosen, found.tokens), (slow.segment, slow.chosen, slow.tokens));
+        near(found.score, slow.score);
+        near(found.null_score, slow.null_score);
+        near(f64::from(found.scale), slow.scale);
+        let retrieved: Vec<_> = found.retrieved.iter().map(|r| r.entry).collect();
+        assert_eq!(retrieved, slow.retrieved.iter().map(|r| r.0).collect::<Vec<_>>());
+        found.retrieved.iter().zip(&slow.retrieved).for_each(|(f, s)| near(f64::from(f.similarity), s.1));
+        assert_eq!(found.candidates.len(), slow.candidates.len());
+        for (found, (entry, [advantage, similarity, gain, score])) in found.candidates.iter().zip(&slow.candidates) {
+            assert_eq!(found.entry, *entry);
+            near(found.advantage, *advantage);
+            near(f64::from(found.similarity), *similarity);
+            near(found.gain, *gain);
+            near(found.score, *score);
+        }
+    }
+}

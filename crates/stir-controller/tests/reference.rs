@@ -1,0 +1,183 @@
+//! The controller against a plain computation of the method that caches nothing and shares no code with it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod common;
+
+use std::ops::AddAssign;
+
+use common::{Reference, WARM, assert_same, library, prompts, steer};
+use stir_controller::{ControllerConfig, Scope, Steered, Variant};
+use stir_core::{SampleRng, Sampling, TokenId, generate, toy::ToyEngine};
+
+/// What happened over a set of generations: a comparison in which nothing is at stake proves nothing.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Segments that began with an impulse.
+    steered: usize,
+    /// Segments where candidates lost to the null action.
+    null: usize,
+    /// Texts that differ from plain decoding.
+    changed: usize,
+    /// Tokens that completed several delimiters.
+    jumps: usize,
+}
+
+struct Case<'a> {
+    layers: &'a [usize],
+    delimiter: &'a str,
+    config: ControllerConfig,
+    sampling: Sampling,
+}
+
+impl Default for Case<'_> {
+    fn default() -> Self {
+        let config = ControllerConfig::default();
+        Self { layers: &[0, 1], delimiter: "\n\n", config, sampling: Sampling::GREEDY }
+    }
+}
+
+impl Case<'_> {
+    /// Compares at two widths, on engines with and without an end of sequence.
+    #[track_caller]
+    fn compare(&self) -> Seen {
+        let engines = [1, 10, 17, 19].map(ToyEngine::without_eos).into_iter().chain([1, 9].map(ToyEngine::new));
+        let mut seen = Seen::default();
+        for (seed, engine) in engines.enumerate() {
+            seen += self.compare_on(&engine, &prompts(8, 8, seed as u64), 40);
+        }
+        seen
+    }
+
+    #[track_caller]
+    fn compare_on(&self, engine: &ToyEngine, prompts: &[Vec<TokenId>], max_tokens: usize) -> Seen {
+        let (config, sampling) = (&self.config, self.sampling);
+        let library = library(engine, self.layers, self.delimiter, 8, 5);
+        let wide = steer(engine, &library, config, prompts, max_tokens, sampling, 5);
+        assert_eq!(wide, steer(engine, &library, config, prompts, max_tokens, sampling, 1));
+        let mut seen = Seen::default();
+        let plain = generate(engine, prompts, max_tokens, sampling, 3, 5).unwrap();
+        for (i, (found, plain)) in wide.iter().zip(plain).enumerate() {
+            let (prompt, sequence) = (&prompts[i], i as u64);
+            let reference = Reference { engine, library: &library, config, prompt, sampling, sequence };
+            assert_same(found, &reference.run(max_tokens));
+            seen += Seen::of(found, found.tokens != plain.tokens);
+        }
+        seen
+    }
+}
+
+impl Seen {
+    fn of(found: &Steered, changed: bool) -> Self {
+        let segments: Vec<_> = found.steps.iter().map(|step| step.segment).collect();
+        Self {
+            steered: found.steps.iter().filter(|step| step.scale > 0.0).count(),
+            null: found.steps.iter().filter(|step| step.scale == 0.0 && !step.candidates.is_empty()).count(),
+            changed: usize::from(changed),
+            jumps: segments.windows(2).filter(|pair| pair[1] > pair[0] + 1).count(),
+        }
+    }
+
+    #[track_caller]
+    fn both(&self) {
+        assert!(self.steered > 4 && self.null > 4 && self.changed > 2, "{self:?}");
+    }
+}
+
+impl AddAssign for Seen {
+    fn add_assign(&mut self, other: Self) {
+        self.steered += other.steered;
+        self.null += other.null;
+        self.changed += other.changed;
+        self.jumps += other.jumps;
+    }
+}
+
+fn with(change: impl FnOnce(&mut ControllerConfig)) -> Case<'static> {
+    let mut case = Case::default();
+    change(&mut case.config);
+    case
+}
+
+#[test]
+fn defaults_and_strength() {
+    with(|_| ()).compare().both();
+    with(|c| c.k_scale = 2.0).compare().both();
+    with(|c| c.tau_null = 0.9).compare().both();
+}
+
+#[test]
+fn probing() {
+    with(|c| (c.probe_tokens, c.candidates, c.retrieve) = (8, 2, 4)).compare().both();
+    with(|c| c.probe_tokens = 1).compare().both();
+    with(|c| c.rho = 0.0).compare().both();
+    with(|c| (c.rho, c.beta) = (5.0, 0.5)).compare().both();
+    with(|c| c.variant = Variant::NoProbing).compare().both();
+}
+
+#[test]
+fn where_it_acts() {
+    with(|c| (c.min_m, c.max_m) = (Some(2), Some(4))).compare().both();
+    with(|c| c.min_similarity = 0.9).compare().both();
+    // The library has 13 entries where m is odd and 12 elsewhere.
+    with(|c| c.min_entries = 13).compare().both();
+    with(|c| c.max_control_points = 3).compare().both();
+    let seen = with(|c| c.max_control_points = 1).compare();
+    assert_eq!((seen.steered, seen.null, seen.changed), (0, 0, 0));
+    let seen = with(|c| (c.variant, c.k_scale) = (Variant::StaticVector, 4.0)).compare();
+    assert!(seen.steered > 9 && seen.changed > 2, "{seen:?}");
+}
+
+#[test]
+fn layers() {
+    for layers in [&[0][..], &[2], &[0, 2], &[0, 1, 2]] {
+        Case { layers, ..with(|c| c.k_scale = 2.0) }.compare().both();
+    }
+}
+
+#[test]
+fn persistent_impulses_stay() {
+    let change = |c: &mut ControllerConfig| (c.scope, c.k_scale) = (Scope::Persistent, 1.5);
+    with(change).compare().both();
+    Case { sampling: WARM, ..with(change) }.compare().both();
+}
+
+#[test]
+fn sampled_text() {
+    Case { sampling: WARM, ..Case::default() }.compare().both();
+    Case { sampling: WARM, ..with(|c| (c.max_control_points, c.k_scale) = (3, 2.0)) }.compare().both();
+}
+
+#[test]
+fn other_delimiters() {
+    Case { delimiter: ".", ..with(|c| c.k_scale = 2.0) }.compare().both();
+    // A token of two newlines may end one of these and begin the next, which then is half done when probes start.
+    let seen = Case { delimiter: "\n\n\n", ..with(|c| c.k_scale = 2.0) }.compare();
+    assert!(seen.steered > 4, "{seen:?}");
+    // The same token completes two of these at once.
+    let seen = Case { delimiter: "\n", ..with(|c| c.k_scale = 2.0) }.compare();
+    seen.both();
+    assert!(seen.jumps > 4, "{seen:?}");
+}
+
+#[test]
+fn budgets_may_end_anywhere() {
+    let engine = ToyEngine::without_eos(17);
+    let prompts = prompts(5, 8, 2);
+    let mut seen = Seen::default();
+    for max_tokens in 1..=32 {
+        seen += with(|c| (c.probe_tokens, c.rho) = (8, 1.0)).compare_on(&engine, &prompts, max_tokens);
+    }
+    seen.both();
+}
+
+#[test]
+fn the_context_bounds_probes() {
+    let engine = ToyEngine::without_eos(17);
+    let mut rng = SampleRng::new(0, 0);
+    let prompts: Vec<Vec<TokenId>> = (72..96).map(|len| (0..len).map(|_| rng.below(36) as TokenId).collect()).collect();
+    let mut seen = Seen::default();
+    for probe_tokens in [4, 8, 200] {
+        seen += with(|c| c.probe_tokens = probe_tokens).compare_on(&engine, &prompts, 100);
+    }
+    seen.both();
+}
