@@ -15,7 +15,7 @@
 //! | [`controller`] | 4: retrieve, probe, commit | a library, prompts | steered answers with a log of decisions |
 //! | [`model`] | | a Hugging Face folder | an engine |
 //! | [`eval`] | | answers | accuracies, intervals, paired tests |
-//! | [`core`](crate::core) | | | the words they share, the contract with an engine, the one decoding loop |
+//! | `core` | | | the words they share, the contract with an engine, the one decoding loop |
 //!
 //! # The whole way
 //!
@@ -49,8 +49,7 @@
 //!     library.save("library.stir")?;
 //!
 //!     // Stage 4: steered answers.
-//!     let controller = Controller::new(&library, ControllerConfig::default())?;
-//!     controller.check(lm.fingerprint())?;
+//!     let controller = Controller::new(&library, lm.fingerprint(), ControllerConfig::default())?;
 //!     let prompt = lm.encode(&lm.chat_prompt("What is 46 + 17? Put the number after ####.")?)?;
 //!     let answers = controller.generate(&lm, &[prompt], 500, Sampling::GREEDY, 0, 1)?;
 //!     println!("{}", lm.vocab().text(&answers[0].tokens));
@@ -60,8 +59,8 @@
 //!
 //! One problem makes a poor library; a hundred or so are a start. Every stage can be stopped and looked at: rollouts
 //! are lines of JSON, candidates and libraries have files ([`Candidates::save`](basis::Candidates::save),
-//! [`Library::load`](basis::Library::load)). A library is bound to its model:
-//! [`Controller::check`](controller::Controller::check) names the field in which another model differs.
+//! [`Library::load`](basis::Library::load)). A library is bound to its model: a controller refuses another one and names
+//! the field that differs.
 //!
 //! # Steering a loop of one's own
 //!
@@ -90,8 +89,8 @@
 //!     entry([1.0, 0.0, 0.0], Action::Steer(vec![0.0, 0.5, 0.5])), // here the model failed: this is the way out
 //!     entry([0.0, 1.0, 0.0], Action::Stay),                       // here it did well: leave it alone
 //! ];
-//! let library = Library::from_entries(model, Delimiter::default(), entries, BTreeMap::new())?;
-//! let controller = Controller::new(&library, ControllerConfig::default())?;
+//! let library = Library::from_entries(model.clone(), Delimiter::default(), entries, BTreeMap::new())?;
+//! let controller = Controller::new(&library, &model, ControllerConfig::default())?;
 //!
 //! // The state after layer 16 at the first boundary of sequence 0.
 //! let plan = controller.plan(0, 1, &[(16, &[2.0, 0.1, 0.0])]);
