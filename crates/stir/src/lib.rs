@@ -1,4 +1,168 @@
 //! STIR: make a frozen language model reason better and shorter by steering its residual stream.
+//!
+//! At the boundaries between the steps of an answer the controller looks at the model's hidden state, retrieves similar
+//! states in which the model failed before, and adds the difference to success, if a short look ahead speaks for it.
+//! The vectors are mined from the model's own samples (Shi et al. 2026, arXiv 2602.04925); its weights stay as they
+//! are.
+//!
+//! This crate re-exports the crates that do the work and adds nothing of its own:
+//!
+//! | module | stage | in | out |
+//! |---|---|---|---|
+//! | [`rollout`] | 1: sample, judge, reward | problems | a JSONL file of [`Rollout`](rollout::Rollout)s |
+//! | [`induction`] | 2: contrast successes with failures | rollouts, whoever made them | [`Candidates`](basis::Candidates) |
+//! | [`basis`] | 3: select what is good and not redundant | candidates | a [`Library`](basis::Library) |
+//! | [`controller`] | 4: retrieve, probe, commit | a library, prompts | steered answers with a log of decisions |
+//! | [`model`] | | a Hugging Face folder | an engine |
+//! | [`eval`] | | answers | accuracies, intervals, paired tests |
+//! | `core` | | | the words they share, the contract with an engine, the one decoding loop |
+//!
+//! # The whole way
+//!
+//! ```no_run
+//! use std::ops::ControlFlow;
+//!
+//! use stir::{
+//!     basis::{BasisConfig, select},
+//!     controller::{Controller, ControllerConfig},
+//!     core::{Engine, Sampling},
+//!     eval::FinalNumber,
+//!     induction::{InductionConfig, induce},
+//!     model::{DeviceSpec, Lm},
+//!     rollout::{RolloutConfig, Rollouts, Task, read_groups},
+//! };
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::FLEX.open()?)?;
+//!
+//!     // Stage 1: judged samples. Mining needs problems that are sometimes solved and sometimes not.
+//!     let prompt = lm.chat_prompt("What is 27 + 38? Put the number after ####.")?;
+//!     let tasks = [Task { id: "p1".into(), prompt, gold: Some("65".into()) }];
+//!     let judge = |gold: &str, text: &str| FinalNumber.correct(gold, text);
+//!     let rollouts = Rollouts::new(&lm, RolloutConfig::default())?;
+//!     rollouts.run(&tasks, &judge, "rollouts.jsonl", |_| ControlFlow::Continue(()))?;
+//!
+//!     // Stages 2 and 3: contrasts, and a library of the best of them.
+//!     let groups = read_groups("rollouts.jsonl")?;
+//!     let (candidates, _) = induce(&lm, groups, InductionConfig::default(), |_| ControlFlow::Continue(()))?;
+//!     let library = select(&candidates, &BasisConfig::default())?;
+//!     library.save("library.stir")?;
+//!
+//!     // Stage 4: steered answers.
+//!     let controller = Controller::new(&library, lm.fingerprint(), ControllerConfig::default())?;
+//!     let prompt = lm.encode(&lm.chat_prompt("What is 46 + 17? Put the number after ####.")?)?;
+//!     let answers = controller.generate(&lm, &[prompt], 500, Sampling::GREEDY, 0, 1)?;
+//!     println!("{}", lm.vocab().text(&answers[0].tokens));
+//!     Ok(())
+//! }
+//! ```
+//!
+//! One problem makes a poor library; a hundred or so are a start. Every stage can be stopped and looked at: rollouts
+//! are lines of JSON, candidates and libraries have files ([`Candidates::save`](basis::Candidates::save),
+//! [`Library::load`](basis::Library::load)). A library is bound to its model: a controller refuses another one and names
+//! the field that differs.
+//!
+//! # Steering a loop of one's own
+//!
+//! The two decisions of the method are pure functions of a library and of numbers read from a model, so that any
+//! program that can read a hidden state and add a vector can use them. At a segment boundary
+//! [`plan`](controller::Controller::plan) says which vectors are worth probing, and
+//! [`decide`](controller::Controller::decide) which to add, how strongly, or none:
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//!
+//! use stir::{
+//!     basis::{Action, Entry, Library, normalize},
+//!     controller::{Controller, ControllerConfig, ProbeScores},
+//!     core::{Delimiter, Fingerprint},
+//! };
+//!
+//! let model = Fingerprint {
+//!     architecture: "qwen2".into(), n_layers: 28, hidden_size: 3, vocab_size: 100,
+//!     tokenizer: "a1".into(), weights: "b2".into(),
+//! };
+//! let entry = |key: [f32; 3], action| Entry {
+//!     problem: "p1".into(), m: 1, layer: 16, quality: 0.8, key: normalize(&key).expect("not zero"), action,
+//! };
+//! let entries = vec![
+//!     entry([1.0, 0.0, 0.0], Action::Steer(vec![0.0, 0.5, 0.5])), // here the model failed: this is the way out
+//!     entry([0.0, 1.0, 0.0], Action::Stay),                       // here it did well: leave it alone
+//! ];
+//! let library = Library::from_entries(model.clone(), Delimiter::default(), entries, BTreeMap::new())?;
+//! let controller = Controller::new(&library, &model, ControllerConfig::default())?;
+//!
+//! // The state after layer 16 at the first boundary of sequence 0.
+//! let plan = controller.plan(0, 1, &[(16, &[2.0, 0.1, 0.0])]);
+//! assert!(plan.needs_probes());
+//! assert_eq!(plan.candidates().len(), 1);
+//! // Generate a few tokens without and with each candidate's vector; their mean log-probabilities:
+//! let probes = ProbeScores { null: -0.9, candidates: vec![-0.4] };
+//! let commit = controller.decide(plan, Some(&probes))?.commit.expect("the state is where the model failed");
+//! assert_eq!((commit.entry, commit.layer), (Some(0), 16));
+//! assert!((commit.scale - 1.648).abs() < 1e-3);
+//!
+//! // Near the other key the same vector is not added.
+//! let plan = controller.plan(0, 1, &[(16, &[0.1, 2.0, 0.0])]);
+//! assert!(controller.decide(plan, Some(&probes))?.commit.is_none());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What is committed is added once, at the boundary token: `stream += scale * vector` after decoder layer `layer`.
+//! Before the next boundary is read, that segment should be encoded again without it; `SteeredLane` does so on every
+//! engine.
+//!
+//! Where a segment ends is a matter of bytes, not of tokens, and must be the same when mining and when steering:
+//!
+//! ```
+//! use stir::core::{Delimiter, SegmentCounter};
+//!
+//! let mut counter = SegmentCounter::new(Delimiter::default());
+//! assert_eq!(counter.push(b"26 + 47 = 73"), 0);
+//! assert_eq!(counter.push(b".\n\n"), 1); // a delimiter inside one token
+//! assert_eq!(counter.push(b"So\n"), 0);
+//! assert_eq!(counter.push(b"\nit is 73."), 1); // one that spans two
+//! ```
+//!
+//! # Reading and steering a model by hand
+//!
+//! [`Engine::forward`](crate::core::Engine::forward) takes rows: tokens to append to a session, vectors to add, places
+//! to read. Sessions fork without copying their past.
+//!
+//! ```no_run
+//! use stir::{
+//!     core::{Addition, Engine, HookPoint, Row, Session},
+//!     model::{DeviceSpec, Lm},
+//! };
+//!
+//! let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::FLEX.open()?)?;
+//! let tokens = lm.encode("One step.\n\nAnother")?;
+//! let points = [HookPoint::ResidPost(3)];
+//!
+//! let mut plain = lm.session();
+//! let row = Row { session: &mut plain, tokens: &tokens, additions: vec![], capture: &points, logits: false };
+//! let state = lm.forward(&mut [row])?.remove(0).captures.remove(0);
+//!
+//! // The last token once more, this time with the state doubled.
+//! let mut steered = plain.fork();
+//! let position = tokens.len() - 1;
+//! steered.rewind(position);
+//! let addition = Addition { point: points[0], position, vector: &state, scale: 1.0 };
+//! let (last, additions) = (&tokens[position..], vec![addition]);
+//! let row = Row { session: &mut steered, tokens: last, additions, capture: &[], logits: true };
+//! let logits = lm.forward(&mut [row])?.remove(0).logits;
+//! assert_eq!(logits.len(), lm.shape().vocab_size);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Another inference engine takes part by implementing [`Engine`](crate::core::Engine): one forward pass, sessions that
+//! fork and rewind, and the bytes of its tokens. `stir-core` has a suite that checks the contract (feature
+//! `conformance`) and a small engine without tensors to test against (feature `toy`).
+//!
+//! # Features
+//!
+//! `flex` (default) computes on the CPU; `cuda`, `wgpu`, `vulkan` and `metal` add devices.
+//! [`DeviceSpec`](model::DeviceSpec) chooses one at run time and says which feature is missing.
 
 pub use stir_basis as basis;
 pub use stir_controller as controller;
