@@ -98,12 +98,12 @@ fn steered_continuations_equal_transformers() {
         for (row, prompt) in golden.prompts.iter().enumerate() {
             let mut session = golden.lm.session();
             let (mut tokens, mut logits) = (prompt.clone(), Vec::new());
-            for (step, &golden) in expected[row].iter().enumerate() {
+            for (step, &next) in expected[row].iter().enumerate() {
                 let additions = if step == 0 { vec![addition] } else { vec![] };
                 let request = Row { session: &mut session, tokens: &tokens, additions, capture: &[], logits: true };
                 let output = golden.lm.forward(&mut [request]).unwrap().remove(0);
-                assert_eq!(argmax(&output.logits).unwrap() as TokenId, golden, "{name}");
-                tokens = vec![golden];
+                assert_eq!(argmax(&output.logits).unwrap() as TokenId, next, "{name}");
+                tokens = vec![next];
                 logits.extend(output.logits);
             }
             let size = shape[1] * shape[2];
