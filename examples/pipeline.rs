@@ -21,7 +21,7 @@ use std::{
 use clap::Parser;
 use common::{
     ModelArgs,
-    answers::{AnswerArgs, MethodName, Problems, load_library, show},
+    answers::{CompareArgs, Problems},
     word_problems::{Split, WordProblem},
 };
 use miette::{IntoDiagnostic, Result, WrapErr};
@@ -53,15 +53,8 @@ struct Args {
     /// Entries in the library (B)
     #[arg(long, default_value_t = 64)]
     budget: usize,
-    /// Methods to compare, the baseline first
-    #[arg(long, value_delimiter = ',', value_parser = MethodName::parse,
-        default_value = "plain,stir,no_probing,random_vector,static_vector")]
-    methods: Vec<MethodName>,
-    /// Print one JSON object instead of the table
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    answers: AnswerArgs,
+    compare: CompareArgs,
 }
 
 fn main() -> Result<()> {
@@ -75,24 +68,11 @@ fn main() -> Result<()> {
     write_problems(&mine, "mine", &mined)?;
     write_problems(&eval, "eval", &tested)?;
 
-    build_library(&args, &lm, &common::read_tasks(&lm, &mine)?)?;
-    let library_path = out.join("library.stir");
-    let (library, digest) = load_library(&library_path)?;
-    let tasks = common::read_tasks(&lm, &eval)?;
-    let problems = Problems {
-        lm: &lm,
-        library: &library,
-        library_path: &library_path,
-        digest,
-        source: &eval,
-        tasks: &tasks,
-        seed: args.model.seed,
-        timed: true,
-    };
-    let comparison = problems.compare(&args.answers, &args.methods, out)?;
-    eprintln!("\nall in {:.0} s; everything is in {}\n", start.elapsed().as_secs_f64(), out.display());
-    let json = show(&comparison, args.json)?;
-    common::write_atomically(&out.join("results.json"), json.as_bytes())
+    let library = out.join("library.stir");
+    build_library(&args, &lm, &common::read_tasks(&lm, &mine)?)?.save(&library).into_diagnostic()?;
+    Problems::open(lm, &library, &eval, args.model.seed, true)?.compare(&args.compare, out)?;
+    eprintln!("\nall in {:.0} s; everything is in {}", start.elapsed().as_secs_f64(), out.display());
+    Ok(())
 }
 
 /// Stages 1 to 3.
@@ -100,7 +80,7 @@ fn build_library(args: &Args, lm: &Lm, tasks: &[Task]) -> Result<Library> {
     let out = args.out.as_path();
     let config = RolloutConfig {
         samples: args.samples,
-        max_tokens: args.answers.max_tokens,
+        max_tokens: args.compare.answers.max_tokens,
         seed: args.model.seed,
         ..RolloutConfig::default()
     };
@@ -125,8 +105,8 @@ fn build_library(args: &Args, lm: &Lm, tasks: &[Task]) -> Result<Library> {
     );
 
     let config = InductionConfig {
-        max_control_points: args.answers.points,
-        max_tokens: args.answers.max_tokens,
+        max_control_points: args.compare.answers.points,
+        max_tokens: args.compare.answers.max_tokens,
         ..InductionConfig::default()
     };
     let bar = common::progress(tasks.len() as u64, "induce");
@@ -141,7 +121,6 @@ fn build_library(args: &Args, lm: &Lm, tasks: &[Task]) -> Result<Library> {
 
     let config = BasisConfig { budget: args.budget, min_per_control_point: 4, ..BasisConfig::default() };
     let library = select(&candidates, &config).into_diagnostic()?;
-    library.save(out.join("library.stir")).into_diagnostic()?;
     eprintln!("library: {} entries of {}", library.entries().len(), 2 * candidates.pairs.len());
     Ok(library)
 }

@@ -17,7 +17,7 @@ use clap::{
 };
 use common::{
     ModelArgs,
-    answers::{AnswerArgs, Answered, Problems, load_library},
+    answers::{AnswerArgs, Answered, Problems},
 };
 use miette::Result;
 use stir::controller::Variant;
@@ -46,19 +46,7 @@ struct Args {
 
 fn main() -> Result<()> {
     let args: Args = common::start()?;
-    let (library, digest) = load_library(&args.library)?;
-    let lm = args.model.load()?;
-    let tasks = common::read_tasks(&lm, &args.prompts)?;
-    let problems = Problems {
-        lm: &lm,
-        library: &library,
-        library_path: &args.library,
-        digest,
-        source: &args.prompts,
-        tasks: &tasks,
-        seed: args.model.seed,
-        timed: false,
-    };
+    let problems = Problems::open(args.model.load()?, &args.library, &args.prompts, args.model.seed, false)?;
     print(&problems.answer(&args.answers, args.variant, &args.out, "steer")?);
     Ok(())
 }

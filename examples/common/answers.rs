@@ -1,6 +1,11 @@
 //! Answering problems, steered or not: what `steer`, `evaluate` and `pipeline` do alike.
 
-use std::{ops::ControlFlow, path::Path, time::Instant};
+use std::{
+    fs,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use miette::{IntoDiagnostic, Report, Result, WrapErr, ensure, miette};
@@ -15,7 +20,7 @@ use stir::{
     rollout::Task,
 };
 
-use super::{Resumable, encode_prompts, location, named, progress};
+use super::{Resumable, encode_prompts, location, named, progress, read_tasks, write_atomically};
 
 /// How answers are generated and steered.
 #[derive(clap::Args)]
@@ -82,6 +87,20 @@ impl AnswerArgs {
     }
 }
 
+/// What is compared and how it is shown.
+#[derive(clap::Args)]
+pub struct CompareArgs {
+    /// Methods to compare, the baseline first
+    #[arg(long, value_delimiter = ',', value_parser = MethodName::parse,
+        default_value = "plain,stir,no_probing,random_vector,static_vector")]
+    methods: Vec<MethodName>,
+    /// Print one JSON object instead of the table
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    pub answers: AnswerArgs,
+}
+
 /// A line of an answer file.
 #[derive(Serialize)]
 struct Line<'a> {
@@ -122,21 +141,36 @@ pub struct Steering {
 }
 
 /// Problems to be answered by a model, with a library at hand.
-pub struct Problems<'a> {
-    pub lm: &'a Lm,
-    pub library: &'a Library,
-    pub library_path: &'a Path,
+pub struct Problems {
+    lm: Lm,
+    library: Library,
+    library_path: PathBuf,
     /// Digest of the library's file.
-    pub digest: String,
+    digest: String,
     /// File the problems come from, for messages.
-    pub source: &'a Path,
-    pub tasks: &'a [Task],
-    pub seed: u64,
+    source: PathBuf,
+    tasks: Vec<Task>,
+    seed: u64,
     /// Whether answers carry the time they took, which makes no two runs alike.
-    pub timed: bool,
+    timed: bool,
 }
 
-impl Problems<'_> {
+impl Problems {
+    /// The problems in the file `source`, to be answered by `lm`, steered with the library in `library`.
+    pub fn open(lm: Lm, library: &Path, source: &Path, seed: u64, timed: bool) -> Result<Self> {
+        let bytes = fs::read(library).into_diagnostic().wrap_err_with(|| library.display().to_string())?;
+        Ok(Self {
+            library: Library::load(library).into_diagnostic()?,
+            library_path: library.to_owned(),
+            digest: digest(&bytes),
+            source: source.to_owned(),
+            tasks: read_tasks(&lm, source)?,
+            lm,
+            seed,
+            timed,
+        })
+    }
+
     /// Answers every problem; the answers go to `out` in the order of the problems.
     pub fn answer(&self, args: &AnswerArgs, variant: Variant, out: &Path, what: &'static str) -> Result<Vec<Answered>> {
         let sampling = Sampling { temperature: args.temperature, top_p: args.top_p };
@@ -144,11 +178,11 @@ impl Problems<'_> {
         ensure!(args.width > 0, "width is 0, must be >= 1");
         let config = args.config(variant, self.seed);
         let settings = self.settings(args, &config)?;
-        let controller = Controller::new(self.library, self.lm.fingerprint(), config)
+        let controller = Controller::new(&self.library, self.lm.fingerprint(), config)
             .into_diagnostic()
             .wrap_err_with(|| self.library_path.display().to_string())?;
         // All prompts are checked before the first token is generated.
-        let prompts = encode_prompts(self.lm, self.source, self.tasks, args.max_tokens)?;
+        let prompts = encode_prompts(&self.lm, &self.source, &self.tasks, args.max_tokens)?;
 
         let ids: Vec<&str> = self.tasks.iter().map(|task| task.id.as_str()).collect();
         let mut file = Resumable::begin(out, &settings, &ids)?;
@@ -160,10 +194,10 @@ impl Problems<'_> {
         let lanes = waiting.iter().map(|&i| {
             // Streams are numbered by place in the file, so that an answer does not depend on how often the run stopped.
             let rng = SampleRng::new(self.seed, i as u64);
-            Ok(controller.lane(self.lm, &prompts[i], args.max_tokens, sampling, rng, i as u64)?)
+            Ok(controller.lane(&self.lm, &prompts[i], args.max_tokens, sampling, rng, i as u64)?)
         });
         let mut refused = None;
-        let ran = drive(self.lm, lanes, args.width, |lane, answer| {
+        let ran = drive(&self.lm, lanes, args.width, |lane, answer| {
             let place = waiting[lane];
             bar.inc(1);
             match file
@@ -180,7 +214,7 @@ impl Problems<'_> {
         ran.map_err(|error| match error {
             DriveError::Sampling { lane, source } => {
                 let place = waiting[lane];
-                Report::from_err(source).wrap_err(location(self.source, place, ids[place]))
+                Report::from_err(source).wrap_err(location(&self.source, place, ids[place]))
             }
             error => Report::from_err(error),
         })?;
@@ -198,7 +232,7 @@ impl Problems<'_> {
         settings["top_p"] = json!(args.top_p);
         settings["model"] = json!(self.lm.fingerprint());
         settings["library"] = json!(self.digest);
-        settings["prompts"] = json!(digest(&serde_json::to_vec(self.tasks).into_diagnostic()?));
+        settings["prompts"] = json!(digest(&serde_json::to_vec(&self.tasks).into_diagnostic()?));
         Ok(settings)
     }
 
@@ -222,11 +256,12 @@ impl Problems<'_> {
         }
     }
 
-    /// Answers every problem by every method, the first being the baseline; answers go to `dir/answers.METHOD.jsonl`.
-    pub fn compare(&self, args: &AnswerArgs, methods: &[MethodName], dir: &Path) -> Result<Comparison> {
-        let mut runs = Vec::with_capacity(methods.len());
-        for &MethodName { name, variant } in methods {
-            let answers = self.answer(args, variant, &dir.join(format!("answers.{name}.jsonl")), name)?;
+    /// Answers every problem by every method and shows how they compare; answers go to `dir/answers.METHOD.jsonl`, the
+    /// comparison to `dir/results.json`.
+    pub fn compare(&self, args: &CompareArgs, dir: &Path) -> Result<()> {
+        let mut runs = Vec::with_capacity(args.methods.len());
+        for &MethodName { name, variant } in &args.methods {
+            let answers = self.answer(&args.answers, variant, &dir.join(format!("answers.{name}.jsonl")), name)?;
             let seconds = answers.iter().map(|answer| answer.seconds).fold(0.0, f64::max);
             let judged = answers.into_iter().map(|a| {
                 let unjudged = || miette!("{}: problem {:?} has no gold", self.source.display(), a.id);
@@ -236,15 +271,17 @@ impl Problems<'_> {
             runs.push(MethodRun { name: name.to_owned(), answers: judged.collect::<Result<_>>()?, seconds });
         }
         let (baseline, others) = runs.split_first().ok_or_else(|| miette!("no methods to compare"))?;
-        Comparison::new(baseline, others).into_diagnostic()
+        let comparison = Comparison::new(baseline, others).into_diagnostic()?;
+        let json = show(&comparison, args.json)?;
+        write_atomically(&dir.join("results.json"), json.as_bytes())
     }
 }
 
 /// A way of answering, by the name it has in tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MethodName {
-    pub name: &'static str,
-    pub variant: Variant,
+    name: &'static str,
+    variant: Variant,
 }
 
 impl MethodName {
@@ -258,20 +295,13 @@ impl MethodName {
 }
 
 /// The digest of a file's contents.
-pub fn digest(bytes: &[u8]) -> String {
+fn digest(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
-}
-
-/// A library from its file, with the digest of the file.
-pub fn load_library(path: &Path) -> Result<(Library, String)> {
-    let library = Library::load(path).into_diagnostic()?;
-    let bytes = std::fs::read(path).into_diagnostic().wrap_err_with(|| path.display().to_string())?;
-    Ok((library, digest(&bytes)))
 }
 
 /// Shows a comparison: the table to people, one JSON object to programs.
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "this is what the programs are for")]
-pub fn show(comparison: &Comparison, as_json: bool) -> Result<String> {
+fn show(comparison: &Comparison, as_json: bool) -> Result<String> {
     let json = serde_json::to_string(comparison).into_diagnostic()?;
     if as_json {
         eprintln!("{comparison}");

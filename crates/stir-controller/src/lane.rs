@@ -1,13 +1,11 @@
-use std::ops::ControlFlow;
-
 use stir_core::{
     Addition, Choice, DriveError, Engine, HookPoint, Lane, Limits, Output, RequestError, Row, SampleRng, Sampling,
-    SamplingError, SegmentCounter, Session, TokenId, Vocab, drive,
+    SamplingError, SegmentCounter, Session, TokenId, Vocab, drive_all,
 };
 
 use crate::{Commit, Controller, Decision, Plan, Scope, Steered, Step};
 
-/// One steered sequence, to be run by [`drive`].
+/// One steered sequence, to be run by [`drive`](stir_core::drive).
 ///
 /// Between boundaries it decodes one token per pass. At a boundary the pass that encodes the boundary token also reads
 /// the state there; then the probes run, all in the same passes, as forks that share the prefix; then the segment goes
@@ -122,7 +120,7 @@ impl<'l> Controller<'l> {
     /// ```
     ///
     /// # Errors
-    /// As [`drive`]; the first prompt that cannot be served fails the call.
+    /// As [`drive_all`]; the first prompt that cannot be served fails the call.
     pub fn generate<E: Engine>(
         &self,
         engine: &E,
@@ -132,15 +130,10 @@ impl<'l> Controller<'l> {
         seed: u64,
         width: usize,
     ) -> Result<Vec<Steered>, DriveError<E::Error>> {
-        let mut answers: Vec<Option<Steered>> = vec![None; prompts.len()];
         let lanes = prompts.iter().enumerate().map(|(i, prompt)| {
             Ok(self.lane(engine, prompt, max_tokens, sampling, SampleRng::new(seed, i as u64), i as u64)?)
         });
-        drive(engine, lanes, width, |i, answer| {
-            answers[i] = Some(answer);
-            ControlFlow::Continue(())
-        })?;
-        Ok(answers.into_iter().flatten().collect())
+        drive_all(engine, lanes, width)
     }
 }
 

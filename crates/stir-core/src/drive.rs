@@ -1,4 +1,4 @@
-use std::ops::ControlFlow;
+use std::{collections::BTreeMap, ops::ControlFlow};
 
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +73,27 @@ where
         }
         running = still;
     }
+}
+
+/// As [`drive`], with the results of all lanes in the order of the lanes.
+///
+/// # Errors
+/// As [`drive`].
+pub fn drive_all<E, L>(
+    engine: &E,
+    lanes: impl IntoIterator<Item = Result<L, DriveError<E::Error>>>,
+    width: usize,
+) -> Result<Vec<L::Done>, DriveError<E::Error>>
+where
+    E: Engine,
+    L: Lane<E::Session>,
+{
+    let mut results = BTreeMap::new();
+    drive(engine, lanes, width, |index, result| {
+        results.insert(index, result);
+        ControlFlow::Continue(())
+    })?;
+    Ok(results.into_values().collect())
 }
 
 /// Why a run of lanes stopped.
@@ -275,16 +296,11 @@ pub fn generate<E: Engine>(
     seed: u64,
     width: usize,
 ) -> Result<Vec<Generated>, DriveError<E::Error>> {
-    let mut answers: Vec<Option<Generated>> = vec![None; prompts.len()];
     let lanes = prompts
         .iter()
         .enumerate()
         .map(|(i, prompt)| Ok(Decode::new(engine, prompt, max_tokens, sampling, SampleRng::new(seed, i as u64))?));
-    drive(engine, lanes, width, |i, answer| {
-        answers[i] = Some(answer);
-        ControlFlow::Continue(())
-    })?;
-    Ok(answers.into_iter().flatten().collect())
+    drive_all(engine, lanes, width)
 }
 
 #[cfg(test)]

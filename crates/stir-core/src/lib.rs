@@ -38,7 +38,7 @@ mod segment;
 pub mod toy;
 mod vocab;
 
-pub use drive::{Decode, DriveError, Finish, Generated, Lane, Limits, RequestError, drive, generate};
+pub use drive::{Decode, DriveError, Finish, Generated, Lane, Limits, RequestError, drive, drive_all, generate};
 pub use engine::{Addition, Engine, Output, Row, Session};
 pub use hook::{HookPoint, ParseHookPointError};
 pub use layer::{LayerSpec, LayerSpecError};
