@@ -1,4 +1,4 @@
-//! Stage 3: a compact and diverse library from mined candidates. No model is needed.
+//! Stage 3: a compact and diverse library from mined candidates. A model is only needed to check that they are its own.
 //!
 //! ```text
 //! cargo run --release --example basis -- --candidates candidates.stir --budget 64 --out library.stir
@@ -13,8 +13,13 @@ use clap::{
     Parser,
     builder::{PossibleValuesParser, TypedValueParser},
 };
-use miette::{IntoDiagnostic, Result};
-use stir::basis::{Action, BasisConfig, Candidates, Library, Method, select};
+use common::ModelArgs;
+use miette::{IntoDiagnostic, Result, WrapErr};
+use stir::{
+    basis::{Action, BasisConfig, Candidates, Library, Method, select},
+    core::Engine,
+    model::DeviceSpec,
+};
 
 /// Choose the entries of a steering library.
 #[derive(Parser)]
@@ -44,6 +49,15 @@ struct Args {
     /// Also write the entries as safetensors, for use elsewhere
     #[arg(long, value_name = "FILE")]
     export: Option<PathBuf>,
+    /// Let the entries of the quota count in the diversity of the rest (the published selection does not)
+    #[arg(long)]
+    condition_on_quota: bool,
+    /// Refuse candidates that were not mined on the model in this folder
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Device to load that model on
+    #[arg(long, default_value = "flex")]
+    device: DeviceSpec,
     /// Seed of random and kmeans
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -62,10 +76,15 @@ fn main() -> Result<()> {
         epsilon: args.epsilon,
         min_per_control_point: args.per_point,
         method,
-        ..BasisConfig::default()
+        condition_on_quota: args.condition_on_quota,
     };
     config.validate().into_diagnostic()?;
     let candidates = Candidates::load(&args.candidates).into_diagnostic()?;
+    if let Some(model) = args.model {
+        let lm = ModelArgs { model, device: args.device, seed: args.seed }.load()?;
+        let fits = candidates.fingerprint.check(lm.fingerprint());
+        fits.into_diagnostic().wrap_err_with(|| args.candidates.display().to_string())?;
+    }
     let library = select(&candidates, &config).into_diagnostic()?;
     library.save(&args.out).into_diagnostic()?;
     if let Some(path) = &args.export {

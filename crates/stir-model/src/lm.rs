@@ -5,7 +5,7 @@ use std::{
 
 use burn::tensor::{Device, Tensor, TensorData};
 use serde_json::Value;
-use stir_core::{Engine, Fingerprint, HookPoint, ModelShape, Output, Row, Session, TokenId, Vocab};
+use stir_core::{Addition, Engine, Fingerprint, HookPoint, ModelShape, Output, Row, Session, TokenId, Vocab};
 
 use crate::{
     ChatTemplate, Checkpoint, Decoder, DecoderConfig, KvCache, Message, ModelError, RowError, Tokenizer,
@@ -36,7 +36,11 @@ pub struct Lm {
     vocab: Vocab,
     fingerprint: Fingerprint,
     device: Device,
+    chunk: usize,
 }
+
+/// Tokens of a row that are encoded in one pass, unless [`Lm::with_prefill_chunk`] says otherwise.
+const CHUNK: usize = 512;
 
 /// Everything at every position of one sequence; see [`Lm::inspect`].
 #[derive(Debug, Clone, PartialEq)]
@@ -82,7 +86,14 @@ impl Lm {
             weights,
         };
         let (chat, device) = (ChatTemplate::from_dir(dir)?, device.clone());
-        Ok(Self { dir: dir.to_owned(), config, decoder, tokenizer, chat, vocab, fingerprint, device })
+        Ok(Self { dir: dir.to_owned(), config, decoder, tokenizer, chat, vocab, fingerprint, device, chunk: CHUNK })
+    }
+
+    /// Encodes at most `tokens` (at least 1) of a row in one pass; longer rows take several. Attention scores take
+    /// memory in proportion to this times the length of the row, so it bounds what a long prompt needs.
+    pub fn with_prefill_chunk(mut self, tokens: usize) -> Self {
+        self.chunk = tokens.max(1);
+        self
     }
 
     /// The model's options.
@@ -105,14 +116,11 @@ impl Lm {
     ///
     /// # Errors
     /// As [`Engine::forward`].
-    pub fn inspect(
-        &self,
-        tokens: &[TokenId],
-        additions: Vec<stir_core::Addition<'_>>,
-    ) -> Result<Inspection, ModelError> {
+    pub fn inspect(&self, tokens: &[TokenId], additions: Vec<Addition<'_>>) -> Result<Inspection, ModelError> {
         let mut session = self.session();
         let points: Vec<HookPoint> = (0..self.config.n_layers).map(HookPoint::ResidPost).collect();
         let mut rows = [Row { session: &mut session, tokens, additions, capture: &[], logits: true }];
+        self.check(&rows)?;
         let everywhere: Vec<usize> = (0..tokens.len()).collect();
         let (logits, mut captured) = self.run(
             &mut rows,
@@ -130,16 +138,13 @@ impl Lm {
         Ok(Inspection { resid_post: resid_post.collect(), logits })
     }
 
-    /// One pass over `rows`; returns the logits at the batch's tokens `logits_at` and what was captured.
+    /// One pass over `rows`, which have been checked; returns the logits at the batch's tokens `logits_at` and what was captured.
     fn run(
         &self,
         rows: &mut [Row<'_, KvCache>],
         capture: impl FnOnce(&mut Hooks),
         logits_at: &[usize],
     ) -> Result<(Vec<f32>, BTreeMap<HookPoint, Captured>), ModelError> {
-        for (row, request) in rows.iter().enumerate() {
-            self.check(request).map_err(|source| ModelError::Row { row, source })?;
-        }
         let (mut tokens, mut positions) = (Vec::new(), Vec::new());
         let mut hooks = Hooks::new(&self.device);
         for row in rows.iter() {
@@ -166,7 +171,31 @@ impl Lm {
         Ok((logits, hooks.collect()?))
     }
 
-    fn check(&self, row: &Row<'_, KvCache>) -> Result<(), RowError> {
+    /// Encodes all but the last chunk of a row; what is left of it.
+    fn encode_head<'r>(&self, row: &'r mut Row<'_, KvCache>) -> Result<Row<'r, KvCache>, ModelError> {
+        let (head, last) = row.tokens.split_at((row.tokens.len() - 1) / self.chunk * self.chunk);
+        let within = |start: usize, tokens: &[TokenId]| -> Vec<Addition<'r>> {
+            let positions = start..start + tokens.len();
+            row.additions.iter().filter(|addition| positions.contains(&addition.position)).copied().collect()
+        };
+        for tokens in head.chunks(self.chunk) {
+            let additions = within(row.session.len(), tokens);
+            let chunk = Row { session: &mut *row.session, tokens, additions, capture: &[], logits: false };
+            self.run(&mut [chunk], |_| (), &[])?;
+        }
+        let additions = within(row.session.len(), last);
+        Ok(Row { session: &mut *row.session, tokens: last, additions, capture: row.capture, logits: row.logits })
+    }
+
+    fn check(&self, rows: &[Row<'_, KvCache>]) -> Result<(), ModelError> {
+        let refused = |(row, source)| ModelError::Row { row, source };
+        rows.iter()
+            .enumerate()
+            .try_for_each(|(i, row)| self.check_row(row).map_err(|source| (i, source)))
+            .map_err(refused)
+    }
+
+    fn check_row(&self, row: &Row<'_, KvCache>) -> Result<(), RowError> {
         let ModelShape { n_layers, hidden_size, vocab_size, max_context } = self.shape();
         let (start, end) = (row.session.len(), row.session.len() + row.tokens.len());
         if row.tokens.is_empty() {
@@ -223,6 +252,8 @@ impl Engine for Lm {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
+        self.check(rows)?;
+        let rows = &mut rows.iter_mut().map(|row| self.encode_head(row)).collect::<Result<Vec<_>, _>>()?;
         let ends: Vec<usize> = rows
             .iter()
             .scan(0, |end, row| {

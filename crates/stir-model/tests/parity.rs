@@ -116,6 +116,8 @@ fn steered_continuations_equal_transformers() {
 fn keeps_the_engine_contract() {
     for name in MODELS {
         conformance::check(&Golden::load(name).lm, 1e-5).unwrap();
+        // Prompts that take several passes.
+        conformance::check(&Golden::load(name).lm.with_prefill_chunk(3), 1e-5).unwrap();
     }
 }
 
