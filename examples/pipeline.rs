@@ -27,6 +27,7 @@ use common::{
 use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::{
     basis::{BasisConfig, Library, select},
+    core::LayerSpec,
     eval::FinalNumber,
     induction::{InductionConfig, induce},
     model::Lm,
@@ -50,6 +51,9 @@ struct Args {
     /// Rollouts per mined problem
     #[arg(long, default_value_t = 8)]
     samples: usize,
+    /// Layers to mine and steer, by index (3, -1) or depth (0.6, 3/5)
+    #[arg(long, value_delimiter = ',', default_value = "0.6", allow_negative_numbers = true)]
+    layers: Vec<LayerSpec>,
     /// Entries in the library (B)
     #[arg(long, default_value_t = 64)]
     budget: usize,
@@ -105,6 +109,7 @@ fn build_library(args: &Args, lm: &Lm, tasks: &[Task]) -> Result<Library> {
     );
 
     let config = InductionConfig {
+        layers: args.layers.clone(),
         max_control_points: args.compare.answers.points,
         max_tokens: args.compare.answers.max_tokens,
         ..InductionConfig::default()
