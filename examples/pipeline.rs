@@ -51,8 +51,8 @@ struct Args {
     /// Rollouts per mined problem
     #[arg(long, default_value_t = 8)]
     samples: usize,
-    /// Layers to mine and steer, by index (3, -1) or depth (0.6, 3/5); the embedded model settles its habit late
-    #[arg(long, value_delimiter = ',', default_value = "0.75", allow_negative_numbers = true)]
+    /// Layers to mine and steer, by index (3, -1) or depth (0.6, 3/5)
+    #[arg(long, value_delimiter = ',', default_value = "0.6", allow_negative_numbers = true)]
     layers: Vec<LayerSpec>,
     /// Entries in the library (B)
     #[arg(long, default_value_t = 64)]

@@ -27,8 +27,7 @@ use stir::{
     core::{Engine, SampleRng, Sampling, TokenId, generate},
     eval::FinalNumber,
     model::{
-        ChatTemplate, Checkpoint, Decoder, DecoderConfig, DeviceSpec, Lm, Message, RopeFrequencies, Tokenizer,
-        save_checkpoint,
+        ChatTemplate, Decoder, DecoderConfig, DeviceSpec, Lm, Message, RopeFrequencies, Tokenizer, save_checkpoint,
     },
 };
 use tokenizers::{
@@ -50,11 +49,8 @@ struct Args {
     /// Folder to write the model to
     #[arg(long)]
     out: PathBuf,
-    /// Go on from the model in this folder, with its tokenizer, in place of starting from nothing
-    #[arg(long, value_name = "DIR")]
-    from: Option<PathBuf>,
     /// Optimizer steps
-    #[arg(long, default_value_t = 2300)]
+    #[arg(long, default_value_t = 1700)]
     steps: usize,
     /// Sequences in a batch
     #[arg(long, default_value_t = 24)]
@@ -62,11 +58,8 @@ struct Args {
     /// Peak learning rate
     #[arg(long, default_value_t = 2e-3)]
     learning_rate: f64,
-    /// Added to the root of AdamW's second moment
-    #[arg(long, default_value_t = 1e-5)]
-    epsilon: f32,
     /// Seed of weights and data
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 4)]
     seed: u64,
     /// Device to train on
     #[arg(long, default_value = "flex")]
@@ -87,10 +80,7 @@ fn main() -> Result<()> {
     let args = Args::parse();
     let out = args.out.as_path();
     std::fs::create_dir_all(out).into_diagnostic().wrap_err_with(|| out.display().to_string())?;
-    match &args.from {
-        None => write_tokenizer(out, args.seed)?,
-        Some(from) => copy_tokenizer(from, out)?,
-    }
+    write_tokenizer(out, args.seed)?;
     let tokenizer = Tokenizer::from_file(&out.join("tokenizer.json")).into_diagnostic()?;
     let chat = ChatTemplate::from_dir(out).into_diagnostic()?.ok_or_else(|| miette::miette!("no chat template"))?;
     let config = DecoderConfig {
@@ -123,17 +113,13 @@ fn train(
     device: &Device,
 ) -> Result<()> {
     let device = device.clone().autodiff();
-    let mut decoder = match &args.from {
-        None => Decoder::random(config, args.seed, &device),
-        Some(from) => Checkpoint::open(from).and_then(|mut weights| Decoder::load(config, &mut weights, &device)),
-    }
-    .into_diagnostic()?;
+    let mut decoder = Decoder::random(config, args.seed, &device).into_diagnostic()?;
     println!("{} parameters", decoder.num_params());
     let clipping = Some(GradientClippingConfig::Norm(1.0));
     let mut optimizer = AdamWConfig::new()
         .with_weight_decay(0.01)
         .with_beta_2(0.98)
-        .with_epsilon(args.epsilon)
+        .with_epsilon(1e-8)
         .with_grad_clipping(clipping)
         .init();
     let mut data = Data { rng: SampleRng::new(args.seed, 1), tokenizer, chat, batch: args.batch, ready: Vec::new() };
@@ -244,15 +230,6 @@ fn write_tokenizer(out: &Path, seed: u64) -> Result<()> {
         [("chat_template.jinja", CHAT_TEMPLATE.to_owned()), ("tokenizer_config.json", format!("{config:#}"))]
     {
         std::fs::write(out.join(name), text).into_diagnostic()?;
-    }
-    Ok(())
-}
-
-fn copy_tokenizer(from: &Path, out: &Path) -> Result<()> {
-    for name in ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] {
-        std::fs::copy(from.join(name), out.join(name))
-            .into_diagnostic()
-            .wrap_err_with(|| from.display().to_string())?;
     }
     Ok(())
 }
