@@ -104,12 +104,6 @@ impl KvCache {
     pub(crate) fn spans(&self) -> &[Span] {
         &self.spans
     }
-
-    /// Bytes of the positions allocated, shared spans included.
-    pub fn allocated_bytes(&self) -> usize {
-        let per_position = 2 * self.sizes.n_layers * self.sizes.n_kv_heads * self.sizes.head_dim * size_of::<f32>();
-        self.spans.iter().map(|span| span.piece.capacity * per_position).sum()
-    }
 }
 
 impl Session for KvCache {

@@ -85,11 +85,6 @@ impl Checkpoint {
         Ok(Self { path: path.to_owned(), shards, index, taken: BTreeSet::new() })
     }
 
-    /// Whether there is a tensor of this name.
-    pub fn contains(&self, name: &str) -> bool {
-        self.index.contains_key(name)
-    }
-
     /// A floating-point tensor of a known shape as f32, checked to be finite.
     ///
     /// # Errors
