@@ -74,7 +74,7 @@ fn main() -> Result<()> {
     let edit = args.edit.as_ref().map(|vector| read_vector(vector, args.edit_scale)).transpose()?;
     let lm = args.model.load_with(|config| {
         if args.rope_frequencies == "bf16" {
-            config.rope_frequencies = RopeFrequencies::Bf16;
+            config.rope.frequencies = RopeFrequencies::Bf16;
         }
     })?;
     let addition = match (&edit, args.edit_layer, args.edit_position) {

@@ -27,7 +27,7 @@ use stir::{
     core::{Engine, SampleRng, Sampling, TokenId, generate},
     eval::FinalNumber,
     model::{
-        ChatTemplate, Decoder, DecoderConfig, DeviceSpec, Lm, Message, RopeFrequencies, Tokenizer, save_checkpoint,
+        ChatTemplate, Decoder, DecoderConfig, DeviceSpec, Lm, Message, Tokenizer, save_checkpoint,
     },
 };
 use tokenizers::{
@@ -83,37 +83,42 @@ fn main() -> Result<()> {
     write_tokenizer(out, args.seed)?;
     let tokenizer = Tokenizer::from_file(&out.join("tokenizer.json")).into_diagnostic()?;
     let chat = ChatTemplate::from_dir(out).into_diagnostic()?.ok_or_else(|| miette::miette!("no chat template"))?;
-    let config = DecoderConfig {
-        architecture: "qwen2".into(),
-        vocab_size: VOCAB_SIZE,
-        hidden_size: 128,
-        intermediate_size: 384,
-        n_layers: 5,
-        n_heads: 4,
-        n_kv_heads: 2,
-        head_dim: 32,
-        rms_norm_eps: 1e-6,
-        rope_theta: 10_000.0,
-        rope_frequencies: RopeFrequencies::F32,
-        qkv_bias: true,
-        tie_embeddings: true,
-        max_context: 512,
-    };
+    let hf = serde_json::json!({
+        "architectures": ["Qwen2ForCausalLM"],
+        "attention_dropout": 0.0,
+        "dtype": "float32",
+        "eos_token_id": END,
+        "hidden_act": "silu",
+        "hidden_size": 128,
+        "initializer_range": 0.02,
+        "intermediate_size": 384,
+        "max_position_embeddings": 512,
+        "model_type": "qwen2",
+        "num_attention_heads": 4,
+        "num_hidden_layers": 5,
+        "num_key_value_heads": 2,
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 10_000.0,
+        "tie_word_embeddings": true,
+        "use_sliding_window": false,
+        "vocab_size": VOCAB_SIZE,
+    });
     let device = args.device.open().into_diagnostic()?;
-    train(&args, &config, &tokenizer, &chat, &device)?;
+    train(&args, &hf, &tokenizer, &chat, &device)?;
     report(out, args.seed, &device)
 }
 
 /// AdamW with a linear warm-up over a twentieth of the steps and a linear decay to zero.
 fn train(
     args: &Args,
-    config: &DecoderConfig,
+    hf: &serde_json::Value,
     tokenizer: &Tokenizer,
     chat: &ChatTemplate,
     device: &Device,
 ) -> Result<()> {
     let device = device.clone().autodiff();
-    let mut decoder = Decoder::random(config, args.seed, &device).into_diagnostic()?;
+    let config = DecoderConfig::from_hf(&args.out.join("config.json"), hf.clone()).into_diagnostic()?;
+    let mut decoder = Decoder::random(&config, args.seed, &device).into_diagnostic()?;
     println!("{} parameters", decoder.num_params());
     let clipping = Some(GradientClippingConfig::Norm(1.0));
     let mut optimizer = AdamWConfig::new()
@@ -141,7 +146,7 @@ fn train(
         bar.set_message(format!("loss {running:.4}"));
         bar.inc(1);
         if (step + 1) % SAVE_EVERY == 0 || step + 1 == args.steps {
-            save_checkpoint(&args.out, config, &decoder, END).into_diagnostic()?;
+            save_checkpoint(&args.out, hf, &decoder).into_diagnostic()?;
             println!("step {} loss {running:.4} after {:.0} s", step + 1, start.elapsed().as_secs_f64());
         }
     }

@@ -19,7 +19,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use stir::{
     core::{Delimiter, Engine, Limits, RequestError, TokenId},
-    model::{DecoderConfig, DeviceSpec, Lm},
+    model::{ComputeType, DecoderConfig, DeviceSpec, Lm, LoadOptions},
     rollout::{Task, read_problems},
 };
 
@@ -35,6 +35,9 @@ pub struct ModelArgs {
     /// Device to compute on: flex (the CPU), cuda, wgpu, vulkan or metal, with :N for the N-th
     #[arg(long, default_value = "flex")]
     pub device: DeviceSpec,
+    /// Type to compute in: f32, bf16 or f16, whatever the files hold
+    #[arg(long, default_value = "f32")]
+    pub compute: ComputeType,
     /// Seed of everything drawn at random
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -52,7 +55,14 @@ impl ModelArgs {
         let load = || {
             let mut config = DecoderConfig::from_file(&self.model.join("config.json"))?;
             change(&mut config);
-            Lm::load_as(&self.model, config, &device)
+            let options = LoadOptions { compute: self.compute, config: Some(config) };
+            let bar = self::progress(0, "loading");
+            let lm = Lm::load_with(&self.model, &device, options, |progress| {
+                bar.set_length(progress.total >> 20);
+                bar.set_position(progress.bytes >> 20);
+            });
+            bar.finish_and_clear();
+            lm
         };
         load().into_diagnostic().wrap_err_with(|| format!("cannot load the model in {}", self.model.display()))
     }

@@ -1,9 +1,16 @@
 //! Scaled dot-product attention with grouped heads, over a batch of whole sequences (training) or over caches of
 //! different lengths that may share a past (inference).
 
-use burn::tensor::{Device, Int, Tensor, TensorData, activation::softmax};
+use std::ops::Range;
 
-use crate::cache::{KvCache, Span};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation::softmax};
+use stir_core::Session;
+
+use crate::{
+    DecoderConfig,
+    cache::{KvCache, Span},
+    decoder::{in_f32, softcap},
+};
 
 /// Stands in for minus infinity where a difference of two is taken.
 const MASKED: f32 = -1e30;
@@ -17,21 +24,25 @@ pub(crate) trait Attend {
 }
 
 /// Sequences of equal length, each attending to its own past; differentiable.
-pub(crate) struct Dense {
-    pub(crate) batch: usize,
-    pub(crate) length: usize,
-    /// `[length, 1, length]`, see [`causal_mask`].
-    mask: Tensor<3>,
+pub(crate) struct Dense<'c> {
+    config: &'c DecoderConfig,
+    batch: usize,
+    length: usize,
+    /// `[1, 1, length, length]` for every window that some layer has.
+    masks: Vec<(Option<usize>, Tensor<4>)>,
 }
 
-impl Dense {
-    pub(crate) fn new(batch: usize, length: usize, device: &Device) -> Self {
-        Self { batch, length, mask: causal_mask(length, length, device) }
+impl<'c> Dense<'c> {
+    pub(crate) fn new(config: &'c DecoderConfig, batch: usize, length: usize, device: &Device) -> Self {
+        let positions: Vec<usize> = (0..length).collect();
+        let mask = |window| visible(&positions, 0..length, window, device).reshape([1, 1, length, length]);
+        let masks = windows(config).into_iter().map(|window| (window, mask(window))).collect();
+        Self { config, batch, length, masks }
     }
 }
 
-impl Attend for Dense {
-    fn attend(&mut self, _layer: usize, q: Tensor<3>, k: Tensor<3>, v: Tensor<3>) -> Tensor<2> {
+impl Attend for Dense<'_> {
+    fn attend(&mut self, layer: usize, q: Tensor<3>, k: Tensor<3>, v: Tensor<3>) -> Tensor<2> {
         let ([_, heads, width], [_, kv_heads, _]) = (q.dims(), k.dims());
         let group = heads / kv_heads;
         let (batch, length) = (self.batch, self.length);
@@ -41,9 +52,14 @@ impl Attend for Dense {
             let x: Tensor<5> = by_head(x, kv_heads).unsqueeze_dim(2);
             x.expand([batch, kv_heads, group, length, width]).reshape([batch, heads, length, width])
         };
-        let q = by_head(q, heads) * (width as f32).powf(-0.5);
-        let scores = q.matmul(repeated(k).transpose()) + self.mask.clone().reshape([1, 1, length, length]);
-        softmax(scores, 3).matmul(repeated(v)).swap_dims(1, 2).reshape([batch * length, heads * width])
+        let q = by_head(q, heads) * self.config.attention_scale as f32;
+        let mut scores = softcap(in_f32(q.matmul(repeated(k).transpose())), self.config.attention_softcap);
+        if let Some((_, mask)) = self.masks.iter().find(|(window, _)| *window == self.config.windows[layer]) {
+            scores = scores + mask.clone();
+        }
+        let v = repeated(v);
+        let weights = softmax(scores, 3).cast(v.dtype());
+        weights.matmul(v).swap_dims(1, 2).reshape([batch * length, heads * width])
     }
 }
 
@@ -53,14 +69,16 @@ impl Attend for Dense {
 /// branches of a probe tree or the samples of one prompt read their common past once per layer. What a row found in its
 /// several spans is merged by the log-sum-exp rule (as in tiled attention).
 pub(crate) struct Cached<'c> {
+    config: &'c DecoderConfig,
     caches: Vec<&'c mut KvCache>,
     /// First token of each row, and the end of the last.
     starts: Vec<usize>,
-    /// `levels[d]`: the spans that stand `d`-th in some chain.
-    levels: Vec<Level>,
+    /// For every window that some layer has, the levels in which something can be seen.
+    plans: Vec<(Option<usize>, Vec<Level>)>,
     device: Device,
 }
 
+/// The spans that stand at one depth of some chain.
 struct Level {
     groups: Vec<Group>,
     /// Where each token of the batch stands in the concatenation of the groups; `None` when it stands in order.
@@ -74,8 +92,8 @@ struct Group {
     /// Row and depth where the span is found.
     row: usize,
     depth: usize,
-    /// Positions visible.
-    len: usize,
+    /// Positions of the span that some of the rows see.
+    keys: Range<usize>,
     tokens: Tokens,
     mask: Option<Tensor<3>>,
 }
@@ -100,15 +118,21 @@ struct Partial {
 
 impl<'c> Cached<'c> {
     /// Reserves room for `counts[r]` new positions in cache `r` and plans who attends to what.
-    pub(crate) fn new(mut caches: Vec<&'c mut KvCache>, counts: &[usize], device: &Device) -> Self {
+    pub(crate) fn new(
+        config: &'c DecoderConfig,
+        mut caches: Vec<&'c mut KvCache>,
+        counts: &[usize],
+        device: &Device,
+    ) -> Self {
         let mut starts = vec![0];
         for (cache, &count) in caches.iter_mut().zip(counts) {
             cache.reserve(count);
             starts.push(starts.last().copied().unwrap_or(0) + count);
         }
         let depth = caches.iter().map(|cache| cache.spans().len()).max().unwrap_or(0);
-        let mut cached = Self { caches, starts, levels: Vec::new(), device: device.clone() };
-        cached.levels = (0..depth).map(|depth| cached.level(depth)).collect();
+        let mut cached = Self { config, caches, starts, plans: Vec::new(), device: device.clone() };
+        let levels = |window| (0..depth).filter_map(|depth| cached.level(depth, window)).collect();
+        cached.plans = windows(config).into_iter().map(|window| (window, levels(window))).collect();
         cached
     }
 
@@ -119,7 +143,8 @@ impl<'c> Cached<'c> {
         }
     }
 
-    fn level(&self, depth: usize) -> Level {
+    /// What stands at `depth` and can be seen through `window`; `None` when nothing can.
+    fn level(&self, depth: usize, window: Option<usize>) -> Option<Level> {
         let mut members: Vec<(usize, Vec<usize>)> = Vec::new();
         let span = |row: usize| -> Option<&Span> { self.caches[row].spans().get(depth) };
         let is_tail = |row: usize| self.caches[row].spans().len() == depth + 1;
@@ -133,50 +158,66 @@ impl<'c> Cached<'c> {
         }
         let mut place: Vec<Option<usize>> = vec![None; self.starts.last().copied().unwrap_or(0)];
         let mut next = 0;
-        let groups = members
-            .into_iter()
-            .map(|(row, rows)| {
-                let tokens: Vec<usize> = rows.iter().flat_map(|&r| self.starts[r]..self.starts[r + 1]).collect();
-                for &token in &tokens {
-                    place[token] = Some(next);
-                    next += 1;
-                }
-                let new = if is_tail(row) { tokens.len() } else { 0 };
-                let len = span(row).map_or(0, |s| s.len) + new;
-                let mask = (new > 1).then(|| causal_mask(new, len, &self.device));
-                Group { row, depth, len, tokens: Tokens::new(&tokens, &self.device), mask }
-            })
-            .collect();
+        let mut groups = Vec::new();
+        for (row, rows) in members {
+            let tokens: Vec<usize> = rows.iter().flat_map(|&r| self.starts[r]..self.starts[r + 1]).collect();
+            let positions: Vec<usize> = rows.iter().flat_map(|&r| self.positions(r)).collect();
+            // Rows that share a span share all that is before it.
+            let start: usize = self.caches[row].spans()[..depth].iter().map(|span| span.len).sum();
+            let new = if is_tail(row) { tokens.len() } else { 0 };
+            let end = start + span(row).map_or(0, |s| s.len) + new;
+            let first_seen = |position: &usize| window.map_or(0, |w| (position + 1).saturating_sub(w)).max(start);
+            let first = positions.iter().map(first_seen).min().unwrap_or(start);
+            if first >= end {
+                continue;
+            }
+            let all_see_all = new <= 1 && positions.iter().all(|position| first_seen(position) <= first);
+            let mask = (!all_see_all).then(|| visible(&positions, first..end, window, &self.device));
+            for &token in &tokens {
+                place[token] = Some(next);
+                next += 1;
+            }
+            let tokens = Tokens::new(&tokens, &self.device);
+            groups.push(Group { row, depth, keys: first - start..end - start, tokens, mask });
+        }
         let gaps = place.contains(&None);
         let order: Vec<usize> = place.into_iter().map(|p| p.unwrap_or(next)).collect();
         let in_order = order.iter().enumerate().all(|(i, &p)| i == p);
-        Level { groups, order: (!in_order).then(|| indices(&order, &self.device)), gaps }
+        (next > 0).then(|| Level { groups, order: (!in_order).then(|| indices(&order, &self.device)), gaps })
+    }
+
+    /// The positions of a row's new tokens.
+    fn positions(&self, row: usize) -> Range<usize> {
+        let past = self.caches[row].len();
+        past..past + self.starts[row + 1] - self.starts[row]
     }
 }
 
 impl Attend for Cached<'_> {
     fn attend(&mut self, layer: usize, q: Tensor<3>, k: Tensor<3>, v: Tensor<3>) -> Tensor<2> {
-        let ([tokens, heads, width], [_, kv_heads, _]) = (q.dims(), k.dims());
+        let ([tokens, heads, width], [_, kv_heads, _], dtype) = (q.dims(), k.dims(), q.dtype());
         let (k, v) = (k.swap_dims(0, 1), v.swap_dims(0, 1));
         for (cache, bounds) in self.caches.iter_mut().zip(self.starts.windows(2)) {
             let own = |x: &Tensor<3>| x.clone().narrow(1, bounds[0], bounds[1] - bounds[0]);
             cache.write(layer, own(&k), own(&v));
         }
-        let q = q * (width as f32).powf(-0.5);
+        let q = q * self.config.attention_scale as f32;
         let q = q.reshape([tokens, kv_heads, heads / kv_heads, width]).swap_dims(0, 1);
-        let merged = self.levels.iter().map(|level| level.partial(&self.caches, layer, &q)).reduce(Partial::merge);
+        let window = self.config.windows[layer];
+        let levels = self.plans.iter().filter(|(of, _)| *of == window).flat_map(|(_, levels)| levels);
+        let merged = levels.map(|level| level.partial(self, layer, &q)).reduce(Partial::merge);
         // Every row has at least the span its new tokens were written to.
         let Some(Partial { sum, value, .. }) = merged else { return Tensor::zeros([0, heads * width], &self.device) };
-        (value / sum).swap_dims(0, 1).reshape([tokens, heads * width])
+        (value / sum).cast(dtype).swap_dims(0, 1).reshape([tokens, heads * width])
     }
 }
 
 impl Level {
-    fn partial(&self, caches: &[&mut KvCache], layer: usize, q: &Tensor<4>) -> Partial {
-        let mut parts: Vec<Partial> = self.groups.iter().map(|group| group.partial(caches, layer, q)).collect();
+    fn partial(&self, cached: &Cached<'_>, layer: usize, q: &Tensor<4>) -> Partial {
+        let mut parts: Vec<Partial> = self.groups.iter().map(|group| group.partial(cached, layer, q)).collect();
         if self.gaps {
             let [kv_heads, _, group, width] = q.dims();
-            let full = |value, width| Tensor::full([kv_heads, 1, group, width], value, &q.device());
+            let full = |value, width| Tensor::full([kv_heads, 1, group, width], value, (&q.device(), DType::F32));
             parts.push(Partial { max: full(MASKED, 1), sum: full(0.0, 1), value: full(0.0, width) });
         }
         let assemble = |part: fn(&Partial) -> &Tensor<4>| {
@@ -192,7 +233,7 @@ impl Level {
 }
 
 impl Group {
-    fn partial(&self, caches: &[&mut KvCache], layer: usize, q: &Tensor<4>) -> Partial {
+    fn partial(&self, cached: &Cached<'_>, layer: usize, q: &Tensor<4>) -> Partial {
         let [kv_heads, _, group, width] = q.dims();
         let Tokens { first, count: tokens, listed } = &self.tokens;
         let (tokens, q) = (*tokens, q.clone());
@@ -200,11 +241,14 @@ impl Group {
             Some(list) => q.select(1, list.clone()),
             None => q.narrow(1, *first, tokens),
         };
-        let [k, v] = caches[self.row].spans()[self.depth].read(layer, self.len);
-        let mut scores = q.reshape([kv_heads, tokens * group, width]).matmul(k.transpose());
+        let [k, v] = cached.caches[self.row].spans()[self.depth].read(layer, self.keys.clone());
+        let scores = q.reshape([kv_heads, tokens * group, width]).matmul(k.transpose());
+        // What is exponentiated and added up is so in full precision whatever the weights are kept in.
+        let mut scores = softcap(in_f32(scores), cached.config.attention_softcap);
         if let Some(mask) = &self.mask {
-            let by_query = scores.reshape([kv_heads, tokens, group, self.len]);
-            scores = (by_query + mask.clone().unsqueeze()).reshape([kv_heads, tokens * group, self.len]);
+            let keys = self.keys.len();
+            let by_query = scores.reshape([kv_heads, tokens, group, keys]);
+            scores = (by_query + mask.clone().unsqueeze()).reshape([kv_heads, tokens * group, keys]);
         }
         let max = scores.clone().max_dim(2);
         let weights = (scores - max.clone()).exp();
@@ -212,7 +256,8 @@ impl Group {
             let [_, _, last] = x.dims();
             x.reshape([kv_heads, tokens, group, last])
         };
-        Partial { sum: by_token(weights.clone().sum_dim(2)), value: by_token(weights.matmul(v)), max: by_token(max) }
+        let value = in_f32(weights.clone().cast(v.dtype()).matmul(v));
+        Partial { sum: by_token(weights.sum_dim(2)), value: by_token(value), max: by_token(max) }
     }
 }
 
@@ -236,13 +281,23 @@ impl Tokens {
     }
 }
 
-/// `[new, 1, len]`: 0 where the `new` last of `len` positions may look, that is no further than themselves, and
-/// [`MASKED`] elsewhere.
-fn causal_mask(new: usize, len: usize, device: &Device) -> Tensor<3> {
-    let past = len - new;
-    let row = |i: usize| (0..len).map(move |j| if j <= past + i { 0.0 } else { MASKED });
-    let mask: Vec<f32> = (0..new).flat_map(row).collect();
-    Tensor::from_data(TensorData::new(mask, [new, 1, len]), device)
+/// The different windows that layers have.
+fn windows(config: &DecoderConfig) -> Vec<Option<usize>> {
+    let mut windows = config.windows.clone();
+    windows.sort_unstable();
+    windows.dedup();
+    windows
+}
+
+/// `[tokens, 1, keys]`: 0 where the token at a position sees a key, that is one no further than itself and among the
+/// last `window`, and [`MASKED`] elsewhere.
+///
+/// A token that sees none of these keys gets a maximum of [`MASKED`] here and no weight when partial results are merged.
+fn visible(positions: &[usize], keys: Range<usize>, window: Option<usize>, device: &Device) -> Tensor<3> {
+    let sees = |position: usize, key: usize| key <= position && window.is_none_or(|w| key + w > position);
+    let row = |position: usize| keys.clone().map(move |key| if sees(position, key) { 0.0 } else { MASKED });
+    let mask: Vec<f32> = positions.iter().flat_map(|&position| row(position)).collect();
+    Tensor::from_data(TensorData::new(mask, [positions.len(), 1, keys.len()]), (device, DType::F32))
 }
 
 pub(crate) fn indices(list: &[usize], device: &Device) -> Tensor<1, Int> {

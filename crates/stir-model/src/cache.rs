@@ -1,19 +1,25 @@
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use stir_core::Session;
 
 use crate::DecoderConfig;
 
-/// Positions are allocated in multiples of this.
+/// Positions are allocated in multiples of this, and of more where there are many.
 const BLOCK: usize = 64;
+
+/// Positions that a span of `positions` takes room for: at most a sixteenth more, or what fills a block.
+fn capacity(positions: usize) -> usize {
+    let sixteenth = positions.next_power_of_two() / 32;
+    positions.next_multiple_of(sixteenth.max(BLOCK))
+}
 
 /// The keys and values of one sequence.
 ///
 /// A cache is a chain of spans. The last span belongs to this sequence alone and is written in place; the spans before
 /// it were frozen by a fork and may be shared by any number of sequences, so a fork copies nothing and branches of one
-/// prefix read it from one place. Space is taken in blocks and doubled when full: appending a token moves no older one
-/// but for those doublings.
+/// prefix read it from one place. Space is taken in blocks that grow with the span: appending a token moves no older one
+/// but when a block is full.
 #[derive(Debug, Clone)]
 pub struct KvCache {
     spans: Vec<Span>,
@@ -26,6 +32,7 @@ struct Sizes {
     n_kv_heads: usize,
     head_dim: usize,
     max_context: usize,
+    dtype: DType,
     device: Device,
 }
 
@@ -44,15 +51,26 @@ struct Piece {
 }
 
 impl KvCache {
-    pub(crate) fn new(config: &DecoderConfig, device: &Device) -> Self {
+    pub(crate) fn new(config: &DecoderConfig, dtype: DType, device: &Device) -> Self {
         let sizes = Arc::new(Sizes {
             n_layers: config.n_layers,
             n_kv_heads: config.n_kv_heads,
             head_dim: config.head_dim,
             max_context: config.max_context,
+            dtype,
             device: device.clone(),
         });
         Self { spans: Vec::new(), sizes }
+    }
+
+    /// Bytes of keys and values that this sequence keeps alive; what it shares with forks counts in each of them.
+    pub fn bytes(&self) -> usize {
+        self.spans.iter().map(|span| span.piece.capacity * self.sizes.position_bytes()).sum()
+    }
+
+    /// Bytes that a sequence of its own takes for `positions`.
+    pub(crate) fn bytes_for(&self, positions: usize) -> usize {
+        self.sizes.capacity(positions, 0) * self.sizes.position_bytes()
     }
 
     /// Makes room for `tokens` more positions in a span that only this sequence holds.
@@ -67,7 +85,7 @@ impl KvCache {
         let Some(span) = self.spans.last_mut() else { return };
         let needed = span.len + tokens;
         if needed > span.piece.capacity {
-            let wanted = sizes.capacity(needed.max(2 * span.piece.capacity), past - span.len);
+            let wanted = sizes.capacity(needed, past - span.len);
             let mut larger = sizes.piece(wanted);
             for (new, old) in larger.layers.iter_mut().zip(&span.piece.layers) {
                 for (new, old) in new.iter_mut().zip(old) {
@@ -126,9 +144,9 @@ impl Session for KvCache {
 }
 
 impl Span {
-    /// Keys and values of the first `len` positions of one layer, `[n_kv_heads, len, head_dim]` each.
-    pub(crate) fn read(&self, layer: usize, len: usize) -> [Tensor<3>; 2] {
-        self.piece.layers[layer].clone().map(|tensor| tensor.narrow(1, 0, len))
+    /// Keys and values of some positions of one layer, `[n_kv_heads, keys, head_dim]` each.
+    pub(crate) fn read(&self, layer: usize, keys: Range<usize>) -> [Tensor<3>; 2] {
+        self.piece.layers[layer].clone().map(|tensor| tensor.narrow(1, keys.start, keys.len()))
     }
 
     /// Whether two spans show the same positions of the same piece.
@@ -138,16 +156,34 @@ impl Span {
 }
 
 impl Sizes {
-    /// `positions` rounded up to whole blocks, at most what the context leaves after `past`.
+    /// Room for `positions`, at most what the context leaves after `past`.
     fn capacity(&self, positions: usize, past: usize) -> usize {
-        positions
-            .next_multiple_of(BLOCK)
-            .min(self.max_context.saturating_sub(past))
-            .max(positions.min(self.max_context))
+        capacity(positions).min(self.max_context.saturating_sub(past)).max(positions)
+    }
+
+    /// Bytes of the keys and values of one position in all layers.
+    fn position_bytes(&self) -> usize {
+        2 * self.n_layers * self.n_kv_heads * self.head_dim * self.dtype.size()
     }
 
     fn piece(&self, capacity: usize) -> Piece {
-        let zeros = || Tensor::zeros([self.n_kv_heads, capacity, self.head_dim], &self.device);
+        let zeros = || Tensor::zeros([self.n_kv_heads, capacity, self.head_dim], (&self.device, self.dtype));
         Piece { layers: (0..self.n_layers).map(|_| [zeros(), zeros()]).collect(), capacity }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_at_most_a_sixteenth_more_or_a_block() {
+        let mut last = 0;
+        for positions in 0..10_000 {
+            let room = capacity(positions);
+            assert!(room >= positions && room >= last);
+            assert!(room - positions < BLOCK.max(positions / 16 + 1), "{positions}: {room}");
+            last = room;
+        }
     }
 }

@@ -1,18 +1,27 @@
 //! The decoder: token embedding, layers of attention and gated feed-forward around a residual stream, a final norm and
 //! an output head.
 
+use std::marker::PhantomData;
+
 use burn::{
     module::{Module, Param},
     nn::{Linear, RmsNorm},
-    tensor::{Device, Int, Tensor, TensorData, activation::silu},
+    tensor::{DType, Device, Int, Tensor, TensorData, activation::silu},
 };
+use half::{bf16, f16};
+use safetensors::Dtype;
 use stir_core::{HookPoint, SampleRng};
 
 use crate::{
-    Checkpoint, DecoderConfig, ModelError, RopeFrequencies,
+    ComputeType, DecoderConfig, ModelError,
     attention::{Attend, Dense},
+    checkpoint::{Place, Reader, Weight},
+    config::{Activation, Rope},
     hooks::Hooks,
 };
+
+const EMBEDDING: &str = "model.embed_tokens.weight";
+const HEAD: &str = "lm_head.weight";
 
 /// The weights of a decoder-only language model; see [`DecoderConfig`] for its options.
 ///
@@ -25,10 +34,8 @@ pub struct Decoder {
     norm: RmsNorm,
     /// `[hidden_size, vocab_size]`; `None` when the embedding serves.
     head: Option<Linear>,
-    n_heads: usize,
-    n_kv_heads: usize,
-    /// `[head_dim / 2]`: radians per position.
-    frequencies: Vec<f32>,
+    #[module(skip)]
+    config: DecoderConfig,
 }
 
 /// A weight by its name in a checkpoint.
@@ -53,81 +60,129 @@ struct Layer {
     attention_norm: RmsNorm,
     /// Query, key and value projections side by side, `[hidden_size, (n_heads + 2 n_kv_heads) head_dim]`.
     qkv: Linear,
+    /// Of every head of the queries and of the keys.
+    qk_norms: Option<[RmsNorm; 2]>,
     output: Linear,
     feed_forward_norm: RmsNorm,
     /// Gate and up projections side by side, `[hidden_size, 2 intermediate_size]`.
     gate_up: Linear,
     down: Linear,
+    /// Of what attention and feed-forward add to the stream.
+    out_norms: Option<[RmsNorm; 2]>,
+}
+
+/// Which tensors of a checkpoint make up a layer: names behind the layer's prefix and, of projections, output widths.
+struct Names {
+    qkv: Vec<(&'static str, usize)>,
+    output: [(&'static str, usize); 1],
+    gate_up: Vec<(&'static str, usize)>,
+    down: [(&'static str, usize); 1],
+    attention_norm: &'static str,
+    feed_forward_norm: &'static str,
+    qk_norms: Option<[&'static str; 2]>,
+    out_norms: Option<[&'static str; 2]>,
+}
+
+impl Names {
+    fn new(config: &DecoderConfig) -> Self {
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let (q, kv) = (config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim);
+        // What the plain families call the norm before the feed-forward block is the one after attention in the others.
+        let (feed_forward_norm, out_norms) = match config.sandwich_norms {
+            false => ("post_attention_layernorm", None),
+            true => {
+                ("pre_feedforward_layernorm", Some(["post_attention_layernorm", "post_feedforward_layernorm"]))
+            }
+        };
+        let (qkv, gate_up) = match config.fused_projections {
+            false => (
+                vec![("self_attn.q_proj", q), ("self_attn.k_proj", kv), ("self_attn.v_proj", kv)],
+                vec![("mlp.gate_proj", inner), ("mlp.up_proj", inner)],
+            ),
+            true => (vec![("self_attn.qkv_proj", q + 2 * kv)], vec![("mlp.gate_up_proj", 2 * inner)]),
+        };
+        Self {
+            qkv,
+            output: [("self_attn.o_proj", hidden)],
+            gate_up,
+            down: [("mlp.down_proj", hidden)],
+            attention_norm: "input_layernorm",
+            feed_forward_norm,
+            qk_norms: config.qk_norm.then_some(["self_attn.q_norm", "self_attn.k_norm"]),
+            out_norms,
+        }
+    }
 }
 
 impl Decoder {
-    /// The decoder of `config` with the weights of `checkpoint`.
-    ///
-    /// # Errors
-    /// When a tensor is missing, misshapen, of a type that is not read, or holds NaN or infinity.
-    pub fn load(config: &DecoderConfig, checkpoint: &mut Checkpoint, device: &Device) -> Result<Self, ModelError> {
-        Self::build(config, &mut |name, shape| checkpoint.take(name, shape), device)
+    /// The decoder of `config` with the weights of a checkpoint, kept and computed with as `compute` says.
+    pub(crate) fn load(
+        config: &DecoderConfig,
+        reader: &mut Reader<'_>,
+        compute: ComputeType,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let decoder = match compute {
+            ComputeType::F32 => Self::build::<f32>(config, reader, device),
+            ComputeType::Bf16 => Self::build::<bf16>(config, reader, device),
+            ComputeType::F16 => Self::build::<f16>(config, reader, device),
+        }?;
+        if config.tie_embeddings {
+            reader.take_copy(HEAD, EMBEDDING)?;
+        }
+        Ok(decoder)
     }
 
     /// The decoder of `config` with random weights: normal with deviation 0.02, that of the projections back into the
-    /// stream divided by `sqrt(2 n_layers)`; norms 1, biases 0.
+    /// stream divided by `sqrt(2 n_layers)`; norms neutral, biases 0.
+    ///
+    /// # Errors
+    /// None: no file is read.
     pub fn random(config: &DecoderConfig, seed: u64, device: &Device) -> Result<Self, ModelError> {
-        let mut rng = SampleRng::new(seed, 0);
         let back = 0.02 / (2.0 * config.n_layers as f64).sqrt();
-        let mut source = |name: &str, shape: &[usize]| {
-            let mut fill =
-                |deviation: f64| (0..shape.iter().product()).map(|_| (rng.normal() * deviation) as f32).collect();
-            Ok(match name {
-                _ if name.ends_with("norm.weight") => vec![1.0; shape[0]],
-                _ if name.ends_with("bias") => vec![0.0; shape[0]],
-                _ if name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight") => fill(back),
-                _ => fill(0.02),
-            })
-        };
-        Self::build(config, &mut source, device)
+        let neutral = if config.norm_offset { 0.0 } else { 1.0 };
+        Self::build::<f32>(config, &mut Random { rng: SampleRng::new(seed, 0), back, neutral }, device)
     }
 
-    fn build(config: &DecoderConfig, source: &mut Source<'_>, device: &Device) -> Result<Self, ModelError> {
-        let (hidden, inner, width) = (config.hidden_size, config.intermediate_size, config.head_dim);
-        let (q, kv) = (config.n_heads * width, config.n_kv_heads * width);
-        let mut tensors = Tensors { source, device };
-        let embedding = tensors.matrix("model.embed_tokens.weight", [config.vocab_size, hidden])?;
+    fn build<T: Weight>(
+        config: &DecoderConfig,
+        source: &mut impl Source<T>,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let (hidden, width, names) = (config.hidden_size, config.head_dim, Names::new(config));
+        let mut tensors = Tensors { source, config, device, weight: PhantomData };
+        let embedding = tensors.stored(EMBEDDING, [config.vocab_size, hidden])?;
+        // The largest tensors come first, while there is room for what is read beside what is kept.
+        let head = match config.tie_embeddings {
+            true => None,
+            false => Some(tensors.linear("", hidden, &[("lm_head", config.vocab_size)], false)?),
+        };
         let layers = (0..config.n_layers)
             .map(|i| {
-                let prefix = format!("model.layers.{i}");
-                let name = |part: &str| format!("{prefix}.{part}");
-                let projections = ["q_proj", "k_proj", "v_proj"].map(|p| name(&format!("self_attn.{p}")));
+                let layer = format!("model.layers.{i}.");
+                let mut norm = |name: &str, width| tensors.norm(&format!("{layer}{name}"), width);
+                let mut pair = |names: Option<[&str; 2]>, width| -> Result<_, ModelError> {
+                    let Some([first, second]) = names else { return Ok(None) };
+                    Ok(Some([norm(first, width)?, norm(second, width)?]))
+                };
+                let (qk_norms, out_norms) = (pair(names.qk_norms, width)?, pair(names.out_norms, hidden)?);
+                let attention_norm = norm(names.attention_norm, hidden)?;
+                let feed_forward_norm = norm(names.feed_forward_norm, hidden)?;
+                let mut linear = |input, parts: &[_], bias| tensors.linear(&layer, input, parts, bias);
                 Ok(Layer {
-                    attention_norm: tensors.norm(&name("input_layernorm"), config)?,
-                    qkv: tensors.linear(
-                        hidden,
-                        &[(&projections[0], q), (&projections[1], kv), (&projections[2], kv)],
-                        config.qkv_bias,
-                    )?,
-                    output: tensors.linear(q, &[(&name("self_attn.o_proj"), hidden)], false)?,
-                    feed_forward_norm: tensors.norm(&name("post_attention_layernorm"), config)?,
-                    gate_up: tensors.linear(
-                        hidden,
-                        &[(&name("mlp.gate_proj"), inner), (&name("mlp.up_proj"), inner)],
-                        false,
-                    )?,
-                    down: tensors.linear(inner, &[(&name("mlp.down_proj"), hidden)], false)?,
+                    attention_norm,
+                    qkv: linear(hidden, &names.qkv, config.qkv_bias)?,
+                    qk_norms,
+                    output: linear(config.n_heads * width, &names.output, config.output_bias)?,
+                    feed_forward_norm,
+                    gate_up: linear(hidden, &names.gate_up, config.mlp_bias)?,
+                    down: linear(config.intermediate_size, &names.down, config.mlp_bias)?,
+                    out_norms,
                 })
             })
             .collect::<Result<_, ModelError>>()?;
-        let head = match config.tie_embeddings {
-            true => None,
-            false => Some(tensors.linear(hidden, &[("lm_head", config.vocab_size)], false)?),
-        };
-        Ok(Self {
-            embedding: Param::from_tensor(embedding),
-            layers,
-            norm: tensors.norm("model.norm", config)?,
-            head,
-            n_heads: config.n_heads,
-            n_kv_heads: config.n_kv_heads,
-            frequencies: rope_frequencies(config),
-        })
+        let norm = tensors.norm("model.norm", hidden)?;
+        Ok(Self { embedding: Param::from_tensor(embedding), layers, norm, head, config: config.clone() })
     }
 
     /// The weights under their Hugging Face names, as PyTorch stores them (`[out, in]`).
@@ -135,8 +190,10 @@ impl Decoder {
     /// # Errors
     /// When the device cannot return them.
     pub fn tensors(&self) -> Result<Vec<NamedTensor>, ModelError> {
-        let mut all = vec![NamedTensor::new("model.embed_tokens.weight", self.embedding.val())?];
-        let (q, kv) = (self.n_heads * self.head_dim(), self.n_kv_heads * self.head_dim());
+        let names = Names::new(&self.config);
+        let offset = if self.config.norm_offset { 1.0 } else { 0.0 };
+        let norm = |name: &str, norm: &RmsNorm| NamedTensor::new(&format!("{name}.weight"), norm.gamma.val() - offset);
+        let mut all = vec![NamedTensor::new(EMBEDDING, self.embedding.val())?];
         for (i, layer) in self.layers.iter().enumerate() {
             let name = |part: &str| format!("model.layers.{i}.{part}");
             let mut split = |linear: &Linear, parts: &[(&str, usize)]| -> Result<(), ModelError> {
@@ -152,19 +209,34 @@ impl Decoder {
                 }
                 Ok(())
             };
-            let [inner, hidden] = layer.down.weight.dims();
-            split(&layer.qkv, &[("self_attn.q_proj", q), ("self_attn.k_proj", kv), ("self_attn.v_proj", kv)])?;
-            split(&layer.output, &[("self_attn.o_proj", hidden)])?;
-            split(&layer.gate_up, &[("mlp.gate_proj", inner), ("mlp.up_proj", inner)])?;
-            split(&layer.down, &[("mlp.down_proj", hidden)])?;
-            all.push(NamedTensor::new(&name("input_layernorm.weight"), layer.attention_norm.gamma.val())?);
-            all.push(NamedTensor::new(&name("post_attention_layernorm.weight"), layer.feed_forward_norm.gamma.val())?);
+            split(&layer.qkv, &names.qkv)?;
+            split(&layer.output, &names.output)?;
+            split(&layer.gate_up, &names.gate_up)?;
+            split(&layer.down, &names.down)?;
+            all.push(norm(&name(names.attention_norm), &layer.attention_norm)?);
+            all.push(norm(&name(names.feed_forward_norm), &layer.feed_forward_norm)?);
+            let pairs = [(names.qk_norms, &layer.qk_norms), (names.out_norms, &layer.out_norms)];
+            for (names, norms) in pairs.into_iter().filter_map(|(names, norms)| names.zip(norms.as_ref())) {
+                for (part, weights) in names.iter().zip(norms) {
+                    all.push(norm(&name(part), weights)?);
+                }
+            }
         }
-        all.push(NamedTensor::new("model.norm.weight", self.norm.gamma.val())?);
+        all.push(norm("model.norm", &self.norm)?);
         if let Some(head) = &self.head {
-            all.push(NamedTensor::new("lm_head.weight", head.weight.val().transpose())?);
+            all.push(NamedTensor::new(HEAD, head.weight.val().transpose())?);
         }
         Ok(all)
+    }
+
+    /// The options.
+    pub(crate) fn config(&self) -> &DecoderConfig {
+        &self.config
+    }
+
+    /// The type of the weights and of what is computed.
+    pub(crate) fn dtype(&self) -> DType {
+        self.embedding.val().dtype()
     }
 
     /// Logits at every position of sequences of equal length, without a cache; differentiable.
@@ -176,7 +248,7 @@ impl Decoder {
         let [batch, length] = tokens.dims();
         let device = tokens.device();
         let positions: Vec<usize> = (0..batch).flat_map(|_| 0..length).collect();
-        let mut attend = Dense::new(batch, length, &device);
+        let mut attend = Dense::new(&self.config, batch, length, &device);
         let stream = self.stream(tokens.reshape([batch * length]), &positions, &mut attend, &mut Hooks::idle());
         let logits = self.logits(stream);
         let [_, vocab_size] = logits.dims();
@@ -195,12 +267,19 @@ impl Decoder {
         attend: &mut impl Attend,
         hooks: &mut Hooks,
     ) -> Tensor<2> {
-        let rope = Rope::new(positions, &self.frequencies, &tokens.device());
+        let rotation = |rope: &Rope| Rotation::new(positions, rope, self.dtype(), &tokens.device());
+        let rotation_of_all = rotation(&self.config.rope);
+        let rotation_of_windowed = self.config.local_rope.as_ref().map(rotation);
         let mut x = self.embedding.val().select(0, tokens);
+        if self.config.embedding_scale != 1.0 {
+            x = x * self.config.embedding_scale as f32;
+        }
         for (i, layer) in self.layers.iter().enumerate() {
+            let windowed = rotation_of_windowed.as_ref().filter(|_| self.config.windows[i].is_some());
+            let rotation = windowed.unwrap_or(&rotation_of_all);
             x = hooks.at(HookPoint::ResidPre(i), x);
-            x = x.clone() + layer.attend(i, x, self, &rope, attend);
-            x = x.clone() + layer.feed_forward(x);
+            x = x.clone() + layer.attend(i, x, &self.config, rotation, attend);
+            x = x.clone() + layer.feed_forward(x, self.config.activation);
             x = hooks.at(HookPoint::ResidPost(i), x);
         }
         x
@@ -211,14 +290,11 @@ impl Decoder {
     /// - output: `[rows, vocab_size]`
     pub(crate) fn logits(&self, stream: Tensor<2>) -> Tensor<2> {
         let x = self.norm.forward(stream);
-        match &self.head {
+        let logits = match &self.head {
             Some(head) => head.forward(x),
             None => x.matmul(self.embedding.val().transpose()),
-        }
-    }
-
-    fn head_dim(&self) -> usize {
-        2 * self.frequencies.len()
+        };
+        softcap(in_f32(logits), self.config.logit_softcap)
     }
 }
 
@@ -227,113 +303,179 @@ impl Layer {
         &self,
         index: usize,
         x: Tensor<2>,
-        decoder: &Decoder,
-        rope: &Rope,
+        config: &DecoderConfig,
+        rotation: &Rotation,
         attend: &mut impl Attend,
     ) -> Tensor<2> {
         let qkv = self.qkv.forward(self.attention_norm.forward(x));
-        let [tokens, columns] = qkv.dims();
-        let (heads, kv_heads) = (decoder.n_heads, decoder.n_kv_heads);
-        let all = heads + 2 * kv_heads;
-        let qkv = qkv.reshape([tokens, all, columns / all]);
+        let (tokens, heads, kv_heads) = (qkv.dims()[0], config.n_heads, config.n_kv_heads);
+        let qkv = qkv.reshape([tokens, heads + 2 * kv_heads, config.head_dim]);
+        let v = qkv.clone().narrow(1, heads + kv_heads, kv_heads);
+        let mut qk = qkv.narrow(1, 0, heads + kv_heads);
+        if let Some([q_norm, k_norm]) = &self.qk_norms {
+            let (q, k) = (qk.clone().narrow(1, 0, heads), qk.narrow(1, heads, kv_heads));
+            qk = Tensor::cat(vec![q_norm.forward(q), k_norm.forward(k)], 1);
+        }
         // Queries and keys are rotated in one piece.
-        let qk = rope.rotate(qkv.clone().narrow(1, 0, heads + kv_heads));
-        let v = qkv.narrow(1, heads + kv_heads, kv_heads);
+        let qk = rotation.turn(qk);
         let k = qk.clone().narrow(1, heads, kv_heads);
-        self.output.forward(attend.attend(index, qk.narrow(1, 0, heads), k, v))
+        let out = self.output.forward(attend.attend(index, qk.narrow(1, 0, heads), k, v));
+        self.out_norms.as_ref().map_or_else(|| out.clone(), |[norm, _]| norm.forward(out.clone()))
     }
 
-    fn feed_forward(&self, x: Tensor<2>) -> Tensor<2> {
+    fn feed_forward(&self, x: Tensor<2>, activation: Activation) -> Tensor<2> {
         let gate_up = self.gate_up.forward(self.feed_forward_norm.forward(x));
         let [_, columns] = gate_up.dims();
         let gate = gate_up.clone().narrow(1, 0, columns / 2);
-        self.down.forward(silu(gate) * gate_up.narrow(1, columns / 2, columns / 2))
+        let gate = match activation {
+            Activation::Silu => silu(gate),
+            Activation::GeluTanh => gelu_tanh(gate),
+        };
+        let out = self.down.forward(gate * gate_up.narrow(1, columns / 2, columns / 2));
+        self.out_norms.as_ref().map_or_else(|| out.clone(), |[_, norm]| norm.forward(out.clone()))
     }
 }
 
+/// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`, without the general power that burn's takes the cube by.
+fn gelu_tanh(x: Tensor<2>) -> Tensor<2> {
+    let cube = x.clone() * x.clone() * x.clone();
+    let inner = (x.clone() + cube * 0.044_715) * std::f32::consts::FRAC_2_PI.sqrt();
+    x * 0.5 * (inner.tanh() + 1.0)
+}
+
 /// Rotary position embedding in the rotate-half layout of Hugging Face checkpoints: element `i` turns with element
-/// `i + head_dim / 2`.
-struct Rope {
-    /// `[tokens, 1, head_dim]`, both halves equal.
+/// `i + rotary_dim / 2`.
+struct Rotation {
+    /// `[tokens, 1, rotary_dim]`, both halves equal.
     cos: Tensor<3>,
-    /// `[tokens, 1, head_dim]`, the first half negated.
+    /// `[tokens, 1, rotary_dim]`, the first half negated.
     sin: Tensor<3>,
 }
 
-impl Rope {
-    fn new(positions: &[usize], frequencies: &[f32], device: &Device) -> Self {
-        let head_dim = 2 * frequencies.len();
+impl Rotation {
+    fn new(positions: &[usize], rope: &Rope, dtype: DType, device: &Device) -> Self {
+        let (radians, factor) = (rope.radians(), rope.attention_factor());
         let (mut cos, mut sin) = (Vec::new(), Vec::new());
         for &position in positions {
-            let angles = frequencies.iter().map(|f| position as f32 * f);
-            let (s, c): (Vec<f32>, Vec<f32>) = angles.map(f32::sin_cos).unzip();
+            let angles = radians.iter().map(|f| position as f32 * f);
+            let (s, c): (Vec<f32>, Vec<f32>) = angles.map(|a| (a.sin() * factor, a.cos() * factor)).unzip();
             cos.extend(c.iter().chain(&c));
             sin.extend(s.iter().map(|s| -s).chain(s.iter().copied()));
         }
-        let tensor = |values| Tensor::from_data(TensorData::new(values, [positions.len(), 1, head_dim]), device);
+        let shape = [positions.len(), 1, rope.rotary_dim];
+        let tensor = |values| Tensor::from_data(TensorData::new(values, shape), (device, dtype));
         Self { cos: tensor(cos), sin: tensor(sin) }
     }
 
     /// # Shapes
     /// - both: `[tokens, heads, head_dim]`
-    fn rotate(&self, x: Tensor<3>) -> Tensor<3> {
-        let [_, _, width] = x.dims();
-        let (first, second) = (x.clone().narrow(2, 0, width / 2), x.clone().narrow(2, width / 2, width / 2));
-        x * self.cos.clone() + Tensor::cat(vec![second, first], 2) * self.sin.clone()
+    fn turn(&self, x: Tensor<3>) -> Tensor<3> {
+        let ([_, _, width], [_, _, head_dim]) = (self.cos.dims(), x.dims());
+        let part = |start, length| x.clone().narrow(2, start, length);
+        let swapped = Tensor::cat(vec![part(width / 2, width / 2), part(0, width / 2)], 2);
+        let turned = part(0, width) * self.cos.clone() + swapped * self.sin.clone();
+        match head_dim - width {
+            0 => turned,
+            rest => Tensor::cat(vec![turned, part(width, rest)], 2),
+        }
     }
 }
 
-/// `theta^(-2i / head_dim)`, in f32 throughout as the published implementation computes them.
-fn rope_frequencies(config: &DecoderConfig) -> Vec<f32> {
-    let exponent = |i: usize| (2 * i) as f32 / config.head_dim as f32;
-    let exact = (0..config.head_dim / 2).map(|i| 1.0 / (config.rope_theta as f32).powf(exponent(i)));
-    match config.rope_frequencies {
-        RopeFrequencies::F32 => exact.collect(),
-        RopeFrequencies::Bf16 => exact.map(|f| half::bf16::from_f32(f).to_f32()).collect(),
+/// Where weights come from.
+trait Source<T> {
+    /// Puts the tensor `name`, which PyTorch stores in the given shape, into its place.
+    fn fill(&mut self, name: &str, shape: &[usize], place: Place<'_, T>) -> Result<(), ModelError>;
+}
+
+impl<T: Weight> Source<T> for Reader<'_> {
+    fn fill(&mut self, name: &str, shape: &[usize], place: Place<'_, T>) -> Result<(), ModelError> {
+        self.take(name, shape, place)
     }
 }
 
-/// Where weights come from: a name and the shape PyTorch stores it in.
-type Source<'s> = dyn FnMut(&str, &[usize]) -> Result<Vec<f32>, ModelError> + 's;
+struct Random {
+    rng: SampleRng,
+    /// Deviation of the projections back into the stream.
+    back: f64,
+    /// Weight of a norm that changes nothing.
+    neutral: f32,
+}
 
-struct Tensors<'a, 's> {
-    source: &'a mut Source<'s>,
+impl<T: Weight> Source<T> for Random {
+    fn fill(&mut self, name: &str, shape: &[usize], mut place: Place<'_, T>) -> Result<(), ModelError> {
+        let mut draw = |deviation: f64| (self.rng.normal() * deviation) as f32;
+        let mut value = || match name {
+            _ if name.ends_with("norm.weight") => self.neutral,
+            _ if name.ends_with("bias") => 0.0,
+            _ if name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight") => draw(self.back),
+            _ => draw(0.02),
+        };
+        let bytes: Vec<u8> = (0..shape.iter().product()).flat_map(|_| value().to_le_bytes()).collect();
+        place.put(Dtype::F32, &bytes, shape.last().copied().unwrap_or(1), 0);
+        Ok(())
+    }
+}
+
+struct Tensors<'a, T, S> {
+    source: &'a mut S,
+    config: &'a DecoderConfig,
     device: &'a Device,
+    weight: PhantomData<T>,
 }
 
-impl Tensors<'_, '_> {
-    fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Tensor<2>, ModelError> {
-        Ok(Tensor::from_data(TensorData::new((self.source)(name, &shape)?, shape), self.device))
+impl<T: Weight, S: Source<T>> Tensors<'_, T, S> {
+    /// A tensor as it is stored.
+    fn stored<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>, ModelError> {
+        let mut values = vec![T::default(); shape.iter().product()];
+        self.source.fill(name, &shape, Place::Rows(&mut values))?;
+        Ok(Tensor::from_data(TensorData::new(values, shape), (self.device, T::dtype())))
     }
 
-    fn norm(&mut self, name: &str, config: &DecoderConfig) -> Result<RmsNorm, ModelError> {
-        let values = (self.source)(&format!("{name}.weight"), &[config.hidden_size])?;
-        let gamma = Tensor::from_data(TensorData::new(values, [config.hidden_size]), self.device);
-        Ok(RmsNorm { gamma: Param::from_tensor(gamma), epsilon: config.rms_norm_eps })
+    fn norm(&mut self, name: &str, width: usize) -> Result<RmsNorm, ModelError> {
+        let mut gamma = self.stored(&format!("{name}.weight"), [width])?;
+        if self.config.norm_offset {
+            gamma = gamma + 1.0;
+        }
+        Ok(RmsNorm { gamma: Param::from_tensor(gamma), epsilon: self.config.rms_norm_eps })
     }
 
     /// Projections of one input side by side. PyTorch stores `[out, in]`; `[in, out]` is faster to multiply by.
-    fn linear(&mut self, input: usize, parts: &[(&str, usize)], bias: bool) -> Result<Linear, ModelError> {
-        let columns: usize = parts.iter().map(|(_, out)| out).sum();
-        let mut weight = vec![0.0; input * columns];
-        let mut biases = Vec::with_capacity(columns);
+    fn linear(
+        &mut self,
+        prefix: &str,
+        input: usize,
+        parts: &[(&str, usize)],
+        bias: bool,
+    ) -> Result<Linear, ModelError> {
+        let width: usize = parts.iter().map(|(_, out)| out).sum();
+        let mut matrix = vec![T::default(); input * width];
+        let mut biases = Vec::new();
         let mut start = 0;
         for (name, out) in parts {
-            let stored = (self.source)(&format!("{name}.weight"), &[*out, input])?;
-            for (o, row) in stored.chunks_exact(input).enumerate() {
-                for (i, &x) in row.iter().enumerate() {
-                    weight[i * columns + start + o] = x;
-                }
-            }
+            let place = Place::Columns { matrix: &mut matrix, width, start };
+            self.source.fill(&format!("{prefix}{name}.weight"), &[*out, input], place)?;
             if bias {
-                biases.extend((self.source)(&format!("{name}.bias"), &[*out])?);
+                biases.push(self.stored(&format!("{prefix}{name}.bias"), [*out])?);
             }
             start += out;
         }
-        let weight = Tensor::from_data(TensorData::new(weight, [input, columns]), self.device);
-        let bias = bias.then(|| Param::from_tensor(Tensor::from_data(TensorData::new(biases, [columns]), self.device)));
+        let weight = Tensor::from_data(TensorData::new(matrix, [input, width]), (self.device, T::dtype()));
+        let bias = bias.then(|| Param::from_tensor(Tensor::cat(biases, 0)));
         Ok(Linear { weight: Param::from_tensor(weight), bias })
     }
+}
+
+/// `bound * tanh(x / bound)`, where there is a bound.
+pub(crate) fn softcap<const D: usize>(x: Tensor<D>, bound: Option<f64>) -> Tensor<D> {
+    match bound {
+        Some(bound) => (x / bound as f32).tanh() * bound as f32,
+        None => x,
+    }
+}
+
+/// The tensor in full precision.
+pub(crate) fn in_f32<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if x.dtype() == DType::F32 { x } else { x.cast(DType::F32) }
 }
 
 /// The values of a tensor, row by row.

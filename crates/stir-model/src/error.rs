@@ -52,6 +52,24 @@ pub enum ModelError {
         /// The tensor.
         name: String,
     },
+    /// A tensor that two files of a checkpoint hold.
+    #[error("tensor {name} is in {} and in {}", first.display(), second.display())]
+    DuplicateTensor {
+        /// The tensor.
+        name: String,
+        /// One file.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// An index of shards that names something else than files beside it.
+    #[error("{}: {name:?} is not the name of a file in the same folder", path.display())]
+    ShardName {
+        /// The index.
+        path: PathBuf,
+        /// The name.
+        name: String,
+    },
     /// Tensors of the checkpoint that the architecture has no place for.
     #[error("{}: no place for tensor {} ({} such)", path.display(), names[0], names.len())]
     ExtraTensors {
@@ -196,6 +214,12 @@ pub enum DeviceError {
     /// Not a name of a device.
     #[error("unknown device {name:?}: expected flex, cuda, wgpu, vulkan or metal, with :N for the N-th")]
     Unknown {
+        /// What was given.
+        name: String,
+    },
+    /// Not a name of a number type.
+    #[error("unknown type {name:?}: expected f32, bf16 or f16")]
+    UnknownType {
         /// What was given.
         name: String,
     },

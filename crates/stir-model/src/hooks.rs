@@ -50,7 +50,8 @@ impl Hooks {
         let Some(device) = &self.device else { return stream };
         if let Some((tokens, values)) = self.additions.remove(&point) {
             let [_, width] = stream.dims();
-            let values = Tensor::from_data(TensorData::new(values, [tokens.len(), width]), device);
+            let values = TensorData::new(values, [tokens.len(), width]);
+            let values = Tensor::from_data(values, (device, stream.dtype()));
             let at: Tensor<1, Int> = indices(&tokens, device);
             stream = stream.select_assign(0, at, values, IndexingUpdateOp::Add);
         }

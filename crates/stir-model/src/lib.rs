@@ -20,10 +20,10 @@ mod tokenizer;
 
 pub use cache::KvCache;
 pub use chat::{ChatTemplate, Message};
-pub use checkpoint::{Checkpoint, save_checkpoint};
-pub use config::{DecoderConfig, RopeFrequencies};
+pub use checkpoint::{Checkpoint, LoadProgress, save_checkpoint};
+pub use config::{Activation, DecoderConfig, Rope, RopeFrequencies, RopeScaling};
 pub use decoder::{Decoder, NamedTensor};
-pub use device::DeviceSpec;
+pub use device::{ComputeType, DeviceSpec};
 pub use error::{DeviceError, ModelError, RowError};
-pub use lm::{Inspection, Lm};
+pub use lm::{Inspection, Lm, LoadOptions};
 pub use tokenizer::Tokenizer;

@@ -8,7 +8,8 @@ use serde_json::Value;
 use stir_core::{Addition, Engine, Fingerprint, HookPoint, ModelShape, Output, Row, Session, TokenId, Vocab};
 
 use crate::{
-    ChatTemplate, Checkpoint, Decoder, DecoderConfig, KvCache, Message, ModelError, RowError, Tokenizer,
+    ChatTemplate, Checkpoint, ComputeType, Decoder, DecoderConfig, KvCache, LoadProgress, Message, ModelError,
+    RowError, Tokenizer,
     attention::{Cached, indices},
     decoder::read,
     hooks::{Captured, Hooks},
@@ -29,7 +30,6 @@ use crate::{
 #[derive(Debug)]
 pub struct Lm {
     dir: PathBuf,
-    config: DecoderConfig,
     decoder: Decoder,
     tokenizer: Option<Tokenizer>,
     chat: Option<ChatTemplate>,
@@ -37,6 +37,15 @@ pub struct Lm {
     fingerprint: Fingerprint,
     device: Device,
     chunk: usize,
+}
+
+/// How a model is loaded.
+#[derive(Debug, Clone, Default)]
+pub struct LoadOptions {
+    /// The type to compute in.
+    pub compute: ComputeType,
+    /// Options in place of those that the folder's `config.json` gives.
+    pub config: Option<DecoderConfig>,
 }
 
 /// Tokens of a row that are encoded in one pass, unless [`Lm::with_prefill_chunk`] says otherwise.
@@ -53,26 +62,42 @@ pub struct Inspection {
 
 impl Lm {
     /// The model in a Hugging Face folder: `config.json`, `model.safetensors` or its shards, and, when there,
-    /// `tokenizer.json`, `generation_config.json` and the chat template.
+    /// `tokenizer.json`, `generation_config.json` and the chat template. Computes in f32.
     ///
     /// # Errors
     /// When a file is missing, broken, or says something this implementation does not obey; every tensor of the
     /// checkpoint is accounted for and must be finite.
     pub fn load(dir: impl AsRef<Path>, device: &Device) -> Result<Self, ModelError> {
-        let dir = dir.as_ref();
-        Self::load_as(dir, DecoderConfig::from_file(&dir.join("config.json"))?, device)
+        Self::load_with(dir, device, LoadOptions::default(), |_| ())
     }
 
-    /// As [`load`](Self::load), with options that may differ from those in the folder's `config.json`.
+    /// As [`load`](Self::load), in another way than by default; `progress` is called after every few megabytes.
+    ///
+    /// ```no_run
+    /// use stir_model::{ComputeType, DeviceSpec, LoadOptions, Lm};
+    /// let options = LoadOptions { compute: ComputeType::Bf16, ..LoadOptions::default() };
+    /// let lm = Lm::load_with("path/to/a/folder", &DeviceSpec::FLEX.open()?, options, |progress| {
+    ///     eprintln!("{} of {} bytes", progress.bytes, progress.total);
+    /// })?;
+    /// # Ok::<(), stir_model::ModelError>(())
+    /// ```
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn load_as(dir: impl AsRef<Path>, config: DecoderConfig, device: &Device) -> Result<Self, ModelError> {
+    pub fn load_with(
+        dir: impl AsRef<Path>,
+        device: &Device,
+        options: LoadOptions,
+        mut progress: impl FnMut(LoadProgress),
+    ) -> Result<Self, ModelError> {
         let dir = dir.as_ref();
-        let mut checkpoint = Checkpoint::open(dir)?;
-        let decoder = Decoder::load(&config, &mut checkpoint, device)?;
-        let weights = checkpoint.digest(&config.digest())?;
-        checkpoint.finish()?;
+        let config = match options.config {
+            Some(config) => config,
+            None => DecoderConfig::from_file(&dir.join("config.json"))?,
+        };
+        let mut reader = Checkpoint::open(dir)?.with_progress(&mut progress);
+        let decoder = Decoder::load(&config, &mut reader, options.compute, device)?;
+        let weights = reader.finish(&config.digest())?;
         let tokenizer_path = dir.join("tokenizer.json");
         let tokenizer = tokenizer_path.exists().then(|| Tokenizer::from_file(&tokenizer_path)).transpose()?;
         let eos = end_tokens(dir)?;
@@ -86,7 +111,7 @@ impl Lm {
             weights,
         };
         let (chat, device) = (ChatTemplate::from_dir(dir)?, device.clone());
-        Ok(Self { dir: dir.to_owned(), config, decoder, tokenizer, chat, vocab, fingerprint, device, chunk: CHUNK })
+        Ok(Self { dir: dir.to_owned(), decoder, tokenizer, chat, vocab, fingerprint, device, chunk: CHUNK })
     }
 
     /// Encodes at most `tokens` (at least 1) of a row in one pass; longer rows take several. Attention scores take
@@ -98,7 +123,14 @@ impl Lm {
 
     /// The model's options.
     pub fn config(&self) -> &DecoderConfig {
-        &self.config
+        self.decoder.config()
+    }
+
+    /// Bytes of keys and values that a sequence takes when it holds `positions`, prompt and answer together. It is all
+    /// that a session keeps; forks share what they have in common. A pass takes more while it runs, mostly attention
+    /// scores: 4 bytes for each query head, new token and visible position of a row.
+    pub fn session_bytes(&self, positions: usize) -> usize {
+        self.session().bytes_for(positions)
     }
 
     /// The prompt text that puts `question` to the model as a user would, through its chat template.
@@ -118,7 +150,7 @@ impl Lm {
     /// As [`Engine::forward`].
     pub fn inspect(&self, tokens: &[TokenId], additions: Vec<Addition<'_>>) -> Result<Inspection, ModelError> {
         let mut session = self.session();
-        let points: Vec<HookPoint> = (0..self.config.n_layers).map(HookPoint::ResidPost).collect();
+        let points: Vec<HookPoint> = (0..self.config().n_layers).map(HookPoint::ResidPost).collect();
         let mut rows = [Row { session: &mut session, tokens, additions, capture: &[], logits: true }];
         self.check(&rows)?;
         let everywhere: Vec<usize> = (0..tokens.len()).collect();
@@ -159,7 +191,7 @@ impl Lm {
         capture(&mut hooks);
         let counts: Vec<usize> = rows.iter().map(|row| row.tokens.len()).collect();
         let caches = rows.iter_mut().map(|row| &mut *row.session).collect();
-        let mut attend = Cached::new(caches, &counts, &self.device);
+        let mut attend = Cached::new(self.config(), caches, &counts, &self.device);
         let tokens = Tensor::from_data(TensorData::new(tokens, [positions.len()]), &self.device);
         let stream = self.decoder.stream(tokens, &positions, &mut attend, &mut hooks);
         attend.finish();
@@ -228,7 +260,7 @@ impl Engine for Lm {
     type Error = ModelError;
 
     fn shape(&self) -> ModelShape {
-        self.config.shape()
+        self.config().shape()
     }
 
     fn fingerprint(&self) -> &Fingerprint {
@@ -245,7 +277,7 @@ impl Engine for Lm {
     }
 
     fn session(&self) -> KvCache {
-        KvCache::new(&self.config, &self.device)
+        KvCache::new(self.config(), self.decoder.dtype(), &self.device)
     }
 
     fn forward(&self, rows: &mut [Row<'_, KvCache>]) -> Result<Vec<Output>, ModelError> {
@@ -270,7 +302,7 @@ impl Engine for Lm {
             rows.iter().zip(&ends).filter(|(row, _)| row.logits).map(|(_, end)| end.saturating_sub(1)).collect();
         let (logits, captured) =
             self.run(rows, |hooks| asked.iter().for_each(|&(token, point)| hooks.capture(point, token)), &logits_at)?;
-        let mut logits = logits.chunks_exact(self.config.vocab_size);
+        let mut logits = logits.chunks_exact(self.config().vocab_size);
         let outputs = rows.iter().zip(&ends).map(|(row, end)| Output {
             logits: if row.logits { logits.next().unwrap_or_default().to_vec() } else { Vec::new() },
             captures: row

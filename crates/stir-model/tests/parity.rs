@@ -5,10 +5,23 @@
 use std::path::PathBuf;
 
 use stir_core::{Addition, Engine, HookPoint, Row, Sampling, TokenId, argmax, conformance, generate};
-use stir_model::{Checkpoint, DecoderConfig, DeviceSpec, Lm, RopeFrequencies};
+use stir_model::{Checkpoint, DecoderConfig, DeviceSpec, Lm, LoadOptions, RopeFrequencies};
 
 const BF16: &str = "qwen2-untied-bf16-sharded";
-const MODELS: [&str; 2] = ["qwen2-tied", BF16];
+const MODELS: [&str; 12] = [
+    "qwen2-tied",
+    BF16,
+    "qwen2-window",
+    "qwen3-qknorm",
+    "qwen3-bias-yarn",
+    "llama-3.1-rope",
+    "llama-bias",
+    "mistral-window",
+    "gemma2",
+    "gemma3",
+    "phi3",
+    "phi4-longrope",
+];
 
 fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
@@ -30,9 +43,10 @@ impl Golden {
         let mut config = DecoderConfig::from_file(&dir.join("config.json")).unwrap();
         // This golden file came from a model whose rotary frequencies had been cast to bf16 with its weights.
         if name == BF16 {
-            config.rope_frequencies = RopeFrequencies::Bf16;
+            config.rope.frequencies = RopeFrequencies::Bf16;
         }
-        let lm = Lm::load_as(&dir, config, &DeviceSpec::FLEX.open().unwrap()).unwrap();
+        let options = LoadOptions { config: Some(config), ..LoadOptions::default() };
+        let lm = Lm::load_with(&dir, &DeviceSpec::FLEX.open().unwrap(), options, |_| ()).unwrap();
         Self { lm, expected, prompts, steer }
     }
 

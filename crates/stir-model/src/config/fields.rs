@@ -1,0 +1,194 @@
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::ModelError;
+
+/// The fields of a `config.json` that nobody has looked at yet.
+///
+/// A reader takes what it obeys; [`finish`](Self::finish) refuses what is left, so that no field is passed over
+/// silently.
+pub(super) struct Fields<'p> {
+    path: &'p Path,
+    /// Name of the object these fields stand in, with a point behind it; empty at the root.
+    prefix: String,
+    fields: Map<String, Value>,
+}
+
+/// Fields that have no say in a forward pass without dropout.
+const IRRELEVANT: [&str; 27] = [
+    "_attn_implementation_autoset",
+    "_name_or_path",
+    "architectures",
+    "attention_dropout",
+    "auto_map",
+    "bos_token_id",
+    "cache_implementation",
+    "chunk_size_feed_forward",
+    "dtype",
+    "embd_pdrop",
+    "eos_token_id",
+    "initializer_range",
+    "is_encoder_decoder",
+    "model_type",
+    "output_attentions",
+    "output_hidden_states",
+    "pad_token_id",
+    "pretraining_tp", // how weights were split while training; the sum is the same
+    "resid_pdrop",
+    "return_dict",
+    "sep_token_id",
+    "tokenizer_class",
+    "torch_dtype",
+    "transformers_version",
+    "unk_token_id",
+    "use_cache",
+    "vocab_size_multiple",
+];
+
+impl<'p> Fields<'p> {
+    pub(super) fn new(path: &'p Path, fields: Map<String, Value>) -> Self {
+        Self { path, prefix: String::new(), fields }
+    }
+
+    /// No field at all.
+    pub(super) fn none() -> Self {
+        Self::new(Path::new(""), Map::new())
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.fields.contains_key(name)
+    }
+
+    /// A refusal of `field` as it stands here.
+    pub(super) fn refuse(&self, field: &str, value: impl Into<Value>, supported: &'static str) -> ModelError {
+        let field = format!("{}{field}", self.prefix);
+        ModelError::Config { path: self.path.to_owned(), field, value: value.into().to_string(), supported }
+    }
+
+    /// The value of a field; `None` when it is not there, and [`Value::Null`] when it is null.
+    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
+        self.fields.remove(name)
+    }
+
+    /// Passes over fields that have no say in this family.
+    pub(super) fn ignore(&mut self, names: &[&str]) {
+        for name in names {
+            self.fields.remove(*name);
+        }
+    }
+
+    /// The value of a field that is there and not null.
+    fn given(&mut self, name: &str) -> Option<Value> {
+        self.take(name).filter(|value| !value.is_null())
+    }
+
+    pub(super) fn size(&mut self, name: &str) -> Result<usize, ModelError> {
+        self.optional_size(name)?.ok_or_else(|| self.refuse(name, Value::Null, "a whole number above 0"))
+    }
+
+    pub(super) fn optional_size(&mut self, name: &str) -> Result<Option<usize>, ModelError> {
+        match self.whole(name)? {
+            Some(0) => Err(self.refuse(name, 0, "a whole number above 0")),
+            size => Ok(size),
+        }
+    }
+
+    /// A whole number.
+    pub(super) fn whole(&mut self, name: &str) -> Result<Option<usize>, ModelError> {
+        let Some(value) = self.given(name) else { return Ok(None) };
+        match value.as_u64().and_then(|n| usize::try_from(n).ok()) {
+            Some(number) => Ok(Some(number)),
+            None => Err(self.refuse(name, value, "a whole number")),
+        }
+    }
+
+    /// A number above 0.
+    pub(super) fn positive(&mut self, name: &str) -> Result<Option<f64>, ModelError> {
+        let Some(value) = self.given(name) else { return Ok(None) };
+        match value.as_f64().filter(|x| x.is_finite() && *x > 0.0) {
+            Some(number) => Ok(Some(number)),
+            None => Err(self.refuse(name, value, "a finite number above 0")),
+        }
+    }
+
+    pub(super) fn required(&mut self, name: &str) -> Result<f64, ModelError> {
+        self.positive(name)?.ok_or_else(|| self.refuse(name, Value::Null, "a finite number above 0"))
+    }
+
+    /// As [`positive`](Self::positive), where leaving the field out and writing null mean different things.
+    pub(super) fn positive_or(&mut self, name: &str, absent: Option<f64>) -> Result<Option<f64>, ModelError> {
+        if self.has(name) { self.positive(name) } else { Ok(absent) }
+    }
+
+    /// A list of `length` numbers above 0.
+    pub(super) fn positives(&mut self, name: &str, length: usize) -> Result<Vec<f64>, ModelError> {
+        let value = self.take(name).unwrap_or(Value::Null);
+        let numbers: Option<Vec<f64>> = value.as_array().and_then(|list| list.iter().map(Value::as_f64).collect());
+        match numbers.filter(|list| list.len() == length && list.iter().all(|x| x.is_finite() && *x > 0.0)) {
+            Some(numbers) => Ok(numbers),
+            None => Err(self.refuse(name, value, "one finite number above 0 for each rotary frequency")),
+        }
+    }
+
+    pub(super) fn flag(&mut self, name: &str, absent: bool) -> Result<bool, ModelError> {
+        let Some(value) = self.given(name) else { return Ok(absent) };
+        value.as_bool().ok_or_else(|| self.refuse(name, value, "true or false"))
+    }
+
+    pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, ModelError> {
+        let Some(value) = self.given(name) else { return Ok(None) };
+        match value {
+            Value::String(text) => Ok(Some(text)),
+            value => Err(self.refuse(name, value, "a text")),
+        }
+    }
+
+    /// Refuses a field that is neither absent nor null nor `only`.
+    pub(super) fn only(&mut self, name: &str, only: impl Into<Value>, supported: &'static str) -> Result<(), ModelError> {
+        match self.given(name) {
+            Some(value) if value != only.into() => Err(self.refuse(name, value, supported)),
+            _ => Ok(()),
+        }
+    }
+
+    /// An object's fields; `None` when it is not there or null.
+    pub(super) fn object(&mut self, name: &str) -> Result<Option<Fields<'p>>, ModelError> {
+        match self.given(name) {
+            None => Ok(None),
+            Some(Value::Object(fields)) => {
+                Ok(Some(Fields { path: self.path, prefix: format!("{}{name}.", self.prefix), fields }))
+            }
+            Some(value) => Err(self.refuse(name, value, "an object or null")),
+        }
+    }
+
+    /// Whether each of `n_layers` layers has a sliding window, from `layer_types`; `None` when there is no such field.
+    pub(super) fn sliding_layers(&mut self, n_layers: usize) -> Result<Option<Vec<bool>>, ModelError> {
+        let Some(value) = self.given("layer_types") else { return Ok(None) };
+        let sliding = |kind: &Value| match kind.as_str() {
+            Some("full_attention") => Some(false),
+            Some("sliding_attention") => Some(true),
+            _ => None,
+        };
+        let layers: Option<Vec<bool>> = value.as_array().and_then(|list| list.iter().map(sliding).collect());
+        match layers.filter(|list| list.len() == n_layers) {
+            Some(layers) => Ok(Some(layers)),
+            None => {
+                Err(self.refuse("layer_types", value, "full_attention or sliding_attention, once for every layer"))
+            }
+        }
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// For the first field that is left.
+    pub(super) fn finish(self) -> Result<(), ModelError> {
+        let known = |name: &str| self.prefix.is_empty() && IRRELEVANT.contains(&name);
+        match self.fields.iter().find(|(name, _)| !known(name)) {
+            Some((name, value)) => Err(self.refuse(name, value.clone(), "nothing: the field is not known")),
+            None => Ok(()),
+        }
+    }
+}

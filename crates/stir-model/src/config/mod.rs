@@ -1,0 +1,384 @@
+//! The options of the decoder and how the configurations of model families set them: a function for each family, which
+//! takes every field it obeys; what is left over is refused.
+
+mod fields;
+mod gemma;
+mod llama;
+mod phi;
+mod qwen;
+mod rope;
+
+use std::path::Path;
+
+use serde_json::Value;
+use stir_core::ModelShape;
+
+pub use self::rope::{Rope, RopeFrequencies, RopeScaling};
+use self::{fields::Fields, rope::Found};
+use crate::ModelError;
+
+/// The options of the decoder: what a model family and size decide.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecoderConfig {
+    /// The `model_type` of the checkpoint.
+    pub architecture: String,
+    /// Rows of the embedding and of the output head.
+    pub vocab_size: usize,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Width inside the feed-forward block.
+    pub intermediate_size: usize,
+    /// Decoder layers.
+    pub n_layers: usize,
+    /// Query heads.
+    pub n_heads: usize,
+    /// Key and value heads; divides `n_heads`.
+    pub n_kv_heads: usize,
+    /// Width of one head; even.
+    pub head_dim: usize,
+    /// Positions the model was made for.
+    pub max_context: usize,
+    /// Added to the mean square in every norm.
+    pub rms_norm_eps: f64,
+    /// Whether norms multiply by one more than their weight (Gemma).
+    pub norm_offset: bool,
+    /// Whether attention and feed-forward are normed once more before they join the stream (Gemma).
+    pub sandwich_norms: bool,
+    /// Whether every head of queries and keys is normed (Qwen3, Gemma 3).
+    pub qk_norm: bool,
+    /// Rotary position embedding.
+    pub rope: Rope,
+    /// That of the layers with a window, where it differs.
+    pub local_rope: Option<Rope>,
+    /// For each layer how many positions a token sees, itself the last; `None` for all.
+    pub windows: Vec<Option<usize>>,
+    /// Factor of queries times keys; `head_dim^-0.5` in most families.
+    pub attention_scale: f64,
+    /// Bound that scores approach as `bound * tanh(score / bound)` (Gemma 2).
+    pub attention_softcap: Option<f64>,
+    /// The same for logits.
+    pub logit_softcap: Option<f64>,
+    /// Factor of the token embedding; `sqrt(hidden_size)` in Gemma, 1 elsewhere.
+    pub embedding_scale: f64,
+    /// The gate of the feed-forward block.
+    pub activation: Activation,
+    /// Whether query, key and value projections have biases.
+    pub qkv_bias: bool,
+    /// Whether the output projection of the attention has a bias.
+    pub output_bias: bool,
+    /// Whether the projections of the feed-forward block have biases.
+    pub mlp_bias: bool,
+    /// Whether the checkpoint stores query, key and value in one tensor, gate and up in another (Phi-3).
+    pub fused_projections: bool,
+    /// Whether the output head is the embedding.
+    pub tie_embeddings: bool,
+}
+
+/// The gate of a feed-forward block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// `x * sigmoid(x)`
+    Silu,
+    /// The Gaussian error linear unit in its approximation by tanh.
+    GeluTanh,
+}
+
+/// A model family: its `model_type`, and what holds where a file leaves a field out.
+struct Family {
+    name: &'static str,
+    rms_norm_eps: f64,
+    /// `None`: as many as query heads.
+    n_kv_heads: Option<usize>,
+    /// `None`: `hidden_size / n_heads`.
+    head_dim: Option<usize>,
+    rope_theta: f64,
+    /// Whether layers with a window have a rotary embedding of their own.
+    local_rope: bool,
+    /// Whether a part of a head may be left unturned.
+    partial_rope: bool,
+}
+
+/// What most families agree on.
+const COMMON: Family = Family {
+    name: "",
+    rms_norm_eps: 1e-6,
+    n_kv_heads: None,
+    head_dim: None,
+    rope_theta: 1e4,
+    local_rope: false,
+    partial_rope: false,
+};
+
+type FromHf = fn(&mut Fields<'_>) -> Result<DecoderConfig, ModelError>;
+
+/// The families, by `model_type`.
+const FAMILIES: [(&str, FromHf); 7] = [
+    ("qwen2", qwen::qwen2),
+    ("qwen3", qwen::qwen3),
+    ("llama", llama::llama),
+    ("mistral", llama::mistral),
+    ("gemma2", gemma::gemma2),
+    ("gemma3_text", gemma::gemma3),
+    ("phi3", phi::phi3),
+];
+
+impl DecoderConfig {
+    /// The configuration in `path`, a Hugging Face `config.json`.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] for every field whose value this decoder does not obey, known or not: a field that is
+    /// read past changes results silently.
+    pub fn from_file(path: &Path) -> Result<Self, ModelError> {
+        let text = std::fs::read_to_string(path).map_err(ModelError::io(path))?;
+        let json = serde_json::from_str(&text).map_err(|source| ModelError::Json { path: path.to_owned(), source })?;
+        Self::from_hf(path, json)
+    }
+
+    /// The configuration in the parsed `config.json` of a Hugging Face folder; `path` is named in errors.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// use stir_model::DecoderConfig;
+    /// let mut json = serde_json::json!({
+    ///     "model_type": "qwen2", "vocab_size": 320, "hidden_size": 64, "intermediate_size": 160,
+    ///     "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2,
+    ///     "max_position_embeddings": 512, "rope_theta": 1e6, "tie_word_embeddings": true,
+    /// });
+    /// let config = DecoderConfig::from_hf(Path::new("config.json"), json.clone())?;
+    /// assert_eq!((config.head_dim, config.qkv_bias), (16, true));
+    ///
+    /// json["hidden_act"] = "relu".into();
+    /// let error = DecoderConfig::from_hf(Path::new("config.json"), json).unwrap_err();
+    /// assert_eq!(error.to_string(), "config.json: hidden_act is \"relu\", supported: silu or gelu_pytorch_tanh");
+    /// # Ok::<(), stir_model::ModelError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`from_file`](Self::from_file).
+    pub fn from_hf(path: &Path, json: Value) -> Result<Self, ModelError> {
+        let Value::Object(fields) = json else {
+            return Err(Fields::new(path, Default::default()).refuse("(root)", json, "an object"));
+        };
+        let mut fields = Fields::new(path, fields);
+        let architecture = fields.take("model_type").unwrap_or(Value::Null);
+        let Some((_, from_hf)) = FAMILIES.iter().find(|(name, _)| architecture.as_str() == Some(name)) else {
+            let supported = "qwen2, qwen3, llama, mistral, gemma2, gemma3_text or phi3";
+            return Err(fields.refuse("model_type", architecture, supported));
+        };
+        let config = from_hf(&mut fields)?;
+        if !config.n_heads.is_multiple_of(config.n_kv_heads) {
+            let supported = "a divisor of num_attention_heads";
+            return Err(fields.refuse("num_key_value_heads", config.n_kv_heads, supported));
+        }
+        fields.finish()?;
+        Ok(config)
+    }
+
+    /// The sizes that the layers above the model need.
+    pub fn shape(&self) -> ModelShape {
+        ModelShape {
+            n_layers: self.n_layers,
+            hidden_size: self.hidden_size,
+            vocab_size: self.vocab_size,
+            max_context: self.max_context,
+        }
+    }
+
+    /// The options that change what the same weights compute, as text; those that stand as in a plain decoder are left
+    /// out, so that an option yet to come does not change the text of a model without it.
+    pub(crate) fn digest(&self) -> String {
+        let Self { n_heads, n_kv_heads, head_dim, rms_norm_eps, rope, attention_scale, embedding_scale, .. } = self;
+        let mut text = format!("{n_heads} {n_kv_heads} {head_dim} {rms_norm_eps:e} {rope:?}");
+        let mut option = |name: &str, value: String, plain: bool| {
+            if !plain {
+                text += &format!(" {name} {value}");
+            }
+        };
+        option("local_rope", format!("{:?}", self.local_rope), self.local_rope.is_none());
+        option("windows", format!("{:?}", self.windows), self.windows.iter().all(Option::is_none));
+        let plain_scale = *attention_scale == (*head_dim as f64).powf(-0.5);
+        option("attention_scale", format!("{attention_scale:e}"), plain_scale);
+        option("attention_softcap", format!("{:?}", self.attention_softcap), self.attention_softcap.is_none());
+        option("logit_softcap", format!("{:?}", self.logit_softcap), self.logit_softcap.is_none());
+        option("embedding_scale", format!("{embedding_scale:e}"), *embedding_scale == 1.0);
+        option("activation", format!("{:?}", self.activation), self.activation == Activation::Silu);
+        option("norm_offset", String::new(), !self.norm_offset);
+        text
+    }
+}
+
+impl Fields<'_> {
+    /// What all families say in the same words, and the options as most of them have it.
+    fn decoder(&mut self, family: &Family) -> Result<DecoderConfig, ModelError> {
+        let (hidden_size, n_layers) = (self.size("hidden_size")?, self.size("num_hidden_layers")?);
+        let n_heads = self.size("num_attention_heads")?;
+        let head_dim = self.optional_size("head_dim")?.or(family.head_dim).unwrap_or(hidden_size / n_heads);
+        let absent = if self.has("num_key_value_heads") { None } else { family.n_kv_heads };
+        if head_dim == 0 || !head_dim.is_multiple_of(2) {
+            return Err(self.refuse("head_dim", head_dim, "an even number above 0"));
+        }
+        let Found { rope, local, max_context } = self.rope(family, head_dim)?;
+        Ok(DecoderConfig {
+            architecture: family.name.to_owned(),
+            vocab_size: self.size("vocab_size")?,
+            hidden_size,
+            intermediate_size: self.size("intermediate_size")?,
+            n_layers,
+            n_heads,
+            n_kv_heads: self.optional_size("num_key_value_heads")?.or(absent).unwrap_or(n_heads),
+            head_dim,
+            max_context,
+            rms_norm_eps: self.positive("rms_norm_eps")?.unwrap_or(family.rms_norm_eps),
+            norm_offset: false,
+            sandwich_norms: false,
+            qk_norm: false,
+            rope,
+            local_rope: local,
+            windows: vec![None; n_layers],
+            attention_scale: (head_dim as f64).powf(-0.5),
+            attention_softcap: None,
+            logit_softcap: None,
+            embedding_scale: 1.0,
+            activation: self.activation("hidden_act", Activation::Silu)?,
+            qkv_bias: false,
+            output_bias: false,
+            mlp_bias: false,
+            fused_projections: false,
+            tie_embeddings: self.flag("tie_word_embeddings", false)?,
+        })
+    }
+
+    fn activation(&mut self, name: &str, absent: Activation) -> Result<Activation, ModelError> {
+        match self.text(name)?.as_deref() {
+            None => Ok(absent),
+            Some("silu" | "swish") => Ok(Activation::Silu),
+            Some("gelu_pytorch_tanh" | "gelu_new") => Ok(Activation::GeluTanh),
+            Some(other) => Err(self.refuse(name, other, "silu or gelu_pytorch_tanh")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn base(family: &str) -> Value {
+        json!({
+            "model_type": family, "vocab_size": 10, "hidden_size": 8, "intermediate_size": 16,
+            "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 2,
+            "max_position_embeddings": 32, "transformers_version": "5.0.0", "dtype": "bfloat16",
+        })
+    }
+
+    fn parse(mut json: Value, change: Value) -> Result<DecoderConfig, ModelError> {
+        for (name, value) in change.as_object().unwrap() {
+            json[name] = value.clone();
+        }
+        DecoderConfig::from_hf(Path::new("config.json"), json)
+    }
+
+    fn refused(family: &str, change: Value) -> String {
+        match parse(base(family), change.clone()) {
+            Err(ModelError::Config { field, .. }) => field,
+            other => panic!("{change}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_not_obeyed_is_refused_by_name() {
+        for (name, value) in [
+            ("model_type", json!("gpt2")),
+            ("hidden_act", json!("relu")),
+            ("hidden_size", json!(0)),
+            ("vocab_size", json!("many")),
+            ("num_key_value_heads", json!(3)),
+            ("head_dim", json!(3)),
+            ("rms_norm_eps", json!("x")),
+            ("rms_norm_eps", json!(-1.0)),
+            ("rope_theta", json!(0)),
+            ("tie_word_embeddings", json!("yes")),
+            ("attention_bias_of_tomorrow", json!(1)),
+            ("quantization_config", json!({"bits": 4})),
+            ("layer_types", json!(["full_attention", "sliding_attention"])),
+            ("layer_types", json!(["full_attention", "linear_attention", "full_attention", "full_attention"])),
+            ("layer_types", json!(vec!["sliding_attention"; 4])),
+            ("rope_scaling", json!("long")),
+            ("max_position_embeddings", json!(null)),
+        ] {
+            assert_eq!(refused("qwen2", json!({ name: value })), name);
+        }
+        for (family, name) in [
+            ("qwen2", "attention_bias"),
+            ("qwen3", "mlp_bias"),
+            ("llama", "use_sliding_window"),
+            ("mistral", "attention_bias"),
+            ("gemma2", "use_bidirectional_attention"),
+            ("gemma3_text", "attn_logit_softcapping"),
+            ("phi3", "rope_local_base_freq"),
+        ] {
+            let value = if name.contains("soft") || name.contains("freq") { json!(3.0) } else { json!(true) };
+            assert_eq!(refused(family, json!({ name: value })), name, "{family}");
+        }
+        assert!(DecoderConfig::from_hf(Path::new("config.json"), json!([])).is_err());
+    }
+
+    #[test]
+    fn rotary_fields_are_refused_by_their_place() {
+        let scaled = |inner: Value| refused("llama", json!({ "rope_parameters": inner }));
+        assert_eq!(scaled(json!({"rope_type": "dynamic", "factor": 2.0})), "rope_parameters.rope_type");
+        assert_eq!(scaled(json!({"rope_type": "linear"})), "rope_parameters.factor");
+        assert_eq!(scaled(json!({"rope_type": "default", "factor": 2.0})), "rope_parameters.factor");
+        assert_eq!(scaled(json!({"rope_type": "default", "partial_rotary_factor": 1.5})), "rope_parameters.partial_rotary_factor");
+        let longrope = json!({
+            "type": "longrope", "short_factor": [1.0, 2.0], "long_factor": [1.0], "original_max_position_embeddings": 8,
+        });
+        assert_eq!(refused("phi3", json!({ "rope_scaling": longrope })), "rope_scaling.short_factor");
+        let both = json!({"rope_scaling": {"type": "linear", "factor": 2.0}, "rope_parameters": {"rope_type": "default"}});
+        assert_eq!(refused("llama", both), "rope_scaling");
+        let kinds = json!({"rope_parameters": {"full_attention": {"rope_type": "default", "factor": 2.0}}});
+        assert_eq!(refused("gemma3_text", kinds), "rope_parameters.full_attention.factor");
+    }
+
+    #[test]
+    fn windows_fall_where_the_family_puts_them() {
+        let windows = |family: &str, change: Value| parse(base(family), change).unwrap().windows;
+        let some = Some(5);
+        let in_use = json!({"use_sliding_window": true, "sliding_window": 5, "max_window_layers": 2});
+        assert_eq!(windows("qwen2", in_use), [None, None, some, some]);
+        assert_eq!(windows("qwen2", json!({"use_sliding_window": false, "sliding_window": 5})), [None; 4]);
+        assert_eq!(windows("mistral", json!({"sliding_window": 5})), [some; 4]);
+        assert_eq!(windows("mistral", json!({"sliding_window": null})), [None; 4]);
+        assert_eq!(windows("mistral", json!({})), [Some(4096); 4]);
+        assert_eq!(windows("gemma2", json!({"sliding_window": 5})), [some, None, some, None]);
+        let pattern = json!({"sliding_window": 5, "sliding_window_pattern": 3});
+        assert_eq!(windows("gemma3_text", pattern), [some, some, None, some]);
+        assert_eq!(windows("phi3", json!({"sliding_window": 5})), [some; 4]);
+    }
+
+    #[test]
+    fn old_and_new_files_of_gemma_3_say_the_same() {
+        let old = json!({"rope_theta": 5.0, "rope_local_base_freq": 3.0, "rope_scaling": {"rope_type": "linear", "factor": 8.0}});
+        let new = json!({"rope_parameters": {
+            "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 5.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 3.0},
+        }});
+        let [old, new] = [old, new].map(|change| parse(base("gemma3_text"), change).unwrap());
+        assert_eq!(old, new);
+        assert_eq!(old.rope_of(0).theta, 3.0);
+        let default = parse(base("gemma3_text"), json!({})).unwrap();
+        assert_eq!((default.rope.theta, default.local_rope.unwrap().theta), (1e6, 1e4));
+    }
+
+    #[test]
+    fn contexts_follow_the_scaling() {
+        let context = |family: &str, rope: Value| parse(base(family), json!({ "rope_scaling": rope })).unwrap().max_context;
+        let yarn = json!({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32});
+        assert_eq!(context("qwen2", yarn), 128);
+        let longrope = json!({
+            "type": "longrope", "short_factor": [1.0], "long_factor": [9.0], "original_max_position_embeddings": 8,
+        });
+        assert_eq!(context("phi3", longrope), 8);
+    }
+}

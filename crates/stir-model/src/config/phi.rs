@@ -1,0 +1,17 @@
+//! Phi-3, Phi-3.5, Phi-4 and their mini models (`phi3`).
+
+use super::{COMMON, DecoderConfig, Family, fields::Fields};
+use crate::ModelError;
+
+const PHI3: Family = Family { name: "phi3", rms_norm_eps: 1e-5, partial_rope: true, ..COMMON };
+
+pub(super) fn phi3(fields: &mut Fields<'_>) -> Result<DecoderConfig, ModelError> {
+    let window = fields.optional_size("sliding_window")?;
+    // The published configurations name no bias but that of an output head which they do not have.
+    fields.only("attention_bias", false, "false")?;
+    fields.only("mlp_bias", false, "false")?;
+    fields.only("lm_head_bias", false, "false")?;
+    fields.ignore(&["full_attn_mod", "interpolate_factor"]);
+    let config = fields.decoder(&PHI3)?;
+    Ok(DecoderConfig { windows: vec![window; config.n_layers], fused_projections: true, ..config })
+}
