@@ -26,9 +26,7 @@ use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::{
     core::{Engine, SampleRng, Sampling, TokenId, generate},
     eval::FinalNumber,
-    model::{
-        ChatTemplate, Decoder, DecoderConfig, DeviceSpec, Lm, Message, Tokenizer, save_checkpoint,
-    },
+    model::{ChatTemplate, Decoder, DecoderConfig, DeviceSpec, Lm, Message, Tokenizer, save_checkpoint},
 };
 use tokenizers::{
     AddedToken, SplitDelimiterBehavior,

@@ -15,7 +15,7 @@ use stir_core::{HookPoint, SampleRng};
 use crate::{
     ComputeType, DecoderConfig, ModelError,
     attention::{Attend, Dense},
-    checkpoint::{Place, Reader, Weight},
+    checkpoint::{Place, Reader, Weight, room},
     config::{Activation, Rope},
     hooks::Hooks,
 };
@@ -90,9 +90,7 @@ impl Names {
         // What the plain families call the norm before the feed-forward block is the one after attention in the others.
         let (feed_forward_norm, out_norms) = match config.sandwich_norms {
             false => ("post_attention_layernorm", None),
-            true => {
-                ("pre_feedforward_layernorm", Some(["post_attention_layernorm", "post_feedforward_layernorm"]))
-            }
+            true => ("pre_feedforward_layernorm", Some(["post_attention_layernorm", "post_feedforward_layernorm"])),
         };
         let (qkv, gate_up) = match config.fused_projections {
             false => (
@@ -426,7 +424,7 @@ struct Tensors<'a, T, S> {
 impl<T: Weight, S: Source<T>> Tensors<'_, T, S> {
     /// A tensor as it is stored.
     fn stored<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>, ModelError> {
-        let mut values = vec![T::default(); shape.iter().product()];
+        let mut values = room(shape.iter().product());
         self.source.fill(name, &shape, Place::Rows(&mut values))?;
         Ok(Tensor::from_data(TensorData::new(values, shape), (self.device, T::dtype())))
     }
@@ -448,7 +446,7 @@ impl<T: Weight, S: Source<T>> Tensors<'_, T, S> {
         bias: bool,
     ) -> Result<Linear, ModelError> {
         let width: usize = parts.iter().map(|(_, out)| out).sum();
-        let mut matrix = vec![T::default(); input * width];
+        let mut matrix = room(input * width);
         let mut biases = Vec::new();
         let mut start = 0;
         for (name, out) in parts {

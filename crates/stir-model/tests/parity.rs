@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use stir_core::{Addition, Engine, HookPoint, Row, Sampling, TokenId, argmax, conformance, generate};
 use stir_model::{Checkpoint, DecoderConfig, DeviceSpec, Lm, LoadOptions, RopeFrequencies};
@@ -36,18 +36,31 @@ struct Golden {
 
 impl Golden {
     fn load(name: &str) -> Self {
-        let dir = fixture("models").join(name);
+        // That golden file came from a model whose rotary frequencies had been cast to bf16 with its weights.
+        let frequencies = (name == BF16).then_some(RopeFrequencies::Bf16);
+        Self::of(&fixture("models").join(name), frequencies)
+    }
+
+    fn of(dir: &Path, frequencies: Option<RopeFrequencies>) -> Self {
         let expected = Checkpoint::open_file(&dir.join("expected.safetensors")).unwrap();
         let steer = serde_json::from_str(&std::fs::read_to_string(dir.join("expected.json")).unwrap()).unwrap();
         let prompts = rows(expected.integers("input_ids").unwrap());
         let mut config = DecoderConfig::from_file(&dir.join("config.json")).unwrap();
-        // This golden file came from a model whose rotary frequencies had been cast to bf16 with its weights.
-        if name == BF16 {
-            config.rope.frequencies = RopeFrequencies::Bf16;
-        }
+        config.rope.frequencies = frequencies.unwrap_or_default();
         let options = LoadOptions { config: Some(config), ..LoadOptions::default() };
-        let lm = Lm::load_with(&dir, &DeviceSpec::FLEX.open().unwrap(), options, |_| ()).unwrap();
+        let lm = Lm::load_with(dir, &DeviceSpec::FLEX.open().unwrap(), options, |_| ()).unwrap();
         Self { lm, expected, prompts, steer }
+    }
+
+    fn check_prefill(&self, name: &str) {
+        let found: Vec<_> = self.prompts.iter().map(|ids| self.lm.inspect(ids, vec![]).unwrap()).collect();
+        let logits: Vec<f32> = found.iter().flat_map(|f| f.logits.clone()).collect();
+        assert_close(name, &self.expected.floats("logits").unwrap().0, &logits);
+        for layer in 0..self.lm.shape().n_layers {
+            let what = format!("resid_post.{layer}");
+            let states: Vec<f32> = found.iter().flat_map(|f| f.resid_post[layer].clone()).collect();
+            assert_close(&format!("{name} {what}"), &self.expected.floats(&what).unwrap().0, &states);
+        }
     }
 
     fn ids(&self, name: &str) -> Vec<Vec<TokenId>> {
@@ -70,14 +83,7 @@ fn assert_close(what: &str, expected: &[f32], found: &[f32]) {
 fn logits_and_residual_streams_equal_transformers() {
     for name in MODELS {
         let golden = Golden::load(name);
-        let found: Vec<_> = golden.prompts.iter().map(|ids| golden.lm.inspect(ids, vec![]).unwrap()).collect();
-        let logits: Vec<f32> = found.iter().flat_map(|f| f.logits.clone()).collect();
-        assert_close(name, &golden.expected.floats("logits").unwrap().0, &logits);
-        for layer in 0..golden.lm.shape().n_layers {
-            let what = format!("resid_post.{layer}");
-            let states: Vec<f32> = found.iter().flat_map(|f| f.resid_post[layer].clone()).collect();
-            assert_close(&format!("{name} {what}"), &golden.expected.floats(&what).unwrap().0, &states);
-        }
+        golden.check_prefill(name);
     }
 }
 
@@ -145,4 +151,37 @@ fn a_bf16_checkpoint_loads_as_transformers_loads_it() {
     let prompts = rows(golden.integers("input_ids").unwrap());
     let logits: Vec<f32> = prompts.iter().flat_map(|ids| lm.inspect(ids, vec![]).unwrap().logits).collect();
     assert_close("logits", &golden.floats("logits").unwrap().0, &logits);
+}
+
+/// Shapes at random: `python tests/fixtures/sweep.py OUT`, then `STIR_SWEEP=OUT cargo test ... -- --ignored`.
+#[test]
+#[ignore = "needs the checkpoints that sweep.py makes"]
+fn random_shapes_equal_transformers() {
+    let root = PathBuf::from(std::env::var("STIR_SWEEP").expect("STIR_SWEEP names the folder"));
+    let mut names: Vec<_> = std::fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    assert!(!names.is_empty());
+    for dir in names.iter().filter(|dir| dir.is_dir()) {
+        let name = dir.file_name().unwrap().to_str().unwrap();
+        let golden = Golden::of(dir, None);
+        golden.check_prefill(name);
+        let sure = golden.steer["sure_steps"].as_array().unwrap();
+        let steps = golden.ids("greedy_ids");
+        for ((prompt, expected), sure) in golden.prompts.iter().zip(&steps).zip(sure) {
+            let sure = sure.as_u64().unwrap() as usize;
+            let mut session = golden.lm.session();
+            let mut tokens = prompt.clone();
+            for &next in &expected[..sure] {
+                let row = Row { session: &mut session, tokens: &tokens, additions: vec![], capture: &[], logits: true };
+                let output = golden.lm.forward(&mut [row]).unwrap().remove(0);
+                assert_eq!(argmax(&output.logits).unwrap() as TokenId, next, "{name}");
+                tokens = vec![next];
+            }
+        }
+        // Through a narrow window an impulse does not reach as far as the contract's laws look.
+        if golden.lm.config().windows.iter().all(|window| window.is_none_or(|w| w >= 8)) {
+            conformance::check(&golden.lm, 2e-4).unwrap();
+        }
+        eprintln!("{name}");
+    }
 }

@@ -15,7 +15,7 @@ use safetensors::{
     tensor::{Metadata, TensorView},
 };
 
-pub(crate) use self::place::{Place, Weight};
+pub(crate) use self::place::{Place, Weight, room};
 use crate::{Decoder, ModelError};
 
 /// The tensors of one or more safetensors files, memory-mapped and read one at a time.

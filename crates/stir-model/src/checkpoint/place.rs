@@ -8,11 +8,16 @@ use safetensors::Dtype;
 /// A type that weights are kept and computed with in.
 pub(crate) trait Weight: Element + Default + Send + Sync {
     fn from_f32(value: f32) -> Self;
+    fn is_finite(self) -> bool;
 }
 
 impl Weight for f32 {
     fn from_f32(value: f32) -> Self {
         value
+    }
+
+    fn is_finite(self) -> bool {
+        f32::is_finite(self)
     }
 }
 
@@ -20,11 +25,41 @@ impl Weight for bf16 {
     fn from_f32(value: f32) -> Self {
         bf16::from_f32(value)
     }
+
+    fn is_finite(self) -> bool {
+        bf16::is_finite(self)
+    }
 }
 
 impl Weight for f16 {
     fn from_f32(value: f32) -> Self {
         f16::from_f32(value)
+    }
+
+    fn is_finite(self) -> bool {
+        f16::is_finite(self)
+    }
+}
+
+/// Room for `count` weights. Where the system offers large pages it is made of those: half a million small ones would
+/// take longer to get than the weights in them to read, and every pass walks all of them.
+pub(crate) fn room<T: Weight>(count: usize) -> Vec<T> {
+    let weights = vec![T::default(); count];
+    #[cfg(target_os = "linux")]
+    large_pages(&weights);
+    weights
+}
+
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "large pages can only be asked for through an unsafe call")]
+fn large_pages<T>(memory: &[T]) {
+    const PAGE: usize = 4096;
+    let start = (memory.as_ptr() as usize).next_multiple_of(PAGE);
+    let end = (memory.as_ptr() as usize + size_of_val(memory)) / PAGE * PAGE;
+    if end.saturating_sub(start) >= 8 << 20 {
+        // SAFETY: the range lies within `memory`, and this advice changes how it is backed, not what it holds. A
+        // refusal costs time, nothing else.
+        unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE) };
     }
 }
 
@@ -58,10 +93,9 @@ impl<T: Weight> Place<'_, T> {
         first: usize,
         decode: impl Fn([u8; N]) -> f32 + Sync,
     ) -> bool {
-        // NaN and infinity times 0 are NaN, and stay it.
-        let convert = |bytes: [u8; N], poison: &mut f32| {
+        let convert = |bytes: [u8; N], finite: &mut bool| {
             let value = T::from_f32(decode(bytes));
-            *poison += value.elem::<f32>() * 0.0;
+            *finite &= value.is_finite();
             value
         };
         match self {
@@ -69,33 +103,35 @@ impl<T: Weight> Place<'_, T> {
                 let part = stored.len().div_ceil(rayon::current_num_threads()).max(1 << 14);
                 let rows = &mut rows[first * row..first * row + stored.len()];
                 let parts = rows.par_chunks_mut(part).zip(stored.par_chunks(part));
-                parts.map(|(rows, stored)| {
-                    let mut poison = 0.0;
-                    rows.iter_mut().zip(stored).for_each(|(x, &bytes)| *x = convert(bytes, &mut poison));
-                    poison == 0.0
-                })
-                .reduce(|| true, |a, b| a && b)
+                parts
+                    .map(|(rows, stored)| {
+                        let mut finite = true;
+                        rows.iter_mut().zip(stored).for_each(|(x, &bytes)| *x = convert(bytes, &mut finite));
+                        finite
+                    })
+                    .reduce(|| true, |a, b| a && b)
             }
             Self::Columns { matrix, width, start } => {
                 let (width, start, count) = (*width, *start + first, stored.len() / row);
                 // The matrix has a row for every element of a stored row.
                 let strips = matrix.par_chunks_mut(TILE * width).enumerate();
-                strips.map(|(strip, lines)| {
-                    let (mut poison, from) = (0.0, strip * TILE);
-                    for top in (0..count).step_by(TILE) {
-                        let (height, mut tile) = (TILE.min(count - top), [[T::default(); TILE]; TILE]);
-                        for (r, line) in tile.iter_mut().take(height).enumerate() {
-                            let stored = &stored[(top + r) * row..(top + r + 1) * row][from..];
-                            line.iter_mut().zip(stored).for_each(|(x, &bytes)| *x = convert(bytes, &mut poison));
+                strips
+                    .map(|(strip, lines)| {
+                        let (mut finite, from) = (true, strip * TILE);
+                        for top in (0..count).step_by(TILE) {
+                            let (height, mut tile) = (TILE.min(count - top), [[T::default(); TILE]; TILE]);
+                            for (r, line) in tile.iter_mut().take(height).enumerate() {
+                                let stored = &stored[(top + r) * row..(top + r + 1) * row][from..];
+                                line.iter_mut().zip(stored).for_each(|(x, &bytes)| *x = convert(bytes, &mut finite));
+                            }
+                            for (c, line) in lines.chunks_exact_mut(width).enumerate() {
+                                let line = &mut line[start + top..start + top + height];
+                                line.iter_mut().zip(&tile).for_each(|(x, column)| *x = column[c]);
+                            }
                         }
-                        for (c, line) in lines.chunks_exact_mut(width).enumerate() {
-                            let line = &mut line[start + top..start + top + height];
-                            line.iter_mut().zip(&tile).for_each(|(x, column)| *x = column[c]);
-                        }
-                    }
-                    poison == 0.0
-                })
-                .reduce(|| true, |a, b| a && b)
+                        finite
+                    })
+                    .reduce(|| true, |a, b| a && b)
             }
         }
     }

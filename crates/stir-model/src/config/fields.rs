@@ -145,7 +145,12 @@ impl<'p> Fields<'p> {
     }
 
     /// Refuses a field that is neither absent nor null nor `only`.
-    pub(super) fn only(&mut self, name: &str, only: impl Into<Value>, supported: &'static str) -> Result<(), ModelError> {
+    pub(super) fn only(
+        &mut self,
+        name: &str,
+        only: impl Into<Value>,
+        supported: &'static str,
+    ) -> Result<(), ModelError> {
         match self.given(name) {
             Some(value) if value != only.into() => Err(self.refuse(name, value, supported)),
             _ => Ok(()),
@@ -174,9 +179,7 @@ impl<'p> Fields<'p> {
         let layers: Option<Vec<bool>> = value.as_array().and_then(|list| list.iter().map(sliding).collect());
         match layers.filter(|list| list.len() == n_layers) {
             Some(layers) => Ok(Some(layers)),
-            None => {
-                Err(self.refuse("layer_types", value, "full_attention or sliding_attention, once for every layer"))
-            }
+            None => Err(self.refuse("layer_types", value, "full_attention or sliding_attention, once for every layer")),
         }
     }
 

@@ -330,12 +330,16 @@ mod tests {
         assert_eq!(scaled(json!({"rope_type": "dynamic", "factor": 2.0})), "rope_parameters.rope_type");
         assert_eq!(scaled(json!({"rope_type": "linear"})), "rope_parameters.factor");
         assert_eq!(scaled(json!({"rope_type": "default", "factor": 2.0})), "rope_parameters.factor");
-        assert_eq!(scaled(json!({"rope_type": "default", "partial_rotary_factor": 1.5})), "rope_parameters.partial_rotary_factor");
+        assert_eq!(
+            scaled(json!({"rope_type": "default", "partial_rotary_factor": 1.5})),
+            "rope_parameters.partial_rotary_factor"
+        );
         let longrope = json!({
             "type": "longrope", "short_factor": [1.0, 2.0], "long_factor": [1.0], "original_max_position_embeddings": 8,
         });
         assert_eq!(refused("phi3", json!({ "rope_scaling": longrope })), "rope_scaling.short_factor");
-        let both = json!({"rope_scaling": {"type": "linear", "factor": 2.0}, "rope_parameters": {"rope_type": "default"}});
+        let both =
+            json!({"rope_scaling": {"type": "linear", "factor": 2.0}, "rope_parameters": {"rope_type": "default"}});
         assert_eq!(refused("llama", both), "rope_scaling");
         let kinds = json!({"rope_parameters": {"full_attention": {"rope_type": "default", "factor": 2.0}}});
         assert_eq!(refused("gemma3_text", kinds), "rope_parameters.full_attention.factor");
@@ -373,7 +377,8 @@ mod tests {
 
     #[test]
     fn contexts_follow_the_scaling() {
-        let context = |family: &str, rope: Value| parse(base(family), json!({ "rope_scaling": rope })).unwrap().max_context;
+        let context =
+            |family: &str, rope: Value| parse(base(family), json!({ "rope_scaling": rope })).unwrap().max_context;
         let yarn = json!({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32});
         assert_eq!(context("qwen2", yarn), 128);
         let longrope = json!({

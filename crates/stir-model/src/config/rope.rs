@@ -268,12 +268,8 @@ mod tests {
 
     #[test]
     fn llama3_keeps_fast_frequencies_and_divides_slow_ones() {
-        let scaling = RopeScaling::Llama3 {
-            factor: 8.0,
-            low_freq_factor: 1.0,
-            high_freq_factor: 4.0,
-            original_context: 8192.0,
-        };
+        let scaling =
+            RopeScaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_context: 8192.0 };
         let scaled = Rope { scaling, ..Rope::plain(500_000.0, 128) };
         let (plain, scaled) = (Rope::plain(500_000.0, 128).radians(), scaled.radians());
         assert_eq!(plain[..20], scaled[..20]);
