@@ -87,7 +87,7 @@ pub enum HubError {
         patterns: Vec<String>,
     },
     /// No answer.
-    #[error("no connection to {url}")]
+    #[error("no connection to {url}; HF_HUB_OFFLINE=1 uses the cache alone")]
     Connection {
         /// The address, without its query.
         url: String,

@@ -129,7 +129,8 @@ impl Options {
             let reason = "not UTF-8";
             options.endpoint = endpoint.into_string().map_err(|_| HubError::Option { name: "HF_ENDPOINT", reason })?;
         }
-        if !on("HF_HUB_DISABLE_IMPLICIT_TOKEN").unwrap_or(false) {
+        // Offline nobody is sent one, so that a file that cannot be read does not matter.
+        if !options.offline && !on("HF_HUB_DISABLE_IMPLICIT_TOKEN").unwrap_or(false) {
             let token = read("HF_TOKEN").or_else(|| read("HUGGING_FACE_HUB_TOKEN"));
             options.token = match (token, path("HF_TOKEN_PATH"), in_home("token")) {
                 (Some(token), ..) => {
@@ -297,6 +298,7 @@ mod tests {
         assert_eq!(secret(&[("HUGGING_FACE_HUB_TOKEN", "hf_old")]).unwrap().as_deref(), Some("hf_old"));
         assert_eq!(secret(&[("HF_TOKEN_PATH", other)]).unwrap(), None);
         assert_eq!(secret(&[("HF_TOKEN", "x"), ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")]).unwrap(), None);
+        assert_eq!(secret(&[("HF_TOKEN_PATH", home), ("HF_HUB_OFFLINE", "1")]).unwrap(), None);
         assert!(matches!(secret(&[("HF_TOKEN_PATH", home)]), Err(HubError::Io { path, .. }) if path == dir.path()));
         let broken = secret(&[("HF_TOKEN", "hf_a\r\nX-Evil: 1")]).unwrap_err();
         assert!(matches!(broken, HubError::Option { name: "HF_TOKEN", .. }));
