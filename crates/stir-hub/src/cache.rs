@@ -1,0 +1,242 @@
+//! One repository's part of the cache, in the layout of Python's `huggingface_hub`:
+//!
+//! ```text
+//! CACHE/models--OWNER--NAME/blobs/CHECKSUM               the content, once
+//!                           refs/main                    the commit it was at last
+//!                           snapshots/COMMIT/config.json -> ../../blobs/CHECKSUM
+//! CACHE/.locks/models--OWNER--NAME/CHECKSUM.lock
+//! ```
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{ErrorKind, Write},
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use crate::{HubError, Options, checksum::Checksum};
+
+/// How often to look whether another process has released a lock.
+const LOOK: Duration = Duration::from_millis(100);
+
+pub(crate) struct Cache {
+    root: PathBuf,
+    /// The repository's folder.
+    repo: PathBuf,
+    folder: String,
+    symlinks: bool,
+}
+
+impl Cache {
+    /// `id` has been checked.
+    pub(crate) fn new(options: &Options, id: &str) -> Self {
+        let folder = format!("{}--{}", options.kind.plural(), id.replace('/', "--"));
+        let root = options.cache.clone();
+        Self { repo: root.join(&folder), root, folder, symlinks: options.symlinks }
+    }
+
+    pub(crate) fn snapshot(&self, commit: &str) -> PathBuf {
+        self.repo.join("snapshots").join(commit)
+    }
+
+    /// The commit that a branch or tag was at when it was last brought.
+    pub(crate) fn commit(&self, revision: &str) -> Result<Option<String>, HubError> {
+        if is_commit(revision) {
+            return Ok(Some(revision.to_owned()));
+        }
+        let path = self.repo.join("refs").join(revision);
+        match fs::read_to_string(&path) {
+            Ok(text) if is_commit(text.trim()) => Ok(Some(text.trim().to_owned())),
+            Ok(_) => Err(HubError::Damaged { path, expected: "a commit" }),
+            Err(error) if absent(&error) => Ok(None),
+            Err(error) => Err(HubError::io(&path)(error)),
+        }
+    }
+
+    /// Notes the commit that a branch or tag is at.
+    pub(crate) fn set_commit(&self, revision: &str, commit: &str) -> Result<(), HubError> {
+        // What is noted already is left alone: the cache may be read-only. What is damaged is replaced.
+        if is_commit(revision) || matches!(self.commit(revision), Ok(Some(noted)) if noted == commit) {
+            return Ok(());
+        }
+        let path = self.repo.join("refs").join(revision);
+        self.make_parents(&path, "refs")?;
+        let temporary = beside(&path);
+        File::create_new(&temporary)
+            .and_then(|mut file| file.write_all(commit.as_bytes()))
+            .and_then(|()| fs::rename(&temporary, &path))
+            .map_err(|error| {
+                let _ = fs::remove_file(&temporary);
+                HubError::io(&path)(error)
+            })
+    }
+
+    /// Whether a snapshot holds a file. A link that leads out of the cache's blobs is as good as no file.
+    pub(crate) fn has(&self, commit: &str, name: &str) -> Result<bool, HubError> {
+        self.holds(&self.snapshot(commit).join(name), Some(commit))
+    }
+
+    /// Whether a blob is here, whole.
+    pub(crate) fn has_blob(&self, checksum: &Checksum) -> Result<bool, HubError> {
+        self.holds(&self.blob(checksum), None)
+    }
+
+    pub(crate) fn blob(&self, checksum: &Checksum) -> PathBuf {
+        self.repo.join("blobs").join(checksum.hex())
+    }
+
+    /// The file that a blob is received into, and its folder made.
+    pub(crate) fn partial(&self, checksum: &Checksum, lock: &Lock) -> Result<PathBuf, HubError> {
+        let path = self.repo.join("blobs").join(format!("{}.incomplete", checksum.hex()));
+        fs::create_dir_all(self.repo.join("blobs")).map_err(HubError::io(&self.repo.join("blobs")))?;
+        // Without a lock, two processes must not write into one file: each begins its own.
+        Ok(if lock.is_exclusive() { path } else { beside(&path) })
+    }
+
+    /// Puts a blob that is here under its name into a snapshot.
+    pub(crate) fn link(&self, commit: &str, name: &str, checksum: &Checksum) -> Result<(), HubError> {
+        let path = self.snapshot(commit).join(name);
+        self.make_parents(&path, "snapshots")?;
+        let (blob, temporary) = (self.blob(checksum), beside(&path));
+        let up = "../".repeat(name.split('/').count() + 1);
+        let linked = if self.symlinks {
+            symlink(Path::new(&format!("{up}blobs/{}", checksum.hex())), &temporary)
+        } else {
+            Err(ErrorKind::Unsupported.into())
+        };
+        linked
+            .or_else(|_| fs::canonicalize(&blob).and_then(|blob| fs::hard_link(blob, &temporary)))
+            .or_else(|_| fs::copy(&blob, &temporary).map(drop))
+            .and_then(|()| fs::rename(&temporary, &path))
+            .map_err(|error| {
+                let _ = fs::remove_file(&temporary);
+                HubError::io(&path)(error)
+            })
+    }
+
+    /// The names of a snapshot's files.
+    pub(crate) fn names(&self, commit: &str) -> Result<Vec<String>, HubError> {
+        let (root, mut names) = (self.snapshot(commit), Vec::new());
+        let mut folders = vec![String::new()];
+        while let Some(folder) = folders.pop() {
+            let path = root.join(&folder);
+            let entries = match fs::read_dir(&path) {
+                Ok(entries) => entries,
+                Err(error) if absent(&error) => continue,
+                Err(error) => return Err(HubError::io(&path)(error)),
+            };
+            for entry in entries {
+                let entry = entry.map_err(HubError::io(&path))?;
+                // A name that is not UTF-8 is not from a hub.
+                let Ok(name) = entry.file_name().into_string() else { continue };
+                let name = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+                match entry.file_type().map_err(HubError::io(&path))?.is_dir() {
+                    true => folders.push(name),
+                    false if self.has(commit, &name)? => names.push(name),
+                    false => {}
+                }
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Waits until no other process or thread is bringing this blob; `alive` is asked meanwhile.
+    pub(crate) fn lock(
+        &self,
+        checksum: &Checksum,
+        alive: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Lock, HubError> {
+        let folder = self.root.join(".locks").join(&self.folder);
+        fs::create_dir_all(&folder).map_err(HubError::io(&folder))?;
+        let path = folder.join(format!("{}.lock", checksum.hex()));
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(HubError::io(&path))?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock(Some(file))),
+                Err(TryLockError::WouldBlock) if alive().is_break() => return Err(HubError::Cancelled),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK),
+                Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => return Ok(Lock(None)),
+                Err(TryLockError::Error(error)) => return Err(HubError::io(&path)(error)),
+            }
+        }
+    }
+
+    /// Whether `path` is, or leads to, a file among this cache's blobs or in the snapshot of `commit`.
+    fn holds(&self, path: &Path, commit: Option<&str>) -> Result<bool, HubError> {
+        let target = match fs::canonicalize(path) {
+            Ok(target) => target,
+            Err(error) if absent(&error) => return Ok(false),
+            Err(error) => return Err(HubError::io(path)(error)),
+        };
+        // The folder of blobs beside the repositories is where Python keeps content that several of them share.
+        let homes = [Some(self.repo.join("blobs")), Some(self.root.join("blobs")), commit.map(|c| self.snapshot(c))];
+        let mut homes = homes.into_iter().flatten().filter_map(|home| fs::canonicalize(home).ok());
+        Ok(homes.any(|home| target.starts_with(home)) && target.is_file())
+    }
+
+    /// Makes the folders above `path`, which stands in the repository's folder `top`. The cache, the repository and
+    /// `top` may be links that a user has set; below them links are not ours.
+    fn make_parents(&self, path: &Path, top: &str) -> Result<(), HubError> {
+        let mut folder = self.repo.join(top);
+        fs::create_dir_all(&folder).map_err(HubError::io(&folder))?;
+        let parents = path.parent().and_then(|parent| parent.strip_prefix(&folder).ok()).unwrap_or(Path::new(""));
+        for part in parents.to_owned().components() {
+            folder.push(part);
+            match fs::symlink_metadata(&folder) {
+                Ok(found) if found.is_symlink() => return Err(HubError::Link { path: folder }),
+                Ok(found) if found.is_dir() => {}
+                // A file in its place makes this fail, as it should.
+                _ => fs::create_dir_all(&folder).map_err(HubError::io(&folder))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Held while a blob is brought; nothing if the file system knows no locks.
+pub(crate) struct Lock(Option<File>);
+
+impl Lock {
+    /// Whether it keeps others away.
+    pub(crate) fn is_exclusive(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+/// Whether a revision is a commit in full.
+pub(crate) fn is_commit(revision: &str) -> bool {
+    revision.len() == 40 && revision.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn absent(error: &std::io::Error) -> bool {
+    error.kind() == ErrorKind::NotFound
+}
+
+/// A name beside `path` that no other process or thread uses.
+fn beside(path: &Path) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // Names may be as long as the file system allows: the new one must not be longer.
+    let short: String = name.chars().take(40).collect();
+    let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().subsec_nanos();
+    path.with_file_name(format!("{short}.{process:x}-{count:x}-{nanos:x}.incomplete"))
+}
+
+#[cfg(unix)]
+fn symlink(target: &Path, link: &Path) -> std::io::Result<()> {
+    std::os::unix::fs::symlink(target, link)
+}
+
+#[cfg(windows)]
+fn symlink(target: &Path, link: &Path) -> std::io::Result<()> {
+    std::os::windows::fs::symlink_file(target.to_string_lossy().replace('/', "\\"), link)
+}
+
+#[cfg(not(any(unix, windows)))]
+fn symlink(_target: &Path, _link: &Path) -> std::io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}

@@ -1,0 +1,240 @@
+//! One file's content, from the hub into a blob of the cache.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{Read, Write},
+    ops::ControlFlow,
+    path::Path,
+};
+
+use ureq::http::{Method, StatusCode, header};
+
+use crate::{
+    HubError,
+    cache::Cache,
+    checksum::Checksum,
+    client::{Client, Failure, Reply, Retry, Subject, number, text},
+    options::Options,
+};
+
+/// Most bytes of a file whose size the hub does not state. Such files are small ones that it compresses as it goes.
+const UNSIZED: u64 = 256 << 20;
+/// A try that has brought so much is no failure: the next one begins to count anew.
+const PROGRESS: u64 = 1 << 20;
+
+/// A file of a repository, as the hub describes it.
+pub(crate) struct Remote<'a> {
+    pub subject: Subject<'a>,
+    pub name: &'a str,
+    pub url: String,
+    pub checksum: Checksum,
+    pub size: Option<u64>,
+}
+
+/// Told how many bytes are here; breaks to cancel.
+pub(crate) type Report<'r> = &'r mut dyn FnMut(u64, Option<u64>) -> ControlFlow<()>;
+
+impl<'a> Remote<'a> {
+    /// Asks the hub about a file.
+    pub(crate) fn ask(client: &Client<'_>, subject: Subject<'a>, name: &'a str) -> Result<Self, Failure> {
+        let subject = Subject { file: Some(name), ..subject };
+        let url = client.file_url(subject.repo, subject.revision, name);
+        let reply = client.send(&Method::HEAD, &url, 0, subject)?;
+        let Some(etag) = reply.etag else {
+            return Err(HubError::Protocol { url: reply.url, reason: "it states no checksum of the file" }.into());
+        };
+        let Some(checksum) = Checksum::from_etag(&etag) else {
+            return Err(HubError::NoChecksum { file: name.to_owned(), etag }.into());
+        };
+        let headers = reply.response.headers();
+        // The length of a redirect, or of a compressed answer, is not that of the file.
+        let plain = reply.response.status().is_success() && !headers.contains_key(header::CONTENT_ENCODING);
+        let size = reply.linked_size.or_else(|| number(headers, "content-length").filter(|_| plain));
+        Ok(Self { subject, name, url, checksum, size })
+    }
+
+    /// Brings the content, unless it is here, and verifies it.
+    pub(crate) fn fetch(
+        &self,
+        client: &Client<'_>,
+        options: &Options,
+        cache: &Cache,
+        report: Report<'_>,
+    ) -> Result<(), HubError> {
+        let lock = cache.lock(&self.checksum, &mut || report(0, self.size))?;
+        if cache.has_blob(&self.checksum)? {
+            return Ok(());
+        }
+        let partial = cache.partial(&self.checksum, &lock)?;
+        let result = self.fetch_into(&partial, client, options, cache, report);
+        if result.is_err() && !lock.is_exclusive() && kept(&partial)? > 0 {
+            // Its name is known to nobody else: no later call would go on with it.
+            remove(&partial)?;
+        }
+        result
+    }
+
+    fn fetch_into(
+        &self,
+        partial: &Path,
+        client: &Client<'_>,
+        options: &Options,
+        cache: &Cache,
+        report: Report<'_>,
+    ) -> Result<(), HubError> {
+        let mut inherited = kept(partial)? > 0;
+        loop {
+            self.receive(client, options, partial, report)?;
+            let found = self.checksum.of_file(partial)?;
+            if found == self.checksum.hex() {
+                break;
+            }
+            remove(partial)?;
+            // What an earlier process has left may be damaged: that is no fault of the hub's.
+            if !std::mem::take(&mut inherited) {
+                let (file, expected) = (self.name.to_owned(), self.checksum.hex().to_owned());
+                return Err(HubError::Checksum { file, expected, found });
+            }
+        }
+        let blob = cache.blob(&self.checksum);
+        // Without this, a crash may leave the name and not the content.
+        File::open(partial).and_then(|file| file.sync_all()).map_err(HubError::io(partial))?;
+        fs::rename(partial, &blob).map_err(HubError::io(&blob))
+    }
+
+    /// Receives until `partial` holds as many bytes as the file has.
+    fn receive(
+        &self,
+        client: &Client<'_>,
+        options: &Options,
+        partial: &Path,
+        report: Report<'_>,
+    ) -> Result<(), HubError> {
+        let mut retry = Retry::new(options);
+        loop {
+            let before = kept(partial)?;
+            match self.attempt(client, partial, before, report) {
+                Ok(()) => return Ok(()),
+                Err(failure) => {
+                    let done = kept(partial)?;
+                    if done >= before.saturating_add(PROGRESS) {
+                        retry.reset();
+                    }
+                    retry.pause(failure, &mut || report(done, self.size))?;
+                }
+            }
+        }
+    }
+
+    /// One request for what is missing.
+    fn attempt(&self, client: &Client<'_>, partial: &Path, kept: u64, report: Report<'_>) -> Result<(), Failure> {
+        let kept = if self.size.is_some_and(|size| kept > size) { 0 } else { kept };
+        let file = OpenOptions::new().create(true).append(true).open(partial).map_err(HubError::io(partial))?;
+        file.set_len(kept).map_err(HubError::io(partial))?;
+        tell(report, kept, self.size)?;
+        if self.size == Some(kept) {
+            return Ok(());
+        }
+        let reply = client.send(&Method::GET, &self.url, kept, self.subject)?;
+        if reply.etag.as_deref().and_then(Checksum::from_etag).is_some_and(|found| found != self.checksum) {
+            let reason = "the file is not the one it has just described";
+            return Err(HubError::Protocol { url: reply.url, reason }.into());
+        }
+        let done = match reply.response.status() {
+            StatusCode::PARTIAL_CONTENT if range(&reply).is_some_and(|(start, _)| start == kept) => kept,
+            // The hub has no more than this, whatever it is: the checksum will tell.
+            StatusCode::RANGE_NOT_SATISFIABLE if range(&reply).is_some_and(|(_, total)| total == Some(kept)) => {
+                return Ok(());
+            }
+            StatusCode::OK => 0,
+            _ => {
+                // Another part than we asked for. Ask for the whole.
+                file.set_len(0).map_err(HubError::io(partial))?;
+                let error = HubError::Protocol { url: reply.url, reason: "it sent another part of the file" };
+                return Err(Failure::Transient { error, wait: None });
+            }
+        };
+        file.set_len(done).map_err(HubError::io(partial))?;
+        self.check_announced(&reply, partial)?;
+        self.write(reply, file, partial, done, report)
+    }
+
+    /// Refuses a file that is announced with another length than the hub's, before its bytes are received.
+    fn check_announced(&self, reply: &Reply, partial: &Path) -> Result<(), Failure> {
+        let headers = reply.response.headers();
+        let announced = match reply.response.status() {
+            StatusCode::PARTIAL_CONTENT => range(reply).and_then(|(_, total)| total),
+            _ if headers.contains_key(header::CONTENT_ENCODING) => None,
+            _ => number(headers, "content-length"),
+        };
+        match (self.size, announced) {
+            (Some(expected), Some(found)) if expected != found => Err(self.wrong_size(partial, expected, found)),
+            _ => Ok(()),
+        }
+    }
+
+    fn write(
+        &self,
+        reply: Reply,
+        mut file: File,
+        partial: &Path,
+        mut done: u64,
+        report: Report<'_>,
+    ) -> Result<(), Failure> {
+        let mut body = reply.response.into_body().into_reader();
+        let mut buffer = vec![0; 1 << 16];
+        let cut = |done, source| {
+            let error = HubError::Cut { file: self.name.to_owned(), done, total: self.size, source };
+            Failure::Transient { error, wait: None }
+        };
+        loop {
+            let n = body.read(&mut buffer).map_err(|source| cut(done, Some(source)))?;
+            if n == 0 {
+                return if self.size.is_some_and(|size| done < size) { Err(cut(done, None)) } else { Ok(()) };
+            }
+            let after = done + n as u64;
+            match self.size {
+                Some(expected) if after > expected => return Err(self.wrong_size(partial, expected, after)),
+                None if after > UNSIZED => {
+                    remove(partial)?;
+                    return Err(HubError::TooLarge { location: self.name.to_owned(), limit: UNSIZED }.into());
+                }
+                _ => {}
+            }
+            file.write_all(&buffer[..n]).map_err(HubError::io(partial))?;
+            done = after;
+            tell(report, done, self.size)?;
+        }
+    }
+
+    fn wrong_size(&self, partial: &Path, expected: u64, found: u64) -> Failure {
+        let error = HubError::Size { file: self.name.to_owned(), expected, found };
+        remove(partial).err().unwrap_or(error).into()
+    }
+}
+
+fn tell(report: Report<'_>, done: u64, total: Option<u64>) -> Result<(), Failure> {
+    if report(done, total).is_break() { Err(HubError::Cancelled.into()) } else { Ok(()) }
+}
+
+/// Bytes that an earlier try has left. What is no plain file is removed: a link would have us write elsewhere.
+fn kept(partial: &Path) -> Result<u64, HubError> {
+    match fs::symlink_metadata(partial) {
+        Ok(found) if found.is_file() => Ok(found.len()),
+        Ok(_) => remove(partial).map(|()| 0),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(HubError::io(partial)(error)),
+    }
+}
+
+fn remove(path: &Path) -> Result<(), HubError> {
+    fs::remove_file(path).map_err(HubError::io(path))
+}
+
+/// First byte and total of `Content-Range: bytes 10-19/20`; the total alone of `bytes */20`.
+fn range(reply: &Reply) -> Option<(u64, Option<u64>)> {
+    let value = text(reply.response.headers(), "content-range")?;
+    let (span, total) = value.strip_prefix("bytes ")?.split_once('/')?;
+    let start = span.split('-').next()?.trim().parse();
+    Some((start.unwrap_or(u64::MAX), total.trim().parse().ok()))
+}
