@@ -1,0 +1,80 @@
+//! What a session takes is what it says. This file counts every allocation of its process and so holds one test.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(unsafe_code, reason = "an allocator is an unsafe trait")]
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    path::PathBuf,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use stir_core::{Engine, Row, Session};
+use stir_model::{ComputeType, DeviceSpec, KvCache, Lm, LoadOptions};
+
+struct Counting;
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is passed on as it comes.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn live() -> usize {
+    LIVE.load(Ordering::Relaxed)
+}
+
+#[test]
+fn a_session_takes_what_is_stated() {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/models/qwen3-qknorm");
+    for compute in [ComputeType::F32, ComputeType::Bf16] {
+        let options = LoadOptions { compute, ..LoadOptions::default() };
+        let lm = Lm::load_with(&dir, &DeviceSpec::FLEX.open().unwrap(), options, |_| ()).unwrap();
+        let encode = |session: &mut KvCache, count: usize| {
+            let tokens = vec![1; count];
+            lm.forward(&mut [Row { session, tokens: &tokens, additions: vec![], capture: &[], logits: false }])
+                .unwrap();
+        };
+        // The largest pass leaves working memory that the others use again.
+        encode(&mut lm.session(), 256);
+        let close = |found: usize, stated: usize| found.abs_diff(stated) * 10 <= stated;
+
+        for positions in [64, 100, 200, 256] {
+            let before = live();
+            let mut session = lm.session();
+            encode(&mut session, positions);
+            let (taken, stated) = (live() - before, lm.session_bytes(positions));
+            assert!(close(taken, stated), "{positions} at once: {taken} bytes, stated {stated}");
+            assert_eq!(session.bytes(), stated);
+
+            let before = live();
+            let fork = session.fork();
+            assert!(live() - before < stated / 10);
+            drop(fork);
+        }
+        let before = live();
+        let mut session = lm.session();
+        for _ in 0..200 {
+            encode(&mut session, 1);
+        }
+        let (taken, stated) = (live() - before, lm.session_bytes(200));
+        assert!(close(taken, stated), "200 one by one: {taken} bytes, stated {stated}");
+    }
+}
