@@ -217,6 +217,31 @@ fn without_gold_there_is_no_verdict_and_questions_are_templated() {
 }
 
 #[test]
+fn stop_strings_and_ways_to_draw_reach_the_answers() {
+    let folder = Folder::new();
+    let (_, library, prompts) = folder.stages(4);
+    let (model, out) = (reference("model"), folder.path("o.jsonl"));
+    let flags = format!("--model {model} --library {library} --prompts {prompts} --out {out} --max-tokens 60");
+    let run = |more: &str| {
+        succeed("steer", &format!("{flags} {more}"));
+        records(&out)
+    };
+    let free = run("");
+    let stopped = run(r"--stop 7 --stop \n\n");
+    for (free, stopped) in free.iter().zip(&stopped) {
+        let text = free["text"].as_str().unwrap();
+        let end = text.find('7').unwrap_or(text.len()).min(text.find("\n\n").unwrap_or(text.len()));
+        assert_eq!(stopped["text"], text[..end]);
+        assert_eq!(stopped["finish"] == "stop", end < text.len());
+    }
+    assert!(stopped.iter().any(|answer| answer["finish"] == "stop"));
+    // The likeliest of one is the likeliest of all; a penalty changes greedy answers too.
+    assert_eq!(run("--temperature 2 --top-k 1"), free);
+    assert_eq!(run("--temperature 2 --min-p 1"), free);
+    assert_ne!(run("--repetition-penalty 1.5"), free);
+}
+
+#[test]
 fn steer_goes_on_where_it_stopped_and_refuses_other_settings() {
     let folder = Folder::new();
     let (_, library, prompts) = folder.stages(4);
@@ -274,6 +299,10 @@ fn bad_settings_are_named() {
     refuse("steer", &format!("{steer} --width 0"), &["width is 0"]);
     refuse("steer", &format!("{steer} --probe 0"), &["candidates is 0"]);
     refuse("steer", &format!("{steer} --top-p 0"), &["top_p is 0"]);
+    refuse("steer", &format!("{steer} --min-p 2"), &["min_p is 2"]);
+    refuse("steer", &format!("{steer} --repetition-penalty 0"), &["repetition_penalty is 0"]);
+    refuse("steer", &format!("{steer} --stop x --stop="), &["stop string 1 is empty"]);
+    refuse("rollout", &format!("--model {model} --task {prompts} --out {out} --stop="), &["stop string 0 is empty"]);
     refuse("steer", &format!("{steer} --tau inf"), &["tau_null is inf"]);
     refuse("rollout", &format!("--model {model} --task {prompts} --out {out} --max-tokens 0"), &["max_tokens is 0"]);
     refuse("basis", &format!("--candidates {candidates} --out {out} --budget 0"), &["budget is 0"]);

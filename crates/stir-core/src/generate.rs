@@ -73,7 +73,8 @@ pub enum Flow {
 /// Generates what `requests` ask for, `width` samples at a time, and tells `on_event` of every token as it comes.
 ///
 /// The texts of a sample's events, put together, are the text of its answer. Whoever sets `cancel`, from any thread,
-/// ends all answers before the next pass; those not begun end without a token. Every sample has a last event.
+/// ends all answers before the next pass; those not begun end without a token. Every sample gets a last event, unless
+/// the engine fails.
 ///
 /// ```
 /// use std::sync::atomic::AtomicBool;
@@ -127,7 +128,8 @@ where
     G: Generation<E::Session>,
 {
     let listener = Listener { on_event: RefCell::new(on_event), flag: cancel, cancelled: Cell::new(false) };
-    let lanes = samples(engine, requests, || listener.cancelled(), start)?.map(|lane| {
+    check(engine, requests)?;
+    let lanes = samples(engine, requests, || listener.cancelled(), start).map(|lane| {
         let (id, generation) = lane?;
         let text = TextStream::new(&requests[id.request].stop).map_err(RequestError::Stop)?;
         Ok(Streamed { id, generation, text, listener: &listener })
@@ -170,7 +172,8 @@ where
     E: Engine,
     G: Generation<E::Session>,
 {
-    let lanes = samples(engine, requests, || false, start)?.map(|lane| lane.map(|(_, generation)| generation));
+    check(engine, requests)?;
+    let lanes = samples(engine, requests, || false, start).map(|lane| lane.map(|(_, generation)| generation));
     let mut answers = drive_all(engine, lanes, width)?.into_iter();
     Ok(requests.iter().map(|request| answers.by_ref().take(request.samples).collect()).collect())
 }
@@ -192,6 +195,11 @@ pub fn generate<E: Engine>(
     Ok(answers.into_iter().flatten().collect())
 }
 
+/// Whether all requests can be served: nothing is generated where one cannot.
+fn check<E: Engine>(engine: &E, requests: &[Request]) -> Result<(), RequestError> {
+    requests.iter().try_for_each(|request| request.check(engine.shape()))
+}
+
 /// The samples of all requests, in order. A prompt of several is encoded when the first of them finds room, once for
 /// all; not any more when nobody waits for them.
 fn samples<'r, E: Engine, G>(
@@ -199,12 +207,11 @@ fn samples<'r, E: Engine, G>(
     requests: &'r [Request],
     cancelled: impl Fn() -> bool + 'r,
     start: impl Fn(E::Session, &Request, usize) -> Result<G, RequestError> + 'r,
-) -> Result<impl Iterator<Item = Result<(SampleId, G), DriveError<E::Error>>> + 'r, RequestError> {
-    requests.iter().try_for_each(|request| request.check(engine.shape()))?;
+) -> impl Iterator<Item = Result<(SampleId, G), DriveError<E::Error>>> + 'r {
     let places =
         requests.iter().enumerate().flat_map(|(i, request)| (0..request.samples).map(move |k| (i, request, k)));
     let mut prefix = engine.session();
-    Ok(places.map(move |(i, request, sample)| {
+    places.map(move |(i, request, sample)| {
         if sample == 0 {
             prefix = if request.samples > 1 && !cancelled() {
                 prefill(engine, &request.prompt).map_err(DriveError::Engine)?
@@ -213,7 +220,7 @@ fn samples<'r, E: Engine, G>(
             };
         }
         Ok((SampleId { request: i, sample }, start(prefix.fork(), request, sample)?))
-    }))
+    })
 }
 
 /// Who hears of a stream's events, and what they want.

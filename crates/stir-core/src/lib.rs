@@ -30,6 +30,7 @@ mod hook;
 mod layer;
 mod model;
 mod pattern;
+mod random;
 mod request;
 mod sampling;
 mod segment;
@@ -45,8 +46,9 @@ pub use generate::{Event, Flow, SampleId, Token, generate, generate_all, generat
 pub use hook::{HookPoint, ParseHookPointError};
 pub use layer::{LayerSpec, LayerSpecError};
 pub use model::{Fingerprint, FingerprintMismatch, ModelShape};
+pub use random::SampleRng;
 pub use request::{Request, RequestError};
-pub use sampling::{Choice, SampleRng, Sampling, SamplingError, argmax, log_prob};
+pub use sampling::{Choice, Sampling, SamplingError, argmax, log_prob};
 pub use segment::{ControlPoint, Delimiter, EmptyDelimiter, SegmentCounter, control_points};
 pub use sequence::{Decode, Finish, Generated, Generation, Sequence, prefill};
 pub use text::{EmptyStop, StopMatcher, TextStream};
