@@ -78,7 +78,7 @@ pub struct SamplingArgs<const SAMPLED: bool> {
     #[arg(long, default_value_t = 1.0)]
     repetition_penalty: f32,
     /// A text that ends an answer, as is or with \n, \r, \t, \\; may be given several times
-    #[arg(long, value_name = "TEXT", value_parser = unescaped)]
+    #[arg(long, value_name = "TEXT", value_parser = unescaped, allow_hyphen_values = true)]
     pub stop: Vec<String>,
 }
 

@@ -142,8 +142,9 @@ where
 /// ```
 /// use stir_core::{Engine, Request, generate_all, toy::ToyEngine};
 /// let engine = ToyEngine::new(7);
-/// let ask = |text, samples| engine.encode(text).map(|prompt| Request { samples, max_tokens: 9, ..Request::new(prompt) });
-/// let answers = generate_all(&engine, &[ask("abc", 3)?, ask("d", 1)?], 8)?;
+/// let three = Request { samples: 3, max_tokens: 9, ..Request::new(engine.encode("abc")?) };
+/// let one = Request::new(engine.encode("d")?);
+/// let answers = generate_all(&engine, &[three, one], 8)?;
 /// assert_eq!(answers.iter().map(Vec::len).collect::<Vec<_>>(), [3, 1]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

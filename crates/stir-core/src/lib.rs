@@ -10,7 +10,8 @@
 //! use stir_core::{Engine, Request, generate_all, toy::ToyEngine};
 //!
 //! let engine = ToyEngine::new(7);
-//! let request = Request { max_tokens: 16, samples: 2, stop: vec!["\n\n".into()], ..Request::new(engine.encode("abc")?) };
+//! let prompt = engine.encode("abc")?;
+//! let request = Request { max_tokens: 16, samples: 2, stop: vec!["\n\n".into()], ..Request::new(prompt) };
 //! for answer in &generate_all(&engine, &[request], 8)?[0] {
 //!     assert!(answer.tokens.len() <= 16);
 //!     assert!(!answer.text(engine.vocab()).contains("\n\n"));

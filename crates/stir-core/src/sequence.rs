@@ -41,14 +41,14 @@ impl Generated {
     }
 }
 
-/// One sample of a [`Request`] under way, whatever decides its rows: its tokens, how the next is drawn, and when it ends.
+/// One sample of a [`Request`] under way, whatever decides its rows: its tokens, how the next is drawn, when it ends.
 ///
 /// Plain and steered lanes alike hold one and give it logits, so there is one place that ends sequences.
 ///
 /// ```
 /// use stir_core::{Engine, Finish, Request, Sequence, toy::ToyEngine};
 /// let engine = ToyEngine::new(0);
-/// let request = Request { stop: vec!["lo".into()], ..Request::new(engine.encode("say ".trim())?) };
+/// let request = Request { stop: vec!["lo".into()], ..Request::new(engine.encode("say")?) };
 /// let mut sequence = Sequence::new(&engine, &request, 0)?;
 /// for token in engine.encode("hello")? {
 ///     sequence.push(engine.vocab(), stir_core::Choice { token, log_prob: -1.0 });

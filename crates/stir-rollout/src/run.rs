@@ -32,8 +32,8 @@ pub struct Progress {
     pub tokens: usize,
 }
 
-/// The random stream of sample `k` of problem `id`, for [`SampleRng::new`](stir_core::SampleRng::new): the first eight bytes (little endian) of
-/// the BLAKE3 hash of the id's bytes followed by `k` as eight bytes, little endian.
+/// The random stream of sample `k` of problem `id`, for [`Request::stream`]: the first eight bytes (little endian) of the
+/// BLAKE3 hash of the id's bytes followed by `k` as eight bytes, little endian.
 ///
 /// A sample depends on the seed, its problem and its number alone: not on its neighbours in the batch, nor on the
 /// order or the number of the problems.

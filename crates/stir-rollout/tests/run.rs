@@ -126,7 +126,7 @@ fn stop_strings_end_samples_and_their_texts() {
         assert_eq!(r.reward, reward(false, r.token_ids.len(), 0.01, 24));
         cut += usize::from(end.is_some());
     }
-    assert!(cut > 10);
+    assert!(cut > 6, "{cut} of 20");
     let error = refused(run(RolloutConfig { stop: vec![], ..stopped }, &tasks(), &folder.out(), all));
     assert!(matches!(&error, RolloutError::Settings { field, .. } if field == "config.stop"), "{error}");
 }

@@ -65,8 +65,8 @@
 //! # Tokens as they come
 //!
 //! A [`Request`](crate::core::Request) says what is wanted: tokens at most, how they are drawn, stop strings, how many
-//! samples. [`core::stream`](crate::core::stream) and [`Controller::stream`](controller::Controller::stream) run any
-//! number of them side by side and tell of every token; a flag or the callback's answer ends them.
+//! samples. [`core::stream`] and [`Controller::stream`](controller::Controller::stream) run any number of them side by
+//! side and tell of every token; a flag or the callback's answer ends them.
 //!
 //! ```no_run
 //! use std::sync::atomic::AtomicBool;
