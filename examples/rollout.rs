@@ -12,10 +12,9 @@ mod common;
 use std::{ops::ControlFlow, path::PathBuf};
 
 use clap::Parser;
-use common::ModelArgs;
+use common::{ModelArgs, SamplingArgs};
 use miette::{IntoDiagnostic, Result, WrapErr, ensure};
 use stir::{
-    core::Sampling,
     eval::FinalNumber,
     rollout::{RolloutConfig, Rollouts},
 };
@@ -34,12 +33,8 @@ struct Args {
     /// Samples per problem (K)
     #[arg(long, default_value_t = 8)]
     samples: usize,
-    /// Divisor of the logits; 0 for greedy decoding
-    #[arg(long, default_value_t = 0.7)]
-    temperature: f32,
-    /// Mass of the nucleus
-    #[arg(long, default_value_t = 0.95)]
-    top_p: f32,
+    #[command(flatten)]
+    sampling: SamplingArgs<true>,
     /// New tokens per sample at most (T_max)
     #[arg(long, default_value_t = 200)]
     max_tokens: usize,
@@ -57,7 +52,8 @@ fn main() -> Result<()> {
         samples: args.samples,
         max_tokens: args.max_tokens,
         eta: args.eta,
-        sampling: Sampling { temperature: args.temperature, top_p: args.top_p },
+        sampling: args.sampling.sampling(),
+        stop: args.sampling.stop,
         seed: args.model.seed,
         width: args.width,
     };

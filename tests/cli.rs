@@ -185,7 +185,7 @@ fn check_answers(found: &[Value], expected: &[Value]) {
         let first = count(&expected["steps"][0]["tokens"]);
         assert_eq!(tokens[..first], expected["token_ids"].as_array().unwrap()[..first]);
         for (i, step) in steps.iter().enumerate() {
-            assert_eq!(names(step), with(&expected["steps"][0], &["null_score", "scale", "retrieved"]));
+            assert_eq!(names(step), with(&expected["steps"][0], &["layer", "null_score", "scale", "retrieved"]));
             assert_eq!(count(&step["segment"]), i + 1);
             let (candidates, score) = (step["candidates"].as_array().unwrap(), &step["score"]);
             match candidates.iter().find(|candidate| candidate["entry"] == step["chosen"]) {
@@ -214,6 +214,37 @@ fn without_gold_there_is_no_verdict_and_questions_are_templated() {
     assert_eq!((&found["id"], &found["tokens"], &found["finish"]), (&json!("7"), &json!(20), &json!("length")));
     assert_eq!(found["prompt"], format!("<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"));
     assert!(found.get("gold").is_none() && found.get("correct").is_none());
+}
+
+#[test]
+fn stop_strings_and_ways_to_draw_reach_the_answers() {
+    let folder = Folder::new();
+    let (_, library, prompts) = folder.stages(4);
+    let (model, out) = (reference("model"), folder.path("o.jsonl"));
+    let flags = format!("--model {model} --library {library} --prompts {prompts} --out {out} --max-tokens 60");
+    let run = |more: &str| {
+        succeed("steer", &format!("{flags} {more}"));
+        records(&out)
+    };
+    let free = run("");
+    let stopped = run(r"--stop 7 --stop \n\n");
+    for (free, stopped) in free.iter().zip(&stopped) {
+        let text = free["text"].as_str().unwrap();
+        let end = text.find('7').unwrap_or(text.len()).min(text.find("\n\n").unwrap_or(text.len()));
+        assert_eq!(stopped["text"], text[..end]);
+        assert_eq!(stopped["finish"] == "stop", end < text.len());
+    }
+    assert!(stopped.iter().any(|answer| answer["finish"] == "stop"));
+    // The likeliest of one is the likeliest of all; a penalty changes greedy answers too.
+    let texts = |answers: &[Value]| answers.iter().map(|answer| answer["text"].clone()).collect::<Vec<_>>();
+    for (flags, same) in [
+        ("--temperature 2", false),
+        ("--temperature 2 --top-k 1", true),
+        ("--temperature 2 --min-p 1", true),
+        ("--repetition-penalty 1.5", false),
+    ] {
+        assert_eq!(texts(&run(flags)) == texts(&free), same, "{flags}");
+    }
 }
 
 #[test]
@@ -274,6 +305,10 @@ fn bad_settings_are_named() {
     refuse("steer", &format!("{steer} --width 0"), &["width is 0"]);
     refuse("steer", &format!("{steer} --probe 0"), &["candidates is 0"]);
     refuse("steer", &format!("{steer} --top-p 0"), &["top_p is 0"]);
+    refuse("steer", &format!("{steer} --min-p 2"), &["min_p is 2"]);
+    refuse("steer", &format!("{steer} --repetition-penalty 0"), &["repetition_penalty is 0"]);
+    refuse("steer", &format!("{steer} --stop x --stop="), &["stop string 1 is empty"]);
+    refuse("rollout", &format!("--model {model} --task {prompts} --out {out} --stop="), &["stop string 0 is empty"]);
     refuse("steer", &format!("{steer} --tau inf"), &["tau_null is inf"]);
     refuse("rollout", &format!("--model {model} --task {prompts} --out {out} --max-tokens 0"), &["max_tokens is 0"]);
     refuse("basis", &format!("--candidates {candidates} --out {out} --budget 0"), &["budget is 0"]);

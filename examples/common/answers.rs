@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 use stir::{
     basis::Library,
     controller::{Controller, ControllerConfig, Scope, Steered, Step, Variant},
-    core::{DriveError, Engine, Finish, SampleRng, Sampling, TokenId, drive},
+    core::{DriveError, Engine, Finish, Request, TokenId, drive},
     eval::{Answer, Comparison, FinalNumber, MethodRun},
     model::Lm,
     rollout::Task,
 };
 
-use super::{Resumable, encode_prompts, location, named, progress, read_tasks, write_atomically};
+use super::{Resumable, SamplingArgs, location, named, progress, read_tasks, requests, write_atomically};
 
 /// How answers are generated and steered.
 #[derive(clap::Args)]
@@ -56,12 +56,8 @@ pub struct AnswerArgs {
     #[arg(long, default_value = "segment",
         value_parser = PossibleValuesParser::new(["segment", "persistent"]).try_map(named::<Scope>))]
     pub scope: Scope,
-    /// Divisor of the logits; 0 for greedy decoding
-    #[arg(long, default_value_t = 0.0)]
-    pub temperature: f32,
-    /// Mass of the nucleus
-    #[arg(long, default_value_t = 1.0)]
-    pub top_p: f32,
+    #[command(flatten)]
+    pub sampling: SamplingArgs<false>,
     /// Sequences decoded side by side
     #[arg(long, default_value_t = 16)]
     pub width: usize,
@@ -173,16 +169,21 @@ impl Problems {
 
     /// Answers every problem; the answers go to `out` in the order of the problems.
     pub fn answer(&self, args: &AnswerArgs, variant: Variant, out: &Path, what: &'static str) -> Result<Vec<Answered>> {
-        let sampling = Sampling { temperature: args.temperature, top_p: args.top_p };
-        sampling.validate().into_diagnostic()?;
         ensure!(args.width > 0, "width is 0, must be >= 1");
         let config = args.config(variant, self.seed);
         let settings = self.settings(args, &config)?;
         let controller = Controller::new(&self.library, self.lm.fingerprint(), config)
             .into_diagnostic()
             .wrap_err_with(|| self.library_path.display().to_string())?;
-        // All prompts are checked before the first token is generated.
-        let prompts = encode_prompts(&self.lm, &self.source, &self.tasks, args.max_tokens)?;
+        // Streams are numbered by place in the file, so that an answer does not depend on how often the run stopped.
+        let shared = Request {
+            max_tokens: args.max_tokens,
+            sampling: args.sampling.sampling(),
+            stop: args.sampling.stop.clone(),
+            seed: self.seed,
+            ..Request::default()
+        };
+        let requests = requests(&self.lm, &self.source, &self.tasks, &shared)?;
 
         let ids: Vec<&str> = self.tasks.iter().map(|task| task.id.as_str()).collect();
         let mut file = Resumable::begin(out, &settings, &ids)?;
@@ -191,11 +192,7 @@ impl Problems {
         let bar = progress(self.tasks.len() as u64, what);
         bar.set_position(file.len() as u64);
         let start = Instant::now();
-        let lanes = waiting.iter().map(|&i| {
-            // Streams are numbered by place in the file, so that an answer does not depend on how often the run stopped.
-            let rng = SampleRng::new(self.seed, i as u64);
-            Ok(controller.lane(&self.lm, &prompts[i], args.max_tokens, sampling, rng, i as u64)?)
-        });
+        let lanes = waiting.iter().map(|&i| Ok(controller.lane(&self.lm, &requests[i], 0)?));
         let mut refused = None;
         let ran = drive(&self.lm, lanes, args.width, |lane, answer| {
             let place = waiting[lane];
@@ -228,8 +225,10 @@ impl Problems {
     fn settings(&self, args: &AnswerArgs, config: &ControllerConfig) -> Result<Value> {
         let mut settings = serde_json::to_value(config).into_diagnostic()?;
         settings["max_tokens"] = json!(args.max_tokens);
-        settings["temperature"] = json!(args.temperature);
-        settings["top_p"] = json!(args.top_p);
+        if let Value::Object(sampling) = json!(args.sampling.sampling()) {
+            sampling.into_iter().for_each(|(name, value)| settings[name] = value);
+        }
+        settings["stop"] = json!(args.sampling.stop);
         settings["model"] = json!(self.lm.fingerprint());
         settings["library"] = json!(self.digest);
         settings["prompts"] = json!(digest(&serde_json::to_vec(&self.tasks).into_diagnostic()?));
@@ -238,7 +237,7 @@ impl Problems {
 
     fn line<'a>(&'a self, place: usize, answer: &'a Steered, seconds: Option<f64>) -> Line<'a> {
         let task = &self.tasks[place];
-        let text = self.lm.vocab().text(&answer.tokens);
+        let text = answer.text(self.lm.vocab());
         let gold = task.gold.as_deref();
         Line {
             id: &task.id,

@@ -18,7 +18,7 @@ use miette::{IntoDiagnostic, MietteHandlerOpts, Result, WrapErr, miette};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use stir::{
-    core::{Delimiter, Engine, Limits, RequestError, TokenId},
+    core::{Delimiter, Engine, Request, Sampling},
     model::{ComputeType, DecoderConfig, DeviceSpec, Lm, LoadOptions},
     rollout::{Task, read_problems},
 };
@@ -68,6 +68,38 @@ impl ModelArgs {
     }
 }
 
+/// How tokens are drawn and where an answer ends. `SAMPLED` says whether tokens are drawn at random, with the published
+/// settings, when nothing else is asked for.
+#[derive(clap::Args)]
+pub struct SamplingArgs<const SAMPLED: bool> {
+    /// Divisor of the logits; 0 for greedy decoding
+    #[arg(long, default_value = if SAMPLED { "0.7" } else { "0" })]
+    temperature: f32,
+    /// Mass of the nucleus
+    #[arg(long, default_value = if SAMPLED { "0.95" } else { "1" })]
+    top_p: f32,
+    /// How many of the likeliest tokens may be drawn; 0 for all
+    #[arg(long, default_value_t = 0)]
+    top_k: usize,
+    /// Least probability of a token that may be drawn, as a share of the likeliest one's
+    #[arg(long, default_value_t = 0.0)]
+    min_p: f32,
+    /// Divisor of the logits of tokens that were there before; 1 for none
+    #[arg(long, default_value_t = 1.0)]
+    repetition_penalty: f32,
+    /// A text that ends an answer, as is or with \n, \r, \t, \\; may be given several times
+    #[arg(long, value_name = "TEXT", value_parser = unescaped, allow_hyphen_values = true)]
+    pub stop: Vec<String>,
+}
+
+impl<const SAMPLED: bool> SamplingArgs<SAMPLED> {
+    /// How a token is drawn.
+    pub fn sampling(&self) -> Sampling {
+        let &Self { temperature, top_p, top_k, min_p, repetition_penalty, .. } = self;
+        Sampling { temperature, top_p, top_k, min_p, repetition_penalty }
+    }
+}
+
 /// The command line. Errors are shown from now on with all their causes, one line each, so that paths stay whole.
 pub fn start<A: Parser>() -> Result<A> {
     miette::set_hook(Box::new(|_| Box::new(MietteHandlerOpts::new().wrap_lines(false).build()))).into_diagnostic()?;
@@ -94,18 +126,18 @@ pub fn read_tasks(lm: &Lm, path: &Path) -> Result<Vec<Task>> {
     tasks.collect()
 }
 
-/// The tokens of every prompt that was read from `path`, each checked to leave room for an answer.
-pub fn encode_prompts(lm: &Lm, path: &Path, tasks: &[Task], max_tokens: usize) -> Result<Vec<Vec<TokenId>>> {
-    if max_tokens == 0 {
-        return Err(RequestError::ZeroBudget).into_diagnostic();
-    }
-    let encode = |task: &Task| -> Result<Vec<TokenId>> {
-        let tokens = lm.encode(&task.prompt).into_diagnostic()?;
-        Limits::new(lm.shape(), tokens.len(), max_tokens).into_diagnostic()?;
-        Ok(tokens)
+/// What is asked of the engine for every prompt that was read from `path`: `shared`, with the prompt's tokens and a
+/// random stream for each place. All are checked before the first token is generated.
+pub fn requests(lm: &Lm, path: &Path, tasks: &[Task], shared: &Request) -> Result<Vec<Request>> {
+    // What is wrong with the settings is wrong with every prompt.
+    Request { prompt: vec![0], ..shared.clone() }.check(lm.shape()).into_diagnostic()?;
+    let ask = |(task, stream): (&Task, u64)| -> Result<Request> {
+        let request = Request { prompt: lm.encode(&task.prompt).into_diagnostic()?, stream, ..shared.clone() };
+        request.check(lm.shape()).into_diagnostic()?;
+        Ok(request)
     };
-    let prompts = tasks.iter().enumerate();
-    prompts.map(|(i, task)| encode(task).wrap_err_with(|| location(path, i, &task.id))).collect()
+    let places = tasks.iter().zip(0..).enumerate();
+    places.map(|(i, place)| ask(place).wrap_err_with(|| location(path, i, &tasks[i].id))).collect()
 }
 
 /// Where the problem at place `index` of a JSONL file stands, for people to find it.
@@ -127,8 +159,8 @@ pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
     lines.map(parse).collect()
 }
 
-/// A segment delimiter as typed: `\n`, `\r`, `\t` and `\\` stand for what they stand for elsewhere.
-pub fn delimiter(typed: &str) -> Result<Delimiter, String> {
+/// A text as typed: `\n`, `\r`, `\t` and `\\` stand for what they stand for elsewhere.
+pub fn unescaped(typed: &str) -> Result<String, String> {
     let (mut text, mut chars) = (String::new(), typed.chars());
     while let Some(char) = chars.next() {
         text.push(match char {
@@ -142,7 +174,12 @@ pub fn delimiter(typed: &str) -> Result<Delimiter, String> {
             char => char,
         });
     }
-    Delimiter::new(text).ok_or_else(|| "it is empty".to_owned())
+    Ok(text)
+}
+
+/// A segment delimiter as typed, with the escapes of [`unescaped`].
+pub fn delimiter(typed: &str) -> Result<Delimiter, String> {
+    Delimiter::new(unescaped(typed)?).ok_or_else(|| "it is empty".to_owned())
 }
 
 /// The value of a serde enum of plain names.

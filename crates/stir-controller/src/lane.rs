@@ -1,9 +1,9 @@
 use stir_core::{
-    Addition, Choice, DriveError, Engine, HookPoint, Lane, Limits, Output, RequestError, Row, SampleRng, Sampling,
-    SamplingError, SegmentCounter, Session, TokenId, Vocab, drive_all,
+    Addition, Choice, Engine, Generation, HookPoint, Lane, Output, Request, RequestError, Row, SampleRng, Sampling,
+    SamplingError, SegmentCounter, Sequence, Session, TokenId, Vocab,
 };
 
-use crate::{Commit, Controller, Decision, Plan, Scope, Steered, Step};
+use crate::{Commit, Controller, Decision, Place, Plan, Scope, Steered, Step};
 
 /// One steered sequence, to be run by [`drive`](stir_core::drive).
 ///
@@ -15,19 +15,18 @@ use crate::{Commit, Controller, Decision, Plan, Scope, Steered, Step};
 #[derive(Debug)]
 pub struct SteeredLane<'c, 'l, S> {
     controller: &'c Controller<'l>,
-    sequence: u64,
+    /// Numbers the sequence for variants that draw at random.
+    number: u64,
+    /// May lag behind the sequence.
     session: S,
-    /// Prompt and answer; the session may lag behind.
-    tokens: Vec<TokenId>,
-    prompt: usize,
-    limits: Limits,
-    sampling: Sampling,
-    rng: SampleRng,
+    sequence: Sequence,
     counter: SegmentCounter,
     stage: Stage<'l, S>,
     /// Position of the impulse in the running segment, while it has to be taken back at the segment's end.
     steered_from: Option<usize>,
-    out: Steered,
+    steps: Vec<Step>,
+    probe_tokens: usize,
+    non_finite: usize,
 }
 
 #[derive(Debug)]
@@ -62,78 +61,47 @@ struct Branch<S> {
 }
 
 impl<'l> Controller<'l> {
-    /// A lane that continues `prompt` by up to `max_tokens`, steered; `sequence` numbers it for variants that draw at
-    /// random.
+    /// Sample `sample` of `request`, steered.
+    ///
+    /// For variants that draw at random the sequence has the number of its random stream.
     ///
     /// # Errors
-    /// [`RequestError`] for an empty or too long prompt, no budget, or sampling settings out of bounds.
+    /// [`RequestError`] when the request cannot be served.
     pub fn lane<E: Engine>(
         &self,
         engine: &E,
-        prompt: &[TokenId],
-        max_tokens: usize,
-        sampling: Sampling,
-        rng: SampleRng,
-        sequence: u64,
+        request: &Request,
+        sample: usize,
     ) -> Result<SteeredLane<'_, 'l, E::Session>, RequestError> {
-        let limits = Limits::new(engine.shape(), prompt.len(), max_tokens)?;
-        sampling.validate()?;
+        self.resume(engine, engine.session(), request, sample)
+    }
+
+    /// As [`lane`](Self::lane), where `session` already holds the first tokens of the prompt; as
+    /// [`Decode::resume`](stir_core::Decode::resume).
+    ///
+    /// # Errors
+    /// As [`lane`](Self::lane).
+    pub fn resume<E: Engine>(
+        &self,
+        engine: &E,
+        mut session: E::Session,
+        request: &Request,
+        sample: usize,
+    ) -> Result<SteeredLane<'_, 'l, E::Session>, RequestError> {
+        let sequence = Sequence::new(engine, request, sample)?;
+        session.rewind(request.prompt.len() - 1);
         Ok(SteeredLane {
             controller: self,
+            number: request.sample_stream(sample),
+            session,
             sequence,
-            session: engine.session(),
-            tokens: prompt.to_vec(),
-            prompt: prompt.len(),
-            limits,
-            sampling,
-            rng,
             counter: SegmentCounter::new(self.library().delimiter().clone()),
             stage: Stage::Decode,
             steered_from: None,
-            out: Steered::new(),
+            steps: vec![Step::new(1, &Decision::default())],
+            probe_tokens: 0,
+            non_finite: 0,
         })
-    }
-
-    /// Generates from every prompt, steered, `width` at a time; answers in the order of the prompts. Prompt `i` draws
-    /// from stream `i` of `seed`.
-    ///
-    /// ```
-    /// use std::collections::BTreeMap;
-    /// use stir_basis::{Action, Entry, Library, normalize};
-    /// use stir_controller::{Controller, ControllerConfig};
-    /// use stir_core::{Delimiter, Engine, Sampling, toy::ToyEngine};
-    ///
-    /// let engine = ToyEngine::new(1);
-    /// let wrong = Entry {
-    ///     problem: "p1".into(), m: 1, layer: 1, quality: 0.8,
-    ///     key: normalize(&[1.0; 10]).expect("not zero"), action: Action::Steer(vec![0.5; 10]),
-    /// };
-    /// let model = engine.fingerprint().clone();
-    /// let library = Library::from_entries(model, Delimiter::default(), vec![wrong], BTreeMap::new())?;
-    /// let controller = Controller::new(&library, engine.fingerprint(), ControllerConfig::default())?;
-    ///
-    /// let prompts = [engine.encode("one")?, engine.encode("two")?];
-    /// let answers = controller.generate(&engine, &prompts, 20, Sampling::GREEDY, 0, 2)?;
-    /// assert_eq!(answers.len(), 2);
-    /// assert_eq!(answers[0].steps.iter().map(|step| step.tokens).sum::<usize>(), answers[0].tokens.len());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`drive_all`]; the first prompt that cannot be served fails the call.
-    pub fn generate<E: Engine>(
-        &self,
-        engine: &E,
-        prompts: &[Vec<TokenId>],
-        max_tokens: usize,
-        sampling: Sampling,
-        seed: u64,
-        width: usize,
-    ) -> Result<Vec<Steered>, DriveError<E::Error>> {
-        let lanes = prompts.iter().enumerate().map(|(i, prompt)| {
-            Ok(self.lane(engine, prompt, max_tokens, sampling, SampleRng::new(seed, i as u64), i as u64)?)
-        });
-        drive_all(engine, lanes, width)
     }
 }
 
@@ -141,7 +109,7 @@ impl<S: Session> Lane<S> for SteeredLane<'_, '_, S> {
     type Done = Steered;
 
     fn rows<'a>(&'a mut self, rows: &mut Vec<Row<'a, S>>) {
-        let boundary = self.tokens.len() - 1;
+        let boundary = self.sequence.tokens().len() - 1;
         match &mut self.stage {
             Stage::Probe(probe) => {
                 let Probe { plan, null, branches, .. } = &mut **probe;
@@ -173,7 +141,7 @@ impl<S: Session> Lane<S> for SteeredLane<'_, '_, S> {
                 let encoded = self.session.len();
                 rows.push(Row {
                     session: &mut self.session,
-                    tokens: &self.tokens[encoded..],
+                    tokens: &self.sequence.tokens()[encoded..],
                     additions: impulse.into_iter().collect(),
                     capture,
                     logits: true,
@@ -182,45 +150,60 @@ impl<S: Session> Lane<S> for SteeredLane<'_, '_, S> {
         }
     }
 
-    fn absorb(&mut self, vocab: &Vocab, mut outputs: Vec<Output>) -> Result<Option<Steered>, SamplingError> {
-        self.out.forward_passes += 1;
+    fn absorb(&mut self, vocab: &Vocab, outputs: Vec<Output>) -> Result<Option<Steered>, SamplingError> {
+        self.advance(vocab, outputs)?;
+        Ok(self.finished())
+    }
+}
+
+impl<S: Session> Generation<S> for SteeredLane<'_, '_, S> {
+    type Note = Place;
+
+    fn advance(&mut self, vocab: &Vocab, mut outputs: Vec<Output>) -> Result<(), SamplingError> {
+        self.sequence.count_pass();
         match std::mem::replace(&mut self.stage, Stage::Decode) {
             Stage::Decode | Stage::Commit(_) => self.extend(vocab, &outputs.pop().unwrap_or_default()),
             Stage::Read => self.plan(vocab, outputs.pop().unwrap_or_default()),
             Stage::Probe(probe) => self.probe(vocab, probe, outputs),
         }
     }
+
+    fn sequence(&self) -> &Sequence {
+        &self.sequence
+    }
+
+    fn note(&self, index: usize) -> Place {
+        Place::of(&self.steps, self.sequence.answer().len(), index)
+    }
+
+    fn answer(&self) -> Steered {
+        Steered::new(self.sequence.generated(), self.probe_tokens, self.non_finite, self.steps.clone())
+    }
 }
 
 impl<'l, S: Session> SteeredLane<'_, 'l, S> {
-    /// Samples the next token.
-    fn extend(&mut self, vocab: &Vocab, output: &Output) -> Result<Option<Steered>, SamplingError> {
-        let choice = self.sampling.pick(&output.logits, &mut self.rng)?;
-        Ok(self.push(vocab, choice))
+    /// Draws the next token.
+    fn extend(&mut self, vocab: &Vocab, output: &Output) -> Result<(), SamplingError> {
+        self.sequence.draw(vocab, &output.logits)?;
+        self.pushed(vocab);
+        Ok(())
     }
 
-    /// Appends a token and says what comes after it.
-    fn push(&mut self, vocab: &Vocab, choice: Choice) -> Option<Steered> {
-        self.tokens.push(choice.token);
-        self.out.log_probs.push(choice.log_prob);
-        if let Some(step) = self.out.steps.last_mut() {
+    /// Says what comes after the token that was appended last.
+    fn pushed(&mut self, vocab: &Vocab) {
+        if let Some(step) = self.steps.last_mut() {
             step.tokens += 1;
         }
-        let completed = self.counter.push(vocab.bytes(choice.token));
-        if let Some(finish) = self.limits.finish(vocab, choice.token, self.tokens.len() - self.prompt) {
-            let out = std::mem::replace(&mut self.out, Steered::new());
-            return Some(Steered { tokens: self.tokens[self.prompt..].to_vec(), finish, ..out });
-        }
-        if completed > 0 {
+        let completed = self.sequence.tokens().last().map_or(0, |&token| self.counter.push(vocab.bytes(token)));
+        if completed > 0 && self.sequence.finish().is_none() {
             self.boundary();
         }
-        None
     }
 
     /// The last token ended a segment.
     fn boundary(&mut self) {
         // After the last control point the rest is one stretch, logged as the segment after it.
-        let (before, m) = (self.out.steps.last().map_or(0, |step| step.segment), self.counter.count());
+        let (before, m) = (self.steps.last().map_or(0, |step| step.segment), self.counter.count());
         if before > self.controller.config().max_control_points {
             return;
         }
@@ -237,16 +220,16 @@ impl<'l, S: Session> SteeredLane<'_, 'l, S> {
     }
 
     /// The state at the boundary has been read.
-    fn plan(&mut self, vocab: &Vocab, output: Output) -> Result<Option<Steered>, SamplingError> {
+    fn plan(&mut self, vocab: &Vocab, output: Output) -> Result<(), SamplingError> {
         let points = self.controller.points().iter().map(|point| point.layer());
         let states: Vec<(usize, &[f32])> = points.zip(output.captures.iter().map(Vec::as_slice)).collect();
-        let plan = self.controller.plan(self.sequence, self.counter.count(), &states);
+        let plan = self.controller.plan(self.number, self.counter.count(), &states);
         if !plan.needs_probes() {
             let decision = self.controller.settle(plan, |_| 0.0);
-            return if self.commit(decision) { Ok(None) } else { self.extend(vocab, &output) };
+            return if self.commit(decision) { Ok(()) } else { self.extend(vocab, &output) };
         }
         // The null probe starts from the logits at hand; the others encode the boundary token with their vectors.
-        let boundary = self.tokens.len() - 1;
+        let boundary = self.sequence.tokens().len() - 1;
         let branch = |session, pending| {
             let counter = self.counter.clone();
             Branch { session, pending, counter, choices: Vec::new(), running: true }
@@ -256,16 +239,16 @@ impl<'l, S: Session> SteeredLane<'_, 'l, S> {
         let steered = plan.candidates().iter().map(|_| {
             let mut session = self.session.fork();
             session.rewind(boundary);
-            branch(session, vec![self.tokens[boundary]])
+            branch(session, vec![self.sequence.tokens()[boundary]])
         });
         let branches = steered.collect();
         self.stage = Stage::Probe(Box::new(Probe { plan, null, branches, after_boundary: output }));
-        Ok(None)
+        Ok(())
     }
 
     /// A probe is no longer than the context allows.
     fn probe_budget(&self) -> usize {
-        self.controller.config().probe_tokens.min(self.limits.room(self.tokens.len()))
+        self.controller.config().probe_tokens.min(self.sequence.room())
     }
 
     /// One more token of every probe that is still running.
@@ -274,16 +257,16 @@ impl<'l, S: Session> SteeredLane<'_, 'l, S> {
         vocab: &Vocab,
         mut probe: Box<Probe<'l, S>>,
         outputs: Vec<Output>,
-    ) -> Result<Option<Steered>, SamplingError> {
+    ) -> Result<(), SamplingError> {
         let (budget, mut outputs) = (self.probe_budget(), outputs.into_iter());
         for branch in probe.all().filter(|branch| branch.running) {
             branch.push(vocab, &outputs.next().unwrap_or_default(), budget);
         }
         if probe.all().any(|branch| branch.running) {
             self.stage = Stage::Probe(probe);
-            return Ok(None);
+            return Ok(());
         }
-        self.out.probe_tokens += probe.all().map(|branch| branch.choices.len()).sum::<usize>();
+        self.probe_tokens += probe.all().map(|branch| branch.choices.len()).sum::<usize>();
         let Probe { plan, null, branches, after_boundary } = *probe;
         let decision = self.controller.settle(plan, |i| branches[i].mean() - null.mean());
         // The forks go before the sequence moves on, so that its cache is its own again.
@@ -291,10 +274,17 @@ impl<'l, S: Session> SteeredLane<'_, 'l, S> {
         let Branch { session, choices, .. } = null;
         drop(session);
         if self.commit(decision) {
-            Ok(None)
-        } else if self.sampling.is_greedy() && !choices.is_empty() {
+            Ok(())
+        } else if self.sequence.sampling().is_greedy() && !choices.is_empty() {
             // The null probe took the very tokens that come next. They wait to be encoded, all in one pass.
-            Ok(choices.into_iter().find_map(|choice| self.push(vocab, choice)))
+            for choice in choices {
+                if self.sequence.finish().is_some() {
+                    break;
+                }
+                self.sequence.push(vocab, choice);
+                self.pushed(vocab);
+            }
+            Ok(())
         } else {
             self.extend(vocab, &after_boundary)
         }
@@ -302,10 +292,10 @@ impl<'l, S: Session> SteeredLane<'_, 'l, S> {
 
     /// Starts the next segment; whether with an impulse.
     fn commit(&mut self, decision: Decision<'l>) -> bool {
-        self.out.non_finite += decision.non_finite;
-        self.out.steps.push(Step::new(self.counter.count() + 1, &decision));
+        self.non_finite += decision.non_finite;
+        self.steps.push(Step::new(self.counter.count() + 1, &decision));
         let Some(commit) = decision.commit else { return false };
-        let boundary = self.tokens.len() - 1;
+        let boundary = self.sequence.tokens().len() - 1;
         self.session.rewind(boundary);
         if self.controller.config().scope == Scope::Segment {
             self.steered_from = Some(boundary);
@@ -326,7 +316,7 @@ impl<S> Branch<S> {
     /// Takes the likeliest next token. Where the logits describe no distribution the probe ends without a score.
     fn push(&mut self, vocab: &Vocab, output: &Output, budget: usize) {
         // Greedy decoding draws nothing.
-        let Ok(choice) = Sampling::GREEDY.pick(&output.logits, &mut SampleRng::new(0, 0)) else {
+        let Ok(choice) = Sampling::GREEDY.pick(&output.logits, &[], &mut SampleRng::new(0, 0)) else {
             self.choices.clear();
             self.running = false;
             return;

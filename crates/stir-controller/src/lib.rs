@@ -9,6 +9,7 @@
 mod config;
 mod decide;
 mod error;
+mod generate;
 mod lane;
 mod trace;
 
@@ -16,4 +17,4 @@ pub use config::{ControllerConfig, Scope, Variant};
 pub use decide::{Candidate, Commit, Controller, Decision, Plan, ProbeScores, Scored};
 pub use error::ControllerError;
 pub use lane::SteeredLane;
-pub use trace::{Retrieved, Steered, Step};
+pub use trace::{Place, Retrieved, Steered, Step};

@@ -1,5 +1,5 @@
 use serde::Serialize;
-use stir_core::{Finish, TokenId};
+use stir_core::{Finish, Generated, TokenId, Vocab};
 
 use crate::{Decision, Scored};
 
@@ -10,6 +10,8 @@ pub struct Step {
     pub segment: usize,
     /// The library entry whose vector was added at its start.
     pub chosen: Option<usize>,
+    /// The decoder layer whose output it was added to.
+    pub layer: Option<usize>,
     /// Score of what was chosen.
     pub score: f64,
     /// Score of doing nothing.
@@ -39,6 +41,7 @@ impl Step {
         Self {
             segment,
             chosen: decision.commit.as_ref().and_then(|commit| commit.entry),
+            layer: decision.commit.as_ref().map(|commit| commit.layer),
             score: decision.score,
             null_score: decision.null_score,
             scale: decision.commit.as_ref().map_or(0.0, |commit| commit.scale),
@@ -51,6 +54,49 @@ impl Step {
             candidates: decision.candidates.clone(),
         }
     }
+
+    /// Whether something was added at its start.
+    pub fn steered(&self) -> bool {
+        self.scale != 0.0
+    }
+
+    /// The numbers of the candidate that was chosen.
+    pub fn winner(&self) -> Option<&Scored> {
+        self.candidates.iter().find(|candidate| Some(candidate.entry) == self.chosen)
+    }
+}
+
+/// Where in a steered generation a token stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Place {
+    /// The segment, from 1.
+    pub segment: usize,
+    /// Scale of the impulse at its start; 0 when nothing was added.
+    pub scale: f32,
+    /// What was decided just before the token, where it is the first after a control point. The segment's `tokens` are
+    /// those so far.
+    pub step: Option<Step>,
+}
+
+impl Place {
+    /// The place of token `index` of the `len` that the `steps` are made of.
+    pub(crate) fn of(steps: &[Step], len: usize, index: usize) -> Self {
+        // From the end, where new tokens stand.
+        let mut start = len;
+        for (before, step) in steps.iter().enumerate().rev() {
+            start -= step.tokens.min(start);
+            if index >= start {
+                let decided = index == start && before > 0;
+                return Self { segment: step.segment, scale: step.scale, step: decided.then(|| step.clone()) };
+            }
+        }
+        Self { segment: 1, scale: 0.0, step: None }
+    }
+
+    /// Whether the token's segment began with an impulse.
+    pub fn steered(&self) -> bool {
+        self.scale != 0.0
+    }
 }
 
 /// A finished steered generation.
@@ -62,6 +108,8 @@ pub struct Steered {
     pub log_probs: Vec<f32>,
     /// How the sequence ended.
     pub finish: Finish,
+    /// Bytes of the tokens that are the answer's text: all, or those before the stop string.
+    pub text_len: usize,
     /// Tokens generated in probes; they do not count against the budget.
     pub probe_tokens: usize,
     /// Forward passes the sequence took part in.
@@ -73,16 +121,13 @@ pub struct Steered {
 }
 
 impl Steered {
-    /// The start of a sequence.
-    pub(crate) fn new() -> Self {
-        Self {
-            tokens: Vec::new(),
-            log_probs: Vec::new(),
-            finish: Finish::Length,
-            probe_tokens: 0,
-            forward_passes: 0,
-            non_finite: 0,
-            steps: vec![Step::new(1, &Decision::default())],
-        }
+    pub(crate) fn new(generated: Generated, probe_tokens: usize, non_finite: usize, steps: Vec<Step>) -> Self {
+        let Generated { tokens, log_probs, finish, text_len, forward_passes } = generated;
+        Self { tokens, log_probs, finish, text_len, probe_tokens, forward_passes, non_finite, steps }
+    }
+
+    /// The answer: the text of the tokens, up to the stop string.
+    pub fn text(&self, vocab: &Vocab) -> String {
+        vocab.text_within(&self.tokens, self.text_len)
     }
 }

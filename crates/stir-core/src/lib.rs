@@ -7,18 +7,15 @@
 //! generated.
 //!
 //! ```
-//! use stir_core::{drive, toy::ToyEngine, Decode, Engine, SampleRng, Sampling};
+//! use stir_core::{Engine, Request, generate_all, toy::ToyEngine};
 //!
 //! let engine = ToyEngine::new(7);
 //! let prompt = engine.encode("abc")?;
-//! let lane = Decode::new(&engine, &prompt, 16, Sampling::GREEDY, SampleRng::new(0, 0))?;
-//! let mut answer = None;
-//! drive(&engine, [Ok(lane)], 8, |_, done| {
-//!     answer = Some(done);
-//!     std::ops::ControlFlow::Continue(())
-//! })?;
-//! let answer = answer.expect("one lane, one answer");
-//! assert!(answer.tokens.len() <= 16);
+//! let request = Request { max_tokens: 16, samples: 2, stop: vec!["\n\n".into()], ..Request::new(prompt) };
+//! for answer in &generate_all(&engine, &[request], 8)?[0] {
+//!     assert!(answer.tokens.len() <= 16);
+//!     assert!(!answer.text(engine.vocab()).contains("\n\n"));
+//! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //! (The example needs the feature `toy`.)
@@ -29,20 +26,31 @@
 pub mod conformance;
 mod drive;
 mod engine;
+mod generate;
 mod hook;
 mod layer;
 mod model;
+mod pattern;
+mod random;
+mod request;
 mod sampling;
 mod segment;
+mod sequence;
+mod text;
 #[cfg(feature = "toy")]
 pub mod toy;
 mod vocab;
 
-pub use drive::{Decode, DriveError, Finish, Generated, Lane, Limits, RequestError, drive, drive_all, generate};
+pub use drive::{DriveError, Lane, drive, drive_all};
 pub use engine::{Addition, Engine, Output, Row, Session};
+pub use generate::{Event, Flow, SampleId, Token, generate, generate_all, generate_all_with, stream, stream_with};
 pub use hook::{HookPoint, ParseHookPointError};
 pub use layer::{LayerSpec, LayerSpecError};
 pub use model::{Fingerprint, FingerprintMismatch, ModelShape};
-pub use sampling::{Choice, SampleRng, Sampling, SamplingError, argmax, log_prob};
+pub use random::SampleRng;
+pub use request::{Request, RequestError};
+pub use sampling::{Choice, Sampling, SamplingError, argmax, log_prob};
 pub use segment::{ControlPoint, Delimiter, EmptyDelimiter, SegmentCounter, control_points};
+pub use sequence::{Decode, Finish, Generated, Generation, Sequence, prefill};
+pub use text::{EmptyStop, StopMatcher, TextStream};
 pub use vocab::{TokenId, Vocab};

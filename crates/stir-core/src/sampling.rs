@@ -1,23 +1,28 @@
-use std::{cmp::Ordering, collections::BinaryHeap};
+use std::{borrow::Cow, cmp::Ordering, collections::BinaryHeap, iter};
 
-use rand::{Rng, SeedableRng, rngs::ChaCha8Rng};
 use serde::{Deserialize, Serialize};
 
-use crate::TokenId;
+use crate::{SampleRng, TokenId};
 
 /// How one row of logits becomes a token.
 ///
-/// Temperature 0 takes the largest logit (ties: the lower id). Otherwise the logits are divided by the temperature
-/// and a token is drawn from the smallest set of likeliest tokens whose probability reaches `top_p`.
+/// In this order, which is that of Hugging Face transformers: the repetition penalty on the logits as they are, the
+/// temperature, then what remains of the vocabulary after `top_k`, after `top_p` and after `min_p`. A token is drawn
+/// from what is left. Temperature 0 takes the largest logit after the penalty. Ties go to the lower id everywhere.
+///
+/// New options are off unless set, so that settings can be written as what differs from another:
 ///
 /// ```
 /// use stir_core::{SampleRng, Sampling};
 /// let logits = [0.0, 2.0, 1.0];
-/// let greedy = Sampling::GREEDY.pick(&logits, &mut SampleRng::new(0, 0))?;
+/// let greedy = Sampling::GREEDY.pick(&logits, &[], &mut SampleRng::new(0, 0))?;
 /// assert_eq!(greedy.token, 1);
 /// assert!((greedy.log_prob - -0.407_605_96).abs() < 1e-6);
-/// let nucleus = Sampling { temperature: 1.0, top_p: 0.5 }.pick(&logits, &mut SampleRng::new(0, 0))?;
-/// assert_eq!(nucleus.token, 1); // it alone holds more than half of the mass
+/// let nucleus = Sampling { temperature: 1.0, top_p: 0.5, ..Sampling::GREEDY };
+/// assert_eq!(nucleus.pick(&logits, &[], &mut SampleRng::new(0, 0))?.token, 1); // it alone holds more than half
+/// // Token 1 was there before: 2.0 becomes 0.8.
+/// let penalised = Sampling { repetition_penalty: 2.5, ..Sampling::GREEDY };
+/// assert_eq!(penalised.pick(&logits, &[1, 1], &mut SampleRng::new(0, 0))?.token, 2);
 /// # Ok::<(), stir_core::SamplingError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -25,11 +30,25 @@ use crate::TokenId;
 pub struct Sampling {
     /// 0 for greedy decoding; otherwise the divisor of the logits.
     pub temperature: f32,
-    /// Mass of the nucleus, in (0, 1].
+    /// Mass of the nucleus, in (0, 1]: the likeliest tokens are kept until their probability reaches it.
     pub top_p: f32,
+    /// How many of the likeliest tokens are kept; 0 for all.
+    #[serde(default)]
+    pub top_k: usize,
+    /// A token is kept when its probability is at least this share of the likeliest one's, in [0, 1]; 0 for all.
+    #[serde(default)]
+    pub min_p: f32,
+    /// What the logit of a token of the prompt or the answer so far is divided by where it is positive and multiplied
+    /// by where it is negative, once however often the token occurred; 1 for no penalty.
+    #[serde(default = "no_penalty")]
+    pub repetition_penalty: f32,
 }
 
-/// A token and its log-probability under the model's distribution (temperature 1, whole vocabulary).
+fn no_penalty() -> f32 {
+    Sampling::GREEDY.repetition_penalty
+}
+
+/// A token and its log-probability under the model's distribution (temperature 1, whole vocabulary, no penalty).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Choice {
     /// The token.
@@ -41,68 +60,142 @@ pub struct Choice {
 impl Default for Sampling {
     /// The published rollout settings: temperature 0.7, top-p 0.95.
     fn default() -> Self {
-        Self { temperature: 0.7, top_p: 0.95 }
+        Self { temperature: 0.7, top_p: 0.95, ..Self::GREEDY }
     }
 }
 
 impl Sampling {
     /// The largest logit, always.
-    pub const GREEDY: Self = Self { temperature: 0.0, top_p: 1.0 };
+    pub const GREEDY: Self = Self { temperature: 0.0, top_p: 1.0, top_k: 0, min_p: 0.0, repetition_penalty: 1.0 };
 
-    /// Whether [`pick`](Self::pick) ignores its random numbers.
+    /// Whether [`pick`](Self::pick) takes the likeliest token of the model, whatever was drawn and came before.
     pub fn is_greedy(&self) -> bool {
-        self.temperature == 0.0
+        self.temperature == 0.0 && !self.penalises()
     }
 
-    /// Checks both fields.
+    fn penalises(&self) -> bool {
+        self.repetition_penalty != 1.0
+    }
+
+    /// Checks every field.
     ///
     /// # Errors
     /// [`SamplingError::OutOfBounds`] with the field, its value and the bound.
     pub fn validate(&self) -> Result<(), SamplingError> {
-        let out = |field, value, bound| Err(SamplingError::OutOfBounds { field, value, bound });
-        if !(self.temperature.is_finite() && self.temperature >= 0.0) {
-            out("temperature", self.temperature, "finite and >= 0")
-        } else if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            out("top_p", self.top_p, "in (0, 1]")
-        } else {
-            Ok(())
+        let Self { temperature, top_p, top_k: _, min_p, repetition_penalty } = *self;
+        for (field, value, within, bound) in [
+            ("temperature", temperature, temperature >= 0.0 && temperature.is_finite(), "finite and >= 0"),
+            ("top_p", top_p, top_p > 0.0 && top_p <= 1.0, "in (0, 1]"),
+            ("min_p", min_p, (0.0..=1.0).contains(&min_p), "in [0, 1]"),
+            (
+                "repetition_penalty",
+                repetition_penalty,
+                repetition_penalty > 0.0 && repetition_penalty.is_finite(),
+                "finite and > 0",
+            ),
+        ] {
+            if !within {
+                return Err(SamplingError::OutOfBounds { field, value, bound });
+            }
         }
+        Ok(())
     }
 
-    /// Draws one token from a row of logits, `[vocab_size]`.
+    /// Draws one token from a row of logits, `[vocab_size]`, that follows the tokens of `history` (looked at only
+    /// where repetitions are penalised).
     ///
     /// # Errors
     /// [`SamplingError::NonFinite`] when a logit is NaN or +inf or all are -inf: a model that computes such a row is
     /// broken, and a token drawn from it would hide that.
-    pub fn pick(&self, logits: &[f32], rng: &mut SampleRng) -> Result<Choice, SamplingError> {
-        let best = argmax(logits)?;
-        let token = if self.is_greedy() { best } else { self.draw(logits, best, rng) };
-        Ok(Choice { token: token as TokenId, log_prob: log_prob_from_max(logits, best, token) })
+    pub fn pick(&self, logits: &[f32], history: &[TokenId], rng: &mut SampleRng) -> Result<Choice, SamplingError> {
+        let likeliest = argmax(logits)?;
+        let token = if self.is_greedy() {
+            likeliest
+        } else {
+            let penalised = self.penalised(logits, history);
+            let best = argmax(&penalised)?;
+            if self.temperature == 0.0 { best } else { self.kept(&penalised, best).draw(rng) }
+        };
+        Ok(Choice { token: token as TokenId, log_prob: log_prob_from_max(logits, likeliest, token) })
     }
 
-    fn draw(&self, logits: &[f32], best: usize, rng: &mut SampleRng) -> usize {
+    /// What [`pick`](Self::pick) draws from: the tokens that are left, likeliest first, and their probabilities.
+    ///
+    /// ```
+    /// use stir_core::Sampling;
+    /// let sampling = Sampling { temperature: 1.0, top_k: 2, ..Sampling::GREEDY };
+    /// let left = sampling.distribution(&[0.0, 2.0, 2.0, 1.0], &[])?;
+    /// assert_eq!(left, [(1, 0.5), (2, 0.5)]);
+    /// # Ok::<(), stir_core::SamplingError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`pick`](Self::pick).
+    pub fn distribution(&self, logits: &[f32], history: &[TokenId]) -> Result<Vec<(TokenId, f64)>, SamplingError> {
+        argmax(logits)?;
+        let penalised = self.penalised(logits, history);
+        let best = argmax(&penalised)?;
+        if self.temperature == 0.0 {
+            return Ok(vec![(best as TokenId, 1.0)]);
+        }
+        let Kept { tokens, mass } = self.kept(&penalised, best);
+        Ok(tokens.into_iter().map(|w| (w.token as TokenId, w.weight / mass)).collect())
+    }
+
+    fn penalised<'a>(&self, logits: &'a [f32], history: &[TokenId]) -> Cow<'a, [f32]> {
+        if !self.penalises() {
+            return Cow::Borrowed(logits);
+        }
+        let mut row = logits.to_vec();
+        for &token in history {
+            let token = token as usize;
+            // From the row as it was, so that a token that occurred twice is penalised once.
+            if let Some(&logit) = logits.get(token).filter(|logit| logit.is_finite()) {
+                let penalised =
+                    if logit < 0.0 { logit * self.repetition_penalty } else { logit / self.repetition_penalty };
+                // An extreme setting must not look like a broken model.
+                row[token] = penalised.clamp(f32::MIN, f32::MAX);
+            }
+        }
+        Cow::Owned(row)
+    }
+
+    /// What temperature, top-k, top-p and min-p leave of a row whose largest logit is at `best`.
+    fn kept(&self, logits: &[f32], best: usize) -> Kept {
         let weight = |logit: f32| f64::from((logit - logits[best]) / self.temperature).exp();
+        // Tokens come off a heap likeliest first; a full sort of the vocabulary would cost more than the model.
         let mut heap: BinaryHeap<Weighted> =
             logits.iter().enumerate().map(|(token, &logit)| Weighted { weight: weight(logit), token }).collect();
+        if (1..heap.len()).contains(&self.top_k) {
+            heap = iter::from_fn(|| heap.pop()).take(self.top_k).collect();
+        }
         let total: f64 = heap.iter().map(|w| w.weight).sum();
-        // The nucleus comes off the heap likeliest first; a full sort of the vocabulary would cost more than the model.
-        let (mut nucleus, mut mass) = (Vec::new(), 0.0);
-        while let Some(next) = heap.pop() {
+        let (mut tokens, mut mass) = (Vec::new(), 0.0);
+        while mass < f64::from(self.top_p) * total {
+            // The likeliest token's weight is 1.
+            let Some(next) = heap.pop().filter(|w| w.weight > 0.0 && w.weight >= f64::from(self.min_p)) else { break };
             mass += next.weight;
-            nucleus.push(next);
-            if mass >= f64::from(self.top_p) * total {
-                break;
-            }
+            tokens.push(next);
         }
-        let mut left = rng.uniform() * mass;
-        for w in &nucleus {
+        Kept { tokens, mass }
+    }
+}
+
+/// The tokens that may be drawn, likeliest first, and the sum of their weights.
+struct Kept {
+    tokens: Vec<Weighted>,
+    mass: f64,
+}
+
+impl Kept {
+    fn draw(&self, rng: &mut SampleRng) -> usize {
+        let mut left = rng.uniform() * self.mass;
+        let drawn = self.tokens.iter().find(|w| {
             left -= w.weight;
-            if left < 0.0 {
-                return w.token;
-            }
-        }
-        // Rounding can leave a crumb of mass past the last token.
-        nucleus.last().map_or(best, |w| w.token)
+            left < 0.0
+        });
+        // Rounding can leave a crumb of mass past the last token; the likeliest is always there.
+        drawn.or(self.tokens.last()).map_or(0, |w| w.token)
     }
 }
 
@@ -191,45 +284,6 @@ pub enum SamplingError {
     },
 }
 
-/// The random numbers of one sample: ChaCha8, one stream per sample of a seed.
-///
-/// Two samples of one seed are independent, and a sample's numbers do not depend on what else runs beside it.
-///
-/// ```
-/// use stir_core::SampleRng;
-/// let draw = |seed, stream| SampleRng::new(seed, stream).uniform();
-/// assert_eq!(draw(1, 2), draw(1, 2));
-/// assert_ne!(draw(1, 2), draw(1, 3));
-/// ```
-#[derive(Debug)]
-pub struct SampleRng(ChaCha8Rng);
-
-impl SampleRng {
-    /// The generator of `stream` under `seed`.
-    pub fn new(seed: u64, stream: u64) -> Self {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(stream);
-        Self(rng)
-    }
-
-    /// Uniform in [0, 1), 53 bits. Converted here so that the numbers do not change with a library's version.
-    pub fn uniform(&mut self) -> f64 {
-        (self.0.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
-    }
-
-    /// Uniform in `0..bound`; 0 when `bound` is 0.
-    pub fn below(&mut self, bound: usize) -> usize {
-        // The bias of the product is below bound / 2^53.
-        (self.uniform() * bound as f64) as usize
-    }
-
-    /// Standard normal (Box-Muller, the cosine half).
-    pub fn normal(&mut self) -> f64 {
-        let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
-        radius * (std::f64::consts::TAU * self.uniform()).cos()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,12 +292,12 @@ mod tests {
     fn frequencies_follow_the_tempered_nucleus() {
         // Probabilities 0.5, 0.3, 0.15, 0.05; top-p 0.9 drops the last.
         let logits: Vec<f32> = [0.5f32, 0.3, 0.15, 0.05].iter().map(|p| p.ln()).collect();
-        let sampling = Sampling { temperature: 1.0, top_p: 0.9 };
+        let sampling = Sampling { temperature: 1.0, top_p: 0.9, ..Sampling::GREEDY };
         let mut rng = SampleRng::new(3, 0);
         let mut counts = [0usize; 4];
         let n = 40_000;
         for _ in 0..n {
-            counts[sampling.pick(&logits, &mut rng).unwrap().token as usize] += 1;
+            counts[sampling.pick(&logits, &[], &mut rng).unwrap().token as usize] += 1;
         }
         assert_eq!(counts[3], 0);
         for (count, p) in counts.iter().zip([0.5 / 0.95, 0.3 / 0.95, 0.15 / 0.95]) {
@@ -255,8 +309,8 @@ mod tests {
     #[test]
     fn temperature_sharpens_but_log_prob_stays_the_models() {
         let logits = [1.0, 0.0];
-        let sampling = Sampling { temperature: 0.1, top_p: 1.0 };
-        let choice = sampling.pick(&logits, &mut SampleRng::new(0, 0)).unwrap();
+        let sampling = Sampling { temperature: 0.1, ..Sampling::GREEDY };
+        let choice = sampling.pick(&logits, &[], &mut SampleRng::new(0, 0)).unwrap();
         assert_eq!(choice.token, 0);
         assert!((choice.log_prob - -(1.0f32 + (-1.0f32).exp()).ln()).abs() < 1e-6);
         assert_eq!(log_prob(&logits, 0).unwrap(), choice.log_prob);
@@ -274,21 +328,78 @@ mod tests {
 
     #[test]
     fn settings_are_bounded() {
-        for (temperature, top_p) in [(-1.0, 1.0), (f32::NAN, 1.0), (1.0, 0.0), (1.0, 1.1), (f32::INFINITY, 1.0)] {
-            assert!(Sampling { temperature, top_p }.validate().is_err());
+        let base = Sampling::default();
+        assert_eq!(base.validate(), Ok(()));
+        for temperature in [-1.0, f32::NAN, f32::INFINITY] {
+            assert!(Sampling { temperature, ..base }.validate().is_err());
+        }
+        for top_p in [0.0, 1.1, f32::NAN] {
+            assert!(Sampling { top_p, ..base }.validate().is_err());
+        }
+        for min_p in [-0.1, 1.1, f32::NAN] {
+            assert!(Sampling { min_p, ..base }.validate().is_err());
+        }
+        for repetition_penalty in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+            let error = Sampling { repetition_penalty, ..base }.validate().unwrap_err();
+            assert!(error.to_string().starts_with("sampling repetition_penalty is "), "{error}");
         }
     }
 
-    /// The stream is part of every result's reproducibility: a change of generator must show.
     #[test]
-    fn the_stream_is_pinned() {
-        let mut rng = SampleRng::new(0, 1);
-        let first: Vec<u64> = (0..2).map(|_| (rng.uniform() * 1e6) as u64).collect();
-        assert_eq!(first, PINNED);
-        let mut normals = SampleRng::new(5, 0);
-        let mean = (0..20_000).map(|_| normals.normal()).sum::<f64>() / 20_000.0;
-        assert!(mean.abs() < 0.03);
+    fn settings_from_before_the_newer_options_parse() {
+        let old = r#"{"temperature":0.7,"top_p":0.95}"#;
+        let default = Sampling::default();
+        assert_eq!(serde_json::from_str::<Sampling>(old).unwrap(), default);
+        assert_eq!(serde_json::from_str::<Sampling>(&serde_json::to_string(&default).unwrap()).unwrap(), default);
+        for bad in [r#"{"temperature":0.7,"top_p":0.95,"topk":3}"#, r#"{"top_p":0.95}"#] {
+            assert!(serde_json::from_str::<Sampling>(bad).is_err());
+        }
     }
 
-    const PINNED: [u64; 2] = [755_531, 738_116];
+    #[test]
+    fn a_penalty_counts_once_and_leaves_the_log_prob_alone() {
+        let logits = [2.0, 1.9, -1.0, f32::NEG_INFINITY];
+        let sampling = Sampling { repetition_penalty: 1.1, ..Sampling::GREEDY };
+        assert!(!sampling.is_greedy() && Sampling::GREEDY.is_greedy());
+        let pick = |history: &[TokenId]| sampling.pick(&logits, history, &mut SampleRng::new(0, 0)).unwrap();
+        assert_eq!(pick(&[]).token, 0);
+        // Ids without a logit are passed over.
+        let choice = pick(&[0, 0, 3, 99]);
+        assert_eq!((choice.token, choice.log_prob), (1, log_prob(&logits, 1).unwrap()));
+        // Once each, 2.0 / 1.1 > 1.9 / 1.1; twice for token 0 would turn it.
+        assert_eq!(pick(&[0, 1, 0]).token, 0);
+        // Negative logits fall too.
+        let pair = |logits: &[f32]| sampling.pick(logits, &[0], &mut SampleRng::new(0, 0)).unwrap().token;
+        assert_eq!(pair(&[-1.0, -1.05]), 1);
+        // No setting makes a sound row look broken.
+        for repetition_penalty in [f32::MIN_POSITIVE, f32::MAX] {
+            let extreme = Sampling { repetition_penalty, temperature: 1.0, ..Sampling::GREEDY };
+            assert!(extreme.pick(&logits, &[0, 1, 2, 3], &mut SampleRng::new(0, 0)).is_ok());
+        }
+    }
+
+    #[test]
+    fn the_ends_of_every_range() {
+        let logits = [1.0, 3.0, 3.0, f32::NEG_INFINITY, 2.0];
+        let warm = Sampling { temperature: 1.0, ..Sampling::GREEDY };
+        let left = |sampling: Sampling| -> Vec<TokenId> {
+            sampling.distribution(&logits, &[]).unwrap().into_iter().map(|(token, _)| token).collect()
+        };
+        assert_eq!(left(warm), [1, 2, 4, 0]);
+        assert_eq!(left(Sampling { top_k: 1, ..warm }), [1]);
+        for top_k in [5, 6, usize::MAX] {
+            assert_eq!(warm.distribution(&logits, &[]), Sampling { top_k, ..warm }.distribution(&logits, &[]));
+        }
+        assert_eq!(left(Sampling { min_p: 1.0, ..warm }), [1, 2]);
+        assert_eq!(left(Sampling { top_p: f32::MIN_POSITIVE, ..warm }), [1]);
+        assert_eq!(left(Sampling { temperature: f32::MIN_POSITIVE, ..warm }), [1, 2]);
+        assert_eq!(left(Sampling { temperature: f32::MAX, top_k: 3, ..warm }), [0, 1, 2]);
+        assert_eq!(left(Sampling { temperature: 0.0, top_k: 3, ..warm }), [1]);
+        let everything = Sampling { temperature: 0.8, top_p: 0.9, top_k: 3, min_p: 0.1, repetition_penalty: 1.2 };
+        assert_eq!(left(everything), [1, 2, 4]);
+        for row in [&[f32::NAN, 0.0][..], &[0.0, f32::INFINITY], &[f32::NEG_INFINITY], &[]] {
+            assert!(everything.pick(row, &[0, 1], &mut SampleRng::new(0, 0)).is_err(), "{row:?}");
+            assert!(everything.distribution(row, &[0, 1]).is_err(), "{row:?}");
+        }
+    }
 }

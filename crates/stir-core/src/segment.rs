@@ -2,49 +2,29 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{TokenId, Vocab};
+use crate::{TokenId, Vocab, pattern::Pattern};
 
 /// The text that ends a reasoning segment; `"\n\n"` unless told otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Delimiter(Arc<Pattern>);
 
-#[derive(Debug, PartialEq, Eq)]
-struct Pattern {
-    text: String,
-    /// Knuth-Morris-Pratt: `fallback[n]` is the longest proper border of the first `n + 1` bytes.
-    fallback: Vec<usize>,
-}
-
 impl Delimiter {
     /// A delimiter; `None` when `text` is empty, which would end a segment everywhere.
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
-        if text.is_empty() {
-            return None;
-        }
-        let bytes = text.as_bytes();
-        let mut fallback = vec![0; bytes.len()];
-        let mut border = 0;
-        for i in 1..bytes.len() {
-            while border > 0 && bytes[i] != bytes[border] {
-                border = fallback[border - 1];
-            }
-            border += usize::from(bytes[i] == bytes[border]);
-            fallback[i] = border;
-        }
-        Some(Self(Arc::new(Pattern { text, fallback })))
+        (!text.is_empty()).then(|| Self(Arc::new(Pattern::new(text))))
     }
 
     /// The delimiter's text.
     pub fn as_str(&self) -> &str {
-        &self.0.text
+        self.0.as_str()
     }
 }
 
 impl Default for Delimiter {
     fn default() -> Self {
-        Self(Arc::new(Pattern { text: "\n\n".to_owned(), fallback: vec![0, 1] }))
+        Self(Arc::new(Pattern::new("\n\n".to_owned())))
     }
 }
 
@@ -58,7 +38,7 @@ impl TryFrom<String> for Delimiter {
 
 impl From<Delimiter> for String {
     fn from(delimiter: Delimiter) -> Self {
-        delimiter.0.text.clone()
+        delimiter.as_str().to_owned()
     }
 }
 
@@ -96,14 +76,10 @@ impl SegmentCounter {
 
     /// Takes the next token's bytes; returns how many delimiters it completed.
     pub fn push(&mut self, bytes: &[u8]) -> usize {
-        let pattern = self.delimiter.0.text.as_bytes();
         let before = self.count;
         for &byte in bytes {
-            while self.matched > 0 && byte != pattern[self.matched] {
-                self.matched = self.delimiter.0.fallback[self.matched - 1];
-            }
-            self.matched += usize::from(byte == pattern[self.matched]);
-            if self.matched == pattern.len() {
+            self.matched = self.delimiter.0.advance(self.matched, byte);
+            if self.matched == self.delimiter.0.len() {
                 self.count += 1;
                 self.matched = 0;
             }

@@ -62,7 +62,17 @@ impl Vocab {
 
     /// The text of `tokens`; bytes that are not UTF-8 become U+FFFD.
     pub fn text(&self, tokens: &[TokenId]) -> String {
-        let bytes: Vec<u8> = tokens.iter().flat_map(|&id| self.bytes(id)).copied().collect();
+        self.text_within(tokens, usize::MAX)
+    }
+
+    /// The text of the first `len` bytes of `tokens`, as [`text`](Self::text).
+    ///
+    /// ```
+    /// let vocab = stir_core::Vocab::new([&b"one"[..], b" two"], []);
+    /// assert_eq!(vocab.text_within(&[0, 1], 5), "one t");
+    /// ```
+    pub fn text_within(&self, tokens: &[TokenId], len: usize) -> String {
+        let bytes: Vec<u8> = tokens.iter().flat_map(|&id| self.bytes(id)).copied().take(len).collect();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 }

@@ -31,7 +31,7 @@ fn groups(engine: &ToyEngine) -> Vec<Vec<Rollout>> {
     let mut group = |c: char| -> Vec<Rollout> {
         let prompt = format!("q{c}");
         let tokens = engine.encode(&prompt).unwrap();
-        let sampling = Sampling { temperature: 1.0, top_p: 1.0 };
+        let sampling = Sampling { temperature: 1.0, ..Sampling::GREEDY };
         let answers = generate(engine, &vec![tokens; 6], 60, sampling, c as u64, 6).unwrap();
         let judged = answers.into_iter().enumerate().map(|(k, answer)| {
             let correct = rng.below(2) == 1;

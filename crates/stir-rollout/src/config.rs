@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use stir_core::Sampling;
+use stir_core::{Sampling, StopMatcher};
 
 use crate::RolloutError;
 
@@ -22,6 +22,10 @@ pub struct RolloutConfig {
     pub eta: f64,
     /// How a token is drawn.
     pub sampling: Sampling,
+    /// A sample ends with the token that completes one of these, and its text before it. They are no part of the
+    /// published settings.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
     /// Source of all randomness; see [`sample_stream`](crate::sample_stream).
     pub seed: u64,
     /// Sequences decoded side by side. What is drawn does not depend on it (but for the rounding of batched
@@ -31,7 +35,8 @@ pub struct RolloutConfig {
 
 impl Default for RolloutConfig {
     fn default() -> Self {
-        Self { samples: 8, max_tokens: 2048, eta: 0.01, sampling: Sampling::default(), seed: 0, width: 32 }
+        let (sampling, stop) = (Sampling::default(), Vec::new());
+        Self { samples: 8, max_tokens: 2048, eta: 0.01, sampling, stop, seed: 0, width: 32 }
     }
 }
 
@@ -39,7 +44,8 @@ impl RolloutConfig {
     /// Checks every field.
     ///
     /// # Errors
-    /// [`RolloutError::Config`] or [`RolloutError::Sampling`] with the first field out of bounds.
+    /// [`RolloutError::Config`], [`RolloutError::Stop`] or [`RolloutError::Sampling`] with the first field out of
+    /// bounds.
     pub fn validate(&self) -> Result<(), RolloutError> {
         for (field, value) in [("samples", self.samples), ("max_tokens", self.max_tokens), ("width", self.width)] {
             if value == 0 {
@@ -49,6 +55,7 @@ impl RolloutConfig {
         if !(self.eta.is_finite() && self.eta >= 0.0) {
             return Err(RolloutError::Config { field: "eta", value: self.eta, bound: "finite and >= 0" });
         }
+        StopMatcher::new(&self.stop)?;
         Ok(self.sampling.validate()?)
     }
 }
@@ -74,7 +81,8 @@ mod tests {
             (RolloutConfig { max_tokens: 0, ..default() }, "max_tokens"),
             (RolloutConfig { width: 0, ..default() }, "width"),
             (RolloutConfig { eta: f64::NAN, ..default() }, "eta"),
-            (RolloutConfig { sampling: Sampling { temperature: 1.0, top_p: 2.0 }, ..default() }, "top_p"),
+            (RolloutConfig { sampling: Sampling { top_p: 2.0, ..Sampling::GREEDY }, ..default() }, "top_p"),
+            (RolloutConfig { stop: vec!["a".into(), String::new()], ..default() }, "stop string 1"),
         ] {
             assert!(config.validate().unwrap_err().to_string().contains(field));
         }

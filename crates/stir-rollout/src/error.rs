@@ -1,6 +1,6 @@
 use std::{io, path::PathBuf};
 
-use stir_core::{DriveError, SamplingError};
+use stir_core::{DriveError, EmptyStop, SamplingError};
 
 /// What is wrong with a file, a setting or a list of tasks.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,9 @@ pub enum RolloutError {
     /// A sampling setting outside its bound.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
+    /// An empty stop string.
+    #[error(transparent)]
+    Stop(#[from] EmptyStop),
     /// The file system refused.
     #[error("cannot {action} {}", .path.display())]
     Io {

@@ -1,7 +1,7 @@
 use std::{cell::RefCell, ops::ControlFlow, path::Path, slice};
 
 use stir_core::{
-    Decode, DriveError, Engine, Generated, Lane, Limits, Row, SampleRng, SamplingError, Session, TokenId, Vocab, drive,
+    Decode, DriveError, Engine, Generated, Lane, Request, Row, SamplingError, Session, Vocab, drive, prefill,
 };
 
 use crate::{
@@ -32,8 +32,8 @@ pub struct Progress {
     pub tokens: usize,
 }
 
-/// The random stream of sample `k` of problem `id`, for [`SampleRng::new`]: the first eight bytes (little endian) of
-/// the BLAKE3 hash of the id's bytes followed by `k` as eight bytes, little endian.
+/// The random stream of sample `k` of problem `id`, for [`Request::stream`]: the first eight bytes (little endian) of the
+/// BLAKE3 hash of the id's bytes followed by `k` as eight bytes, little endian.
 ///
 /// A sample depends on the seed, its problem and its number alone: not on its neighbours in the batch, nor on the
 /// order or the number of the problems.
@@ -59,7 +59,7 @@ impl<'e, E: Engine> Rollouts<'e, E> {
     /// A run on `engine`.
     ///
     /// # Errors
-    /// [`RolloutError::Config`] or [`RolloutError::Sampling`] for a setting out of bounds.
+    /// [`RolloutError::Config`], [`RolloutError::Stop`] or [`RolloutError::Sampling`] for a setting out of bounds.
     pub fn new(engine: &'e E, config: RolloutConfig) -> Result<Self, RolloutError> {
         config.validate()?;
         Ok(Self { engine, config })
@@ -131,7 +131,7 @@ impl<'e, E: Engine> Rollouts<'e, E> {
     }
 
     fn record(&self, task: &Task, k: usize, generated: Generated, judge: &impl Judge) -> Rollout {
-        let text = self.engine.vocab().text(&generated.tokens);
+        let text = generated.text(self.engine.vocab());
         let correct = task.gold.as_deref().is_some_and(|gold| judge.correct(gold, &text));
         Rollout {
             id: task.id.clone(),
@@ -145,40 +145,16 @@ impl<'e, E: Engine> Rollouts<'e, E> {
         }
     }
 
-    /// Encodes a prompt and runs all but its last token through the model; `Ok(Err)` is the task's own fault.
-    #[expect(clippy::type_complexity, reason = "two kinds of failure, one place")]
-    fn prefill(&self, task: &Task) -> Result<Result<(Vec<TokenId>, E::Session), FailureReason<E::Error>>, E::Error> {
+    /// What is asked of the engine for `task`, or its own fault.
+    fn request(&self, task: &Task) -> Result<Request, FailureReason<E::Error>> {
         if task.gold.is_none() {
-            return Ok(Err(FailureReason::NoGold));
+            return Err(FailureReason::NoGold);
         }
-        let tokens = match self.engine.encode(&task.prompt) {
-            Ok(tokens) => tokens,
-            Err(source) => return Ok(Err(FailureReason::Encode(source))),
-        };
-        if let Err(source) = Limits::new(self.engine.shape(), tokens.len(), self.config.max_tokens) {
-            return Ok(Err(FailureReason::Request(source)));
-        }
-        let mut session = self.engine.session();
-        if let Some((_, head)) = tokens.split_last()
-            && !head.is_empty()
-        {
-            let row = Row { session: &mut session, tokens: head, additions: Vec::new(), capture: &[], logits: false };
-            self.engine.forward(&mut [row])?;
-        }
-        Ok(Ok((tokens, session)))
-    }
-
-    /// The decoding of one sample, from where the prompt's prefill left off.
-    fn sample(
-        &self,
-        prompt: &Prompt<E::Session>,
-        k: usize,
-        id: &str,
-    ) -> Result<Sample<E::Session>, DriveError<E::Error>> {
-        let RolloutConfig { max_tokens, sampling, seed, .. } = self.config;
-        let rng = SampleRng::new(seed, sample_stream(id, k));
-        let decode = Decode::resume(self.engine, prompt.prefix.fork(), &prompt.tokens, max_tokens, sampling, rng)?;
-        Ok(Sample { decode, task: prompt.task, k })
+        let prompt = self.engine.encode(&task.prompt).map_err(FailureReason::Encode)?;
+        let RolloutConfig { max_tokens, sampling, ref stop, seed, .. } = self.config;
+        let request = Request { max_tokens, sampling, stop: stop.clone(), seed, ..Request::new(prompt) };
+        request.check(self.engine.shape()).map_err(FailureReason::Request)?;
+        Ok(request)
     }
 }
 
@@ -199,8 +175,8 @@ struct Waiting<'r, 'e, E: Engine> {
 struct Prompt<S> {
     task: usize,
     missing: Vec<usize>,
-    tokens: Vec<TokenId>,
-    /// All of `tokens` but the last.
+    request: Request,
+    /// All of the prompt but its last token.
     prefix: S,
 }
 
@@ -209,21 +185,23 @@ impl<E: Engine> Iterator for Waiting<'_, '_, E> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(prompt) = &mut self.prompt
-                && let Some(k) = prompt.missing.pop()
+            if let Some(Prompt { task, missing, request, prefix }) = &mut self.prompt
+                && let Some(k) = missing.pop()
             {
-                return Some(self.run.sample(prompt, k, &self.tasks[prompt.task].id));
+                request.stream = sample_stream(&self.tasks[*task].id, k);
+                let decode = Decode::resume(self.run.engine, prefix.fork(), request, 0);
+                return Some(decode.map(|decode| Sample { decode, task: *task, k }).map_err(DriveError::Request));
             }
             self.prompt = None;
             let &(task, ref missing) = self.missing.next()?;
-            match self.run.prefill(&self.tasks[task]) {
-                Err(error) => return Some(Err(DriveError::Engine(error))),
-                Ok(Err(reason)) => {
+            match self.run.request(&self.tasks[task]) {
+                Err(reason) => {
                     self.failures.borrow_mut().push(failure(&self.tasks[task], missing.len(), reason));
                 }
-                Ok(Ok((tokens, prefix))) => {
-                    self.prompt = Some(Prompt { task, missing: missing.clone(), tokens, prefix });
-                }
+                Ok(request) => match prefill(self.run.engine, &request.prompt) {
+                    Err(error) => return Some(Err(DriveError::Engine(error))),
+                    Ok(prefix) => self.prompt = Some(Prompt { task, missing: missing.clone(), request, prefix }),
+                },
             }
         }
     }

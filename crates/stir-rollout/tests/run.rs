@@ -9,7 +9,7 @@ use std::{
 
 use proptest::prelude::*;
 use stir_core::{
-    Decode, Engine, Fingerprint, Finish, ModelShape, Output, Row, SampleRng, Sampling, TokenId, Vocab, drive,
+    Decode, Engine, Fingerprint, Finish, ModelShape, Output, Request, Row, Sampling, TokenId, Vocab, drive,
     toy::{ToyEngine, ToyError, ToySession},
 };
 use stir_rollout::{
@@ -22,7 +22,7 @@ fn engine() -> ToyEngine {
 }
 
 fn config() -> RolloutConfig {
-    let sampling = Sampling { temperature: 1.0, top_p: 1.0 };
+    let sampling = Sampling { temperature: 1.0, ..Sampling::GREEDY };
     RolloutConfig { samples: 4, max_tokens: 24, sampling, seed: 9, width: 5, ..RolloutConfig::default() }
 }
 
@@ -83,8 +83,10 @@ fn every_sample_is_the_plain_decoding_of_its_own_stream() {
     let order: Vec<_> = rollouts.iter().map(|r| (r.id.clone(), r.k)).collect();
     assert!(order.is_sorted() && order.len() == 20);
     for r in &rollouts {
-        let rng = SampleRng::new(9, sample_stream(&r.id, r.k));
-        let lane = Decode::new(&engine, &engine.encode(&r.prompt).unwrap(), 24, config().sampling, rng).unwrap();
+        let (prompt, stream) = (engine.encode(&r.prompt).unwrap(), sample_stream(&r.id, r.k));
+        let sampling = config().sampling;
+        let request = Request { max_tokens: 24, sampling, seed: 9, stream, ..Request::new(prompt) };
+        let lane = Decode::new(&engine, &request, 0).unwrap();
         drive(&engine, [Ok(lane)], 1, |_, g| {
             assert_eq!(g.tokens, r.token_ids);
             assert!(g.finish == Finish::Eos || g.tokens.len() == 24);
@@ -104,6 +106,29 @@ fn every_sample_is_the_plain_decoding_of_its_own_stream() {
     let mixed = groups.iter().filter(|g| g.iter().any(|r| r.correct) && g.iter().any(|r| !r.correct)).count();
     assert!(mixed > 0);
     assert_eq!(summary.mixed_share(), Some(mixed as f64 / 5.0));
+}
+
+#[test]
+fn stop_strings_end_samples_and_their_texts() {
+    let (folder, engine) = (Folder::new(), engine());
+    let stopped = RolloutConfig { stop: ["s", "\n", "e", "o"].map(Into::into).to_vec(), ..config() };
+    run(stopped.clone(), &tasks(), &folder.out(), all).unwrap();
+    let free: Vec<serde_json::Value> =
+        String::from_utf8(whole()).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut cut = 0;
+    for (r, free) in read_rollouts(folder.out()).unwrap().map(Result::unwrap).zip(free) {
+        let text = free["text"].as_str().unwrap();
+        let end = text.find(['s', '\n', 'e', 'o']);
+        assert_eq!(r.text, text[..end.unwrap_or(text.len())]);
+        assert!(!r.correct, "the judge sees the text as it is written");
+        // The tokens hold the stop string; the reward counts them.
+        assert_eq!(engine.vocab().text(&r.token_ids).find(['s', '\n', 'e', 'o']), end);
+        assert_eq!(r.reward, reward(false, r.token_ids.len(), 0.01, 24));
+        cut += usize::from(end.is_some());
+    }
+    assert!(cut > 6, "{cut} of 20");
+    let error = refused(run(RolloutConfig { stop: vec![], ..stopped }, &tasks(), &folder.out(), all));
+    assert!(matches!(&error, RolloutError::Settings { field, .. } if field == "config.stop"), "{error}");
 }
 
 #[test]

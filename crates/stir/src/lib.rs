@@ -52,7 +52,7 @@
 //!     let controller = Controller::new(&library, lm.fingerprint(), ControllerConfig::default())?;
 //!     let prompt = lm.encode(&lm.chat_prompt("What is 46 + 17? Put the number after ####.")?)?;
 //!     let answers = controller.generate(&lm, &[prompt], 500, Sampling::GREEDY, 0, 1)?;
-//!     println!("{}", lm.vocab().text(&answers[0].tokens));
+//!     println!("{}", answers[0].text(lm.vocab()));
 //!     Ok(())
 //! }
 //! ```
@@ -61,6 +61,42 @@
 //! are lines of JSON, candidates and libraries have files ([`Candidates::save`](basis::Candidates::save),
 //! [`Library::load`](basis::Library::load)). A library is bound to its model: a controller refuses another one and names
 //! the field that differs.
+//!
+//! # Tokens as they come
+//!
+//! A [`Request`](crate::core::Request) says what is wanted: tokens at most, how they are drawn, stop strings, how many
+//! samples. [`core::stream`] and [`Controller::stream`](controller::Controller::stream) run any number of them side by
+//! side and tell of every token; a flag or the callback's answer ends them.
+//!
+//! ```no_run
+//! use std::sync::atomic::AtomicBool;
+//!
+//! use stir::{
+//!     basis::Library,
+//!     controller::{Controller, ControllerConfig},
+//!     core::{Engine, Event, Flow, Request, Sampling},
+//!     model::{DeviceSpec, Lm},
+//! };
+//!
+//! let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::FLEX.open()?)?;
+//! let library = Library::load("library.stir")?;
+//! let controller = Controller::new(&library, lm.fingerprint(), ControllerConfig::default())?;
+//! let prompt = lm.encode(&lm.chat_prompt("What is 46 + 17?")?)?;
+//! let sampling = Sampling { top_k: 40, ..Sampling::default() };
+//! let request = Request { sampling, stop: vec!["Question:".into()], ..Request::new(prompt) };
+//!
+//! static CANCEL: AtomicBool = AtomicBool::new(false); // for a signal handler to set
+//! controller.stream(&lm, &[request], 1, &CANCEL, |_, event| {
+//!     match event {
+//!         Event::Token(token) if token.note.steered() => print!("[{}]", token.text),
+//!         Event::Token(token) => print!("{}", token.text),
+//!         Event::Finished { text, answer } => println!("{text} ({:?}, {} steps)", answer.finish, answer.steps.len()),
+//!         Event::Failed { error, .. } => eprintln!("{error}"),
+//!     }
+//!     Flow::Continue
+//! })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! # Steering a loop of one's own
 //!

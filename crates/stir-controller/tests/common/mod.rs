@@ -10,7 +10,7 @@ use stir_core::{
     generate, toy::ToyEngine,
 };
 
-pub const WARM: Sampling = Sampling { temperature: 1.0, top_p: 0.9 };
+pub const WARM: Sampling = Sampling { temperature: 1.0, top_p: 0.9, ..Sampling::GREEDY };
 
 /// Prompts of 1 to `longest` random tokens that are not special.
 pub fn prompts(count: usize, longest: usize, seed: u64) -> Vec<Vec<TokenId>> {
@@ -134,7 +134,7 @@ impl<E: Engine> Reference<'_, E> {
             let logits = encode(self.engine, &self.text(&slow.tokens), &impulses, &[]).logits;
             let token = match self.sampling.is_greedy() {
                 true => argmax(&logits),
-                false => self.sampling.pick(&logits, &mut rng).unwrap().token,
+                false => self.sampling.pick(&logits, &self.text(&slow.tokens), &mut rng).unwrap().token,
             };
             slow.log_probs.push(log_prob(&logits, token));
             slow.tokens.push(token);
