@@ -18,7 +18,7 @@ use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::{
     basis::{Action, BasisConfig, Candidates, Library, Method, select},
     core::Engine,
-    model::DeviceSpec,
+    model::{ComputeType, DeviceSpec},
 };
 
 /// Choose the entries of a steering library.
@@ -81,7 +81,7 @@ fn main() -> Result<()> {
     config.validate().into_diagnostic()?;
     let candidates = Candidates::load(&args.candidates).into_diagnostic()?;
     if let Some(model) = args.model {
-        let lm = ModelArgs { model, device: args.device, seed: args.seed }.load()?;
+        let lm = ModelArgs { model, device: args.device, compute: ComputeType::F32, seed: args.seed }.load()?;
         let fits = candidates.fingerprint.check(lm.fingerprint());
         fits.into_diagnostic().wrap_err_with(|| args.candidates.display().to_string())?;
     }

@@ -29,7 +29,7 @@ const DEFAULT_MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples
 /// Which model, where it runs, and the seed of everything drawn.
 #[derive(clap::Args)]
 pub struct ModelArgs {
-    /// Hugging Face folder of the model
+    /// Hugging Face folder of the model; with the feature hub also its name there, ORG/NAME or ORG/NAME@REVISION
     #[arg(long, value_name = "DIR", default_value = DEFAULT_MODEL)]
     pub model: PathBuf,
     /// Device to compute on: flex (the CPU), cuda, wgpu, vulkan or metal, with :N for the N-th
@@ -52,19 +52,51 @@ impl ModelArgs {
     /// The model on its device, with options changed from those of its folder.
     pub fn load_with(&self, change: impl FnOnce(&mut DecoderConfig)) -> Result<Lm> {
         let device = self.device.open().into_diagnostic()?;
+        let dir = self.folder()?;
         let load = || {
-            let mut config = DecoderConfig::from_file(&self.model.join("config.json"))?;
+            let mut config = DecoderConfig::from_file(&dir.join("config.json"))?;
             change(&mut config);
             let options = LoadOptions { compute: self.compute, config: Some(config) };
             let bar = self::progress(0, "loading");
-            let lm = Lm::load_with(&self.model, &device, options, |progress| {
+            let lm = Lm::load_with(&dir, &device, options, |progress| {
                 bar.set_length(progress.total >> 20);
                 bar.set_position(progress.bytes >> 20);
             });
             bar.finish_and_clear();
             lm
         };
-        load().into_diagnostic().wrap_err_with(|| format!("cannot load the model in {}", self.model.display()))
+        load().into_diagnostic().wrap_err_with(|| format!("cannot load the model in {}", dir.display()))
+    }
+
+    /// The folder that `--model` names, brought from the hub where there is none of that name here.
+    #[cfg(feature = "hub")]
+    fn folder(&self) -> Result<PathBuf> {
+        use stir::model::hub::{Options, Progress, snapshot};
+        let Some(name) = self.model.to_str().filter(|_| !self.model.exists()) else { return Ok(self.model.clone()) };
+        let (id, revision) = name.split_once('@').unwrap_or((name, "main"));
+        let options = Options { revision: revision.to_owned(), ..Options::from_env().into_diagnostic()? };
+        let bar = progress(0, "fetching");
+        let dir = snapshot(id, &options, |progress| {
+            if let Progress::File { name, done, total } = progress {
+                bar.set_message(name.to_owned());
+                bar.set_length(total.unwrap_or(done) >> 20);
+                bar.set_position(done >> 20);
+            }
+            std::ops::ControlFlow::Continue(())
+        });
+        bar.finish_and_clear();
+        dir.into_diagnostic().wrap_err_with(|| format!("there is no folder {name}, and the hub did not bring it"))
+    }
+
+    #[cfg(not(feature = "hub"))]
+    fn folder(&self) -> Result<PathBuf> {
+        miette::ensure!(
+            self.model.exists(),
+            help = "built with --features hub, this program looks for it on the Hugging Face hub",
+            "there is no folder {}",
+            self.model.display()
+        );
+        Ok(self.model.clone())
     }
 }
 

@@ -153,6 +153,10 @@ pub enum ModelError {
         #[source]
         source: RowError,
     },
+    /// The hub did not bring the model.
+    #[cfg(feature = "hub")]
+    #[error("hub")]
+    Hub(#[from] stir_hub::HubError),
     /// The device could not run or return a computation.
     #[error("device")]
     Device(#[from] DeviceError),

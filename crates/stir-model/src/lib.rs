@@ -26,4 +26,6 @@ pub use decoder::{Decoder, NamedTensor};
 pub use device::{ComputeType, DeviceSpec};
 pub use error::{DeviceError, ModelError, RowError};
 pub use lm::{Inspection, Lm, LoadOptions};
+#[cfg(feature = "hub")]
+pub use stir_hub as hub;
 pub use tokenizer::Tokenizer;

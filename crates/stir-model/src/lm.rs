@@ -114,6 +114,31 @@ impl Lm {
         Ok(Self { dir: dir.to_owned(), decoder, tokenizer, chat, vocab, fingerprint, device, chunk: CHUNK })
     }
 
+    /// The model that the Hugging Face hub knows as `id`, brought to the cache where it is not there yet.
+    ///
+    /// ```no_run
+    /// use std::ops::ControlFlow;
+    /// use stir_model::{DeviceSpec, Lm, hub::Options};
+    /// let device = DeviceSpec::FLEX.open()?;
+    /// let lm = Lm::from_hub("Qwen/Qwen2.5-1.5B-Instruct", &Options::from_env()?, &device, |progress| {
+    ///     eprintln!("{progress:?}");
+    ///     ControlFlow::Continue(())
+    /// })?;
+    /// # Ok::<(), stir_model::ModelError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ModelError::Hub`] when it cannot be brought or `progress` breaks off; otherwise as [`load`](Self::load).
+    #[cfg(feature = "hub")]
+    pub fn from_hub(
+        id: &str,
+        options: &stir_hub::Options,
+        device: &Device,
+        progress: impl FnMut(stir_hub::Progress<'_>) -> std::ops::ControlFlow<()>,
+    ) -> Result<Self, ModelError> {
+        Self::load(stir_hub::snapshot(id, options, progress)?, device)
+    }
+
     /// Encodes at most `tokens` (at least 1) of a row in one pass; longer rows take several. Attention scores take
     /// memory in proportion to this times the length of the row, so it bounds what a long prompt needs.
     pub fn with_prefill_chunk(mut self, tokens: usize) -> Self {

@@ -370,7 +370,7 @@ mod tests {
         }});
         let [old, new] = [old, new].map(|change| parse(base("gemma3_text"), change).unwrap());
         assert_eq!(old, new);
-        assert_eq!(old.rope_of(0).theta, 3.0);
+        assert_eq!(old.local_rope.as_ref().unwrap().theta, 3.0);
         let default = parse(base("gemma3_text"), json!({})).unwrap();
         assert_eq!((default.rope.theta, default.local_rope.unwrap().theta), (1e6, 1e4));
     }
