@@ -90,7 +90,7 @@ pub fn encode_prompts(lm: &Lm, path: &Path, tasks: &[Task], max_tokens: usize) -
         return Err(RequestError::ZeroBudget).into_diagnostic();
     }
     let encode = |task: &Task| -> Result<Vec<TokenId>> {
-        let tokens = lm.encode(&task.prompt).into_diagnostic()?;
+        let tokens = lm.encode_prompt(&task.prompt).into_diagnostic()?;
         Limits::new(lm.shape(), tokens.len(), max_tokens).into_diagnostic()?;
         Ok(tokens)
     };

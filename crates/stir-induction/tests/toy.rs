@@ -30,7 +30,7 @@ fn groups(engine: &ToyEngine) -> Vec<Vec<Rollout>> {
     let mut rng = SampleRng::new(4, 0);
     let mut group = |c: char| -> Vec<Rollout> {
         let prompt = format!("q{c}");
-        let tokens = engine.encode(&prompt).unwrap();
+        let tokens = engine.encode_prompt(&prompt).unwrap();
         let sampling = Sampling { temperature: 1.0, top_p: 1.0 };
         let answers = generate(engine, &vec![tokens; 6], 60, sampling, c as u64, 6).unwrap();
         let judged = answers.into_iter().enumerate().map(|(k, answer)| {
@@ -59,7 +59,7 @@ fn mine(groups: &[Vec<Rollout>], config: InductionConfig) -> (Candidates, Induct
 fn direct(engine: &ToyEngine, groups: &[Vec<Rollout>], config: &InductionConfig) -> Vec<Pair> {
     let state = |r: &Rollout, m: usize, layer: usize| -> Vec<f32> {
         let boundary = boundaries(engine, r, config)[m - 1];
-        let tokens = [engine.encode(&r.prompt).unwrap(), r.token_ids[..=boundary].to_vec()].concat();
+        let tokens = [engine.encode_prompt(&r.prompt).unwrap(), r.token_ids[..=boundary].to_vec()].concat();
         let (mut session, point) = (engine.session(), [HookPoint::ResidPost(layer)]);
         let row = Row { session: &mut session, tokens: &tokens, additions: vec![], capture: &point, logits: false };
         engine.forward(&mut [row]).unwrap().remove(0).captures.remove(0)
@@ -284,6 +284,9 @@ impl Engine for Watched {
     }
     fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
         self.toy.encode(text)
+    }
+    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
+        self.toy.encode_prompt(text)
     }
     fn session(&self) -> ToySession {
         self.toy.session()

@@ -151,7 +151,7 @@ impl<'e, E: Engine> Rollouts<'e, E> {
         if task.gold.is_none() {
             return Ok(Err(FailureReason::NoGold));
         }
-        let tokens = match self.engine.encode(&task.prompt) {
+        let tokens = match self.engine.encode_prompt(&task.prompt) {
             Ok(tokens) => tokens,
             Err(source) => return Ok(Err(FailureReason::Encode(source))),
         };

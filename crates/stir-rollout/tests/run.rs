@@ -84,7 +84,7 @@ fn every_sample_is_the_plain_decoding_of_its_own_stream() {
     assert!(order.is_sorted() && order.len() == 20);
     for r in &rollouts {
         let rng = SampleRng::new(9, sample_stream(&r.id, r.k));
-        let lane = Decode::new(&engine, &engine.encode(&r.prompt).unwrap(), 24, config().sampling, rng).unwrap();
+        let lane = Decode::new(&engine, &engine.encode_prompt(&r.prompt).unwrap(), 24, config().sampling, rng).unwrap();
         drive(&engine, [Ok(lane)], 1, |_, g| {
             assert_eq!(g.tokens, r.token_ids);
             assert!(g.finish == Finish::Eos || g.tokens.len() == 24);
@@ -311,6 +311,9 @@ impl Engine for Odd {
     }
     fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
         self.0.encode(text)
+    }
+    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
+        self.0.encode_prompt(text)
     }
     fn session(&self) -> ToySession {
         self.0.session()

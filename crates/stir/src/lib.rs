@@ -50,7 +50,7 @@
 //!
 //!     // Stage 4: steered answers.
 //!     let controller = Controller::new(&library, lm.fingerprint(), ControllerConfig::default())?;
-//!     let prompt = lm.encode(&lm.chat_prompt("What is 46 + 17? Put the number after ####.")?)?;
+//!     let prompt = lm.encode_prompt(&lm.chat_prompt("What is 46 + 17? Put the number after ####.")?)?;
 //!     let answers = controller.generate(&lm, &[prompt], 500, Sampling::GREEDY, 0, 1)?;
 //!     println!("{}", lm.vocab().text(&answers[0].tokens));
 //!     Ok(())
