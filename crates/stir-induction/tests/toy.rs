@@ -262,6 +262,15 @@ fn errors_end_the_run_and_the_observer_ends_it_cleanly() {
     assert_eq!(candidates.pairs, direct(&engine, &groups[..5], &config()));
 }
 
+#[test]
+fn prompts_start_as_the_engine_says() {
+    let engine = ToyEngine::new(1).starting_with(5);
+    let groups = groups(&engine);
+    let (candidates, _) = induce(&engine, groups.iter().cloned().map(Ok), config(), all).unwrap();
+    assert_eq!(candidates.pairs, direct(&engine, &groups, &config()));
+    assert_ne!(candidates.pairs, mine(&groups, config()).0.pairs);
+}
+
 /// Watches what an engine is asked for; its layer 0 overflows at a position.
 struct Watched {
     toy: ToyEngine,

@@ -12,6 +12,8 @@ pub struct Tokenizer {
     path: PathBuf,
     inner: tokenizers::Tokenizer,
     digest: String,
+    /// One past the largest token id.
+    size: usize,
     pieces: Pieces,
     /// What stands in front of every sequence.
     prefix: Vec<TokenId>,
@@ -36,7 +38,8 @@ impl Tokenizer {
         let config = TokenizerConfig::from_dir(path.parent().unwrap_or(Path::new("")))?;
         let prefix = prefix(&inner, &config, path)?;
         let digest = blake3::hash(&bytes).to_hex().to_string();
-        Ok(Self { path: path.to_owned(), inner, digest, pieces, prefix })
+        let size = inner.get_vocab(true).into_values().max().map_or(0, |last| last as usize + 1);
+        Ok(Self { path: path.to_owned(), inner, digest, size, pieces, prefix })
     }
 
     /// The tokens of `text`. Special tokens written out in it are recognised; none is added.
@@ -74,7 +77,7 @@ impl Tokenizer {
 
     /// One past the largest token id.
     pub fn size(&self) -> usize {
-        self.inner.get_vocab(true).into_values().max().map_or(0, |last| last as usize + 1)
+        self.size
     }
 
     /// The digest of the file, hexadecimal.
@@ -90,7 +93,7 @@ impl Tokenizer {
     /// And of byte tokens that form no UTF-8 they make one U+FFFD each.
     pub fn vocab(&self, eos: Vec<TokenId>) -> Vocab {
         let added = self.inner.get_added_vocabulary();
-        let bytes: Vec<Vec<u8>> = (0..self.size() as TokenId)
+        let bytes: Vec<Vec<u8>> = (0..self.size as TokenId)
             .map(|id| match self.inner.id_to_token(id) {
                 Some(piece) if !added.is_special_token(&piece) => self.pieces.bytes(piece),
                 _ => Vec::new(),

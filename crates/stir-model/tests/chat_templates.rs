@@ -33,7 +33,7 @@ fn render(text: &str) -> String {
 fn failure(text: &str) -> String {
     let error = template(text).render(&[Message::user("hi")]).unwrap_err();
     assert!(matches!(error, ModelError::ChatTemplate { .. }), "{error:?}");
-    let causes = std::iter::successors(error.source(), |error| error.source());
+    let causes = std::iter::successors(error.source(), |&error| error.source());
     causes.map(|error| format!("{error}; ")).collect()
 }
 
@@ -112,7 +112,7 @@ fn messages_may_be_more_than_role_and_content() {
     let message = Message::assistant("{% raw %} \u{1f600}\r\n\"\\");
     let json = serde_json::to_string(&message).unwrap();
     assert_eq!(serde_json::from_str::<Message>(&json).unwrap(), message);
-    let rendered = template("{{ messages[0].content }}").render(&[message.clone()]).unwrap();
+    let rendered = template("{{ messages[0].content }}").render(std::slice::from_ref(&message)).unwrap();
     assert_eq!(rendered, message.content, "what is said is not read as a template");
 }
 

