@@ -189,7 +189,7 @@ impl Data<'_> {
         for _ in 0..POOL * self.batch {
             let problem = WordProblem::draw(&mut self.rng, Split::Train);
             let prompt = self.chat.render(&[Message::user(&problem.question)]).into_diagnostic()?;
-            let mut tokens = self.tokenizer.encode(&prompt).into_diagnostic()?;
+            let mut tokens = self.tokenizer.encode_prompt(&prompt).into_diagnostic()?;
             let prompt = tokens.len();
             tokens.extend(self.tokenizer.encode(&problem.solution(&mut self.rng)).into_diagnostic()?);
             tokens.push(END);
@@ -243,7 +243,7 @@ fn report(out: &Path, seed: u64, device: &Device) -> Result<()> {
     let problems = WordProblem::draw_many(200, seed, Split::HeldOut, &[]);
     let prompts = problems
         .iter()
-        .map(|problem| lm.encode(&lm.chat_prompt(&problem.question)?))
+        .map(|problem| lm.encode_prompt(&lm.chat_prompt(&problem.question)?))
         .collect::<Result<Vec<_>, _>>()
         .into_diagnostic()?;
     let answers = generate(&lm, &prompts, 200, Sampling::GREEDY, seed, 16).into_diagnostic()?;

@@ -135,7 +135,7 @@ fn steering_makes_the_same_choices_and_text() {
         let expected = lines(&format!("steer.{name}.jsonl"));
         let controller = Controller::new(&LIBRARY, LM.fingerprint(), config).unwrap();
         let prompts: Vec<_> =
-            expected.iter().map(|line| LM.encode(line["prompt"].as_str().unwrap()).unwrap()).collect();
+            expected.iter().map(|line| LM.encode_prompt(line["prompt"].as_str().unwrap()).unwrap()).collect();
         let found = controller.generate(&*LM, &prompts, 200, Sampling::GREEDY, 0, 8).unwrap();
         let (mut points, mut same_choice, mut same_text, mut same_probes) = (0, 0, 0, 0);
         let mut largest = BTreeMap::new();
@@ -174,8 +174,10 @@ fn steering_makes_the_same_choices_and_text() {
 
 #[test]
 fn never_steering_is_plain_decoding() {
-    let prompts: Vec<_> =
-        lines("steer.plain.jsonl").iter().map(|line| LM.encode(line["prompt"].as_str().unwrap()).unwrap()).collect();
+    let prompts: Vec<_> = lines("steer.plain.jsonl")
+        .iter()
+        .map(|line| LM.encode_prompt(line["prompt"].as_str().unwrap()).unwrap())
+        .collect();
     let config = ControllerConfig { variant: Variant::NoMemory, ..ControllerConfig::default() };
     let controller = Controller::new(&LIBRARY, LM.fingerprint(), config).unwrap();
     for sampling in [Sampling::GREEDY, Sampling::default()] {

@@ -164,7 +164,7 @@ pub fn requests(lm: &Lm, path: &Path, tasks: &[Task], shared: &Request) -> Resul
     // What is wrong with the settings is wrong with every prompt.
     Request { prompt: vec![0], ..shared.clone() }.check(lm.shape()).into_diagnostic()?;
     let ask = |(task, stream): (&Task, u64)| -> Result<Request> {
-        let request = Request { prompt: lm.encode(&task.prompt).into_diagnostic()?, stream, ..shared.clone() };
+        let request = Request { prompt: lm.encode_prompt(&task.prompt).into_diagnostic()?, stream, ..shared.clone() };
         request.check(lm.shape()).into_diagnostic()?;
         Ok(request)
     };

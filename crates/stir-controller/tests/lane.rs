@@ -57,6 +57,10 @@ impl<F: Fn(bool, &Row<'_, ToySession>, &mut Output)> Engine for Altered<F> {
         self.inner.encode(text)
     }
 
+    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
+        self.inner.encode_prompt(text)
+    }
+
     fn session(&self) -> ToySession {
         self.inner.session()
     }

@@ -41,6 +41,12 @@ pub enum Violation {
         /// The engine's words.
         message: String,
     },
+    /// The tokens of a prompt do not end with those of its text.
+    #[error("a prompt's tokens are those of its text, with what starts a sequence in front: {text:?}")]
+    Prompt {
+        /// The text.
+        text: String,
+    },
     /// A session's length or an output's size is wrong.
     #[error("{law}: expected {expected}, found {found}")]
     Size {
@@ -69,6 +75,7 @@ pub fn check<E: Engine>(engine: &E, tolerance: f32) -> Result<(), Violation> {
 
     let reference = suite.fresh("prefill", &[&prompt, &tail], None)?;
     suite.sizes(&reference)?;
+    suite.prompts(&prompt)?;
     suite.chunks_and_rewinds(&prompt, &tail, &other, &reference)?;
     suite.forks(&prompt, &tail, &other, &reference)?;
     suite.batches(&prompt, &tail, &other)?;
@@ -121,6 +128,16 @@ impl<E: Engine> Suite<'_, E> {
             self.close(law, expected, &found)?;
         }
         Ok(())
+    }
+
+    /// An engine may have no tokenizer, or one that refuses the text; then it refuses the prompt, too.
+    fn prompts(&self, tokens: &[TokenId]) -> Result<(), Violation> {
+        let text = self.engine.vocab().text(tokens);
+        match (self.engine.encode(&text), self.engine.encode_prompt(&text)) {
+            (Ok(plain), Ok(prompt)) if prompt.ends_with(&plain) => Ok(()),
+            (Err(_), Err(_)) => Ok(()),
+            _ => Err(Violation::Prompt { text }),
+        }
     }
 
     fn close(&self, law: &'static str, expected: &[f32], found: &[f32]) -> Result<(), Violation> {

@@ -26,6 +26,16 @@ pub trait Engine {
     /// When the tokenizer refuses the text.
     fn encode(&self, text: &str) -> Result<Vec<TokenId>, Self::Error>;
 
+    /// The tokens of `text` as a whole prompt: with what a sequence of this model starts with (the BOS token of many)
+    /// in front, unless `text` already starts with it. Nothing is put behind. An engine that hands calls on to another
+    /// must hand on this one too.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, Self::Error> {
+        self.encode(text)
+    }
+
     /// A sequence with nothing encoded.
     fn session(&self) -> Self::Session;
 

@@ -21,6 +21,7 @@ type Matrix = [Stream; HIDDEN];
 pub struct ToyEngine {
     fingerprint: Fingerprint,
     vocab: Vocab,
+    start: Option<TokenId>,
     embedding: Vec<Stream>,
     /// Per layer: how a position reads itself, how it reads the past.
     layers: Vec<(Matrix, Matrix)>,
@@ -78,6 +79,7 @@ impl ToyEngine {
                 weights: format!("{seed:016x}"),
             },
             vocab: Vocab::new(texts.iter().map(String::as_bytes), [eos]),
+            start: None,
             embedding,
             layers,
         }
@@ -89,6 +91,11 @@ impl ToyEngine {
         let ids = 0..engine.vocab.len() as TokenId;
         let vocab = Vocab::new(ids.map(|id| engine.vocab.bytes(id)), []);
         Self { vocab, ..engine }
+    }
+
+    /// The same engine, whose prompts start with `token`, as those of many models start with a BOS token.
+    pub fn starting_with(self, token: TokenId) -> Self {
+        Self { start: Some(token), ..self }
     }
 
     fn check(&self, index: usize, row: &Row<'_, ToySession>) -> Result<(), ToyError> {
@@ -184,6 +191,13 @@ impl Engine for ToyEngine {
         Ok(tokens)
     }
 
+    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
+        let mut tokens = self.encode(text)?;
+        let missing = self.start.filter(|start| tokens.first() != Some(start));
+        missing.into_iter().for_each(|start| tokens.insert(0, start));
+        Ok(tokens)
+    }
+
     fn session(&self) -> ToySession {
         ToySession::default()
     }
@@ -217,6 +231,7 @@ mod tests {
     fn keeps_the_contract() {
         for seed in 0..5 {
             conformance::check(&ToyEngine::new(seed), 0.0).unwrap();
+            conformance::check(&ToyEngine::new(seed).starting_with(3), 0.0).unwrap();
         }
     }
 

@@ -193,7 +193,7 @@ where
         self.report.problems += 1;
         self.report.rollouts += group.len();
         let Some(Rollout { id, prompt, .. }) = group.first() else { return Ok(()) };
-        let Ok(prompt_tokens) = self.run.engine.encode(prompt) else {
+        let Ok(prompt_tokens) = self.run.engine.encode_prompt(prompt) else {
             self.report.skipped.unencodable_prompts += 1;
             return Ok(());
         };

@@ -30,7 +30,7 @@ fn groups(engine: &ToyEngine) -> Vec<Vec<Rollout>> {
     let mut rng = SampleRng::new(4, 0);
     let mut group = |c: char| -> Vec<Rollout> {
         let prompt = format!("q{c}");
-        let tokens = engine.encode(&prompt).unwrap();
+        let tokens = engine.encode_prompt(&prompt).unwrap();
         let sampling = Sampling { temperature: 1.0, ..Sampling::GREEDY };
         let answers = generate(engine, &vec![tokens; 6], 60, sampling, c as u64, 6).unwrap();
         let judged = answers.into_iter().enumerate().map(|(k, answer)| {
@@ -59,7 +59,7 @@ fn mine(groups: &[Vec<Rollout>], config: InductionConfig) -> (Candidates, Induct
 fn direct(engine: &ToyEngine, groups: &[Vec<Rollout>], config: &InductionConfig) -> Vec<Pair> {
     let state = |r: &Rollout, m: usize, layer: usize| -> Vec<f32> {
         let boundary = boundaries(engine, r, config)[m - 1];
-        let tokens = [engine.encode(&r.prompt).unwrap(), r.token_ids[..=boundary].to_vec()].concat();
+        let tokens = [engine.encode_prompt(&r.prompt).unwrap(), r.token_ids[..=boundary].to_vec()].concat();
         let (mut session, point) = (engine.session(), [HookPoint::ResidPost(layer)]);
         let row = Row { session: &mut session, tokens: &tokens, additions: vec![], capture: &point, logits: false };
         engine.forward(&mut [row]).unwrap().remove(0).captures.remove(0)
@@ -262,6 +262,15 @@ fn errors_end_the_run_and_the_observer_ends_it_cleanly() {
     assert_eq!(candidates.pairs, direct(&engine, &groups[..5], &config()));
 }
 
+#[test]
+fn prompts_start_as_the_engine_says() {
+    let engine = ToyEngine::new(1).starting_with(5);
+    let groups = groups(&engine);
+    let (candidates, _) = induce(&engine, groups.iter().cloned().map(Ok), config(), all).unwrap();
+    assert_eq!(candidates.pairs, direct(&engine, &groups, &config()));
+    assert_ne!(candidates.pairs, mine(&groups, config()).0.pairs);
+}
+
 /// Watches what an engine is asked for; its layer 0 overflows at a position.
 struct Watched {
     toy: ToyEngine,
@@ -284,6 +293,9 @@ impl Engine for Watched {
     }
     fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
         self.toy.encode(text)
+    }
+    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
+        self.toy.encode_prompt(text)
     }
     fn session(&self) -> ToySession {
         self.toy.session()

@@ -1,10 +1,17 @@
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
-use minijinja::{Environment, context, syntax::SyntaxConfig, value::Serde};
+use minijinja::{Error, ErrorKind, Value, value::Serde};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::ModelError;
+use crate::{
+    ModelError,
+    template::Template,
+    tokenizer_config::{TokenizerConfig, read_json, read_optional},
+};
 
 /// One message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,106 +32,128 @@ impl Message {
     pub fn system(content: impl Into<String>) -> Self {
         Self { role: "system".into(), content: content.into() }
     }
+
+    /// What the model said.
+    pub fn assistant(content: impl Into<String>) -> Self {
+        Self { role: "assistant".into(), content: content.into() }
+    }
+}
+
+/// How a conversation is rendered.
+///
+/// ```
+/// use stir_model::ChatOptions;
+/// let mut options = ChatOptions::default();
+/// assert!(options.add_generation_prompt);
+/// options.variables.insert("enable_thinking".into(), false.into());
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChatOptions {
+    /// Whether the text ends where the assistant's next message begins.
+    pub add_generation_prompt: bool,
+    /// What else the template sees (`enable_thinking`, `date_string`, `tools`, ...). A variable of the template's own,
+    /// such as `bos_token`, may be replaced.
+    pub variables: serde_json::Map<String, serde_json::Value>,
+    /// What the template's clock (`strftime_now`) shows, in UTC. `None` is the time of rendering: the prompts of such
+    /// a template then change from day to day.
+    pub now: Option<SystemTime>,
+}
+
+impl Default for ChatOptions {
+    /// A prompt for the assistant's next message, now.
+    fn default() -> Self {
+        Self { add_generation_prompt: true, variables: serde_json::Map::new(), now: None }
+    }
 }
 
 /// A model's chat template: how a conversation becomes the text of a prompt.
+///
+/// Templates come with models, from anywhere, and are programs. What one may do is bounded in proportion to the
+/// conversation: the instructions it takes, the text and lists it makes (some megabytes), the depth of its calls and
+/// values. One that exceeds them is an error.
 #[derive(Debug)]
 pub struct ChatTemplate {
     dir: PathBuf,
-    environment: Environment<'static>,
-    special: Value,
+    template: Template,
+    special: BTreeMap<&'static str, String>,
 }
 
-/// Steps a template may take; a long conversation needs some thousands.
-const FUEL: u64 = 10_000_000;
-
 impl ChatTemplate {
-    /// The template in a model folder: `chat_template.jinja`, or the one in `tokenizer_config.json`. `None` when there
-    /// is neither.
+    /// The template in a model folder: `chat_template.jinja`, or that of `chat_template.json`, or of
+    /// `tokenizer_config.json` (there may be several: the one named `default`). `None` when there is none.
     ///
     /// # Errors
     /// When a file cannot be read or the template does not parse.
     pub fn from_dir(dir: &Path) -> Result<Option<Self>, ModelError> {
-        let config_path = dir.join("tokenizer_config.json");
-        let config: Value = match read_optional(&config_path)? {
-            Some(text) => {
-                serde_json::from_str(&text).map_err(|source| ModelError::Json { path: config_path, source })?
-            }
-            None => Value::Null,
-        };
-        let template = match read_optional(&dir.join("chat_template.jinja"))? {
+        let config = TokenizerConfig::from_dir(dir)?;
+        let json_path = dir.join("chat_template.json");
+        let text = match read_optional(&dir.join("chat_template.jinja"))? {
             Some(text) => Some(text),
-            None => config["chat_template"].as_str().map(str::to_owned),
+            None => match read_json(&json_path)? {
+                Some(json) => of_json(&json_path, &json["chat_template"])?,
+                None => of_json(&config.path, &config.chat_template)?,
+            },
         };
-        template.map(|template| Self::new(dir, template, &config)).transpose()
-    }
-
-    fn new(dir: &Path, template: String, config: &Value) -> Result<Self, ModelError> {
-        let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        let Some(text) = text else { return Ok(None) };
         let refused = |source| ModelError::ChatTemplate { path: dir.to_owned(), source };
-        environment.set_syntax(syntax.map_err(refused)?);
-        environment.set_fuel(Some(FUEL));
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_function("raise_exception", |message: String| -> Result<String, minijinja::Error> {
-            Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, message))
-        });
-        environment.add_template_owned("chat", template).map_err(refused)?;
-        // A special token is a string or an object with its content.
-        let token =
-            |name: &str| config[name].as_str().or(config[name]["content"].as_str()).unwrap_or_default().to_owned();
-        let special = serde_json::json!({ "bos": token("bos_token"), "eos": token("eos_token") });
-        Ok(Self { dir: dir.to_owned(), environment, special })
+        Ok(Some(Self {
+            dir: dir.to_owned(),
+            template: Template::parse(&text).map_err(refused)?,
+            special: config.tokens,
+        }))
     }
 
     /// The prompt that asks for the assistant's next message.
     ///
     /// # Errors
-    /// When the template refuses the messages.
+    /// As [`render_with`](Self::render_with).
     pub fn render(&self, messages: &[Message]) -> Result<String, ModelError> {
-        let values = context! {
-            messages => Serde(messages),
-            add_generation_prompt => true,
-            bos_token => self.special["bos"].as_str(),
-            eos_token => self.special["eos"].as_str(),
+        self.render_with(messages, &ChatOptions::default())
+    }
+
+    /// The text of a conversation. Messages are whatever the template understands: [`Message`]s, JSON values with tool
+    /// calls or without content, types of your own.
+    ///
+    /// # Errors
+    /// When the template refuses the messages, fails, or does more than it may.
+    pub fn render_with<M: Serialize>(&self, messages: &[M], options: &ChatOptions) -> Result<String, ModelError> {
+        let refused = |source| ModelError::ChatTemplate { path: self.dir.clone(), source };
+        let size = |json: serde_json::Result<String>| {
+            json.map(|json| json.len()).map_err(|source| {
+                refused(Error::new(ErrorKind::BadSerialization, "no JSON of the messages").with_source(source))
+            })
         };
-        let rendered = self.environment.get_template("chat").and_then(|template| template.render(values));
-        rendered.map_err(|source| ModelError::ChatTemplate { path: self.dir.clone(), source })
+        let input = size(serde_json::to_string(messages))? + size(serde_json::to_string(&options.variables))?;
+        let mut variables: BTreeMap<String, Value> =
+            self.special.iter().map(|(&name, token)| (name.into(), Value::from(token.as_str()))).collect();
+        variables.insert("messages".into(), Value::from(Serde(messages)));
+        variables.insert("add_generation_prompt".into(), options.add_generation_prompt.into());
+        variables.extend(options.variables.iter().map(|(name, value)| (name.clone(), Value::from(Serde(value)))));
+        self.template.render(variables, options.now.unwrap_or_else(SystemTime::now), input).map_err(refused)
     }
 }
 
-fn read_optional(path: &Path) -> Result<Option<String>, ModelError> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(ModelError::io(path)(error)),
-    }
+/// Whether `prompt` ends in an open `<think>`, as the generation prompts of some reasoning models do: what is generated
+/// then starts amid the reasoning, and a `</think>` in it closes what it did not open.
+///
+/// ```
+/// assert!(stir_model::opens_reasoning("<|Assistant|><think>\n"));
+/// assert!(!stir_model::opens_reasoning("<|Assistant|><think>\n\n</think>\n\n"));
+/// ```
+pub fn opens_reasoning(prompt: &str) -> bool {
+    prompt.trim_end().ends_with("<think>")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn template(text: &str) -> Result<ChatTemplate, ModelError> {
-        let config = serde_json::json!({"eos_token": {"content": "<e>"}, "bos_token": "<b>"});
-        ChatTemplate::new(Path::new("model"), text.into(), &config)
-    }
-
-    #[test]
-    fn templates_see_messages_and_special_tokens() {
-        let text = "{{ bos_token }}{% for m in messages %}\n{{ m.role }}: {{ m['content'].strip() }}{{ eos_token }}\n{% endfor %}\n{% if add_generation_prompt %}go{% endif %}\n";
-        let rendered = template(text).unwrap().render(&[Message::system("s"), Message::user(" hi ")]).unwrap();
-        assert_eq!(rendered, "<b>system: s<e>\nuser: hi<e>\ngo");
-    }
-
-    #[test]
-    fn hostile_templates_end() {
-        assert!(template("{% for %}").is_err());
-        for text in [
-            "{{ raise_exception('no') }}",
-            "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
-        ] {
-            assert!(matches!(template(text).unwrap().render(&[]), Err(ModelError::ChatTemplate { .. })));
+/// A template is a string, or the one named `default` of several.
+fn of_json(path: &Path, value: &serde_json::Value) -> Result<Option<String>, ModelError> {
+    let template = match value {
+        serde_json::Value::Null => return Ok(None),
+        serde_json::Value::Array(named) => {
+            named.iter().find(|named| named["name"] == "default").map_or(&serde_json::Value::Null, |t| &t["template"])
         }
-    }
+        template => template,
+    };
+    let supported = "a template, or a list of named ones with a default";
+    let text = template.as_str().ok_or_else(|| ModelError::config(path, "chat_template", value, supported))?;
+    Ok(Some(text.to_owned()))
 }

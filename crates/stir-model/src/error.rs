@@ -115,10 +115,26 @@ pub enum ModelError {
         value: f32,
     },
     /// Text was to be encoded, and the folder the model came from has no tokenizer.
-    #[error("{} holds no tokenizer.json", path.display())]
+    #[error(
+        "{} holds no tokenizer.json{}",
+        path.display(),
+        if *sentencepiece { ", only a sentencepiece tokenizer.model, which has to be converted to it first" } else { "" }
+    )]
     NoTokenizer {
         /// The model folder.
         path: PathBuf,
+        /// Whether there is a `tokenizer.model`.
+        sentencepiece: bool,
+    },
+    /// A tokenizer with tokens that the model has no embedding for.
+    #[error("{} has token ids up to {}, the model's vocabulary is {vocab_size}", path.display(), tokens - 1)]
+    VocabularySize {
+        /// The tokenizer file.
+        path: PathBuf,
+        /// One past the tokenizer's largest id.
+        tokens: usize,
+        /// Rows of the model's embedding.
+        vocab_size: usize,
     },
     /// The tokenizer file could not be used, or the tokenizer refused a text.
     #[error("tokenizer {}", path.display())]
@@ -249,5 +265,9 @@ pub enum DeviceError {
 impl ModelError {
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         |source| Self::Io { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn config(path: &Path, field: &str, value: &serde_json::Value, supported: &'static str) -> Self {
+        Self::Config { path: path.to_owned(), field: field.into(), value: value.to_string(), supported }
     }
 }

@@ -14,17 +14,23 @@ mod config;
 mod decoder;
 mod device;
 mod error;
+mod generation;
 mod hooks;
 mod lm;
+mod pieces;
+mod python_json;
+mod template;
 mod tokenizer;
+mod tokenizer_config;
 
 pub use cache::KvCache;
-pub use chat::{ChatTemplate, Message};
+pub use chat::{ChatOptions, ChatTemplate, Message, opens_reasoning};
 pub use checkpoint::{Checkpoint, LoadProgress, save_checkpoint};
 pub use config::{Activation, DecoderConfig, Rope, RopeFrequencies, RopeScaling};
 pub use decoder::{Decoder, NamedTensor};
 pub use device::{ComputeType, DeviceSpec};
 pub use error::{DeviceError, ModelError, RowError};
+pub use generation::GenerationDefaults;
 pub use lm::{Inspection, Lm, LoadOptions};
 #[cfg(feature = "hub")]
 pub use stir_hub as hub;

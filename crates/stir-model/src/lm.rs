@@ -4,12 +4,11 @@ use std::{
 };
 
 use burn::tensor::{Device, Tensor, TensorData};
-use serde_json::Value;
 use stir_core::{Addition, Engine, Fingerprint, HookPoint, ModelShape, Output, Row, Session, TokenId, Vocab};
 
 use crate::{
-    ChatTemplate, Checkpoint, ComputeType, Decoder, DecoderConfig, KvCache, LoadProgress, Message, ModelError,
-    RowError, Tokenizer,
+    ChatTemplate, Checkpoint, ComputeType, Decoder, DecoderConfig, GenerationDefaults, KvCache, LoadProgress, Message,
+    ModelError, RowError, Tokenizer,
     attention::{Cached, indices},
     decoder::read,
     hooks::{Captured, Hooks},
@@ -22,7 +21,7 @@ use crate::{
 /// use stir_core::{generate, Engine, Sampling};
 ///
 /// let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::FLEX.open()?)?;
-/// let prompt = lm.encode(&lm.chat_prompt("What is 2 + 3?")?)?;
+/// let prompt = lm.encode_prompt(&lm.chat_prompt("What is 2 + 3?")?)?;
 /// let answers = generate(&lm, &[prompt], 100, Sampling::GREEDY, 0, 1)?;
 /// println!("{}", lm.vocab().text(&answers[0].tokens));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -33,6 +32,7 @@ pub struct Lm {
     decoder: Decoder,
     tokenizer: Option<Tokenizer>,
     chat: Option<ChatTemplate>,
+    generation: GenerationDefaults,
     vocab: Vocab,
     fingerprint: Fingerprint,
     device: Device,
@@ -100,7 +100,12 @@ impl Lm {
         let weights = reader.finish(&config.digest())?;
         let tokenizer_path = dir.join("tokenizer.json");
         let tokenizer = tokenizer_path.exists().then(|| Tokenizer::from_file(&tokenizer_path)).transpose()?;
-        let eos = end_tokens(dir)?;
+        if let Some(tokens) = tokenizer.as_ref().map(Tokenizer::size).filter(|&tokens| tokens > config.vocab_size) {
+            let vocab_size = config.vocab_size;
+            return Err(ModelError::VocabularySize { path: tokenizer_path, tokens, vocab_size });
+        }
+        let generation = GenerationDefaults::from_dir(dir, tokenizer.as_ref(), config.vocab_size)?;
+        let eos = generation.end_tokens.clone();
         let vocab = tokenizer.as_ref().map_or_else(|| Vocab::new([], eos.clone()), |t| t.vocab(eos.clone()));
         let fingerprint = Fingerprint {
             architecture: config.architecture.clone(),
@@ -111,7 +116,8 @@ impl Lm {
             weights,
         };
         let (chat, device) = (ChatTemplate::from_dir(dir)?, device.clone());
-        Ok(Self { dir: dir.to_owned(), decoder, tokenizer, chat, vocab, fingerprint, device, chunk: CHUNK })
+        let dir = dir.to_owned();
+        Ok(Self { dir, decoder, tokenizer, chat, generation, vocab, fingerprint, device, chunk: CHUNK })
     }
 
     /// The model that the Hugging Face hub knows as `id`, brought to the cache where it is not there yet.
@@ -158,13 +164,32 @@ impl Lm {
         self.session().bytes_for(positions)
     }
 
-    /// The prompt text that puts `question` to the model as a user would, through its chat template.
+    /// The prompt text that puts `question` to the model as a user would, through its chat template. Whether the
+    /// answer starts amid the model's reasoning is what [`opens_reasoning`](crate::opens_reasoning) says of it.
     ///
     /// # Errors
     /// [`ModelError::NoChatTemplate`] without one; otherwise when the template refuses the message.
     pub fn chat_prompt(&self, question: &str) -> Result<String, ModelError> {
-        let chat = self.chat.as_ref().ok_or_else(|| ModelError::NoChatTemplate { path: self.dir.clone() })?;
-        chat.render(&[Message::user(question)])
+        self.chat_template()?.render(&[Message::user(question)])
+    }
+
+    /// The model's chat template, for whole conversations and options.
+    ///
+    /// # Errors
+    /// [`ModelError::NoChatTemplate`] without one.
+    pub fn chat_template(&self) -> Result<&ChatTemplate, ModelError> {
+        self.chat.as_ref().ok_or_else(|| ModelError::NoChatTemplate { path: self.dir.clone() })
+    }
+
+    /// How the model's makers would have it sample.
+    pub fn generation_defaults(&self) -> &GenerationDefaults {
+        &self.generation
+    }
+
+    fn tokenizer(&self) -> Result<&Tokenizer, ModelError> {
+        let sentencepiece = || self.dir.join("tokenizer.model").exists();
+        let missing = || ModelError::NoTokenizer { path: self.dir.clone(), sentencepiece: sentencepiece() };
+        self.tokenizer.as_ref().ok_or_else(missing)
     }
 
     /// Logits and the residual stream after every layer, at every position of `tokens`.
@@ -297,8 +322,11 @@ impl Engine for Lm {
     }
 
     fn encode(&self, text: &str) -> Result<Vec<TokenId>, ModelError> {
-        let tokenizer = self.tokenizer.as_ref().ok_or_else(|| ModelError::NoTokenizer { path: self.dir.clone() })?;
-        tokenizer.encode(text)
+        self.tokenizer()?.encode(text)
+    }
+
+    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ModelError> {
+        self.tokenizer()?.encode_prompt(text)
     }
 
     fn session(&self) -> KvCache {
@@ -338,24 +366,4 @@ impl Engine for Lm {
         });
         Ok(outputs.collect())
     }
-}
-
-/// The tokens that end a sequence: those of `generation_config.json`, else of `config.json`.
-fn end_tokens(dir: &Path) -> Result<Vec<TokenId>, ModelError> {
-    for name in ["generation_config.json", "config.json"] {
-        let path = dir.join(name);
-        if !path.exists() {
-            continue;
-        }
-        let text = std::fs::read_to_string(&path).map_err(ModelError::io(&path))?;
-        let json: Value =
-            serde_json::from_str(&text).map_err(|source| ModelError::Json { path: path.clone(), source })?;
-        let value = &json["eos_token_id"];
-        let list = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
-        let ids: Vec<TokenId> = list.iter().filter_map(|id| id.as_u64().and_then(|id| id.try_into().ok())).collect();
-        if !ids.is_empty() {
-            return Ok(ids);
-        }
-    }
-    Ok(Vec::new())
 }

@@ -2,8 +2,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use stir_core::{TokenId, Vocab};
+use tokenizers::{Encoding, PostProcessor, Token};
 
-use crate::ModelError;
+use crate::{ModelError, pieces::Pieces, tokenizer_config::TokenizerConfig};
 
 /// A Hugging Face `tokenizer.json`.
 #[derive(Debug)]
@@ -11,23 +12,34 @@ pub struct Tokenizer {
     path: PathBuf,
     inner: tokenizers::Tokenizer,
     digest: String,
-    byte_level: bool,
+    /// One past the largest token id.
+    size: usize,
+    pieces: Pieces,
+    /// What stands in front of every sequence.
+    prefix: Vec<TokenId>,
 }
 
 impl Tokenizer {
-    /// The tokenizer in `path`.
+    /// The tokenizer in `path`, with what a `tokenizer_config.json` beside it says of how sequences start.
     ///
     /// # Errors
-    /// When the file cannot be read or is not a tokenizer.
+    /// When a file cannot be read, is not a tokenizer, decodes in a way that gives a token no bytes of its own, or says
+    /// that sequences start with a token it does not have.
     pub fn from_file(path: &Path) -> Result<Self, ModelError> {
         let bytes = std::fs::read(path).map_err(ModelError::io(path))?;
         let json: Value =
             serde_json::from_slice(&bytes).map_err(|source| ModelError::Json { path: path.to_owned(), source })?;
-        let inner = tokenizers::Tokenizer::from_bytes(&bytes)
-            .map_err(|source| ModelError::Tokenizer { path: path.to_owned(), source })?;
+        let refused = |source| ModelError::Tokenizer { path: path.to_owned(), source };
+        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(refused)?;
+        // Some files still hold the cut or the padding of the batch they were saved after.
+        inner.with_truncation(None).map_err(refused)?.with_padding(None);
+        let pieces = Pieces::of_decoder(&json["decoder"])
+            .map_err(|step| ModelError::config(path, "decoder", step, Pieces::SUPPORTED))?;
+        let config = TokenizerConfig::from_dir(path.parent().unwrap_or(Path::new("")))?;
+        let prefix = prefix(&inner, &config, path)?;
         let digest = blake3::hash(&bytes).to_hex().to_string();
-        let byte_level = json["decoder"].to_string().contains("\"ByteLevel\"");
-        Ok(Self { path: path.to_owned(), inner, digest, byte_level })
+        let size = inner.get_vocab(true).into_values().max().map_or(0, |last| last as usize + 1);
+        Ok(Self { path: path.to_owned(), inner, digest, size, pieces, prefix })
     }
 
     /// The tokens of `text`. Special tokens written out in it are recognised; none is added.
@@ -42,9 +54,30 @@ impl Tokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
+    /// The tokens of a whole prompt: with [`prefix`](Self::prefix) in front, unless `text` writes it out itself, as most
+    /// rendered chat templates do.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ModelError> {
+        let tokens = self.encode(text)?;
+        if tokens.starts_with(&self.prefix) { Ok(tokens) } else { Ok([self.prefix.as_slice(), &tokens].concat()) }
+    }
+
+    /// What stands in front of every sequence: the tokens that the post-processor puts there. `add_bos_token` of
+    /// `tokenizer_config.json`, where given, decides whether the `bos_token` is among them.
+    pub fn prefix(&self) -> &[TokenId] {
+        &self.prefix
+    }
+
     /// The id of a token by its text.
     pub fn id(&self, token: &str) -> Option<TokenId> {
         self.inner.token_to_id(token)
+    }
+
+    /// One past the largest token id.
+    pub fn size(&self) -> usize {
+        self.size
     }
 
     /// The digest of the file, hexadecimal.
@@ -53,66 +86,52 @@ impl Tokenizer {
     }
 
     /// What each token adds to the text, with the ids that end a sequence.
+    ///
+    /// The bytes of a sequence, one after another, are the text the tokenizer's own decoder gives with special tokens
+    /// left out, but for two things that only hold for the start of a text or for broken text. Decoders of the
+    /// sentencepiece kind drop one space in front of a text; what is generated follows a prompt, so that space is kept.
+    /// And of byte tokens that form no UTF-8 they make one U+FFFD each.
     pub fn vocab(&self, eos: Vec<TokenId>) -> Vocab {
-        let added = self.inner.get_added_tokens_decoder();
-        let count = self.inner.get_vocab(true).into_values().max().map_or(0, |last| last + 1);
-        let bytes: Vec<Vec<u8>> = (0..count)
-            .map(|id| match (added.get(&id), self.inner.id_to_token(id)) {
-                (Some(token), _) if token.special => Vec::new(),
-                (Some(token), _) => token.content.as_bytes().to_vec(),
-                (None, Some(piece)) if self.byte_level => piece.chars().flat_map(byte_level).collect(),
-                (None, Some(piece)) => metaspace(&piece),
-                (None, None) => Vec::new(),
+        let added = self.inner.get_added_vocabulary();
+        let bytes: Vec<Vec<u8>> = (0..self.size as TokenId)
+            .map(|id| match self.inner.id_to_token(id) {
+                Some(piece) if !added.is_special_token(&piece) => self.pieces.bytes(piece),
+                _ => Vec::new(),
             })
             .collect();
         Vocab::new(bytes.iter().map(Vec::as_slice), eos)
     }
 }
 
-/// The byte that a character of a byte-level vocabulary stands for. Printable characters stand for themselves; the other
-/// bytes, in order, for the characters from U+0100 on.
-fn byte_level(c: char) -> Vec<u8> {
-    let own = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
-    match u32::from(c) {
-        code @ 0..=0xff if own(code as u8) => vec![code as u8],
-        code => match (0..=u8::MAX).filter(|&b| !own(b)).nth((code.wrapping_sub(0x100)) as usize) {
-            Some(byte) => vec![byte],
-            None => c.to_string().into_bytes(),
-        },
+/// The tokens in front of every sequence.
+fn prefix(
+    tokenizer: &tokenizers::Tokenizer,
+    config: &TokenizerConfig,
+    path: &Path,
+) -> Result<Vec<TokenId>, ModelError> {
+    // The post-processor is shown a sequence of one token that no vocabulary has; what comes before it is the prefix.
+    // An empty text would not tell what is put in front from what is put behind.
+    const MARK: TokenId = TokenId::MAX;
+    let mut prefix = match tokenizer.get_post_processor() {
+        None => Vec::new(),
+        Some(processor) => {
+            let sequence = Encoding::from_tokens(vec![Token::new(MARK, "mark".into(), (0, 4))], 0);
+            let processed = processor
+                .process(sequence, None, true)
+                .map_err(|source| ModelError::Tokenizer { path: path.to_owned(), source })?;
+            processed.get_ids().iter().copied().take_while(|&id| id != MARK).collect()
+        }
+    };
+    let bos = config.tokens.get("bos_token");
+    let bos_id = bos.and_then(|bos| tokenizer.token_to_id(bos));
+    match (config.add_bos_token, bos, bos_id) {
+        (Some(true), Some(_), Some(id)) if prefix.first() != Some(&id) => prefix.insert(0, id),
+        (Some(true), Some(bos), None) => {
+            let bos = Value::from(bos.as_str());
+            return Err(ModelError::config(&config.path, "bos_token", &bos, "a token of the tokenizer"));
+        }
+        (Some(false), _, Some(id)) => prefix.retain(|&token| token != id),
+        _ => {}
     }
-}
-
-/// The bytes of a sentencepiece token: `▁` is a space, `<0xNN>` a byte.
-fn metaspace(piece: &str) -> Vec<u8> {
-    let byte = piece.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
-    match byte.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-        Some(byte) => vec![byte],
-        None => piece.replace('▁', " ").into_bytes(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn byte_level_characters_cover_every_byte_once() {
-        let mut bytes: Vec<u8> = ('\u{0}'..='\u{143}')
-            .flat_map(|c| match byte_level(c).as_slice() {
-                [byte]
-                    if u32::from(c) >= 0x100 || u32::from(c) == u32::from(*byte) && *byte > b' ' && *byte != 0x7f =>
-                {
-                    Some(*byte)
-                }
-                _ => None,
-            })
-            .collect();
-        bytes.sort_unstable();
-        bytes.dedup();
-        assert_eq!(bytes.len(), 256);
-        assert_eq!(byte_level('Ġ'), b" ");
-        assert_eq!(byte_level('Ċ'), b"\n");
-        assert_eq!(metaspace("▁the"), b" the");
-        assert_eq!(metaspace("<0x0A>"), b"\n");
-    }
+    Ok(prefix)
 }

@@ -150,7 +150,7 @@ impl<'e, E: Engine> Rollouts<'e, E> {
         if task.gold.is_none() {
             return Err(FailureReason::NoGold);
         }
-        let prompt = self.engine.encode(&task.prompt).map_err(FailureReason::Encode)?;
+        let prompt = self.engine.encode_prompt(&task.prompt).map_err(FailureReason::Encode)?;
         let RolloutConfig { max_tokens, sampling, ref stop, seed, .. } = self.config;
         let request = Request { max_tokens, sampling, stop: stop.clone(), seed, ..Request::new(prompt) };
         request.check(self.engine.shape()).map_err(FailureReason::Request)?;

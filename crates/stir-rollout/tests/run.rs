@@ -83,7 +83,7 @@ fn every_sample_is_the_plain_decoding_of_its_own_stream() {
     let order: Vec<_> = rollouts.iter().map(|r| (r.id.clone(), r.k)).collect();
     assert!(order.is_sorted() && order.len() == 20);
     for r in &rollouts {
-        let (prompt, stream) = (engine.encode(&r.prompt).unwrap(), sample_stream(&r.id, r.k));
+        let (prompt, stream) = (engine.encode_prompt(&r.prompt).unwrap(), sample_stream(&r.id, r.k));
         let sampling = config().sampling;
         let request = Request { max_tokens: 24, sampling, seed: 9, stream, ..Request::new(prompt) };
         let lane = Decode::new(&engine, &request, 0).unwrap();
@@ -318,6 +318,19 @@ fn a_run_locks_its_output() {
     assert_eq!(folder.bytes(), whole());
 }
 
+#[test]
+fn prompts_start_as_the_engine_says() {
+    let folder = Folder::new();
+    let engine = engine().starting_with(2);
+    let config = RolloutConfig { sampling: Sampling::GREEDY, samples: 1, ..config() };
+    Rollouts::new(&engine, config).unwrap().run(&tasks(), &judge, folder.out(), all).unwrap();
+    for r in read_rollouts(folder.out()).unwrap().map(Result::unwrap) {
+        let prompt = [vec![2], engine.encode(&r.prompt).unwrap()].concat();
+        let answer = stir_core::generate(&engine, &[prompt], 24, Sampling::GREEDY, 0, 1).unwrap().remove(0);
+        assert_eq!(answer.tokens, r.token_ids);
+    }
+}
+
 /// A model that computes NaN for one prompt, and counts the tokens it encodes.
 struct Odd(ToyEngine, std::cell::Cell<usize>, std::cell::Cell<usize>);
 
@@ -336,6 +349,9 @@ impl Engine for Odd {
     }
     fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
         self.0.encode(text)
+    }
+    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
+        self.0.encode_prompt(text)
     }
     fn session(&self) -> ToySession {
         self.0.session()

@@ -50,7 +50,7 @@
 //!
 //!     // Stage 4: steered answers.
 //!     let controller = Controller::new(&library, lm.fingerprint(), ControllerConfig::default())?;
-//!     let prompt = lm.encode(&lm.chat_prompt("What is 46 + 17? Put the number after ####.")?)?;
+//!     let prompt = lm.encode_prompt(&lm.chat_prompt("What is 46 + 17? Put the number after ####.")?)?;
 //!     let answers = controller.generate(&lm, &[prompt], 500, Sampling::GREEDY, 0, 1)?;
 //!     println!("{}", answers[0].text(lm.vocab()));
 //!     Ok(())
@@ -81,7 +81,7 @@
 //! let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::FLEX.open()?)?;
 //! let library = Library::load("library.stir")?;
 //! let controller = Controller::new(&library, lm.fingerprint(), ControllerConfig::default())?;
-//! let prompt = lm.encode(&lm.chat_prompt("What is 46 + 17?")?)?;
+//! let prompt = lm.encode_prompt(&lm.chat_prompt("What is 46 + 17?")?)?;
 //! let sampling = Sampling { top_k: 40, ..Sampling::default() };
 //! let request = Request { sampling, stop: vec!["Question:".into()], ..Request::new(prompt) };
 //!

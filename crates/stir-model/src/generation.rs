@@ -1,0 +1,152 @@
+use std::path::Path;
+
+use serde_json::Value;
+use stir_core::TokenId;
+
+use crate::{
+    ModelError, Tokenizer,
+    tokenizer_config::{TokenizerConfig, read_json},
+};
+
+/// How a model's makers would have it sample, and the tokens that end a sequence: `generation_config.json`.
+///
+/// These are the file's numbers, and nothing here acts on them: what a run samples with is the caller's choice.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct GenerationDefaults {
+    /// The tokens that end a sequence: `eos_token_id` of `generation_config.json`, else of `config.json`, else the
+    /// `eos_token` of the tokenizer.
+    pub end_tokens: Vec<TokenId>,
+    /// Whether to sample at all.
+    pub do_sample: Option<bool>,
+    /// Divisor of the logits.
+    pub temperature: Option<f64>,
+    /// Mass of the nucleus.
+    pub top_p: Option<f64>,
+    /// How many of the likeliest tokens may be drawn.
+    pub top_k: Option<u64>,
+    /// Least probability of a token that may be drawn, as a part of the likeliest one's.
+    pub min_p: Option<f64>,
+    /// Divisor of the positive logits of tokens that have occurred, factor of the negative ones.
+    pub repetition_penalty: Option<f64>,
+}
+
+impl GenerationDefaults {
+    /// What the files of a model folder say, of which any may be missing. `vocab_size` is the model's.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or a value is not what its name promises: then file, field and value are named.
+    pub fn from_dir(dir: &Path, tokenizer: Option<&Tokenizer>, vocab_size: usize) -> Result<Self, ModelError> {
+        let path = dir.join("generation_config.json");
+        let json = read_json(&path)?.unwrap_or_default();
+        let number = |field: &str| match &json[field] {
+            Value::Null => Ok(None),
+            value => value.as_f64().map(Some).ok_or_else(|| ModelError::config(&path, field, value, "a number")),
+        };
+        Ok(Self {
+            end_tokens: end_tokens(dir, tokenizer, vocab_size)?,
+            do_sample: match &json["do_sample"] {
+                Value::Null => None,
+                Value::Bool(sample) => Some(*sample),
+                value => return Err(ModelError::config(&path, "do_sample", value, "true or false")),
+            },
+            temperature: number("temperature")?,
+            top_p: number("top_p")?,
+            top_k: match &json["top_k"] {
+                Value::Null => None,
+                value => {
+                    Some(value.as_u64().ok_or_else(|| ModelError::config(&path, "top_k", value, "a whole number"))?)
+                }
+            },
+            min_p: number("min_p")?,
+            repetition_penalty: number("repetition_penalty")?,
+        })
+    }
+}
+
+fn end_tokens(dir: &Path, tokenizer: Option<&Tokenizer>, vocab_size: usize) -> Result<Vec<TokenId>, ModelError> {
+    for name in ["generation_config.json", "config.json"] {
+        let path = dir.join(name);
+        let json = read_json(&path)?.unwrap_or_default();
+        let token = |value: &Value| match value.as_u64().map(TokenId::try_from) {
+            Some(Ok(id)) if (id as usize) < vocab_size => Ok(id),
+            _ => Err(ModelError::config(&path, "eos_token_id", value, "a token of the model, or a list of them")),
+        };
+        let ids = match &json["eos_token_id"] {
+            Value::Null => Vec::new(),
+            Value::Array(ids) => ids.iter().map(token).collect::<Result<_, _>>()?,
+            id => vec![token(id)?],
+        };
+        if !ids.is_empty() {
+            return Ok(ids);
+        }
+    }
+    let eos = TokenizerConfig::from_dir(dir)?.tokens.remove("eos_token");
+    Ok(eos.zip(tokenizer).and_then(|(eos, tokenizer)| tokenizer.id(&eos)).into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn defaults(files: &[(&str, &str)]) -> Result<GenerationDefaults, ModelError> {
+        let dir = tempfile::tempdir().unwrap();
+        files.iter().for_each(|(name, text)| std::fs::write(dir.path().join(name), text).unwrap());
+        GenerationDefaults::from_dir(dir.path(), None, 100)
+    }
+
+    #[test]
+    fn numbers_are_read_as_they_stand() {
+        let text = r#"{"bos_token_id": 1, "do_sample": true, "eos_token_id": [7, 9], "repetition_penalty": 1.05,
+            "temperature": 0.7, "top_p": 0.8, "top_k": 20, "min_p": null}"#;
+        let read = defaults(&[("generation_config.json", text), ("config.json", r#"{"eos_token_id": 3}"#)]).unwrap();
+        let expected = GenerationDefaults {
+            end_tokens: vec![7, 9],
+            do_sample: Some(true),
+            temperature: Some(0.7),
+            top_p: Some(0.8),
+            top_k: Some(20),
+            min_p: None,
+            repetition_penalty: Some(1.05),
+        };
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn end_tokens_have_fallbacks() {
+        let config = ("config.json", r#"{"eos_token_id": 3}"#);
+        assert!(defaults(&[]).unwrap().end_tokens.is_empty());
+        assert_eq!(defaults(&[config]).unwrap().end_tokens, [3]);
+        for silent in ["{}", r#"{"eos_token_id": null}"#, r#"{"eos_token_id": []}"#] {
+            assert_eq!(defaults(&[config, ("generation_config.json", silent)]).unwrap().end_tokens, [3]);
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_value_of_its_field_is_named() {
+        let cases = [
+            ("eos_token_id", "\"</s>\""),
+            ("eos_token_id", "-1"),
+            ("eos_token_id", "2.5"),
+            ("eos_token_id", "100"),
+            ("eos_token_id", "4294967301"),
+            ("eos_token_id", "true"),
+            ("do_sample", "1"),
+            ("temperature", "\"hot\""),
+            ("top_k", "-1"),
+            ("top_k", "1.5"),
+            ("min_p", "[]"),
+        ];
+        for (name, value) in cases {
+            for text in [format!("{{\"{name}\": {value}}}"), format!("{{\"{name}\": [5, {value}]}}")] {
+                let error = defaults(&[("generation_config.json", &text)]).unwrap_err();
+                let ModelError::Config { path, field, .. } = &error else { panic!("{error:?}") };
+                assert!(path.ends_with("generation_config.json") && field == name, "{error}");
+            }
+            let single = defaults(&[("generation_config.json", &format!("{{\"{name}\": {value}}}"))]).unwrap_err();
+            assert!(single.to_string().contains(value), "{single}");
+        }
+        let error = defaults(&[("config.json", r#"{"eos_token_id": "x"}"#)]).unwrap_err();
+        assert!(error.to_string().contains("config.json: eos_token_id is \"x\""), "{error}");
+        assert!(matches!(defaults(&[("generation_config.json", "{")]), Err(ModelError::Json { .. })));
+    }
+}
