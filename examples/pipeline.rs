@@ -110,7 +110,7 @@ fn build_library(args: &Args, lm: &Lm, tasks: &[Task]) -> Result<Library> {
 
     let config = InductionConfig {
         layers: args.layers.clone(),
-        max_control_points: args.compare.answers.points,
+        max_control_points: args.compare.answers.steering.points,
         max_tokens: args.compare.answers.max_tokens,
         ..InductionConfig::default()
     };

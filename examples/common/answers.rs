@@ -28,6 +28,18 @@ pub struct AnswerArgs {
     /// New tokens per answer at most; probes do not count
     #[arg(long, default_value_t = 200)]
     pub max_tokens: usize,
+    #[command(flatten)]
+    pub steering: SteeringArgs,
+    #[command(flatten)]
+    pub sampling: SamplingArgs<false>,
+    /// Sequences decoded side by side
+    #[arg(long, default_value_t = 16)]
+    pub width: usize,
+}
+
+/// How answers are steered.
+#[derive(clap::Args)]
+pub struct SteeringArgs {
     /// Segments that may be steered (M)
     #[arg(long, default_value_t = 8)]
     pub points: usize,
@@ -56,14 +68,9 @@ pub struct AnswerArgs {
     #[arg(long, default_value = "segment",
         value_parser = PossibleValuesParser::new(["segment", "persistent"]).try_map(named::<Scope>))]
     pub scope: Scope,
-    #[command(flatten)]
-    pub sampling: SamplingArgs<false>,
-    /// Sequences decoded side by side
-    #[arg(long, default_value_t = 16)]
-    pub width: usize,
 }
 
-impl AnswerArgs {
+impl SteeringArgs {
     /// The controller's settings.
     pub fn config(&self, variant: Variant, seed: u64) -> ControllerConfig {
         ControllerConfig {
@@ -170,7 +177,7 @@ impl Problems {
     /// Answers every problem; the answers go to `out` in the order of the problems.
     pub fn answer(&self, args: &AnswerArgs, variant: Variant, out: &Path, what: &'static str) -> Result<Vec<Answered>> {
         ensure!(args.width > 0, "width is 0, must be >= 1");
-        let config = args.config(variant, self.seed);
+        let config = args.steering.config(variant, self.seed);
         let settings = self.settings(args, &config)?;
         let controller = Controller::new(&self.library, self.lm.fingerprint(), config)
             .into_diagnostic()

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use stir_core::TokenId;
+use stir_core::{Sampling, TokenId};
 
 use crate::{
     ModelError, Tokenizer,
@@ -31,6 +31,30 @@ pub struct GenerationDefaults {
 }
 
 impl GenerationDefaults {
+    /// The same as settings to draw tokens with; greedy decoding unless `do_sample` is set, and what the file does not
+    /// name is off.
+    ///
+    /// ```
+    /// use stir_model::GenerationDefaults;
+    /// let mut made = GenerationDefaults { temperature: Some(0.6), top_k: Some(20), ..GenerationDefaults::default() };
+    /// assert_eq!(made.sampling().temperature, 0.0);
+    /// made.do_sample = Some(true);
+    /// assert_eq!((made.sampling().temperature, made.sampling().top_k), (0.6, 20));
+    /// ```
+    pub fn sampling(&self) -> Sampling {
+        let repetition_penalty = self.repetition_penalty.unwrap_or(1.0) as f32;
+        if self.do_sample != Some(true) {
+            return Sampling { repetition_penalty, ..Sampling::GREEDY };
+        }
+        Sampling {
+            temperature: self.temperature.unwrap_or(1.0) as f32,
+            top_p: self.top_p.unwrap_or(1.0) as f32,
+            top_k: self.top_k.map_or(0, |k| usize::try_from(k).unwrap_or(usize::MAX)),
+            min_p: self.min_p.unwrap_or(0.0) as f32,
+            repetition_penalty,
+        }
+    }
+
     /// What the files of a model folder say, of which any may be missing. `vocab_size` is the model's.
     ///
     /// # Errors

@@ -1,0 +1,293 @@
+//! A conversation in the terminal, token by token, with or without a library; where it steers shows in colour.
+//!
+//! ```text
+//! cargo run --release --example chat -- --library runs/pipeline/library.stir
+//! cargo run --release --example chat -- --model path/to/a/folder --message "Why is the sky blue?"
+//! ```
+//!
+//! Every line of the input is a message; `/reset` forgets the conversation, `/quit` or the end of the input ends it.
+//! Ctrl-C ends an answer, and the program when there is none under way. The text goes to stdout, all else to stderr.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
+
+mod common;
+
+use std::{
+    io::{BufRead, IsTerminal, Write},
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
+
+use clap::{Parser, ValueEnum};
+use common::{ModelArgs, answers::SteeringArgs};
+use miette::{IntoDiagnostic, Result, WrapErr};
+use stir::{
+    basis::Library,
+    controller::{Controller, Place, Step, Variant},
+    core::{DriveError, Engine, Event, Finish, Flow, Request, Sampling, stream},
+    model::{ChatOptions, Lm, Message, ModelError, opens_reasoning},
+};
+
+/// Talk to a model, steered or not.
+#[derive(Parser)]
+struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Library to steer with, as written by the example basis
+    #[arg(long, value_name = "FILE")]
+    library: Option<PathBuf>,
+    /// System message
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+    /// Answer this message and end; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    message: Vec<String>,
+    /// New tokens of an answer at most
+    #[arg(long, default_value_t = 1024)]
+    max_tokens: usize,
+    /// Divisor of the logits, 0 for greedy decoding; as generation_config.json has it, else 0
+    #[arg(long)]
+    temperature: Option<f32>,
+    /// Mass of the nucleus; as generation_config.json has it, else 1
+    #[arg(long)]
+    top_p: Option<f32>,
+    /// How many of the likeliest tokens may be drawn, 0 for all; as generation_config.json has it, else all
+    #[arg(long)]
+    top_k: Option<usize>,
+    /// Least probability of a token that may be drawn, as a share of the likeliest one's; as above, else 0
+    #[arg(long)]
+    min_p: Option<f32>,
+    /// Divisor of the logits of tokens that were there before; as above, else 1
+    #[arg(long)]
+    repetition_penalty: Option<f32>,
+    /// A text that ends an answer, as is or with \n, \r, \t, \\; may be given several times
+    #[arg(long, value_name = "TEXT", value_parser = common::unescaped, allow_hyphen_values = true)]
+    stop: Vec<String>,
+    /// Whether to colour what is steered
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    color: Color,
+    #[command(flatten)]
+    steering: SteeringArgs,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    Always,
+    Never,
+}
+
+/// Ends the answer under way.
+static CANCEL: AtomicBool = AtomicBool::new(false);
+/// Whether an answer is under way.
+static BUSY: AtomicBool = AtomicBool::new(false);
+
+fn main() -> Result<()> {
+    let args: Args = common::start()?;
+    let lm = args.model.load()?;
+    let library = args.library.as_ref().map(Library::load).transpose().into_diagnostic()?;
+    let config = args.steering.config(Variant::Stir, args.model.seed);
+    let controller = library.as_ref().map(|library| Controller::new(library, lm.fingerprint(), config));
+    let controller = controller.transpose().into_diagnostic()?;
+    ctrlc::set_handler(|| {
+        // A second time, or with nothing to cancel, it means the program.
+        if !BUSY.load(Ordering::SeqCst) || CANCEL.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+    })
+    .into_diagnostic()?;
+
+    let terminal = std::io::stdin().is_terminal() && args.message.is_empty();
+    let color = match args.color {
+        Color::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        color => color == Color::Always,
+    };
+    let mut chat = Chat { lm: &lm, controller, sampling: sampling(&args, &lm), color, args: &args, said: Vec::new() };
+    chat.reset();
+    let typed = std::io::stdin().lock().lines();
+    let given: Box<dyn Iterator<Item = std::io::Result<String>>> = match args.message.is_empty() {
+        true => Box::new(typed),
+        false => Box::new(args.message.iter().cloned().map(Ok)),
+    };
+    let prompt = || {
+        if terminal {
+            eprint!("> ")
+        }
+    };
+    prompt();
+    for line in given {
+        match line.into_diagnostic()?.trim() {
+            "" => {}
+            "/quit" => break,
+            "/reset" => chat.reset(),
+            // In a conversation a message that is too long is not the end of it.
+            message => match chat.answer(message) {
+                Err(error) if terminal => eprintln!("{error:?}"),
+                result => result?,
+            },
+        }
+        prompt();
+    }
+    Ok(())
+}
+
+/// How the model's makers would have it sample, but for what was asked for.
+fn sampling(args: &Args, lm: &Lm) -> Sampling {
+    let made = lm.generation_defaults().sampling();
+    Sampling {
+        temperature: args.temperature.unwrap_or(made.temperature),
+        top_p: args.top_p.unwrap_or(made.top_p),
+        top_k: args.top_k.unwrap_or(made.top_k),
+        min_p: args.min_p.unwrap_or(made.min_p),
+        repetition_penalty: args.repetition_penalty.unwrap_or(made.repetition_penalty),
+    }
+}
+
+struct Chat<'a> {
+    lm: &'a Lm,
+    controller: Option<Controller<'a>>,
+    sampling: Sampling,
+    color: bool,
+    args: &'a Args,
+    said: Vec<Message>,
+}
+
+impl Chat<'_> {
+    fn reset(&mut self) {
+        self.said = self.args.system.iter().map(Message::system).collect();
+    }
+
+    /// Puts `message` to the model and shows the answer as it comes.
+    fn answer(&mut self, message: &str) -> Result<()> {
+        let said = self.said.len();
+        self.said.push(Message::user(message));
+        match self.generate() {
+            Ok(text) => {
+                self.said.push(Message::assistant(text));
+                Ok(())
+            }
+            Err(error) => {
+                self.said.truncate(said);
+                Err(error)
+            }
+        }
+    }
+
+    fn generate(&self) -> Result<String> {
+        let template = self.lm.chat_template().into_diagnostic()?;
+        let prompt = template.render_with(&self.said, &ChatOptions::default()).into_diagnostic()?;
+        let request = Request {
+            max_tokens: self.args.max_tokens,
+            sampling: self.sampling,
+            stop: self.args.stop.clone(),
+            seed: self.args.model.seed,
+            stream: self.said.len() as u64,
+            ..Request::new(self.lm.encode_prompt(&prompt).into_diagnostic()?)
+        };
+        let mut shown = Shown { color: self.color, ..Shown::default() };
+        if opens_reasoning(&prompt) {
+            shown.show("<think>\n", None)?;
+        }
+        let (start, requests) = (Instant::now(), [request]);
+        CANCEL.store(false, Ordering::SeqCst);
+        BUSY.store(true, Ordering::SeqCst);
+        let result = match &self.controller {
+            Some(controller) => controller.stream(self.lm, &requests, 1, &CANCEL, |_, event| {
+                shown.event(event, |place| Some(place), |answer| (answer.tokens.len(), answer.finish))
+            }),
+            None => stream(self.lm, &requests, 1, &CANCEL, |_, event| {
+                shown.event(event, |()| None, |answer| (answer.tokens.len(), answer.finish))
+            }),
+        };
+        BUSY.store(false, Ordering::SeqCst);
+        shown.end(result, start)
+    }
+}
+
+/// What has been shown of an answer.
+#[derive(Default)]
+struct Shown {
+    color: bool,
+    text: String,
+    /// Segments that began with an impulse.
+    steered: usize,
+    end: Option<(usize, Finish)>,
+    failed: Option<miette::Report>,
+}
+
+const STEERED: &str = "\x1b[36m";
+const MARK: &str = "\x1b[2;36m";
+const PLAIN: &str = "\x1b[0m";
+
+impl Shown {
+    fn event<A, N>(
+        &mut self,
+        event: Event<A, N>,
+        place: impl FnOnce(N) -> Option<Place>,
+        end: impl FnOnce(A) -> (usize, Finish),
+    ) -> Flow {
+        let shown = match event {
+            Event::Token(token) => self.show(&token.text, place(token.note).as_ref()),
+            Event::Finished { text, answer } => {
+                self.end = Some(end(answer));
+                self.show(&text, None)
+            }
+            Event::Failed { text, error, .. } => {
+                self.failed = Some(miette::Report::from_err(error));
+                self.show(&text, None)
+            }
+        };
+        match shown {
+            Ok(()) => Flow::Continue,
+            // Nobody listens any more.
+            Err(error) => {
+                self.failed.get_or_insert(error);
+                Flow::CancelAll
+            }
+        }
+    }
+
+    fn show(&mut self, text: &str, place: Option<&Place>) -> Result<()> {
+        self.text += text;
+        let mut out = std::io::stdout().lock();
+        if let Some(step) = place.and_then(|place| place.step.as_ref()).filter(|step| step.steered()) {
+            self.steered += 1;
+            let mark = mark(step);
+            let written = if self.color { write!(out, "{MARK}{mark}{PLAIN}") } else { write!(out, "{mark}") };
+            written.into_diagnostic()?;
+        }
+        let written = match self.color && place.is_some_and(Place::steered) {
+            true => write!(out, "{STEERED}{text}{PLAIN}"),
+            false => write!(out, "{text}"),
+        };
+        written.and_then(|()| out.flush()).into_diagnostic()
+    }
+
+    /// Says how it went; returns the answer's text.
+    fn end(self, result: Result<(), DriveError<ModelError>>, start: Instant) -> Result<String> {
+        println!();
+        result.into_diagnostic()?;
+        if let Some(error) = self.failed {
+            return Err(error).wrap_err("the answer broke off");
+        }
+        if let Some((tokens, finish)) = self.end {
+            let why = match finish {
+                Finish::Eos => "",
+                Finish::Stop => ", stop string",
+                Finish::Length => ", cut off at its length",
+                Finish::Cancelled => ", cancelled",
+            };
+            let rate = tokens as f64 / start.elapsed().as_secs_f64();
+            eprintln!("[{tokens} tokens, {rate:.1} a second, {} segments steered{why}]", self.steered);
+        }
+        Ok(self.text)
+    }
+}
+
+/// What was added at a control point, for people to read.
+fn mark(step: &Step) -> String {
+    let entry = step.chosen.map_or_else(String::new, |entry| format!("entry {entry}, "));
+    let layer = step.layer.map_or_else(String::new, |layer| format!("layer {layer}, "));
+    format!("[{entry}{layer}scale {:.2}]", step.scale)
+}
