@@ -1,4 +1,5 @@
-//! How long a checkpoint takes to load, beside reading its files, and the most memory that it takes on the way.
+//! How long a checkpoint takes to load, beside reading its files into memory and beside reading them through one small
+//! buffer, and the most memory that a load takes on the way.
 //!
 //! ```text
 //! cargo bench --bench loading -- --stored bf16 --compute f32 [--shards 3] [--cold]
@@ -45,7 +46,7 @@ struct Args {
     /// Drop the file cache before every measurement
     #[arg(long)]
     cold: bool,
-    /// Measure once in this folder: read or load
+    /// Measure once in this folder: read, stream or load
     #[arg(long, hide = true, num_args = 2)]
     once: Option<Vec<String>>,
     /// What cargo bench adds
@@ -59,6 +60,7 @@ fn main() {
         let start = Instant::now();
         match once[0].as_str() {
             "read" => read(Path::new(&once[1])),
+            "stream" => stream(Path::new(&once[1])),
             _ => drop(load(Path::new(&once[1]), args.compute)),
         }
         println!("{} {}", start.elapsed().as_secs_f64(), peak());
@@ -76,15 +78,18 @@ fn main() {
         kept as f64 / 1e6,
         args.compute
     );
-    let (mut reads, mut loads, mut peaks) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut reads, mut streams, mut loads, mut peaks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..args.rounds {
         reads.push(once("read", dir.path(), &args).0);
+        streams.push(once("stream", dir.path(), &args).0);
         let (seconds, peak) = once("load", dir.path(), &args);
         loads.push(seconds);
         peaks.push(peak);
     }
-    let [read, load, peak] = [reads, loads, peaks].map(median);
-    println!("reading {read:.2} s, loading {load:.2} s: {:.2} times as long", load / read);
+    let [read, stream, load, peak] = [reads, streams, loads, peaks].map(median);
+    println!("loading {load:.2} s");
+    println!("reading into memory {read:.2} s: {:.2} times as long", load / read);
+    println!("reading through a buffer {stream:.2} s: {:.2} times as long", load / stream);
     println!("peak {:.0} MB: {:.2} of the weights kept", peak / 1e6, peak / kept as f64);
 }
 
@@ -101,8 +106,14 @@ fn once(what: &str, dir: &Path, args: &Args) -> (f64, f64) {
     (numbers[0], numbers[1])
 }
 
-/// Every file to its end, into one buffer.
+/// Every file into memory.
 fn read(dir: &Path) {
+    let files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
+    assert!(files.iter().any(|file| file.len() > 1000));
+}
+
+/// Every file to its end, through one buffer.
+fn stream(dir: &Path) {
     let mut buffer = vec![0; 1 << 20];
     for entry in fs::read_dir(dir).unwrap() {
         let mut file = File::open(entry.unwrap().path()).unwrap();

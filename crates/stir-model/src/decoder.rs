@@ -15,7 +15,7 @@ use stir_core::{HookPoint, SampleRng};
 use crate::{
     ComputeType, DecoderConfig, ModelError,
     attention::{Attend, Dense},
-    checkpoint::{Place, Reader, Weight, room},
+    checkpoint::{Place, Reader, Weight},
     config::{Activation, Rope},
     hooks::Hooks,
 };
@@ -381,11 +381,19 @@ impl Rotation {
 
 /// Where weights come from.
 trait Source<T> {
+    /// Whether the tensor `name` is there and PyTorch stores it in the given shape; asked before room is made for it,
+    /// as a configuration may ask for any size.
+    fn check(&self, name: &str, shape: &[usize]) -> Result<(), ModelError>;
+
     /// Puts the tensor `name`, which PyTorch stores in the given shape, into its place.
     fn fill(&mut self, name: &str, shape: &[usize], place: Place<'_, T>) -> Result<(), ModelError>;
 }
 
 impl<T: Weight> Source<T> for Reader<'_> {
+    fn check(&self, name: &str, shape: &[usize]) -> Result<(), ModelError> {
+        Reader::check(self, name, shape)
+    }
+
     fn fill(&mut self, name: &str, shape: &[usize], place: Place<'_, T>) -> Result<(), ModelError> {
         self.take(name, shape, place)
     }
@@ -400,6 +408,10 @@ struct Random {
 }
 
 impl<T: Weight> Source<T> for Random {
+    fn check(&self, _name: &str, _shape: &[usize]) -> Result<(), ModelError> {
+        Ok(())
+    }
+
     fn fill(&mut self, name: &str, shape: &[usize], mut place: Place<'_, T>) -> Result<(), ModelError> {
         let mut draw = |deviation: f64| (self.rng.normal() * deviation) as f32;
         let mut value = || match name {
@@ -424,7 +436,8 @@ struct Tensors<'a, T, S> {
 impl<T: Weight, S: Source<T>> Tensors<'_, T, S> {
     /// A tensor as it is stored.
     fn stored<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>, ModelError> {
-        let mut values = room(shape.iter().product());
+        self.source.check(name, &shape)?;
+        let mut values = T::zeros(shape.iter().product());
         self.source.fill(name, &shape, Place::Rows(&mut values))?;
         Ok(Tensor::from_data(TensorData::new(values, shape), (self.device, T::dtype())))
     }
@@ -446,7 +459,10 @@ impl<T: Weight, S: Source<T>> Tensors<'_, T, S> {
         bias: bool,
     ) -> Result<Linear, ModelError> {
         let width: usize = parts.iter().map(|(_, out)| out).sum();
-        let mut matrix = room(input * width);
+        for (name, out) in parts {
+            self.source.check(&format!("{prefix}{name}.weight"), &[*out, input])?;
+        }
+        let mut matrix = T::zeros(input * width);
         let mut biases = Vec::new();
         let mut start = 0;
         for (name, out) in parts {

@@ -150,6 +150,21 @@ fn how_weights_are_spread_over_files_does_not_matter() {
 }
 
 #[test]
+fn a_configuration_of_any_size_is_held_against_the_files_first() {
+    let dir = folder();
+    write(&dir.path().join("model.safetensors"), &tensors());
+    let path = dir.path().join("config.json");
+    let plain: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    for field in ["vocab_size", "hidden_size", "intermediate_size", "head_dim", "num_attention_heads"] {
+        let mut large = plain.clone();
+        large[field] = (1u64 << 31).into();
+        fs::write(&path, large.to_string()).unwrap();
+        let error = load(dir.path()).unwrap_err();
+        assert!(matches!(error, ModelError::TensorShape { .. } | ModelError::Config { .. }), "{field}: {error}");
+    }
+}
+
+#[test]
 fn files_cut_short_or_of_another_kind_are_refused() {
     let dir = folder();
     let path = dir.path().join("model.safetensors");

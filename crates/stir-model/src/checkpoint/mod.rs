@@ -15,7 +15,7 @@ use safetensors::{
     tensor::{Metadata, TensorView},
 };
 
-pub(crate) use self::place::{Place, Weight, room};
+pub(crate) use self::place::{Place, Weight};
 use crate::{Decoder, ModelError};
 
 /// The tensors of one or more safetensors files, memory-mapped and read one at a time.
@@ -48,8 +48,9 @@ pub(crate) struct Reader<'p> {
     progress: &'p mut dyn FnMut(LoadProgress),
 }
 
-/// Bytes of a file that are looked at in one go: few enough to stay in a cache between the digest and the conversion.
-const BLOCK: usize = 1 << 20;
+/// Bytes of a file that are looked at in one go: few enough to stay in a cache between the digest and the conversion,
+/// enough for all threads to have a part.
+const BLOCK: usize = 1 << 22;
 
 /// Endings of the names of tensors that follow from the configuration; old checkpoints hold them.
 const DERIVED: [&str; 1] = [".rotary_emb.inv_freq"];
@@ -161,6 +162,23 @@ impl Checkpoint {
 }
 
 impl Reader<'_> {
+    /// Whether there is a tensor of that name and shape.
+    ///
+    /// # Errors
+    /// When it is missing or has another shape.
+    pub(crate) fn check(&self, name: &str, shape: &[usize]) -> Result<(), ModelError> {
+        let raw = self.checkpoint.raw(name)?;
+        if raw.shape == shape {
+            return Ok(());
+        }
+        Err(ModelError::TensorShape {
+            path: raw.path.to_owned(),
+            name: name.to_owned(),
+            expected: shape.to_vec(),
+            found: raw.shape.to_vec(),
+        })
+    }
+
     /// Reads a floating-point tensor of a known shape into its place, block by block.
     ///
     /// # Errors
@@ -171,15 +189,8 @@ impl Reader<'_> {
         shape: &[usize],
         mut place: Place<'_, T>,
     ) -> Result<(), ModelError> {
+        self.check(name, shape)?;
         let raw = self.checkpoint.raw(name)?;
-        if raw.shape != shape {
-            return Err(ModelError::TensorShape {
-                path: raw.path.to_owned(),
-                name: name.to_owned(),
-                expected: shape.to_vec(),
-                found: raw.shape.to_vec(),
-            });
-        }
         let mut hasher = raw.hasher();
         let row = shape.last().copied().unwrap_or(1).max(1);
         let row_bytes = row * raw.dtype.bitsize() / 8;

@@ -1,19 +1,35 @@
 //! From bytes in a file to weights in memory: another number type and, for projections, the other order.
 
 use burn::tensor::Element;
-use half::{bf16, f16};
+use half::{bf16, f16, vec::HalfBitsVecExt};
 use rayon::prelude::*;
 use safetensors::Dtype;
 
 /// A type that weights are kept and computed with in.
 pub(crate) trait Weight: Element + Default + Send + Sync {
+    /// Zeros, in memory that nothing has been written to yet.
+    fn zeros(count: usize) -> Vec<Self>;
     fn from_f32(value: f32) -> Self;
+    fn from_bf16(value: bf16) -> Self;
+    fn from_f16(value: f16) -> Self;
     fn is_finite(self) -> bool;
 }
 
 impl Weight for f32 {
+    fn zeros(count: usize) -> Vec<Self> {
+        vec![0.0; count]
+    }
+
     fn from_f32(value: f32) -> Self {
         value
+    }
+
+    fn from_bf16(value: bf16) -> Self {
+        value.to_f32()
+    }
+
+    fn from_f16(value: f16) -> Self {
+        value.to_f32()
     }
 
     fn is_finite(self) -> bool {
@@ -22,8 +38,20 @@ impl Weight for f32 {
 }
 
 impl Weight for bf16 {
+    fn zeros(count: usize) -> Vec<Self> {
+        vec![0u16; count].reinterpret_into()
+    }
+
     fn from_f32(value: f32) -> Self {
         bf16::from_f32(value)
+    }
+
+    fn from_bf16(value: bf16) -> Self {
+        value
+    }
+
+    fn from_f16(value: f16) -> Self {
+        bf16::from_f32(value.to_f32())
     }
 
     fn is_finite(self) -> bool {
@@ -32,34 +60,24 @@ impl Weight for bf16 {
 }
 
 impl Weight for f16 {
+    fn zeros(count: usize) -> Vec<Self> {
+        vec![0u16; count].reinterpret_into()
+    }
+
     fn from_f32(value: f32) -> Self {
         f16::from_f32(value)
     }
 
+    fn from_bf16(value: bf16) -> Self {
+        f16::from_f32(value.to_f32())
+    }
+
+    fn from_f16(value: f16) -> Self {
+        value
+    }
+
     fn is_finite(self) -> bool {
         f16::is_finite(self)
-    }
-}
-
-/// Room for `count` weights. Where the system offers large pages it is made of those: half a million small ones would
-/// take longer to get than the weights in them to read, and every pass walks all of them.
-pub(crate) fn room<T: Weight>(count: usize) -> Vec<T> {
-    let weights = vec![T::default(); count];
-    #[cfg(target_os = "linux")]
-    large_pages(&weights);
-    weights
-}
-
-#[cfg(target_os = "linux")]
-#[allow(unsafe_code, reason = "large pages can only be asked for through an unsafe call")]
-fn large_pages<T>(memory: &[T]) {
-    const PAGE: usize = 4096;
-    let start = (memory.as_ptr() as usize).next_multiple_of(PAGE);
-    let end = (memory.as_ptr() as usize + size_of_val(memory)) / PAGE * PAGE;
-    if end.saturating_sub(start) >= 8 << 20 {
-        // SAFETY: the range lies within `memory`, and this advice changes how it is backed, not what it holds. A
-        // refusal costs time, nothing else.
-        unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE) };
     }
 }
 
@@ -79,9 +97,9 @@ impl<T: Weight> Place<'_, T> {
     /// are finite, here and in `T`.
     pub(crate) fn put(&mut self, dtype: Dtype, bytes: &[u8], row: usize, first: usize) -> Option<bool> {
         Some(match dtype {
-            Dtype::F32 => self.decode(bytes.as_chunks().0, row, first, f32::from_le_bytes),
-            Dtype::BF16 => self.decode(bytes.as_chunks().0, row, first, |b| bf16::from_le_bytes(b).to_f32()),
-            Dtype::F16 => self.decode(bytes.as_chunks().0, row, first, |b| f16::from_le_bytes(b).to_f32()),
+            Dtype::F32 => self.decode(bytes.as_chunks().0, row, first, |b| T::from_f32(f32::from_le_bytes(b))),
+            Dtype::BF16 => self.decode(bytes.as_chunks().0, row, first, |b| T::from_bf16(bf16::from_le_bytes(b))),
+            Dtype::F16 => self.decode(bytes.as_chunks().0, row, first, |b| T::from_f16(f16::from_le_bytes(b))),
             _ => return None,
         })
     }
@@ -91,10 +109,10 @@ impl<T: Weight> Place<'_, T> {
         stored: &[[u8; N]],
         row: usize,
         first: usize,
-        decode: impl Fn([u8; N]) -> f32 + Sync,
+        decode: impl Fn([u8; N]) -> T + Sync,
     ) -> bool {
         let convert = |bytes: [u8; N], finite: &mut bool| {
-            let value = T::from_f32(decode(bytes));
+            let value = decode(bytes);
             *finite &= value.is_finite();
             value
         };

@@ -15,6 +15,10 @@ pub(super) struct Fields<'p> {
     fields: Map<String, Value>,
 }
 
+/// Bound of every size, so that no product of two of them overflows what is computed from them before the checkpoint
+/// has its say.
+const LARGEST: usize = 1 << 31;
+
 /// Fields that have no say in a forward pass without dropout.
 const IRRELEVANT: [&str; 27] = [
     "_attn_implementation_autoset",
@@ -89,7 +93,7 @@ impl<'p> Fields<'p> {
 
     pub(super) fn optional_size(&mut self, name: &str) -> Result<Option<usize>, ModelError> {
         match self.whole(name)? {
-            Some(0) => Err(self.refuse(name, 0, "a whole number above 0")),
+            Some(size) if size == 0 || size > LARGEST => Err(self.refuse(name, size, "a whole number from 1 to 2^31")),
             size => Ok(size),
         }
     }

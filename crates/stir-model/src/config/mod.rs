@@ -98,6 +98,9 @@ struct Family {
     partial_rope: bool,
 }
 
+/// Far more than any model has; some options are kept for every layer.
+const MOST_LAYERS: usize = 4096;
+
 /// What most families agree on.
 const COMMON: Family = Family {
     name: "",
@@ -211,6 +214,9 @@ impl Fields<'_> {
     /// What all families say in the same words, and the options as most of them have it.
     fn decoder(&mut self, family: &Family) -> Result<DecoderConfig, ModelError> {
         let (hidden_size, n_layers) = (self.size("hidden_size")?, self.size("num_hidden_layers")?);
+        if n_layers > MOST_LAYERS {
+            return Err(self.refuse("num_hidden_layers", n_layers, "at most 4096"));
+        }
         let n_heads = self.size("num_attention_heads")?;
         let head_dim = self.optional_size("head_dim")?.or(family.head_dim).unwrap_or(hidden_size / n_heads);
         let absent = if self.has("num_key_value_heads") { None } else { family.n_kv_heads };
@@ -293,6 +299,8 @@ mod tests {
             ("hidden_act", json!("relu")),
             ("hidden_size", json!(0)),
             ("vocab_size", json!("many")),
+            ("vocab_size", json!(u64::MAX)),
+            ("num_hidden_layers", json!(1 << 30)),
             ("num_key_value_heads", json!(3)),
             ("head_dim", json!(3)),
             ("rms_norm_eps", json!("x")),
