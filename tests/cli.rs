@@ -5,23 +5,38 @@
 use std::{
     collections::BTreeSet,
     fs,
+    io::{Read, Write},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use serde_json::{Value, json};
 use stir::model::Checkpoint;
 use tempfile::TempDir;
 
-const STAGES: [&str; 5] = ["inspect", "rollout", "induce", "basis", "steer"];
+const STAGES: [&str; 6] = ["inspect", "rollout", "induce", "basis", "steer", "chat"];
 
 /// A stage with the flags of `args`, which white space separates; paths without white space only.
 fn run(stage: &str, args: &str) -> Output {
+    command(stage, args).output().unwrap()
+}
+
+fn command(stage: &str, args: &str) -> Command {
     let exe = std::env::current_exe().unwrap();
     // target/PROFILE/deps/cli-HASH
     let exe = exe.parent().unwrap().parent().unwrap().join("examples").join(stage);
     assert!(exe.exists(), "{} is missing: build it with `cargo build --examples`", exe.display());
-    Command::new(exe).args(args.split_whitespace()).output().unwrap()
+    let mut command = Command::new(exe);
+    command.args(args.split_whitespace());
+    command
+}
+
+/// A conversation with `chat`: what it prints for these lines of input.
+fn chat(args: &str, input: &str) -> Output {
+    let mut command = command("chat", args);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
 }
 
 /// What a stage that ends well prints.
@@ -102,7 +117,7 @@ fn assert_close(what: &str, expected: &Checkpoint, found: &Checkpoint) {
 
 #[test]
 fn inspect_finds_what_transformers_does() {
-    for name in ["qwen2-tied", "qwen2-untied-bf16-sharded"] {
+    for name in ["qwen2-tied", "qwen2-untied-bf16-sharded", "llama-3.1-rope", "qwen3-qknorm", "mistral-window"] {
         let (dir, folder) = (fixture("models").join(name), Folder::new());
         let golden_path = dir.join("expected.safetensors").display().to_string();
         let golden = Checkpoint::open_file(Path::new(&golden_path)).unwrap();
@@ -113,9 +128,10 @@ fn inspect_finds_what_transformers_does() {
         let plain = Checkpoint::open_file(Path::new(&plain)).unwrap();
         assert_eq!(plain.integers("greedy_ids").unwrap(), golden.integers("greedy_ids").unwrap(), "{name}");
         // The sharded model's file was made with rotary frequencies rounded to bf16, which moves its states.
-        if name == "qwen2-tied" {
+        if name != "qwen2-untied-bf16-sharded" {
             assert_close("logits", &golden, &plain);
-            (0..4).for_each(|layer| assert_close(&format!("resid_post.{layer}"), &golden, &plain));
+            let layers = (0..).map(|layer| format!("resid_post.{layer}"));
+            layers.take_while(|what| golden.floats(what).is_ok()).for_each(|what| assert_close(&what, &golden, &plain));
         }
 
         let steer: Value = serde_json::from_slice(&fs::read(dir.join("expected.json")).unwrap()).unwrap();
@@ -245,6 +261,72 @@ fn stop_strings_and_ways_to_draw_reach_the_answers() {
     ] {
         assert_eq!(texts(&run(flags)) == texts(&free), same, "{flags}");
     }
+}
+
+#[test]
+fn chat_shows_what_steer_generates_and_where_it_steers() {
+    let folder = Folder::new();
+    let (_, library, _) = folder.stages(1);
+    let question = "Sam has 16 apples. Sam sells 14. Sam buys 35. How many apples now?";
+    let prompts = folder.write("q.jsonl", json!({"id": "q", "question": question}).to_string());
+    let (model, out) = (reference("model"), folder.path("o.jsonl"));
+    succeed("steer", &format!("--model {model} --library {library} --prompts {prompts} --out {out}"));
+    let steered = &records(&out)[0];
+    let marks = steered["steps"].as_array().unwrap().iter().filter(|step| step["scale"] != 0.0).count();
+    assert!(marks > 0);
+
+    let said = chat(&format!("--model {model} --library {library} --max-tokens 200"), question);
+    let text = String::from_utf8(said.stdout).unwrap();
+    let mut parts = text.split("[entry ");
+    let mut without = parts.next().unwrap().to_owned();
+    parts.clone().for_each(|part| without += part.split_once(']').unwrap().1);
+    assert_eq!(without.trim_end(), steered["text"].as_str().unwrap().trim_end());
+    assert_eq!(parts.count(), marks);
+    assert!(String::from_utf8_lossy(&said.stderr).contains(&format!("{marks} segments steered")));
+
+    let colored = chat(&format!("--model {model} --library {library} --color always"), question).stdout;
+    assert!(String::from_utf8(colored).unwrap().contains("\x1b[36m"));
+}
+
+#[test]
+fn chat_remembers_until_it_is_told_to_forget() {
+    let model = reference("model");
+    let question = "Tom has 9 pens. Tom buys 8. How many pens now?";
+    let lines = |input: &str, more: &str| {
+        let output = chat(&format!("--model {model} --max-tokens 30 {more}"), input);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (once, told) = lines(question, "");
+    assert!(told.contains("30 tokens") && told.contains("cut off at its length"));
+    assert_eq!(lines(&format!("{question}\n/reset\n\n{question}\n/quit\n{question}"), "").0, once.repeat(2));
+    // The second answer continues a conversation, from another prompt.
+    assert_ne!(lines(&format!("{question}\n{question}"), "").0, once.repeat(2));
+    let (stopped, told) = lines(question, "--stop 7 --stop 9");
+    assert!(once.starts_with(stopped.trim_end()) && !stopped.contains(['7', '9']) && told.contains("stop string"));
+
+    let long = question.repeat(100);
+    let refused = chat(&format!("--model {model}"), &long);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("no room for an answer"));
+}
+
+#[cfg(unix)]
+#[test]
+fn control_c_ends_an_answer_and_keeps_what_is_there() {
+    let model = reference("model");
+    // Drawn from a flat distribution, an answer goes on until the context is full.
+    let mut command = command("chat", &format!("--model {model} --temperature 1000 --message Hello --message Again"));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = [0];
+    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupt.success());
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    // The first answer was cancelled, the second was not.
+    assert!(output.status.success() && told.matches("cancelled").count() == 1, "{told}");
+    assert_eq!(told.lines().filter(|line| line.contains("tokens,")).count(), 2, "{told}");
 }
 
 #[test]
