@@ -182,6 +182,5 @@ fn random_shapes_equal_transformers() {
         if golden.lm.config().windows.iter().all(|window| window.is_none_or(|w| w >= 8)) {
             conformance::check(&golden.lm, 2e-4).unwrap();
         }
-        eprintln!("{name}");
     }
 }
