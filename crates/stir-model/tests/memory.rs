@@ -52,29 +52,26 @@ fn a_session_takes_what_is_stated() {
             lm.forward(&mut [Row { session, tokens: &tokens, additions: vec![], capture: &[], logits: false }])
                 .unwrap();
         };
-        // The largest pass leaves working memory that the others use again.
-        encode(&mut lm.session(), 256);
-        let close = |found: usize, stated: usize| found.abs_diff(stated) * 10 <= stated;
-
-        for positions in [64, 100, 200, 256] {
+        // What goes with a session is what it has taken: a pass also leaves working memory to the next ones.
+        let check = |what: &str, session: KvCache, positions: usize| {
+            let (held, stated) = (session.bytes(), lm.session_bytes(positions));
             let before = live();
+            drop(session);
+            let taken = before - live();
+            assert_eq!(held, stated, "{what}");
+            assert!(taken.abs_diff(stated) * 10 <= stated, "{what}: {taken} bytes, stated {stated}");
+        };
+        for positions in [64, 100, 200, 256] {
             let mut session = lm.session();
             encode(&mut session, positions);
-            let (taken, stated) = (live() - before, lm.session_bytes(positions));
-            assert!(close(taken, stated), "{positions} at once: {taken} bytes, stated {stated}");
-            assert_eq!(session.bytes(), stated);
-
-            let before = live();
             let fork = session.fork();
-            assert!(live() - before < stated / 10);
+            let before = live();
             drop(fork);
+            assert!(before - live() < lm.session_bytes(positions) / 10);
+            check(&format!("{positions} at once as {compute}"), session, positions);
         }
-        let before = live();
         let mut session = lm.session();
-        for _ in 0..200 {
-            encode(&mut session, 1);
-        }
-        let (taken, stated) = (live() - before, lm.session_bytes(200));
-        assert!(close(taken, stated), "200 one by one: {taken} bytes, stated {stated}");
+        (0..200).for_each(|_| encode(&mut session, 1));
+        check(&format!("200 one by one as {compute}"), session, 200);
     }
 }
