@@ -6,8 +6,10 @@
 //! ```
 //!
 //! Every line of the input is a message; `/reset` forgets the conversation, `/quit` or the end of the input ends it.
-//! Ctrl-C ends an answer, and the program when there is none under way. The text goes to stdout, all else to stderr.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
+//! Ctrl-C ends an answer, and the program when there is none under way. The text goes to stdout, with a mark at every
+//! impulse, all else to stderr. Mark and colour stand by the token: text that waited for it (half a character, what might
+//! have become a stop string) is shown with it.
+#![allow(clippy::print_stderr, reason = "a program for the terminal")]
 
 mod common;
 
@@ -20,11 +22,11 @@ use std::{
 
 use clap::{Parser, ValueEnum};
 use common::{ModelArgs, answers::SteeringArgs};
-use miette::{IntoDiagnostic, Result, WrapErr};
+use miette::{IntoDiagnostic, Result};
 use stir::{
     basis::Library,
     controller::{Controller, Place, Step, Variant},
-    core::{DriveError, Engine, Event, Finish, Flow, Request, Sampling, stream},
+    core::{DriveError, Engine, Event, Finish, Flow, Request, Sampling, TokenId, stream},
     model::{ChatOptions, Lm, Message, ModelError, opens_reasoning},
 };
 
@@ -98,36 +100,45 @@ fn main() -> Result<()> {
     })
     .into_diagnostic()?;
 
-    let terminal = std::io::stdin().is_terminal() && args.message.is_empty();
+    let terminal = std::io::stdin().is_terminal();
     let color = match args.color {
-        Color::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        Color::Auto => {
+            std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        }
         color => color == Color::Always,
     };
     let mut chat = Chat { lm: &lm, controller, sampling: sampling(&args, &lm), color, args: &args, said: Vec::new() };
     chat.reset();
-    let typed = std::io::stdin().lock().lines();
-    let given: Box<dyn Iterator<Item = std::io::Result<String>>> = match args.message.is_empty() {
-        true => Box::new(typed),
-        false => Box::new(args.message.iter().cloned().map(Ok)),
-    };
+    // What is wrong with the settings is wrong with every message.
+    chat.request(vec![0]).check(lm.shape()).into_diagnostic()?;
+    for message in &args.message {
+        chat.answer(message)?;
+    }
+    if !args.message.is_empty() {
+        return Ok(());
+    }
     let prompt = || {
         if terminal {
             eprint!("> ")
         }
     };
     prompt();
-    for line in given {
-        match line.into_diagnostic()?.trim() {
+    for line in std::io::stdin().lock().split(b'\n') {
+        let line = line.into_diagnostic()?;
+        match String::from_utf8_lossy(&line).trim() {
             "" => {}
-            "/quit" => break,
+            "/quit" => return Ok(()),
             "/reset" => chat.reset(),
-            // In a conversation a message that is too long is not the end of it.
+            // In a conversation a message that is too long is not the end of it; an output that nobody reads is.
             message => match chat.answer(message) {
-                Err(error) if terminal => eprintln!("{error:?}"),
+                Err(error) if terminal && !error.is::<std::io::Error>() => eprintln!("{error:?}"),
                 result => result?,
             },
         }
         prompt();
+    }
+    if terminal {
+        eprintln!();
     }
     Ok(())
 }
@@ -174,17 +185,22 @@ impl Chat<'_> {
         }
     }
 
-    fn generate(&self) -> Result<String> {
-        let template = self.lm.chat_template().into_diagnostic()?;
-        let prompt = template.render_with(&self.said, &ChatOptions::default()).into_diagnostic()?;
-        let request = Request {
+    /// What is asked of the model after `prompt`.
+    fn request(&self, prompt: Vec<TokenId>) -> Request {
+        Request {
             max_tokens: self.args.max_tokens,
             sampling: self.sampling,
             stop: self.args.stop.clone(),
             seed: self.args.model.seed,
             stream: self.said.len() as u64,
-            ..Request::new(self.lm.encode_prompt(&prompt).into_diagnostic()?)
-        };
+            ..Request::new(prompt)
+        }
+    }
+
+    fn generate(&self) -> Result<String> {
+        let template = self.lm.chat_template().into_diagnostic()?;
+        let prompt = template.render_with(&self.said, &ChatOptions::default()).into_diagnostic()?;
+        let request = self.request(self.lm.encode_prompt(&prompt).into_diagnostic()?);
         let mut shown = Shown { color: self.color, ..Shown::default() };
         if opens_reasoning(&prompt) {
             shown.show("<think>\n", None)?;
@@ -266,11 +282,12 @@ impl Shown {
 
     /// Says how it went; returns the answer's text.
     fn end(self, result: Result<(), DriveError<ModelError>>, start: Instant) -> Result<String> {
-        println!();
+        let ended = writeln!(std::io::stdout());
         result.into_diagnostic()?;
         if let Some(error) = self.failed {
-            return Err(error).wrap_err("the answer broke off");
+            return Err(error);
         }
+        ended.into_diagnostic()?;
         if let Some((tokens, finish)) = self.end {
             let why = match finish {
                 Finish::Eos => "",

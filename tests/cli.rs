@@ -311,6 +311,16 @@ fn chat_remembers_until_it_is_told_to_forget() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("no room for an answer"));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn chat_says_when_nobody_can_read_it() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = command("chat", &format!("--model {} --message Hello --message Again", reference("model")));
+    let output = command.stdout(full).stderr(Stdio::piped()).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && told.contains("No space left") && !told.contains("panicked"), "{told}");
+}
+
 #[cfg(unix)]
 #[test]
 fn control_c_ends_an_answer_and_keeps_what_is_there() {
@@ -372,6 +382,7 @@ fn rollouts_resume_and_what_fails_is_named() {
     let first = fs::read_to_string(&out).unwrap();
     assert_eq!(records(&out).iter().map(|r| r["k"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 1, 2]);
     refuse("rollout", &format!("{flags} --top-p 0.9"), &["top_p", "0.95"]);
+    refuse("rollout", &format!("{flags} --compute bf16"), &["computation", "f32", "bf16"]);
     fs::write(&out, first.lines().next().unwrap()).unwrap();
     refuse("rollout", &flags, &["3 problems or samples failed"]);
     assert_eq!(fs::read_to_string(&out).unwrap(), first);

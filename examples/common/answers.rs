@@ -237,6 +237,7 @@ impl Problems {
         }
         settings["stop"] = json!(args.sampling.stop);
         settings["model"] = json!(self.lm.fingerprint());
+        settings["compute"] = json!(self.lm.computation());
         settings["library"] = json!(self.digest);
         settings["prompts"] = json!(digest(&serde_json::to_vec(&self.tasks).into_diagnostic()?));
         Ok(settings)

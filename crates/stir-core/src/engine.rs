@@ -17,6 +17,12 @@ pub trait Engine {
     /// What identifies the model.
     fn fingerprint(&self) -> &Fingerprint;
 
+    /// In what way the model is computed, where an engine has several whose numbers differ by more than rounding (the
+    /// type it computes in). It does not make another model, but parts of one run should agree in it.
+    fn computation(&self) -> String {
+        String::new()
+    }
+
     /// What each token adds to the text, and which end a sequence.
     fn vocab(&self) -> &Vocab;
 

@@ -60,6 +60,7 @@ impl Request {
     /// let shape = ToyEngine::new(0).shape();
     /// let request = Request { samples: 0, ..Request::new(vec![1]) };
     /// assert_eq!(request.check(shape), Err(RequestError::ZeroSamples));
+    /// assert!(matches!(Request::new(vec![u32::MAX]).check(shape), Err(RequestError::Token { .. })));
     /// ```
     ///
     /// # Errors
@@ -70,6 +71,8 @@ impl Request {
             Err(RequestError::EmptyPrompt)
         } else if tokens >= max_context {
             Err(RequestError::PromptTooLong { tokens, max_context })
+        } else if let Some(&token) = self.prompt.iter().find(|&&token| token as usize >= shape.vocab_size) {
+            Err(RequestError::Token { token, vocab_size: shape.vocab_size })
         } else if self.max_tokens == 0 {
             Err(RequestError::ZeroBudget)
         } else if self.samples == 0 {
@@ -105,6 +108,14 @@ pub enum RequestError {
         tokens: usize,
         /// Positions of the model.
         max_context: usize,
+    },
+    /// A token that the model does not have.
+    #[error("token {token} of the prompt is outside the vocabulary of {vocab_size}")]
+    Token {
+        /// The token.
+        token: TokenId,
+        /// Rows of the output head.
+        vocab_size: usize,
     },
     /// A generation of no tokens.
     #[error("max_tokens is 0, must be at least 1")]

@@ -111,13 +111,16 @@ impl<'a> Remote<'a> {
         report: Report<'_>,
     ) -> Result<(), HubError> {
         let mut retry = Retry::new(options);
+        // Only more than there ever was is progress: a hub may make us begin again and again.
+        let mut most = kept(partial)?;
         loop {
             let before = kept(partial)?;
             match self.attempt(client, partial, before, report) {
                 Ok(()) => return Ok(()),
                 Err(failure) => {
                     let done = kept(partial)?;
-                    if done >= before.saturating_add(PROGRESS) {
+                    if done >= most.saturating_add(PROGRESS) {
+                        most = done;
                         retry.reset();
                     }
                     retry.pause(failure, &mut || report(done, self.size))?;

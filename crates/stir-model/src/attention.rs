@@ -9,7 +9,7 @@ use stir_core::Session;
 use crate::{
     DecoderConfig,
     cache::{KvCache, Span},
-    decoder::{in_f32, softcap},
+    decoder::{in_f32, in_type, softcap},
 };
 
 /// Stands in for minus infinity where a difference of two is taken.
@@ -58,7 +58,7 @@ impl Attend for Dense<'_> {
             scores = scores + mask.clone();
         }
         let v = repeated(v);
-        let weights = softmax(scores, 3).cast(v.dtype());
+        let weights = in_type(softmax(scores, 3), v.dtype());
         weights.matmul(v).swap_dims(1, 2).reshape([batch * length, heads * width])
     }
 }
@@ -208,7 +208,7 @@ impl Attend for Cached<'_> {
         let merged = levels.map(|level| level.partial(self, layer, &q)).reduce(Partial::merge);
         // Every row has at least the span its new tokens were written to.
         let Some(Partial { sum, value, .. }) = merged else { return Tensor::zeros([0, heads * width], &self.device) };
-        (value / sum).cast(dtype).swap_dims(0, 1).reshape([tokens, heads * width])
+        in_type(value / sum, dtype).swap_dims(0, 1).reshape([tokens, heads * width])
     }
 }
 
@@ -256,8 +256,13 @@ impl Group {
             let [_, _, last] = x.dims();
             x.reshape([kv_heads, tokens, group, last])
         };
-        let value = in_f32(weights.clone().cast(v.dtype()).matmul(v));
-        Partial { sum: by_token(weights.sum_dim(2)), value: by_token(value), max: by_token(max) }
+        let sum = weights.clone().sum_dim(2);
+        let value = match v.dtype() {
+            DType::F32 => weights.matmul(v),
+            // A mean stays in the range of its values where a sum of thousands may leave that of f16.
+            dtype => in_f32((weights / sum.clone()).cast(dtype).matmul(v)) * sum.clone(),
+        };
+        Partial { sum: by_token(sum), value: by_token(value), max: by_token(max) }
     }
 }
 
@@ -294,7 +299,7 @@ fn windows(config: &DecoderConfig) -> Vec<Option<usize>> {
 ///
 /// A token that sees none of these keys gets a maximum of [`MASKED`] here and no weight when partial results are merged.
 fn visible(positions: &[usize], keys: Range<usize>, window: Option<usize>, device: &Device) -> Tensor<3> {
-    let sees = |position: usize, key: usize| key <= position && window.is_none_or(|w| key + w > position);
+    let sees = |position: usize, key: usize| key <= position && window.is_none_or(|w| position - key < w);
     let row = |position: usize| keys.clone().map(move |key| if sees(position, key) { 0.0 } else { MASKED });
     let mask: Vec<f32> = positions.iter().flat_map(|&position| row(position)).collect();
     Tensor::from_data(TensorData::new(mask, [positions.len(), 1, keys.len()]), (device, DType::F32))

@@ -70,7 +70,7 @@ impl KvCache {
 
     /// Bytes that a sequence of its own takes for `positions`.
     pub(crate) fn bytes_for(&self, positions: usize) -> usize {
-        self.sizes.capacity(positions, 0) * self.sizes.position_bytes()
+        self.sizes.capacity(positions.min(self.sizes.max_context), 0) * self.sizes.position_bytes()
     }
 
     /// Makes room for `tokens` more positions in a span that only this sequence holds.

@@ -87,13 +87,15 @@ impl ChatTemplate {
     pub fn from_dir(dir: &Path) -> Result<Option<Self>, ModelError> {
         let config = TokenizerConfig::from_dir(dir)?;
         let json_path = dir.join("chat_template.json");
-        let text = match read_optional(&dir.join("chat_template.jinja"))? {
-            Some(text) => Some(text),
-            None => match read_json(&json_path)? {
-                Some(json) => of_json(&json_path, &json["chat_template"])?,
-                None => of_json(&config.path, &config.chat_template)?,
-            },
-        };
+        let mut text = read_optional(&dir.join("chat_template.jinja"))?;
+        if text.is_none()
+            && let Some(json) = read_json(&json_path)?
+        {
+            text = of_json(&json_path, &json["chat_template"])?;
+        }
+        if text.is_none() {
+            text = of_json(&config.path, &config.chat_template)?;
+        }
         let Some(text) = text else { return Ok(None) };
         let refused = |source| ModelError::ChatTemplate { path: dir.to_owned(), source };
         Ok(Some(Self {

@@ -1,11 +1,9 @@
 //! The decoder: token embedding, layers of attention and gated feed-forward around a residual stream, a final norm and
 //! an output head.
 
-use std::marker::PhantomData;
-
 use burn::{
     module::{Module, Param},
-    nn::{Linear, RmsNorm},
+    nn::Linear,
     tensor::{DType, Device, Int, Tensor, TensorData, activation::silu},
 };
 use half::{bf16, f16};
@@ -31,7 +29,7 @@ pub struct Decoder {
     /// `[vocab_size, hidden_size]`
     embedding: Param<Tensor<2>>,
     layers: Vec<Layer>,
-    norm: RmsNorm,
+    norm: Norm,
     /// `[hidden_size, vocab_size]`; `None` when the embedding serves.
     head: Option<Linear>,
     #[module(skip)]
@@ -57,18 +55,36 @@ impl NamedTensor {
 
 #[derive(Module, Debug)]
 struct Layer {
-    attention_norm: RmsNorm,
+    attention_norm: Norm,
     /// Query, key and value projections side by side, `[hidden_size, (n_heads + 2 n_kv_heads) head_dim]`.
     qkv: Linear,
     /// Of every head of the queries and of the keys.
-    qk_norms: Option<[RmsNorm; 2]>,
+    qk_norms: Option<[Norm; 2]>,
     output: Linear,
-    feed_forward_norm: RmsNorm,
+    feed_forward_norm: Norm,
     /// Gate and up projections side by side, `[hidden_size, 2 intermediate_size]`.
     gate_up: Linear,
     down: Linear,
     /// Of what attention and feed-forward add to the stream.
-    out_norms: Option<[RmsNorm; 2]>,
+    out_norms: Option<[Norm; 2]>,
+}
+
+/// Root mean square norm. Computed in f32 from beginning to end, with a weight kept in f32.
+#[derive(Module, Debug)]
+struct Norm {
+    /// What the normed values are multiplied by, `[width]`.
+    gamma: Param<Tensor<1>>,
+    epsilon: f64,
+}
+
+impl Norm {
+    /// # Shapes
+    /// - both: `[.., width]`
+    fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let (dtype, x) = (x.dtype(), in_f32(x));
+        let rms = (x.clone().square().mean_dim(D - 1) + self.epsilon).sqrt();
+        in_type((x / rms) * self.gamma.val().unsqueeze(), dtype)
+    }
 }
 
 /// Which tensors of a checkpoint make up a layer: names behind the layer's prefix and, of projections, output widths.
@@ -135,25 +151,22 @@ impl Decoder {
     /// stream divided by `sqrt(2 n_layers)`; norms neutral, biases 0.
     ///
     /// # Errors
-    /// None: no file is read.
+    /// [`ModelError::Options`] for options that contradict each other.
     pub fn random(config: &DecoderConfig, seed: u64, device: &Device) -> Result<Self, ModelError> {
         let back = 0.02 / (2.0 * config.n_layers as f64).sqrt();
         let neutral = if config.norm_offset { 0.0 } else { 1.0 };
         Self::build::<f32>(config, &mut Random { rng: SampleRng::new(seed, 0), back, neutral }, device)
     }
 
-    fn build<T: Weight>(
-        config: &DecoderConfig,
-        source: &mut impl Source<T>,
-        device: &Device,
-    ) -> Result<Self, ModelError> {
+    fn build<T: Weight>(config: &DecoderConfig, source: &mut impl Source, device: &Device) -> Result<Self, ModelError> {
         let (hidden, width, names) = (config.hidden_size, config.head_dim, Names::new(config));
-        let mut tensors = Tensors { source, config, device, weight: PhantomData };
-        let embedding = tensors.stored(EMBEDDING, [config.vocab_size, hidden])?;
+        config.validate()?;
+        let mut tensors = Tensors { source, config, device };
+        let embedding = tensors.stored::<T, 2>(EMBEDDING, [config.vocab_size, hidden])?;
         // The largest tensors come first, while there is room for what is read beside what is kept.
         let head = match config.tie_embeddings {
             true => None,
-            false => Some(tensors.linear("", hidden, &[("lm_head", config.vocab_size)], false)?),
+            false => Some(tensors.linear::<T>("", hidden, &[("lm_head", config.vocab_size)], false)?),
         };
         let layers = (0..config.n_layers)
             .map(|i| {
@@ -166,7 +179,7 @@ impl Decoder {
                 let (qk_norms, out_norms) = (pair(names.qk_norms, width)?, pair(names.out_norms, hidden)?);
                 let attention_norm = norm(names.attention_norm, hidden)?;
                 let feed_forward_norm = norm(names.feed_forward_norm, hidden)?;
-                let mut linear = |input, parts: &[_], bias| tensors.linear(&layer, input, parts, bias);
+                let mut linear = |input, parts: &[_], bias| tensors.linear::<T>(&layer, input, parts, bias);
                 Ok(Layer {
                     attention_norm,
                     qkv: linear(hidden, &names.qkv, config.qkv_bias)?,
@@ -190,7 +203,7 @@ impl Decoder {
     pub fn tensors(&self) -> Result<Vec<NamedTensor>, ModelError> {
         let names = Names::new(&self.config);
         let offset = if self.config.norm_offset { 1.0 } else { 0.0 };
-        let norm = |name: &str, norm: &RmsNorm| NamedTensor::new(&format!("{name}.weight"), norm.gamma.val() - offset);
+        let norm = |name: &str, norm: &Norm| NamedTensor::new(&format!("{name}.weight"), norm.gamma.val() - offset);
         let mut all = vec![NamedTensor::new(EMBEDDING, self.embedding.val())?];
         for (i, layer) in self.layers.iter().enumerate() {
             let name = |part: &str| format!("model.layers.{i}.{part}");
@@ -318,7 +331,10 @@ impl Layer {
         let qk = rotation.turn(qk);
         let k = qk.clone().narrow(1, heads, kv_heads);
         let out = self.output.forward(attend.attend(index, qk.narrow(1, 0, heads), k, v));
-        self.out_norms.as_ref().map_or_else(|| out.clone(), |[norm, _]| norm.forward(out.clone()))
+        match &self.out_norms {
+            Some([norm, _]) => norm.forward(out),
+            None => out,
+        }
     }
 
     fn feed_forward(&self, x: Tensor<2>, activation: Activation) -> Tensor<2> {
@@ -330,7 +346,10 @@ impl Layer {
             Activation::GeluTanh => gelu_tanh(gate),
         };
         let out = self.down.forward(gate * gate_up.narrow(1, columns / 2, columns / 2));
-        self.out_norms.as_ref().map_or_else(|| out.clone(), |[_, norm]| norm.forward(out.clone()))
+        match &self.out_norms {
+            Some([_, norm]) => norm.forward(out),
+            None => out,
+        }
     }
 }
 
@@ -380,21 +399,21 @@ impl Rotation {
 }
 
 /// Where weights come from.
-trait Source<T> {
+trait Source {
     /// Whether the tensor `name` is there and PyTorch stores it in the given shape; asked before room is made for it,
     /// as a configuration may ask for any size.
     fn check(&self, name: &str, shape: &[usize]) -> Result<(), ModelError>;
 
     /// Puts the tensor `name`, which PyTorch stores in the given shape, into its place.
-    fn fill(&mut self, name: &str, shape: &[usize], place: Place<'_, T>) -> Result<(), ModelError>;
+    fn fill<T: Weight>(&mut self, name: &str, shape: &[usize], place: Place<'_, T>) -> Result<(), ModelError>;
 }
 
-impl<T: Weight> Source<T> for Reader<'_> {
+impl Source for Reader<'_> {
     fn check(&self, name: &str, shape: &[usize]) -> Result<(), ModelError> {
         Reader::check(self, name, shape)
     }
 
-    fn fill(&mut self, name: &str, shape: &[usize], place: Place<'_, T>) -> Result<(), ModelError> {
+    fn fill<T: Weight>(&mut self, name: &str, shape: &[usize], place: Place<'_, T>) -> Result<(), ModelError> {
         self.take(name, shape, place)
     }
 }
@@ -407,12 +426,12 @@ struct Random {
     neutral: f32,
 }
 
-impl<T: Weight> Source<T> for Random {
+impl Source for Random {
     fn check(&self, _name: &str, _shape: &[usize]) -> Result<(), ModelError> {
         Ok(())
     }
 
-    fn fill(&mut self, name: &str, shape: &[usize], mut place: Place<'_, T>) -> Result<(), ModelError> {
+    fn fill<T: Weight>(&mut self, name: &str, shape: &[usize], mut place: Place<'_, T>) -> Result<(), ModelError> {
         let mut draw = |deviation: f64| (self.rng.normal() * deviation) as f32;
         let mut value = || match name {
             _ if name.ends_with("norm.weight") => self.neutral,
@@ -426,32 +445,31 @@ impl<T: Weight> Source<T> for Random {
     }
 }
 
-struct Tensors<'a, T, S> {
+struct Tensors<'a, S> {
     source: &'a mut S,
     config: &'a DecoderConfig,
     device: &'a Device,
-    weight: PhantomData<T>,
 }
 
-impl<T: Weight, S: Source<T>> Tensors<'_, T, S> {
+impl<S: Source> Tensors<'_, S> {
     /// A tensor as it is stored.
-    fn stored<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>, ModelError> {
+    fn stored<T: Weight, const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>, ModelError> {
         self.source.check(name, &shape)?;
         let mut values = T::zeros(shape.iter().product());
         self.source.fill(name, &shape, Place::Rows(&mut values))?;
         Ok(Tensor::from_data(TensorData::new(values, shape), (self.device, T::dtype())))
     }
 
-    fn norm(&mut self, name: &str, width: usize) -> Result<RmsNorm, ModelError> {
-        let mut gamma = self.stored(&format!("{name}.weight"), [width])?;
+    fn norm(&mut self, name: &str, width: usize) -> Result<Norm, ModelError> {
+        let mut gamma = self.stored::<f32, 1>(&format!("{name}.weight"), [width])?;
         if self.config.norm_offset {
             gamma = gamma + 1.0;
         }
-        Ok(RmsNorm { gamma: Param::from_tensor(gamma), epsilon: self.config.rms_norm_eps })
+        Ok(Norm { gamma: Param::from_tensor(gamma), epsilon: self.config.rms_norm_eps })
     }
 
     /// Projections of one input side by side. PyTorch stores `[out, in]`; `[in, out]` is faster to multiply by.
-    fn linear(
+    fn linear<T: Weight>(
         &mut self,
         prefix: &str,
         input: usize,
@@ -469,7 +487,7 @@ impl<T: Weight, S: Source<T>> Tensors<'_, T, S> {
             let place = Place::Columns { matrix: &mut matrix, width, start };
             self.source.fill(&format!("{prefix}{name}.weight"), &[*out, input], place)?;
             if bias {
-                biases.push(self.stored(&format!("{prefix}{name}.bias"), [*out])?);
+                biases.push(self.stored::<T, 1>(&format!("{prefix}{name}.bias"), [*out])?);
             }
             start += out;
         }
@@ -489,7 +507,12 @@ pub(crate) fn softcap<const D: usize>(x: Tensor<D>, bound: Option<f64>) -> Tenso
 
 /// The tensor in full precision.
 pub(crate) fn in_f32<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    if x.dtype() == DType::F32 { x } else { x.cast(DType::F32) }
+    in_type(x, DType::F32)
+}
+
+/// The tensor in another type.
+pub(crate) fn in_type<const D: usize>(x: Tensor<D>, dtype: DType) -> Tensor<D> {
+    if x.dtype() == dtype { x } else { x.cast(dtype) }
 }
 
 /// The values of a tensor, row by row.

@@ -106,7 +106,7 @@ impl FromStr for DeviceSpec {
 
 /// The type that weights are kept in and computations done in, whatever the files hold.
 ///
-/// Norms, attention weights and logits are computed in f32 in any case. On the CPU f32 is the fast one at present: bf16
+/// Norms, the softmax of attention, soft caps and what is read from the stream are in f32 in any case. On the CPU f32 is the fast one at present: bf16
 /// and f16 take half the memory, and every product converts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum ComputeType {

@@ -35,6 +35,14 @@ pub enum ModelError {
         /// What would be accepted.
         supported: &'static str,
     },
+    /// Options of a decoder that were not read from a file and contradict each other.
+    #[error("decoder option {field} must be {bound}")]
+    Options {
+        /// The field of [`DecoderConfig`](crate::DecoderConfig).
+        field: &'static str,
+        /// What it must be.
+        bound: &'static str,
+    },
     /// A weight file that is not safetensors, or is cut short.
     #[error("{} is not a whole safetensors file", path.display())]
     Safetensors {
@@ -102,14 +110,14 @@ pub enum ModelError {
         /// Types that are read.
         supported: &'static str,
     },
-    /// A weight that is NaN or infinite.
-    #[error("{}: tensor {name} holds {value} at element {index}", path.display())]
+    /// A weight that is NaN, infinite, or too large for the type to compute in.
+    #[error("{}: tensor {name} holds {value} at element {index}, which is no number of the type to compute in", path.display())]
     NonFiniteWeight {
         /// The file.
         path: PathBuf,
         /// The tensor.
         name: String,
-        /// Flat index of the first such element.
+        /// Flat index of such an element.
         index: usize,
         /// What stands there.
         value: f32,

@@ -31,8 +31,8 @@ pub struct GenerationDefaults {
 }
 
 impl GenerationDefaults {
-    /// The same as settings to draw tokens with; greedy decoding unless `do_sample` is set, and what the file does not
-    /// name is off.
+    /// The same as settings to draw tokens with, as transformers has it: greedy decoding unless `do_sample` is set, the
+    /// 50 likeliest tokens unless `top_k` says otherwise, and anything else that the file does not name is off.
     ///
     /// ```
     /// use stir_model::GenerationDefaults;
@@ -49,7 +49,7 @@ impl GenerationDefaults {
         Sampling {
             temperature: self.temperature.unwrap_or(1.0) as f32,
             top_p: self.top_p.unwrap_or(1.0) as f32,
-            top_k: self.top_k.map_or(0, |k| usize::try_from(k).unwrap_or(usize::MAX)),
+            top_k: self.top_k.map_or(50, |k| usize::try_from(k).unwrap_or(usize::MAX)),
             min_p: self.min_p.unwrap_or(0.0) as f32,
             repetition_penalty,
         }

@@ -3,7 +3,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use stir_core::{Addition, Engine, Fingerprint, HookPoint, ModelShape, Output, Row, Session, TokenId, Vocab};
 
 use crate::{
@@ -157,6 +157,15 @@ impl Lm {
         self.decoder.config()
     }
 
+    /// The type this model is computed in.
+    pub fn compute(&self) -> ComputeType {
+        match self.decoder.dtype() {
+            DType::BF16 => ComputeType::Bf16,
+            DType::F16 => ComputeType::F16,
+            _ => ComputeType::F32,
+        }
+    }
+
     /// Bytes of keys and values that a sequence takes when it holds `positions`, prompt and answer together. It is all
     /// that a session keeps; forks share what they have in common. A pass takes more while it runs, mostly attention
     /// scores: 4 bytes for each query head, new token and visible position of a row.
@@ -194,7 +203,8 @@ impl Lm {
 
     /// Logits and the residual stream after every layer, at every position of `tokens`.
     ///
-    /// Each of `additions` is made at its position, as in a forward pass of the engine.
+    /// Each of `additions` is made at its position, as in a forward pass of the engine. All of it is one pass, whatever
+    /// the prefill chunk.
     ///
     /// # Errors
     /// As [`Engine::forward`].
@@ -327,6 +337,10 @@ impl Engine for Lm {
 
     fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ModelError> {
         self.tokenizer()?.encode_prompt(text)
+    }
+
+    fn computation(&self) -> String {
+        self.compute().to_string()
     }
 
     fn session(&self) -> KvCache {

@@ -211,10 +211,16 @@ fn any_stored_type_goes_to_any_computed_type() {
 
 #[test]
 fn progress_ends_at_the_total() {
-    let mut seen = Vec::new();
-    let (dir, device) = (fixture("qwen2-untied-bf16-sharded"), DeviceSpec::FLEX.open().unwrap());
-    Lm::load_with(dir, &device, LoadOptions::default(), |progress| seen.push(progress)).unwrap();
-    assert!(seen.len() > 10 && seen.windows(2).all(|pair| pair[0].bytes < pair[1].bytes));
-    let last = seen.last().unwrap();
-    assert_eq!(last.bytes, last.total);
+    // The second with tensors that are stored twice and not at all needed.
+    let (twice, mut tensors) = (folder(), tensors());
+    tensors.insert(HEAD.into(), tensors[EMBEDDING].clone());
+    tensors.insert("model.layers.0.self_attn.rotary_emb.inv_freq".into(), tensors[NORM].clone());
+    write(&twice.path().join("model.safetensors"), &tensors);
+    for dir in [fixture("qwen2-untied-bf16-sharded").as_path(), twice.path()] {
+        let (mut seen, device) = (Vec::new(), DeviceSpec::FLEX.open().unwrap());
+        Lm::load_with(dir, &device, LoadOptions::default(), |progress| seen.push(progress)).unwrap();
+        assert!(seen.len() > 10 && seen.windows(2).all(|pair| pair[0].bytes < pair[1].bytes));
+        let last = seen.last().unwrap();
+        assert_eq!(last.bytes, last.total);
+    }
 }

@@ -84,7 +84,7 @@ impl<'e, E: Engine> Rollouts<'e, E> {
         out: impl AsRef<Path>,
         mut observer: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Summary<E::Error>, RunError<E::Error>> {
-        let settings = settings::describe(&self.config, self.engine.fingerprint(), tasks)?;
+        let settings = settings::describe(&self.config, self.engine, tasks)?;
         let mut tally = Tally::new(tasks.len());
         let add = |task, rollout: &Rollout| tally.add(task, rollout);
         let mut output = Output::open(out.as_ref(), tasks, self.config.samples, &settings, add)?;

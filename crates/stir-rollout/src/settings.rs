@@ -9,7 +9,7 @@ use std::{
 
 use serde::Serialize;
 use serde_json::Value;
-use stir_core::Fingerprint;
+use stir_core::{Engine, Fingerprint};
 
 use crate::{RolloutConfig, RolloutError, Task, jsonl::io_error};
 
@@ -17,17 +17,20 @@ use crate::{RolloutConfig, RolloutError, Task, jsonl::io_error};
 struct Settings<'a> {
     config: &'a RolloutConfig,
     model: &'a Fingerprint,
+    computation: String,
     /// Digest of every task, in order.
     tasks: String,
 }
 
 /// The settings as JSON text. The width of the batch is left out: it may change between the parts of a run.
-pub(crate) fn describe(config: &RolloutConfig, model: &Fingerprint, tasks: &[Task]) -> Result<String, RolloutError> {
+pub(crate) fn describe(config: &RolloutConfig, engine: &impl Engine, tasks: &[Task]) -> Result<String, RolloutError> {
     let mut digest = blake3::Hasher::new();
     for task in tasks {
         digest.update(&serde_json::to_vec(task)?).update(b"\n");
     }
-    let text = serde_json::to_string(&Settings { config, model, tasks: digest.finalize().to_hex().to_string() })?;
+    let (model, computation) = (engine.fingerprint(), engine.computation());
+    let settings = Settings { config, model, computation, tasks: digest.finalize().to_hex().to_string() };
+    let text = serde_json::to_string(&settings)?;
     // Back from the text, so that numbers are what a reader of the file would see.
     let mut settings: Value = serde_json::from_str(&text)?;
     if let Some(config) = settings.get_mut("config").and_then(Value::as_object_mut) {

@@ -198,7 +198,8 @@
 //! # Features
 //!
 //! `flex` (default) computes on the CPU; `cuda`, `wgpu`, `vulkan` and `metal` add devices.
-//! [`DeviceSpec`](model::DeviceSpec) chooses one at run time and says which feature is missing.
+//! [`DeviceSpec`](model::DeviceSpec) chooses one at run time and says which feature is missing. `hub` adds
+//! `Lm::from_hub`, models by their name on the Hugging Face hub.
 
 pub use stir_basis as basis;
 pub use stir_controller as controller;

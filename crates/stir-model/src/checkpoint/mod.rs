@@ -123,7 +123,8 @@ impl Checkpoint {
 
     /// Calls `progress` after every few megabytes that are read for the model.
     pub(crate) fn with_progress<'p>(self, progress: &'p mut dyn FnMut(LoadProgress)) -> Reader<'p> {
-        let total = self.shards.iter().map(|shard| (shard.map.len() - shard.data) as u64).sum();
+        let wanted = self.index.keys().filter(|name| !is_derived(name)).filter_map(|name| self.raw(name).ok());
+        let total = wanted.map(|raw| raw.data.len() as u64).sum();
         Reader { checkpoint: self, taken: BTreeMap::new(), done: LoadProgress { bytes: 0, total }, progress }
     }
 
@@ -221,6 +222,8 @@ impl Reader<'_> {
             self.taken.insert(name.to_owned(), hash);
         }
         raw.shard.release(raw.data);
+        self.done.bytes += raw.data.len() as u64;
+        (self.progress)(self.done);
         Ok(())
     }
 
@@ -231,7 +234,7 @@ impl Reader<'_> {
     /// [`ModelError::ExtraTensors`] with every tensor that was not taken.
     pub(crate) fn finish(self, options: &str) -> Result<String, ModelError> {
         let Self { checkpoint: Checkpoint { path, index, .. }, taken, .. } = self;
-        let extra = |name: &String| !taken.contains_key(name) && !DERIVED.iter().any(|end| name.ends_with(end));
+        let extra = |name: &String| !taken.contains_key(name) && !is_derived(name);
         let names: Vec<String> = index.into_keys().filter(extra).collect();
         if !names.is_empty() {
             return Err(ModelError::ExtraTensors { path, names });
@@ -250,6 +253,10 @@ struct ShardIndex {
     weight_map: BTreeMap<String, String>,
 }
 
+fn is_derived(tensor: &str) -> bool {
+    DERIVED.iter().any(|end| tensor.ends_with(end))
+}
+
 /// Whether `name` is that of a file beside the index, and not a way out of its folder.
 fn is_file_name(name: &str) -> bool {
     let mut parts = Path::new(name).components();
@@ -265,8 +272,7 @@ impl Shard {
         // short while it is mapped raises SIGBUS, as in every program that maps its weights.
         let map = unsafe { Mmap::map(&file) }.map_err(ModelError::io(path))?;
         let broken = |source| ModelError::Safetensors { path: path.to_owned(), source };
-        // `deserialize` also checks that the data section is whole.
-        SafeTensors::deserialize(&map).map_err(broken)?;
+        // This also checks that the data section is whole.
         let (header, metadata) = SafeTensors::read_metadata(&map).map_err(broken)?;
         // The header is preceded by its length in 8 bytes.
         Ok(Self { path: path.to_owned(), map, data: header + 8, metadata })

@@ -20,7 +20,7 @@ pub(super) struct Fields<'p> {
 const LARGEST: usize = 1 << 31;
 
 /// Fields that have no say in a forward pass without dropout.
-const IRRELEVANT: [&str; 27] = [
+const IRRELEVANT: [&str; 26] = [
     "_attn_implementation_autoset",
     "_name_or_path",
     "architectures",
@@ -34,7 +34,6 @@ const IRRELEVANT: [&str; 27] = [
     "eos_token_id",
     "initializer_range",
     "is_encoder_decoder",
-    "model_type",
     "output_attentions",
     "output_hidden_states",
     "pad_token_id",
@@ -55,9 +54,14 @@ impl<'p> Fields<'p> {
         Self { path, prefix: String::new(), fields }
     }
 
-    /// No field at all.
-    pub(super) fn none() -> Self {
-        Self::new(Path::new(""), Map::new())
+    /// No field at all, of the same file.
+    pub(super) fn none(&self) -> Self {
+        Self::new(self.path, Map::new())
+    }
+
+    /// Makes `value` that of a field which is not there.
+    pub(super) fn default(&mut self, name: &str, value: impl Into<Value>) {
+        self.fields.entry(name).or_insert(value.into());
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -118,6 +122,11 @@ impl<'p> Fields<'p> {
 
     pub(super) fn required(&mut self, name: &str) -> Result<f64, ModelError> {
         self.positive(name)?.ok_or_else(|| self.refuse(name, Value::Null, "a finite number above 0"))
+    }
+
+    /// As [`optional_size`](Self::optional_size), where leaving the field out and writing null mean different things.
+    pub(super) fn size_or(&mut self, name: &str, absent: Option<usize>) -> Result<Option<usize>, ModelError> {
+        if self.has(name) { self.optional_size(name) } else { Ok(absent) }
     }
 
     /// As [`positive`](Self::positive), where leaving the field out and writing null mean different things.

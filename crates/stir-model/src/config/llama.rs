@@ -17,7 +17,7 @@ pub(super) fn llama(fields: &mut Fields<'_>) -> Result<DecoderConfig, ModelError
 }
 
 pub(super) fn mistral(fields: &mut Fields<'_>) -> Result<DecoderConfig, ModelError> {
-    let window = if fields.has("sliding_window") { fields.optional_size("sliding_window")? } else { Some(4096) };
+    let window = fields.size_or("sliding_window", Some(4096))?;
     let config = fields.decoder(&MISTRAL)?;
     Ok(DecoderConfig { windows: vec![window; config.n_layers], ..config })
 }

@@ -187,6 +187,21 @@ impl DecoderConfig {
         }
     }
 
+    /// Checks what a file cannot say wrongly, but whoever sets the fields can.
+    pub(crate) fn validate(&self) -> Result<(), ModelError> {
+        let refuse = |field, bound| Err(ModelError::Options { field, bound });
+        if self.windows.len() != self.n_layers || self.windows.contains(&Some(0)) {
+            refuse("windows", "one for each layer, above 0")
+        } else if self.n_kv_heads == 0 || !self.n_heads.is_multiple_of(self.n_kv_heads) {
+            refuse("n_kv_heads", "a divisor of n_heads")
+        } else if self.head_dim == 0 || self.rope.rotary_dim > self.head_dim || !self.rope.rotary_dim.is_multiple_of(2)
+        {
+            refuse("rope.rotary_dim", "even and at most head_dim")
+        } else {
+            Ok(())
+        }
+    }
+
     /// The options that change what the same weights compute, as text; those that stand as in a plain decoder are left
     /// out, so that an option yet to come does not change the text of a model without it.
     pub(crate) fn digest(&self) -> String {
@@ -219,7 +234,6 @@ impl Fields<'_> {
         }
         let n_heads = self.size("num_attention_heads")?;
         let head_dim = self.optional_size("head_dim")?.or(family.head_dim).unwrap_or(hidden_size / n_heads);
-        let absent = if self.has("num_key_value_heads") { None } else { family.n_kv_heads };
         if head_dim == 0 || !head_dim.is_multiple_of(2) {
             return Err(self.refuse("head_dim", head_dim, "an even number above 0"));
         }
@@ -231,7 +245,7 @@ impl Fields<'_> {
             intermediate_size: self.size("intermediate_size")?,
             n_layers,
             n_heads,
-            n_kv_heads: self.optional_size("num_key_value_heads")?.or(absent).unwrap_or(n_heads),
+            n_kv_heads: self.size_or("num_key_value_heads", family.n_kv_heads)?.unwrap_or(n_heads),
             head_dim,
             max_context,
             rms_norm_eps: self.positive("rms_norm_eps")?.unwrap_or(family.rms_norm_eps),
@@ -349,6 +363,15 @@ mod tests {
         let both =
             json!({"rope_scaling": {"type": "linear", "factor": 2.0}, "rope_parameters": {"rope_type": "default"}});
         assert_eq!(refused("llama", both), "rope_scaling");
+        for other in ["yarn", "linear"] {
+            let scaling = json!({"type": other, "factor": 2.0});
+            assert_eq!(refused("phi3", json!({ "rope_scaling": scaling })), "rope_scaling", "{other}");
+        }
+        assert_eq!(refused("qwen2", json!({"rope_theta": 1e-300, "head_dim": 4})), "rope_type");
+        let one = json!({
+            "type": "longrope", "short_factor": [1.0], "long_factor": [1.0], "original_max_position_embeddings": 1,
+        });
+        assert_eq!(refused("llama", json!({ "rope_parameters": one })), "rope_parameters.rope_type");
         let kinds = json!({"rope_parameters": {"full_attention": {"rope_type": "default", "factor": 2.0}}});
         assert_eq!(refused("gemma3_text", kinds), "rope_parameters.full_attention.factor");
     }
@@ -392,6 +415,10 @@ mod tests {
         let longrope = json!({
             "type": "longrope", "short_factor": [1.0], "long_factor": [9.0], "original_max_position_embeddings": 8,
         });
-        assert_eq!(context("phi3", longrope), 8);
+        assert_eq!(context("llama", longrope.clone()), 8);
+        // What stands at the root goes before, and phi3 has a number there that holds when there is none.
+        assert_eq!(context("phi3", longrope.clone()), 32);
+        let root = json!({"rope_scaling": longrope, "original_max_position_embeddings": 16});
+        assert_eq!(parse(base("phi3"), root).unwrap().max_context, 16);
     }
 }

@@ -1,6 +1,6 @@
 //! Phi-3, Phi-3.5, Phi-4 and their mini models (`phi3`).
 
-use super::{COMMON, DecoderConfig, Family, fields::Fields};
+use super::{COMMON, DecoderConfig, Family, RopeScaling, fields::Fields};
 use crate::ModelError;
 
 const PHI3: Family = Family { name: "phi3", rms_norm_eps: 1e-5, partial_rope: true, ..COMMON };
@@ -12,6 +12,10 @@ pub(super) fn phi3(fields: &mut Fields<'_>) -> Result<DecoderConfig, ModelError>
     fields.only("mlp_bias", false, "false")?;
     fields.only("lm_head_bias", false, "false")?;
     fields.ignore(&["full_attn_mod", "interpolate_factor"]);
+    fields.default("original_max_position_embeddings", 4096);
     let config = fields.decoder(&PHI3)?;
+    if !matches!(config.rope.scaling, RopeScaling::None | RopeScaling::LongRope { .. }) {
+        return Err(fields.refuse("rope_scaling", format!("{:?}", config.rope.scaling), "default or longrope"));
+    }
     Ok(DecoderConfig { windows: vec![window; config.n_layers], fused_projections: true, ..config })
 }

@@ -20,8 +20,7 @@ pub(super) fn qwen3(fields: &mut Fields<'_>) -> Result<DecoderConfig, ModelError
 /// so.
 fn windowed(fields: &mut Fields<'_>, family: &Family) -> Result<DecoderConfig, ModelError> {
     let in_use = fields.flag("use_sliding_window", false)?;
-    let absent = if fields.has("sliding_window") { None } else { Some(4096) };
-    let window = fields.optional_size("sliding_window")?.or(absent).filter(|_| in_use);
+    let window = fields.size_or("sliding_window", Some(4096))?.filter(|_| in_use);
     let first = fields.whole("max_window_layers")?.unwrap_or(28);
     let config = fields.decoder(family)?;
     let sliding = match fields.sliding_layers(config.n_layers)? {

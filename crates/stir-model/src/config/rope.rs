@@ -158,7 +158,7 @@ impl Fields<'_> {
             theta: self.positive("rope_theta")?.unwrap_or(family.rope_theta),
             partial: self.positive("partial_rotary_factor")?.unwrap_or(1.0),
             context: self.size("max_position_embeddings")?,
-            original_context: self.positive("original_max_position_embeddings")?,
+            original_context: self.optional_size("original_max_position_embeddings")?,
             head_dim,
             may_be_partial: family.partial_rope,
         };
@@ -168,7 +168,7 @@ impl Fields<'_> {
             return Err(self.refuse("rope_scaling", "given", "rope_scaling or rope_parameters, not both"));
         }
         if !family.local_rope {
-            let (rope, max_context) = given.read(new.or(old))?;
+            let (rope, max_context) = given.read(new.or(old).unwrap_or_else(|| self.none()))?;
             return Ok(Found { rope, local: None, max_context });
         }
         let local = Given { theta: self.positive("rope_local_base_freq")?.unwrap_or(10_000.0), ..given };
@@ -177,6 +177,7 @@ impl Fields<'_> {
             None => (old, None),
         };
         new.map_or(Ok(()), Fields::finish)?;
+        let [full, sliding] = [full, sliding].map(|fields| fields.unwrap_or_else(|| self.none()));
         let ((rope, max_context), (local, _)) = (given.read(full)?, local.read(sliding)?);
         Ok(Found { rope, local: Some(local), max_context })
     }
@@ -187,15 +188,14 @@ struct Given {
     theta: f64,
     partial: f64,
     context: usize,
-    original_context: Option<f64>,
+    original_context: Option<usize>,
     head_dim: usize,
     may_be_partial: bool,
 }
 
 impl Given {
     /// The embedding that a rotary object describes together with what stands outside of it, and the context.
-    fn read(&self, object: Option<Fields<'_>>) -> Result<(Rope, usize), ModelError> {
-        let mut fields = object.unwrap_or_else(Fields::none);
+    fn read(&self, mut fields: Fields<'_>) -> Result<(Rope, usize), ModelError> {
         let (theta, context) = (fields.positive("rope_theta")?.unwrap_or(self.theta), self.context);
         let partial = fields.positive("partial_rotary_factor")?.unwrap_or(self.partial);
         let rotary_dim = (self.head_dim as f64 * partial) as usize;
@@ -207,8 +207,8 @@ impl Given {
         let (old, new) = (fields.text("type")?, fields.text("rope_type")?);
         let kind = new.or(old).unwrap_or_else(|| "default".into());
         // What stands outside goes before what stands inside, as in transformers.
-        let inner = fields.positive("original_max_position_embeddings")?;
-        let original_context = self.original_context.or(inner).unwrap_or(context as f64);
+        let inner = fields.optional_size("original_max_position_embeddings")?;
+        let original_context = self.original_context.or(inner).unwrap_or(context) as f64;
         let mut max_context = context;
         let scaling = match kind.as_str() {
             "default" => RopeScaling::None,
@@ -257,8 +257,12 @@ impl Given {
             }
             _ => return Err(fields.refuse("rope_type", kind, "default, linear, llama3, yarn or longrope")),
         };
+        let rope = Rope { theta, rotary_dim, scaling, frequencies: RopeFrequencies::F32 };
+        if !(rope.attention_factor().is_finite() && rope.radians().iter().all(|radians| radians.is_finite())) {
+            return Err(fields.refuse("rope_type", kind, "numbers that give finite frequencies"));
+        }
         fields.finish()?;
-        Ok((Rope { theta, rotary_dim, scaling, frequencies: RopeFrequencies::F32 }, max_context))
+        Ok((rope, max_context))
     }
 }
 
