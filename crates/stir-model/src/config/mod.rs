@@ -100,6 +100,8 @@ struct Family {
 
 /// Far more than any model has; some options are kept for every layer.
 const MOST_LAYERS: usize = 4096;
+/// As well; there is a rotary frequency for every two elements.
+const WIDEST_HEAD: usize = 1 << 16;
 
 /// What most families agree on.
 const COMMON: Family = Family {
@@ -234,8 +236,8 @@ impl Fields<'_> {
         }
         let n_heads = self.size("num_attention_heads")?;
         let head_dim = self.optional_size("head_dim")?.or(family.head_dim).unwrap_or(hidden_size / n_heads);
-        if head_dim == 0 || !head_dim.is_multiple_of(2) {
-            return Err(self.refuse("head_dim", head_dim, "an even number above 0"));
+        if head_dim == 0 || head_dim > WIDEST_HEAD || !head_dim.is_multiple_of(2) {
+            return Err(self.refuse("head_dim", head_dim, "an even number from 2 to 65536"));
         }
         let Found { rope, local, max_context } = self.rope(family, head_dim)?;
         Ok(DecoderConfig {
