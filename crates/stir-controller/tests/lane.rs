@@ -309,7 +309,7 @@ fn requests_that_cannot_be_served() {
         0,
         2,
     ) {
-        Err(DriveError::Request(request)) => request,
+        Err(DriveError::Refused { source, .. }) => source,
         other => panic!("{other:?}"),
     };
     assert_eq!(refused(vec![], 5, WARM), RequestError::EmptyPrompt);

@@ -105,6 +105,15 @@ pub enum DriveError<E: std::error::Error + 'static> {
     /// A lane could not be started.
     #[error("a sequence could not be started")]
     Request(#[from] RequestError),
+    /// One of a batch of requests cannot be served, and none was begun.
+    #[error("request {request} of the batch")]
+    Refused {
+        /// Its place among those given, from 0.
+        request: usize,
+        /// What is wrong with it.
+        #[source]
+        source: RequestError,
+    },
     /// A model computed logits that describe no distribution.
     #[error("sequence {lane}")]
     Sampling {

@@ -98,7 +98,7 @@ pub enum Flow {
 /// ```
 ///
 /// # Errors
-/// [`DriveError::Request`] before anything is generated, for the first request that cannot be served;
+/// [`DriveError::Refused`] before anything is generated, for the first request that cannot be served;
 /// [`DriveError::Engine`] when the engine fails.
 pub fn stream<E: Engine>(
     engine: &E,
@@ -197,8 +197,11 @@ pub fn generate<E: Engine>(
 }
 
 /// Whether all requests can be served: nothing is generated where one cannot.
-fn check<E: Engine>(engine: &E, requests: &[Request]) -> Result<(), RequestError> {
-    requests.iter().try_for_each(|request| request.check(engine.shape()))
+fn check<E: Engine>(engine: &E, requests: &[Request]) -> Result<(), DriveError<E::Error>> {
+    let check = |(request, asked): (usize, &Request)| {
+        asked.check(engine.shape()).map_err(|source| DriveError::Refused { request, source })
+    };
+    requests.iter().enumerate().try_for_each(check)
 }
 
 /// The samples of all requests, in order. A prompt of several is encoded when the first of them finds room, once for

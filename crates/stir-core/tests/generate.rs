@@ -159,10 +159,14 @@ fn bad_requests_name_what_is_wrong() {
             Request { prompt: vec![1; max_context], ..good.clone() },
             RequestError::PromptTooLong { tokens: max_context, max_context },
         ),
+        (
+            Request { prompt: vec![1, u32::MAX], ..good.clone() },
+            RequestError::Token { token: u32::MAX, vocab_size: engine.shape().vocab_size },
+        ),
     ] {
         assert_eq!(Decode::new(&engine, &bad, 0).unwrap_err(), expected);
         let found = stream(&engine, &[good.clone(), bad], 2, &AtomicBool::new(false), listen);
-        assert!(matches!(found, Err(DriveError::Request(found)) if found == expected));
+        assert!(matches!(found, Err(DriveError::Refused { request: 1, source }) if source == expected));
     }
     let bad = Request { sampling: Sampling { min_p: 2.0, ..WARM }, ..good };
     assert_eq!(Decode::new(&engine, &bad, 0).unwrap_err().to_string(), "sampling min_p is 2, must be in [0, 1]");
