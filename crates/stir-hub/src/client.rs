@@ -40,7 +40,8 @@ pub(crate) struct Reply {
     pub response: Response<Body>,
     /// Without its query.
     pub url: String,
-    /// The file's `ETag`, of the hub and not of the store it redirected to.
+    /// The file's `ETag`: the one the hub states for it or, where it states none and the request is a `HEAD`, that of
+    /// whoever answered in the end.
     pub etag: Option<String>,
     /// The file's size as the hub states it for files in a store.
     pub linked_size: Option<u64>,
@@ -180,17 +181,12 @@ impl<'a> Client<'a> {
             _ if status.is_success() => return Ok(()),
             // The rest of a file that is all here already; for the caller to decide.
             StatusCode::RANGE_NOT_SATISFIABLE if from > 0 => return Ok(()),
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
-                return Err(Failure::Transient {
-                    error: other,
-                    wait: number(headers, "retry-after").map(Duration::from_secs),
-                });
-            }
-            _ if status.is_server_error() => {
-                return Err(Failure::Transient {
-                    error: other,
-                    wait: number(headers, "retry-after").map(Duration::from_secs),
-                });
+            // It says "later", or that something is broken now.
+            _ if status.is_server_error()
+                || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS) =>
+            {
+                let wait = number(headers, "retry-after").map(Duration::from_secs);
+                return Err(Failure::Transient { error: other, wait });
             }
             // A signed address that has expired: the hub will give another.
             StatusCode::FORBIDDEN if !at_home => return Err(Failure::Transient { error: other, wait: None }),

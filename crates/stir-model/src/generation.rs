@@ -67,7 +67,7 @@ impl GenerationDefaults {
             value => value.as_f64().map(Some).ok_or_else(|| ModelError::config(&path, field, value, "a number")),
         };
         Ok(Self {
-            end_tokens: end_tokens(dir, tokenizer, vocab_size)?,
+            end_tokens: end_tokens(dir, (&path, &json), tokenizer, vocab_size)?,
             do_sample: match &json["do_sample"] {
                 Value::Null => None,
                 Value::Bool(sample) => Some(*sample),
@@ -87,22 +87,31 @@ impl GenerationDefaults {
     }
 }
 
-fn end_tokens(dir: &Path, tokenizer: Option<&Tokenizer>, vocab_size: usize) -> Result<Vec<TokenId>, ModelError> {
-    for name in ["generation_config.json", "config.json"] {
-        let path = dir.join(name);
-        let json = read_json(&path)?.unwrap_or_default();
+/// Those of `generation`, the path and content of that file, or of what stands in for it.
+fn end_tokens(
+    dir: &Path,
+    generation: (&Path, &Value),
+    tokenizer: Option<&Tokenizer>,
+    vocab_size: usize,
+) -> Result<Vec<TokenId>, ModelError> {
+    let in_file = |path: &Path, json: &Value| -> Result<Vec<TokenId>, ModelError> {
         let token = |value: &Value| match value.as_u64().map(TokenId::try_from) {
             Some(Ok(id)) if (id as usize) < vocab_size => Ok(id),
-            _ => Err(ModelError::config(&path, "eos_token_id", value, "a token of the model, or a list of them")),
+            _ => Err(ModelError::config(path, "eos_token_id", value, "a token of the model, or a list of them")),
         };
-        let ids = match &json["eos_token_id"] {
-            Value::Null => Vec::new(),
-            Value::Array(ids) => ids.iter().map(token).collect::<Result<_, _>>()?,
-            id => vec![token(id)?],
-        };
-        if !ids.is_empty() {
-            return Ok(ids);
+        match &json["eos_token_id"] {
+            Value::Null => Ok(Vec::new()),
+            Value::Array(ids) => ids.iter().map(token).collect(),
+            id => Ok(vec![token(id)?]),
         }
+    };
+    let mut ids = in_file(generation.0, generation.1)?;
+    if ids.is_empty() {
+        let path = dir.join("config.json");
+        ids = in_file(&path, &read_json(&path)?.unwrap_or_default())?;
+    }
+    if !ids.is_empty() {
+        return Ok(ids);
     }
     let eos = TokenizerConfig::from_dir(dir)?.tokens.remove("eos_token");
     Ok(eos.zip(tokenizer).and_then(|(eos, tokenizer)| tokenizer.id(&eos)).into_iter().collect())

@@ -6,7 +6,6 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use half::{bf16, f16};
 use memmap2::Mmap;
 #[cfg(unix)]
 use memmap2::UncheckedAdvice;
@@ -52,6 +51,9 @@ pub(crate) struct Reader<'p> {
 /// enough for all threads to have a part.
 const BLOCK: usize = 1 << 22;
 
+/// The types that [`Place::put`] reads.
+const FLOATS: &str = "F32, BF16, F16";
+
 /// Endings of the names of tensors that follow from the configuration; old checkpoints hold them.
 const DERIVED: [&str; 1] = [".rotary_emb.inv_freq"];
 
@@ -67,7 +69,6 @@ struct Shard {
 /// A tensor as it lies in its file.
 struct Raw<'a> {
     shard: &'a Shard,
-    path: &'a Path,
     dtype: Dtype,
     shape: &'a [usize],
     data: &'a [u8],
@@ -158,7 +159,7 @@ impl Checkpoint {
         let info = shard.metadata.info(name).ok_or_else(missing)?;
         let (start, end) = info.data_offsets;
         let data = &shard.map[shard.data + start..shard.data + end];
-        Ok(Raw { shard, path: &shard.path, dtype: info.dtype, shape: &info.shape, data })
+        Ok(Raw { shard, dtype: info.dtype, shape: &info.shape, data })
     }
 }
 
@@ -173,7 +174,7 @@ impl Reader<'_> {
             return Ok(());
         }
         Err(ModelError::TensorShape {
-            path: raw.path.to_owned(),
+            path: raw.shard.path.clone(),
             name: name.to_owned(),
             expected: shape.to_vec(),
             found: raw.shape.to_vec(),
@@ -201,7 +202,7 @@ impl Reader<'_> {
             match place.put(raw.dtype, block, row, i * rows) {
                 Some(true) => {}
                 Some(false) => return Err(raw.non_finite(name)),
-                None => return Err(raw.unsupported(name, "F32, BF16, F16")),
+                None => return Err(raw.unsupported(name, FLOATS)),
             }
             raw.shard.release(block);
             self.done.bytes += block.len() as u64;
@@ -309,20 +310,19 @@ impl Raw<'_> {
         let index = index.or_else(|| (0..values.len()).max_by(|&a, &b| values[a].abs().total_cmp(&values[b].abs())));
         let index = index.unwrap_or_default();
         let value = values.get(index).copied().unwrap_or(f32::NAN);
-        ModelError::NonFiniteWeight { path: self.path.to_owned(), name: name.to_owned(), index, value }
+        ModelError::NonFiniteWeight { path: self.shard.path.clone(), name: name.to_owned(), index, value }
     }
 
     fn floats(&self, name: &str) -> Result<Vec<f32>, ModelError> {
-        Ok(match self.dtype {
-            Dtype::F32 => elements(self.data, f32::from_le_bytes),
-            Dtype::BF16 => elements(self.data, |b| bf16::from_le_bytes(b).to_f32()),
-            Dtype::F16 => elements(self.data, |b| f16::from_le_bytes(b).to_f32()),
-            _ => return Err(self.unsupported(name, "F32, BF16, F16")),
-        })
+        let mut values = f32::zeros(self.shape.iter().product());
+        match Place::Rows(&mut values).put(self.dtype, self.data, 1, 0) {
+            Some(_) => Ok(values),
+            None => Err(self.unsupported(name, FLOATS)),
+        }
     }
 
     fn unsupported(&self, name: &str, supported: &'static str) -> ModelError {
-        ModelError::TensorType { path: self.path.to_owned(), name: name.to_owned(), found: self.dtype, supported }
+        ModelError::TensorType { path: self.shard.path.clone(), name: name.to_owned(), found: self.dtype, supported }
     }
 }
 

@@ -3,8 +3,7 @@
 use super::{COMMON, DecoderConfig, Family, fields::Fields};
 use crate::ModelError;
 
-const LLAMA: Family = Family { name: "llama", ..COMMON };
-const MISTRAL: Family = Family { name: "mistral", n_kv_heads: Some(8), ..COMMON };
+const MISTRAL: Family = Family { n_kv_heads: Some(8), ..COMMON };
 
 pub(super) fn llama(fields: &mut Fields<'_>) -> Result<DecoderConfig, ModelError> {
     let bias = fields.flag("attention_bias", false)?;
@@ -12,7 +11,7 @@ pub(super) fn llama(fields: &mut Fields<'_>) -> Result<DecoderConfig, ModelError
         qkv_bias: bias,
         output_bias: bias,
         mlp_bias: fields.flag("mlp_bias", false)?,
-        ..fields.decoder(&LLAMA)?
+        ..fields.decoder(&COMMON)?
     })
 }
 

@@ -83,9 +83,8 @@ pub enum Activation {
     GeluTanh,
 }
 
-/// A model family: its `model_type`, and what holds where a file leaves a field out.
+/// What holds in a model family where a file leaves a field out.
 struct Family {
-    name: &'static str,
     rms_norm_eps: f64,
     /// `None`: as many as query heads.
     n_kv_heads: Option<usize>,
@@ -105,7 +104,6 @@ const WIDEST_HEAD: usize = 1 << 16;
 
 /// What most families agree on.
 const COMMON: Family = Family {
-    name: "",
     rms_norm_eps: 1e-6,
     n_kv_heads: None,
     head_dim: None,
@@ -166,11 +164,11 @@ impl DecoderConfig {
         };
         let mut fields = Fields::new(path, fields);
         let architecture = fields.take("model_type").unwrap_or(Value::Null);
-        let Some((_, from_hf)) = FAMILIES.iter().find(|(name, _)| architecture.as_str() == Some(name)) else {
+        let Some((name, from_hf)) = FAMILIES.iter().find(|(name, _)| architecture.as_str() == Some(name)) else {
             let supported = "qwen2, qwen3, llama, mistral, gemma2, gemma3_text or phi3";
             return Err(fields.refuse("model_type", architecture, supported));
         };
-        let config = from_hf(&mut fields)?;
+        let config = DecoderConfig { architecture: (*name).to_owned(), ..from_hf(&mut fields)? };
         if !config.n_heads.is_multiple_of(config.n_kv_heads) {
             let supported = "a divisor of num_attention_heads";
             return Err(fields.refuse("num_key_value_heads", config.n_kv_heads, supported));
@@ -241,7 +239,7 @@ impl Fields<'_> {
         }
         let Found { rope, local, max_context } = self.rope(family, head_dim)?;
         Ok(DecoderConfig {
-            architecture: family.name.to_owned(),
+            architecture: String::new(), // that of the table of families
             vocab_size: self.size("vocab_size")?,
             hidden_size,
             intermediate_size: self.size("intermediate_size")?,

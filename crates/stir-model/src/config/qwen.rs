@@ -3,8 +3,8 @@
 use super::{COMMON, DecoderConfig, Family, fields::Fields};
 use crate::ModelError;
 
-const QWEN2: Family = Family { name: "qwen2", n_kv_heads: Some(32), ..COMMON };
-const QWEN3: Family = Family { name: "qwen3", head_dim: Some(128), ..QWEN2 };
+const QWEN2: Family = Family { n_kv_heads: Some(32), ..COMMON };
+const QWEN3: Family = Family { head_dim: Some(128), ..QWEN2 };
 
 pub(super) fn qwen2(fields: &mut Fields<'_>) -> Result<DecoderConfig, ModelError> {
     fields.only("use_mrope", false, "false")?;
