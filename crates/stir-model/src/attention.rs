@@ -8,41 +8,42 @@ use stir_core::Session;
 
 use crate::{
     DecoderConfig,
-    cache::{KvCache, Span},
-    decoder::{in_f32, in_type, softcap},
+    cache::{Batch, Span},
+    compute::{Angles, Compute, Heads, Rotation, in_f32, in_type, softcap},
 };
 
 /// Stands in for minus infinity where a difference of two is taken.
 const MASKED: f32 = -1e30;
-
-/// How one pass of the decoder attends.
-pub(crate) trait Attend {
-    /// # Shapes
-    /// - `q`: `[tokens, n_heads, head_dim]`, `k` and `v`: `[tokens, n_kv_heads, head_dim]`, rotated
-    /// - output: `[tokens, n_heads * head_dim]`
-    fn attend(&mut self, layer: usize, q: Tensor<3>, k: Tensor<3>, v: Tensor<3>) -> Tensor<2>;
-}
 
 /// Sequences of equal length, each attending to its own past; differentiable.
 pub(crate) struct Dense<'c> {
     config: &'c DecoderConfig,
     batch: usize,
     length: usize,
+    dtype: DType,
+    device: Device,
     /// `[1, 1, length, length]` for every window that some layer has.
     masks: Vec<(Option<usize>, Tensor<4>)>,
 }
 
 impl<'c> Dense<'c> {
-    pub(crate) fn new(config: &'c DecoderConfig, batch: usize, length: usize, device: &Device) -> Self {
+    pub(crate) fn new(config: &'c DecoderConfig, batch: usize, length: usize, dtype: DType, device: &Device) -> Self {
         let positions: Vec<usize> = (0..length).collect();
         let mask = |window| visible(&positions, 0..length, window, device).reshape([1, 1, length, length]);
         let masks = windows(config).into_iter().map(|window| (window, mask(window))).collect();
-        Self { config, batch, length, masks }
+        Self { config, batch, length, dtype, device: device.clone(), masks }
     }
 }
 
-impl Attend for Dense<'_> {
-    fn attend(&mut self, layer: usize, q: Tensor<3>, k: Tensor<3>, v: Tensor<3>) -> Tensor<2> {
+impl Compute for Dense<'_> {
+    type Rotation = Rotation;
+
+    fn rotation(&self, angles: Angles) -> Rotation {
+        Rotation::new(&angles, self.dtype, &self.device)
+    }
+
+    fn attend(&mut self, layer: usize, qkv: Tensor<2>, heads: &Heads<'_, Rotation>) -> Tensor<2> {
+        let [q, k, v] = heads.split(qkv);
         let ([_, heads, width], [_, kv_heads, _]) = (q.dims(), k.dims());
         let group = heads / kv_heads;
         let (batch, length) = (self.batch, self.length);
@@ -61,6 +62,8 @@ impl Attend for Dense<'_> {
         let weights = in_type(softmax(scores, 3), v.dtype());
         weights.matmul(v).swap_dims(1, 2).reshape([batch * length, heads * width])
     }
+
+    fn finish(self) {}
 }
 
 /// Rows of different lengths, each over its own cache. The batch's tokens lie one row after another.
@@ -70,9 +73,8 @@ impl Attend for Dense<'_> {
 /// several spans is merged by the log-sum-exp rule (as in tiled attention).
 pub(crate) struct Cached<'c> {
     config: &'c DecoderConfig,
-    caches: Vec<&'c mut KvCache>,
-    /// First token of each row, and the end of the last.
-    starts: Vec<usize>,
+    batch: Batch<'c>,
+    dtype: DType,
     /// For every window that some layer has, the levels in which something can be seen.
     plans: Vec<(Option<usize>, Vec<Level>)>,
     device: Device,
@@ -117,38 +119,21 @@ struct Partial {
 }
 
 impl<'c> Cached<'c> {
-    /// Reserves room for `counts[r]` new positions in cache `r` and plans who attends to what.
-    pub(crate) fn new(
-        config: &'c DecoderConfig,
-        mut caches: Vec<&'c mut KvCache>,
-        counts: &[usize],
-        device: &Device,
-    ) -> Self {
-        let mut starts = vec![0];
-        for (cache, &count) in caches.iter_mut().zip(counts) {
-            cache.reserve(count);
-            starts.push(starts.last().copied().unwrap_or(0) + count);
-        }
-        let depth = caches.iter().map(|cache| cache.spans().len()).max().unwrap_or(0);
-        let mut cached = Self { config, caches, starts, plans: Vec::new(), device: device.clone() };
+    /// Plans who attends to what.
+    pub(crate) fn new(config: &'c DecoderConfig, batch: Batch<'c>, dtype: DType, device: &Device) -> Self {
+        let depth = batch.iter().map(|(cache, _)| cache.spans().len()).max().unwrap_or(0);
+        let mut cached = Self { config, batch, dtype, plans: Vec::new(), device: device.clone() };
         let levels = |window| (0..depth).filter_map(|depth| cached.level(depth, window)).collect();
         cached.plans = windows(config).into_iter().map(|window| (window, levels(window))).collect();
         cached
     }
 
-    /// The positions written become part of their caches.
-    pub(crate) fn finish(self) {
-        for (cache, bounds) in self.caches.into_iter().zip(self.starts.windows(2)) {
-            cache.advance(bounds[1] - bounds[0]);
-        }
-    }
-
     /// What stands at `depth` and can be seen through `window`; `None` when nothing can.
     fn level(&self, depth: usize, window: Option<usize>) -> Option<Level> {
         let mut members: Vec<(usize, Vec<usize>)> = Vec::new();
-        let span = |row: usize| -> Option<&Span> { self.caches[row].spans().get(depth) };
-        let is_tail = |row: usize| self.caches[row].spans().len() == depth + 1;
-        for row in 0..self.caches.len() {
+        let span = |row: usize| -> Option<&Span> { self.batch.cache(row).spans().get(depth) };
+        let is_tail = |row: usize| self.batch.cache(row).spans().len() == depth + 1;
+        for row in 0..self.batch.len() {
             let Some(own) = span(row) else { continue };
             let sharing = |first: usize| !is_tail(first) && !is_tail(row) && span(first).is_some_and(|s| s.same(own));
             match members.iter_mut().find(|(first, _)| sharing(*first)) {
@@ -156,14 +141,14 @@ impl<'c> Cached<'c> {
                 None => members.push((row, vec![row])),
             }
         }
-        let mut place: Vec<Option<usize>> = vec![None; self.starts.last().copied().unwrap_or(0)];
+        let mut place: Vec<Option<usize>> = vec![None; self.batch.n_tokens()];
         let mut next = 0;
         let mut groups = Vec::new();
         for (row, rows) in members {
-            let tokens: Vec<usize> = rows.iter().flat_map(|&r| self.starts[r]..self.starts[r + 1]).collect();
+            let tokens: Vec<usize> = rows.iter().flat_map(|&r| self.batch.tokens(r)).collect();
             let positions: Vec<usize> = rows.iter().flat_map(|&r| self.positions(r)).collect();
             // Rows that share a span share all that is before it.
-            let start: usize = self.caches[row].spans()[..depth].iter().map(|span| span.len).sum();
+            let start: usize = self.batch.cache(row).spans()[..depth].iter().map(|span| span.len).sum();
             let new = if is_tail(row) { tokens.len() } else { 0 };
             let end = start + span(row).map_or(0, |s| s.len) + new;
             let first_seen = |position: &usize| window.map_or(0, |w| (position + 1).saturating_sub(w)).max(start);
@@ -188,17 +173,24 @@ impl<'c> Cached<'c> {
 
     /// The positions of a row's new tokens.
     fn positions(&self, row: usize) -> Range<usize> {
-        let past = self.caches[row].len();
-        past..past + self.starts[row + 1] - self.starts[row]
+        let past = self.batch.cache(row).len();
+        past..past + self.batch.tokens(row).len()
     }
 }
 
-impl Attend for Cached<'_> {
-    fn attend(&mut self, layer: usize, q: Tensor<3>, k: Tensor<3>, v: Tensor<3>) -> Tensor<2> {
+impl Compute for Cached<'_> {
+    type Rotation = Rotation;
+
+    fn rotation(&self, angles: Angles) -> Rotation {
+        Rotation::new(&angles, self.dtype, &self.device)
+    }
+
+    fn attend(&mut self, layer: usize, qkv: Tensor<2>, heads: &Heads<'_, Rotation>) -> Tensor<2> {
+        let [q, k, v] = heads.split(qkv);
         let ([tokens, heads, width], [_, kv_heads, _], dtype) = (q.dims(), k.dims(), q.dtype());
         let (k, v) = (k.swap_dims(0, 1), v.swap_dims(0, 1));
-        for (cache, bounds) in self.caches.iter_mut().zip(self.starts.windows(2)) {
-            let own = |x: &Tensor<3>| x.clone().narrow(1, bounds[0], bounds[1] - bounds[0]);
+        for (cache, tokens) in self.batch.iter_mut() {
+            let own = |x: &Tensor<3>| x.clone().narrow(1, tokens.start, tokens.len());
             cache.write(layer, own(&k), own(&v));
         }
         let q = q * self.config.attention_scale as f32;
@@ -209,6 +201,10 @@ impl Attend for Cached<'_> {
         // Every row has at least the span its new tokens were written to.
         let Some(Partial { sum, value, .. }) = merged else { return Tensor::zeros([0, heads * width], &self.device) };
         in_type(value / sum, dtype).swap_dims(0, 1).reshape([tokens, heads * width])
+    }
+
+    fn finish(self) {
+        self.batch.finish();
     }
 }
 
@@ -241,7 +237,7 @@ impl Group {
             Some(list) => q.select(1, list.clone()),
             None => q.narrow(1, *first, tokens),
         };
-        let [k, v] = cached.caches[self.row].spans()[self.depth].read(layer, self.keys.clone());
+        let [k, v] = cached.batch.cache(self.row).spans()[self.depth].read(layer, self.keys.clone());
         let scores = q.reshape([kv_heads, tokens * group, width]).matmul(k.transpose());
         // What is exponentiated and added up is so in full precision whatever the weights are kept in.
         let mut scores = softcap(in_f32(scores), cached.config.attention_softcap);

@@ -102,18 +102,14 @@ impl KvCache {
     /// # Shapes
     /// - both: `[n_kv_heads, tokens, head_dim]`
     pub(crate) fn write(&mut self, layer: usize, key: Tensor<3>, value: Tensor<3>) {
-        let Some(span) = self.spans.last_mut() else { return };
         let [heads, tokens, width] = key.dims();
-        let at = span.len..span.len + tokens;
-        // Unique since `reserve`, so this copies nothing.
-        let piece = Arc::make_mut(&mut span.piece);
-        for (old, new) in piece.layers[layer].iter_mut().zip([key, value]) {
-            old.inplace(|old| old.slice_assign([0..heads, at.clone(), 0..width], new));
+        for (Tail { tensor, len, .. }, new) in self.tail(layer).into_iter().flatten().zip([key, value]) {
+            tensor.inplace(|old| old.slice_assign([0..heads, len..len + tokens, 0..width], new));
         }
     }
 
     /// Counts `tokens` positions that every layer has written.
-    pub(crate) fn advance(&mut self, tokens: usize) {
+    fn advance(&mut self, tokens: usize) {
         if let Some(span) = self.spans.last_mut() {
             span.len += tokens;
         }
@@ -121,6 +117,83 @@ impl KvCache {
 
     pub(crate) fn spans(&self) -> &[Span] {
         &self.spans
+    }
+
+    /// Where the keys and the values of the next positions of a layer are written; space must have been reserved.
+    pub(crate) fn tail(&mut self, layer: usize) -> Option<[Tail<'_>; 2]> {
+        let Span { piece, len } = self.spans.last_mut()?;
+        // Unique since `reserve`, so this copies nothing.
+        let piece = Arc::make_mut(piece);
+        Some(piece.layers[layer].each_mut().map(|tensor| Tail { tensor, len: *len, capacity: piece.capacity }))
+    }
+}
+
+/// The end of what a sequence holds.
+pub(crate) struct Tail<'a> {
+    /// `[n_kv_heads, capacity, head_dim]`
+    pub(crate) tensor: &'a mut Tensor<3>,
+    /// Positions that are there.
+    pub(crate) len: usize,
+    pub(crate) capacity: usize,
+}
+
+/// Sequences that one pass extends, with the tokens that each gets, which lie one row after another.
+pub(crate) struct Batch<'c> {
+    caches: Vec<&'c mut KvCache>,
+    /// First token of each row, and the end of the last.
+    starts: Vec<usize>,
+}
+
+impl<'c> Batch<'c> {
+    /// Reserves room for `counts[r]` new positions in cache `r`.
+    pub(crate) fn new(mut caches: Vec<&'c mut KvCache>, counts: &[usize]) -> Self {
+        let mut starts = vec![0];
+        for (cache, &count) in caches.iter_mut().zip(counts) {
+            cache.reserve(count);
+            starts.push(starts.last().copied().unwrap_or(0) + count);
+        }
+        Self { caches, starts }
+    }
+
+    /// Sequences.
+    pub(crate) fn len(&self) -> usize {
+        self.caches.len()
+    }
+
+    /// New tokens of all sequences.
+    pub(crate) fn n_tokens(&self) -> usize {
+        self.starts.last().copied().unwrap_or(0)
+    }
+
+    pub(crate) fn cache(&self, row: usize) -> &KvCache {
+        self.caches[row]
+    }
+
+    /// The new tokens of a row among those of the batch.
+    pub(crate) fn tokens(&self, row: usize) -> Range<usize> {
+        self.starts[row]..self.starts[row + 1]
+    }
+
+    /// Each sequence and its new tokens.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&KvCache, Range<usize>)> {
+        self.caches.iter().zip(self.starts.windows(2)).map(|(cache, bounds)| (&**cache, bounds[0]..bounds[1]))
+    }
+
+    /// As [`iter`](Self::iter), to write to.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&mut KvCache, Range<usize>)> {
+        self.caches.iter_mut().zip(self.starts.windows(2)).map(|(cache, bounds)| (&mut **cache, bounds[0]..bounds[1]))
+    }
+
+    /// The type that keys and values are kept in.
+    pub(crate) fn dtype(&self) -> Option<DType> {
+        self.caches.first().map(|cache| cache.sizes.dtype)
+    }
+
+    /// The positions written become part of their caches.
+    pub(crate) fn finish(self) {
+        for (cache, bounds) in self.caches.into_iter().zip(self.starts.windows(2)) {
+            cache.advance(bounds[1] - bounds[0]);
+        }
     }
 }
 
@@ -146,7 +219,17 @@ impl Session for KvCache {
 impl Span {
     /// Keys and values of some positions of one layer, `[n_kv_heads, keys, head_dim]` each.
     pub(crate) fn read(&self, layer: usize, keys: Range<usize>) -> [Tensor<3>; 2] {
-        self.piece.layers[layer].clone().map(|tensor| tensor.narrow(1, keys.start, keys.len()))
+        self.layer(layer).map(|tensor| tensor.narrow(1, keys.start, keys.len()))
+    }
+
+    /// Keys and values of one layer, `[n_kv_heads, capacity, head_dim]` each.
+    pub(crate) fn layer(&self, layer: usize) -> [Tensor<3>; 2] {
+        self.piece.layers[layer].clone()
+    }
+
+    /// Positions there is room for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.piece.capacity
     }
 
     /// Whether two spans show the same positions of the same piece.

@@ -3,17 +3,16 @@
 
 use burn::{
     module::{Module, Param},
-    nn::Linear,
-    tensor::{DType, Device, Int, Tensor, TensorData, activation::silu},
+    tensor::{DType, Device, Int, Tensor, TensorData},
 };
 use half::{bf16, f16};
-use safetensors::Dtype;
 use stir_core::{HookPoint, SampleRng};
 
 use crate::{
     ComputeType, DecoderConfig, ModelError,
-    attention::{Attend, Dense},
-    checkpoint::{Place, Reader, Weight},
+    attention::Dense,
+    checkpoint::{Reader, Weight},
+    compute::{Angles, Compute, Heads, Norm, in_f32, in_type, softcap},
     config::{Activation, Rope},
     hooks::Hooks,
 };
@@ -30,8 +29,8 @@ pub struct Decoder {
     embedding: Param<Tensor<2>>,
     layers: Vec<Layer>,
     norm: Norm,
-    /// `[hidden_size, vocab_size]`; `None` when the embedding serves.
-    head: Option<Linear>,
+    /// `[vocab_size, hidden_size]`; `None` when the embedding serves.
+    head: Option<Projection>,
     #[module(skip)]
     config: DecoderConfig,
 }
@@ -56,34 +55,34 @@ impl NamedTensor {
 #[derive(Module, Debug)]
 struct Layer {
     attention_norm: Norm,
-    /// Query, key and value projections side by side, `[hidden_size, (n_heads + 2 n_kv_heads) head_dim]`.
-    qkv: Linear,
+    /// Query, key and value projections one above another, `[(n_heads + 2 n_kv_heads) head_dim, hidden_size]`.
+    qkv: Projection,
     /// Of every head of the queries and of the keys.
     qk_norms: Option<[Norm; 2]>,
-    output: Linear,
+    output: Projection,
     feed_forward_norm: Norm,
-    /// Gate and up projections side by side, `[hidden_size, 2 intermediate_size]`.
-    gate_up: Linear,
-    down: Linear,
+    /// Gate and up projections one above the other, `[2 intermediate_size, hidden_size]`.
+    gate_up: Projection,
+    down: Projection,
     /// Of what attention and feed-forward add to the stream.
     out_norms: Option<[Norm; 2]>,
 }
 
-/// Root mean square norm. Computed in f32 from beginning to end, with a weight kept in f32.
+/// `x weight^T + bias`, as PyTorch has it: the products of a few rows read each row of the weight once, in order.
 #[derive(Module, Debug)]
-struct Norm {
-    /// What the normed values are multiplied by, `[width]`.
-    gamma: Param<Tensor<1>>,
-    epsilon: f64,
+struct Projection {
+    /// `[out, in]`
+    weight: Param<Tensor<2>>,
+    /// `[out]`
+    bias: Option<Param<Tensor<1>>>,
 }
 
-impl Norm {
+impl Projection {
     /// # Shapes
-    /// - both: `[.., width]`
-    fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let (dtype, x) = (x.dtype(), in_f32(x));
-        let rms = (x.clone().square().mean_dim(D - 1) + self.epsilon).sqrt();
-        in_type((x / rms) * self.gamma.val().unsqueeze(), dtype)
+    /// - `x`: `[rows, in]`
+    /// - output: `[rows, out]`
+    fn forward(&self, x: Tensor<2>, compute: &impl Compute) -> Tensor<2> {
+        compute.linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
     }
 }
 
@@ -207,10 +206,10 @@ impl Decoder {
         let mut all = vec![NamedTensor::new(EMBEDDING, self.embedding.val())?];
         for (i, layer) in self.layers.iter().enumerate() {
             let name = |part: &str| format!("model.layers.{i}.{part}");
-            let mut split = |linear: &Linear, parts: &[(&str, usize)]| -> Result<(), ModelError> {
+            let mut split = |linear: &Projection, parts: &[(&str, usize)]| -> Result<(), ModelError> {
                 let mut start = 0;
                 for (part, out) in parts {
-                    let weight = linear.weight.val().narrow(1, start, *out).transpose();
+                    let weight = linear.weight.val().narrow(0, start, *out);
                     all.push(NamedTensor::new(&name(&format!("{part}.weight")), weight)?);
                     if let Some(bias) = &linear.bias {
                         let bias = bias.val().narrow(0, start, *out);
@@ -235,7 +234,7 @@ impl Decoder {
         }
         all.push(norm("model.norm", &self.norm)?);
         if let Some(head) = &self.head {
-            all.push(NamedTensor::new(HEAD, head.weight.val().transpose())?);
+            all.push(NamedTensor::new(HEAD, head.weight.val())?);
         }
         Ok(all)
     }
@@ -259,9 +258,9 @@ impl Decoder {
         let [batch, length] = tokens.dims();
         let device = tokens.device();
         let positions: Vec<usize> = (0..batch).flat_map(|_| 0..length).collect();
-        let mut attend = Dense::new(&self.config, batch, length, &device);
-        let stream = self.stream(tokens.reshape([batch * length]), &positions, &mut attend, &mut Hooks::idle());
-        let logits = self.logits(stream);
+        let mut compute = Dense::new(&self.config, batch, length, self.dtype(), &device);
+        let stream = self.stream(tokens.reshape([batch * length]), &positions, &mut compute, &mut Hooks::idle());
+        let logits = self.logits(stream, &compute);
         let [_, vocab_size] = logits.dims();
         logits.reshape([batch, length, vocab_size])
     }
@@ -275,22 +274,23 @@ impl Decoder {
         &self,
         tokens: Tensor<1, Int>,
         positions: &[usize],
-        attend: &mut impl Attend,
+        compute: &mut impl Compute,
         hooks: &mut Hooks,
     ) -> Tensor<2> {
-        let rotation = |rope: &Rope| Rotation::new(positions, rope, self.dtype(), &tokens.device());
-        let rotation_of_all = rotation(&self.config.rope);
-        let rotation_of_windowed = self.config.local_rope.as_ref().map(rotation);
-        let mut x = self.embedding.val().select(0, tokens);
+        let turning = |rope: &Rope| compute.rotation(Angles::new(positions, rope));
+        let rotation_of_all = turning(&self.config.rope);
+        let rotation_of_windowed = self.config.local_rope.as_ref().map(turning);
+        let mut x = in_type(self.embedding.val().select(0, tokens), compute.stream_type(self.dtype()));
         if self.config.embedding_scale != 1.0 {
             x = x * self.config.embedding_scale as f32;
         }
         for (i, layer) in self.layers.iter().enumerate() {
             let windowed = rotation_of_windowed.as_ref().filter(|_| self.config.windows[i].is_some());
             let rotation = windowed.unwrap_or(&rotation_of_all);
+            let heads = Heads { config: &self.config, norms: layer.qk_norms.as_ref(), rotation };
             x = hooks.at(HookPoint::ResidPre(i), x);
-            x = x.clone() + layer.attend(i, x, &self.config, rotation, attend);
-            x = x.clone() + layer.feed_forward(x, self.config.activation);
+            x = x.clone() + layer.attend(i, x, &heads, compute);
+            x = x.clone() + layer.feed_forward(x, self.config.activation, compute);
             x = hooks.at(HookPoint::ResidPost(i), x);
         }
         x
@@ -299,101 +299,36 @@ impl Decoder {
     /// # Shapes
     /// - `stream`: `[rows, hidden_size]`, as [`stream`](Self::stream) returns it
     /// - output: `[rows, vocab_size]`
-    pub(crate) fn logits(&self, stream: Tensor<2>) -> Tensor<2> {
-        let x = self.norm.forward(stream);
-        let logits = match &self.head {
-            Some(head) => head.forward(x),
-            None => x.matmul(self.embedding.val().transpose()),
-        };
-        softcap(in_f32(logits), self.config.logit_softcap)
+    pub(crate) fn logits(&self, stream: Tensor<2>, compute: &impl Compute) -> Tensor<2> {
+        let x = compute.norm(&self.norm, stream);
+        let head = self.head.as_ref().map_or(&self.embedding, |head| &head.weight);
+        softcap(in_f32(compute.linear(x, head.val(), None)), self.config.logit_softcap)
     }
 }
 
 impl Layer {
-    fn attend(
+    fn attend<C: Compute>(
         &self,
         index: usize,
         x: Tensor<2>,
-        config: &DecoderConfig,
-        rotation: &Rotation,
-        attend: &mut impl Attend,
+        heads: &Heads<'_, C::Rotation>,
+        compute: &mut C,
     ) -> Tensor<2> {
-        let qkv = self.qkv.forward(self.attention_norm.forward(x));
-        let (tokens, heads, kv_heads) = (qkv.dims()[0], config.n_heads, config.n_kv_heads);
-        let qkv = qkv.reshape([tokens, heads + 2 * kv_heads, config.head_dim]);
-        let v = qkv.clone().narrow(1, heads + kv_heads, kv_heads);
-        let mut qk = qkv.narrow(1, 0, heads + kv_heads);
-        if let Some([q_norm, k_norm]) = &self.qk_norms {
-            let (q, k) = (qk.clone().narrow(1, 0, heads), qk.narrow(1, heads, kv_heads));
-            qk = Tensor::cat(vec![q_norm.forward(q), k_norm.forward(k)], 1);
-        }
-        // Queries and keys are rotated in one piece.
-        let qk = rotation.turn(qk);
-        let k = qk.clone().narrow(1, heads, kv_heads);
-        let out = self.output.forward(attend.attend(index, qk.narrow(1, 0, heads), k, v));
+        let qkv = self.qkv.forward(compute.norm(&self.attention_norm, x), compute);
+        let attended = compute.attend(index, qkv, heads);
+        let out = self.output.forward(attended, compute);
         match &self.out_norms {
-            Some([norm, _]) => norm.forward(out),
+            Some([norm, _]) => compute.norm(norm, out),
             None => out,
         }
     }
 
-    fn feed_forward(&self, x: Tensor<2>, activation: Activation) -> Tensor<2> {
-        let gate_up = self.gate_up.forward(self.feed_forward_norm.forward(x));
-        let [_, columns] = gate_up.dims();
-        let gate = gate_up.clone().narrow(1, 0, columns / 2);
-        let gate = match activation {
-            Activation::Silu => silu(gate),
-            Activation::GeluTanh => gelu_tanh(gate),
-        };
-        let out = self.down.forward(gate * gate_up.narrow(1, columns / 2, columns / 2));
+    fn feed_forward(&self, x: Tensor<2>, activation: Activation, compute: &impl Compute) -> Tensor<2> {
+        let gate_up = self.gate_up.forward(compute.norm(&self.feed_forward_norm, x), compute);
+        let out = self.down.forward(compute.gate(gate_up, activation), compute);
         match &self.out_norms {
-            Some([_, norm]) => norm.forward(out),
+            Some([_, norm]) => compute.norm(norm, out),
             None => out,
-        }
-    }
-}
-
-/// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`, without the general power that burn's takes the cube by.
-fn gelu_tanh(x: Tensor<2>) -> Tensor<2> {
-    let cube = x.clone() * x.clone() * x.clone();
-    let inner = (x.clone() + cube * 0.044_715) * std::f32::consts::FRAC_2_PI.sqrt();
-    x * 0.5 * (inner.tanh() + 1.0)
-}
-
-/// Rotary position embedding in the rotate-half layout of Hugging Face checkpoints: element `i` turns with element
-/// `i + rotary_dim / 2`.
-struct Rotation {
-    /// `[tokens, 1, rotary_dim]`, both halves equal.
-    cos: Tensor<3>,
-    /// `[tokens, 1, rotary_dim]`, the first half negated.
-    sin: Tensor<3>,
-}
-
-impl Rotation {
-    fn new(positions: &[usize], rope: &Rope, dtype: DType, device: &Device) -> Self {
-        let (radians, factor) = (rope.radians(), rope.attention_factor());
-        let (mut cos, mut sin) = (Vec::new(), Vec::new());
-        for &position in positions {
-            let angles = radians.iter().map(|f| position as f32 * f);
-            let (s, c): (Vec<f32>, Vec<f32>) = angles.map(|a| (a.sin() * factor, a.cos() * factor)).unzip();
-            cos.extend(c.iter().chain(&c));
-            sin.extend(s.iter().map(|s| -s).chain(s.iter().copied()));
-        }
-        let shape = [positions.len(), 1, rope.rotary_dim];
-        let tensor = |values| Tensor::from_data(TensorData::new(values, shape), (device, dtype));
-        Self { cos: tensor(cos), sin: tensor(sin) }
-    }
-
-    /// # Shapes
-    /// - both: `[tokens, heads, head_dim]`
-    fn turn(&self, x: Tensor<3>) -> Tensor<3> {
-        let ([_, _, width], [_, _, head_dim]) = (self.cos.dims(), x.dims());
-        let part = |start, length| x.clone().narrow(2, start, length);
-        let swapped = Tensor::cat(vec![part(width / 2, width / 2), part(0, width / 2)], 2);
-        let turned = part(0, width) * self.cos.clone() + swapped * self.sin.clone();
-        match head_dim - width {
-            0 => turned,
-            rest => Tensor::cat(vec![turned, part(width, rest)], 2),
         }
     }
 }
@@ -405,7 +340,7 @@ trait Source {
     fn check(&self, name: &str, shape: &[usize]) -> Result<(), ModelError>;
 
     /// Puts the tensor `name`, which PyTorch stores in the given shape, into its place.
-    fn fill<T: Weight>(&mut self, name: &str, shape: &[usize], place: Place<'_, T>) -> Result<(), ModelError>;
+    fn fill<T: Weight>(&mut self, name: &str, shape: &[usize], place: &mut [T]) -> Result<(), ModelError>;
 }
 
 impl Source for Reader<'_> {
@@ -413,7 +348,7 @@ impl Source for Reader<'_> {
         Reader::check(self, name, shape)
     }
 
-    fn fill<T: Weight>(&mut self, name: &str, shape: &[usize], place: Place<'_, T>) -> Result<(), ModelError> {
+    fn fill<T: Weight>(&mut self, name: &str, shape: &[usize], place: &mut [T]) -> Result<(), ModelError> {
         self.take(name, shape, place)
     }
 }
@@ -431,7 +366,7 @@ impl Source for Random {
         Ok(())
     }
 
-    fn fill<T: Weight>(&mut self, name: &str, shape: &[usize], mut place: Place<'_, T>) -> Result<(), ModelError> {
+    fn fill<T: Weight>(&mut self, name: &str, _shape: &[usize], place: &mut [T]) -> Result<(), ModelError> {
         let mut draw = |deviation: f64| (self.rng.normal() * deviation) as f32;
         let mut value = || match name {
             _ if name.ends_with("norm.weight") => self.neutral,
@@ -439,8 +374,7 @@ impl Source for Random {
             _ if name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight") => draw(self.back),
             _ => draw(0.02),
         };
-        let bytes: Vec<u8> = (0..shape.iter().product()).flat_map(|_| value().to_le_bytes()).collect();
-        place.put(Dtype::F32, &bytes, shape.last().copied().unwrap_or(1), 0);
+        place.iter_mut().for_each(|x| *x = T::from_f32(value()));
         Ok(())
     }
 }
@@ -456,7 +390,7 @@ impl<S: Source> Tensors<'_, S> {
     fn stored<T: Weight, const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>, ModelError> {
         self.source.check(name, &shape)?;
         let mut values = T::zeros(shape.iter().product());
-        self.source.fill(name, &shape, Place::Rows(&mut values))?;
+        self.source.fill(name, &shape, &mut values)?;
         Ok(Tensor::from_data(TensorData::new(values, shape), (self.device, T::dtype())))
     }
 
@@ -468,51 +402,33 @@ impl<S: Source> Tensors<'_, S> {
         Ok(Norm { gamma: Param::from_tensor(gamma), epsilon: self.config.rms_norm_eps })
     }
 
-    /// Projections of one input side by side. PyTorch stores `[out, in]`; `[in, out]` is faster to multiply by.
+    /// Projections of one input, one above another.
     fn linear<T: Weight>(
         &mut self,
         prefix: &str,
         input: usize,
         parts: &[(&str, usize)],
         bias: bool,
-    ) -> Result<Linear, ModelError> {
-        let width: usize = parts.iter().map(|(_, out)| out).sum();
+    ) -> Result<Projection, ModelError> {
+        let out: usize = parts.iter().map(|(_, out)| out).sum();
         for (name, out) in parts {
             self.source.check(&format!("{prefix}{name}.weight"), &[*out, input])?;
         }
-        let mut matrix = T::zeros(input * width);
+        let mut matrix = T::zeros(out * input);
         let mut biases = Vec::new();
-        let mut start = 0;
+        let mut left = &mut matrix[..];
         for (name, out) in parts {
-            let place = Place::Columns { matrix: &mut matrix, width, start };
+            let (place, rest) = left.split_at_mut(out * input);
             self.source.fill(&format!("{prefix}{name}.weight"), &[*out, input], place)?;
             if bias {
                 biases.push(self.stored::<T, 1>(&format!("{prefix}{name}.bias"), [*out])?);
             }
-            start += out;
+            left = rest;
         }
-        let weight = Tensor::from_data(TensorData::new(matrix, [input, width]), (self.device, T::dtype()));
+        let weight = Tensor::from_data(TensorData::new(matrix, [out, input]), (self.device, T::dtype()));
         let bias = bias.then(|| Param::from_tensor(Tensor::cat(biases, 0)));
-        Ok(Linear { weight: Param::from_tensor(weight), bias })
+        Ok(Projection { weight: Param::from_tensor(weight), bias })
     }
-}
-
-/// `bound * tanh(x / bound)`, where there is a bound.
-pub(crate) fn softcap<const D: usize>(x: Tensor<D>, bound: Option<f64>) -> Tensor<D> {
-    match bound {
-        Some(bound) => (x / bound as f32).tanh() * bound as f32,
-        None => x,
-    }
-}
-
-/// The tensor in full precision.
-pub(crate) fn in_f32<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    in_type(x, DType::F32)
-}
-
-/// The tensor in another type.
-pub(crate) fn in_type<const D: usize>(x: Tensor<D>, dtype: DType) -> Tensor<D> {
-    if x.dtype() == dtype { x } else { x.cast(dtype) }
 }
 
 /// The values of a tensor, row by row.

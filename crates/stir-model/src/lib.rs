@@ -10,7 +10,10 @@ mod attention;
 mod cache;
 mod chat;
 mod checkpoint;
+mod compute;
 mod config;
+#[cfg(feature = "flex")]
+mod cpu;
 mod decoder;
 mod device;
 mod error;

@@ -3,16 +3,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use stir_core::{Addition, Engine, Fingerprint, HookPoint, ModelShape, Output, Row, Session, TokenId, Vocab};
 
 use crate::{
     ChatTemplate, Checkpoint, ComputeType, Decoder, DecoderConfig, GenerationDefaults, KvCache, LoadProgress, Message,
     ModelError, RowError, Tokenizer,
     attention::{Cached, indices},
+    cache::Batch,
+    compute::Compute,
     decoder::read,
     hooks::{Captured, Hooks},
 };
+
+#[cfg(feature = "flex")]
+use crate::cpu::Native;
 
 /// A language model with its tokenizer and chat template: an [`Engine`] on a burn device.
 ///
@@ -37,6 +42,9 @@ pub struct Lm {
     fingerprint: Fingerprint,
     device: Device,
     chunk: usize,
+    /// Whether passes use the kernels of this crate.
+    #[cfg(feature = "flex")]
+    kernels: bool,
 }
 
 /// How a model is loaded.
@@ -115,9 +123,19 @@ impl Lm {
             tokenizer: tokenizer.as_ref().map_or("none", |t| t.digest()).to_owned(),
             weights,
         };
-        let (chat, device) = (ChatTemplate::from_dir(dir)?, device.clone());
-        let dir = dir.to_owned();
-        Ok(Self { dir, decoder, tokenizer, chat, generation, vocab, fingerprint, device, chunk: CHUNK })
+        Ok(Self {
+            dir: dir.to_owned(),
+            decoder,
+            tokenizer,
+            chat: ChatTemplate::from_dir(dir)?,
+            generation,
+            vocab,
+            fingerprint,
+            device: device.clone(),
+            chunk: CHUNK,
+            #[cfg(feature = "flex")]
+            kernels: Native::runs_on(device),
+        })
     }
 
     /// The model that the Hugging Face hub knows as `id`, brought to the cache where it is not there yet.
@@ -149,6 +167,16 @@ impl Lm {
     /// memory in proportion to this times the length of the row, so it bounds what a long prompt needs.
     pub fn with_prefill_chunk(mut self, tokens: usize) -> Self {
         self.chunk = tokens.max(1);
+        self
+    }
+
+    /// Computes in the operations of burn also where this crate has kernels of its own, which is on the CPU. Slower, and
+    /// the same but for rounding: something to compare with.
+    pub fn without_kernels(mut self) -> Self {
+        #[cfg(feature = "flex")]
+        {
+            self.kernels = false;
+        }
         self
     }
 
@@ -250,16 +278,31 @@ impl Lm {
         }
         capture(&mut hooks);
         let counts: Vec<usize> = rows.iter().map(|row| row.tokens.len()).collect();
-        let caches = rows.iter_mut().map(|row| &mut *row.session).collect();
-        let mut attend = Cached::new(self.config(), caches, &counts, &self.device);
+        let batch = Batch::new(rows.iter_mut().map(|row| &mut *row.session).collect(), &counts);
         let tokens = Tensor::from_data(TensorData::new(tokens, [positions.len()]), &self.device);
-        let stream = self.decoder.stream(tokens, &positions, &mut attend, &mut hooks);
-        attend.finish();
-        let logits = match logits_at {
-            [] => Vec::new(),
-            _ if logits_at.len() == positions.len() => read(self.decoder.logits(stream))?,
-            _ => read(self.decoder.logits(stream.select(0, indices(logits_at, &self.device))))?,
-        };
+        #[cfg(feature = "flex")]
+        if self.kernels {
+            let compute = Native::new(self.config(), batch);
+            return self.pass(compute, tokens, &positions, logits_at, hooks);
+        }
+        let compute = Cached::new(self.config(), batch, self.decoder.dtype(), &self.device);
+        self.pass(compute, tokens, &positions, logits_at, hooks)
+    }
+
+    fn pass(
+        &self,
+        mut compute: impl Compute,
+        tokens: Tensor<1, Int>,
+        positions: &[usize],
+        logits_at: &[usize],
+        mut hooks: Hooks,
+    ) -> Result<(Vec<f32>, BTreeMap<HookPoint, Captured>), ModelError> {
+        let mut stream = self.decoder.stream(tokens, positions, &mut compute, &mut hooks);
+        if logits_at.len() < positions.len() {
+            stream = stream.select(0, indices(logits_at, &self.device));
+        }
+        let logits = if logits_at.is_empty() { Vec::new() } else { read(self.decoder.logits(stream, &compute))? };
+        compute.finish();
         Ok((logits, hooks.collect()?))
     }
 

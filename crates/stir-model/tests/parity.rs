@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use stir_core::{Addition, Engine, HookPoint, Row, Sampling, TokenId, argmax, conformance, generate};
-use stir_model::{Checkpoint, DecoderConfig, DeviceSpec, Lm, LoadOptions, RopeFrequencies};
+use stir_model::{Checkpoint, ComputeType, DecoderConfig, DeviceSpec, Lm, LoadOptions, RopeFrequencies};
 
 const BF16: &str = "qwen2-untied-bf16-sharded";
 const MODELS: [&str; 12] = [
@@ -82,8 +82,33 @@ fn assert_close(what: &str, expected: &[f32], found: &[f32]) {
 #[test]
 fn logits_and_residual_streams_equal_transformers() {
     for name in MODELS {
-        let golden = Golden::load(name);
+        let mut golden = Golden::load(name);
         golden.check_prefill(name);
+        // On the CPU the first was by kernels of our own.
+        golden.lm = golden.lm.without_kernels();
+        golden.check_prefill(name);
+    }
+}
+
+/// Every way to compute keeps the contract and gives the same numbers.
+#[test]
+fn kernels_equal_the_operations_of_burn_in_every_type() {
+    for name in MODELS {
+        for (compute, tolerance) in [(ComputeType::F32, 1e-5), (ComputeType::Bf16, 0.08), (ComputeType::F16, 0.01)] {
+            let load = || {
+                let options = LoadOptions { compute, ..LoadOptions::default() };
+                Lm::load_with(fixture("models").join(name), &DeviceSpec::FLEX.open().unwrap(), options, |_| ()).unwrap()
+            };
+            let (kernels, plain) = (load(), load().without_kernels());
+            let prompts = Golden::load(name).prompts;
+            for ids in &prompts {
+                let [found, expected] = [&kernels, &plain].map(|lm| lm.inspect(ids, vec![]).unwrap());
+                let largest = expected.logits.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+                let gap = found.logits.iter().zip(&expected.logits).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+                assert!(gap <= tolerance * largest, "{name} {compute}: off by {} of the largest", gap / largest);
+            }
+            conformance::check(&kernels, 1e-4).unwrap();
+        }
     }
 }
 
@@ -138,6 +163,7 @@ fn keeps_the_engine_contract() {
         conformance::check(&Golden::load(name).lm, 1e-5).unwrap();
         // Prompts that take several passes.
         conformance::check(&Golden::load(name).lm.with_prefill_chunk(3), 1e-5).unwrap();
+        conformance::check(&Golden::load(name).lm.without_kernels(), 1e-5).unwrap();
     }
 }
 

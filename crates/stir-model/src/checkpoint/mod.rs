@@ -14,7 +14,8 @@ use safetensors::{
     tensor::{Metadata, TensorView},
 };
 
-pub(crate) use self::place::{Place, Weight};
+pub(crate) use self::place::Weight;
+use self::place::put;
 use crate::{Decoder, ModelError};
 
 /// The tensors of one or more safetensors files, memory-mapped and read one at a time.
@@ -51,7 +52,7 @@ pub(crate) struct Reader<'p> {
 /// enough for all threads to have a part.
 const BLOCK: usize = 1 << 22;
 
-/// The types that [`Place::put`] reads.
+/// The types that [`put`] reads.
 const FLOATS: &str = "F32, BF16, F16";
 
 /// Endings of the names of tensors that follow from the configuration; old checkpoints hold them.
@@ -185,21 +186,14 @@ impl Reader<'_> {
     ///
     /// # Errors
     /// When it is missing, has another shape or type, or holds NaN, infinity or what is infinite in `T`.
-    pub(crate) fn take<T: Weight>(
-        &mut self,
-        name: &str,
-        shape: &[usize],
-        mut place: Place<'_, T>,
-    ) -> Result<(), ModelError> {
+    pub(crate) fn take<T: Weight>(&mut self, name: &str, shape: &[usize], place: &mut [T]) -> Result<(), ModelError> {
         self.check(name, shape)?;
         let raw = self.checkpoint.raw(name)?;
         let mut hasher = raw.hasher();
-        let row = shape.last().copied().unwrap_or(1).max(1);
-        let row_bytes = row * raw.dtype.bitsize() / 8;
-        let rows = (BLOCK / row_bytes.max(1)).max(1);
-        for (i, block) in raw.data.chunks((rows * row_bytes).max(1)).enumerate() {
+        let elements = BLOCK / (raw.dtype.bitsize() / 8).max(1);
+        for (place, block) in place.chunks_mut(elements).zip(raw.data.chunks(BLOCK)) {
             hasher.update_rayon(block);
-            match place.put(raw.dtype, block, row, i * rows) {
+            match put(raw.dtype, block, place) {
                 Some(true) => {}
                 Some(false) => return Err(raw.non_finite(name)),
                 None => return Err(raw.unsupported(name, FLOATS)),
@@ -315,7 +309,7 @@ impl Raw<'_> {
 
     fn floats(&self, name: &str) -> Result<Vec<f32>, ModelError> {
         let mut values = f32::zeros(self.shape.iter().product());
-        match Place::Rows(&mut values).put(self.dtype, self.data, 1, 0) {
+        match put(self.dtype, self.data, &mut values) {
             Some(_) => Ok(values),
             None => Err(self.unsupported(name, FLOATS)),
         }

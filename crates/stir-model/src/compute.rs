@@ -1,0 +1,192 @@
+//! What a pass of the decoder computes with.
+
+use burn::{
+    module::{Module, Param},
+    tensor::{DType, Device, Tensor, TensorData, activation::silu},
+};
+
+use crate::{
+    DecoderConfig,
+    config::{Activation, Rope},
+};
+
+/// How one pass of the decoder computes: in the operations of burn, which every device has and which can be
+/// differentiated, unless an implementation has better ones.
+pub(crate) trait Compute {
+    /// [`Angles`] as this implementation turns by them.
+    type Rotation;
+
+    fn rotation(&self, angles: Angles) -> Self::Rotation;
+
+    /// Attention of the new tokens to what they see of their sequences, these tokens included.
+    ///
+    /// # Shapes
+    /// - `qkv`: `[tokens, (n_heads + 2 n_kv_heads) head_dim]`, as projected
+    /// - output: `[tokens, n_heads * head_dim]`
+    fn attend(&mut self, layer: usize, qkv: Tensor<2>, heads: &Heads<'_, Self::Rotation>) -> Tensor<2>;
+
+    /// The type of the residual stream where the weights are of type `weights`.
+    fn stream_type(&self, weights: DType) -> DType {
+        weights
+    }
+
+    /// # Shapes
+    /// - both: `[rows, width]`
+    fn norm(&self, norm: &Norm, x: Tensor<2>) -> Tensor<2> {
+        norm.forward(x)
+    }
+
+    /// `x weight^T + bias`
+    ///
+    /// # Shapes
+    /// - `x`: `[rows, in]`, `weight`: `[out, in]`, `bias`: `[out]`
+    /// - output: `[rows, out]`
+    fn linear(&self, x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+        let product = x.matmul(weight.transpose());
+        match bias {
+            Some(bias) => product + bias.unsqueeze(),
+            None => product,
+        }
+    }
+
+    /// The activated first half of every row times its second half.
+    ///
+    /// # Shapes
+    /// - `gate_up`: `[rows, 2 width]`
+    /// - output: `[rows, width]`
+    fn gate(&self, gate_up: Tensor<2>, activation: Activation) -> Tensor<2> {
+        let [_, columns] = gate_up.dims();
+        let gate = gate_up.clone().narrow(1, 0, columns / 2);
+        let gate = match activation {
+            Activation::Silu => silu(gate),
+            Activation::GeluTanh => gelu_tanh(gate),
+        };
+        gate * gate_up.narrow(1, columns / 2, columns / 2)
+    }
+
+    /// The positions written become part of their caches.
+    fn finish(self);
+}
+
+/// What is done to the heads of a layer before they attend.
+pub(crate) struct Heads<'a, R> {
+    pub(crate) config: &'a DecoderConfig,
+    /// Of every head of the queries and of the keys.
+    pub(crate) norms: Option<&'a [Norm; 2]>,
+    pub(crate) rotation: &'a R,
+}
+
+impl Heads<'_, Rotation> {
+    /// Normed and rotated queries and keys, and values: `[tokens, heads, head_dim]` each.
+    pub(crate) fn split(&self, qkv: Tensor<2>) -> [Tensor<3>; 3] {
+        let (tokens, heads, kv_heads) = (qkv.dims()[0], self.config.n_heads, self.config.n_kv_heads);
+        let qkv = qkv.reshape([tokens, heads + 2 * kv_heads, self.config.head_dim]);
+        let v = qkv.clone().narrow(1, heads + kv_heads, kv_heads);
+        let mut qk = qkv.narrow(1, 0, heads + kv_heads);
+        if let Some([q_norm, k_norm]) = self.norms {
+            let (q, k) = (qk.clone().narrow(1, 0, heads), qk.narrow(1, heads, kv_heads));
+            qk = Tensor::cat(vec![q_norm.forward(q), k_norm.forward(k)], 1);
+        }
+        // Queries and keys are rotated in one piece.
+        let qk = self.rotation.turn(qk);
+        [qk.clone().narrow(1, 0, heads), qk.narrow(1, heads, kv_heads), v]
+    }
+}
+
+/// Root mean square norm. Computed in f32 from beginning to end, with a weight kept in f32.
+#[derive(Module, Debug)]
+pub(crate) struct Norm {
+    /// What the normed values are multiplied by, `[width]`.
+    pub(crate) gamma: Param<Tensor<1>>,
+    pub(crate) epsilon: f64,
+}
+
+impl Norm {
+    /// # Shapes
+    /// - both: `[.., width]`
+    fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let (dtype, x) = (x.dtype(), in_f32(x));
+        let rms = (x.clone().square().mean_dim(D - 1) + self.epsilon).sqrt();
+        in_type((x / rms) * self.gamma.val().unsqueeze(), dtype)
+    }
+}
+
+/// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`, without the general power that burn's takes the cube by.
+fn gelu_tanh(x: Tensor<2>) -> Tensor<2> {
+    let cube = x.clone() * x.clone() * x.clone();
+    let inner = (x.clone() + cube * 0.044_715) * std::f32::consts::FRAC_2_PI.sqrt();
+    x * 0.5 * (inner.tanh() + 1.0)
+}
+
+/// By how much the heads of every token are turned (rotary position embedding), in the rotate-half layout of Hugging
+/// Face checkpoints: element `i` turns with element `i + width / 2`.
+pub(crate) struct Angles {
+    /// Elements of a head that are turned, the first ones.
+    pub(crate) width: usize,
+    /// `[tokens, width / 2]`
+    pub(crate) cos: Vec<f32>,
+    /// `[tokens, width / 2]`
+    pub(crate) sin: Vec<f32>,
+}
+
+impl Angles {
+    pub(crate) fn new(positions: &[usize], rope: &Rope) -> Self {
+        let (radians, factor) = (rope.radians(), rope.attention_factor());
+        let angles = positions.iter().flat_map(|&position| radians.iter().map(move |f| position as f32 * f));
+        let (cos, sin) = angles.map(|angle| (angle.cos() * factor, angle.sin() * factor)).unzip();
+        Self { width: rope.rotary_dim, cos, sin }
+    }
+}
+
+/// [`Angles`] on the device.
+pub(crate) struct Rotation {
+    /// `[tokens, 1, width]`, both halves equal.
+    cos: Tensor<3>,
+    /// `[tokens, 1, width]`, the first half negated.
+    sin: Tensor<3>,
+}
+
+impl Rotation {
+    pub(crate) fn new(angles: &Angles, dtype: DType, device: &Device) -> Self {
+        let half = angles.width / 2;
+        let shape = [angles.cos.len() / half.max(1), 1, angles.width];
+        let tensor = |values: &[f32], sign: f32| {
+            let halves = values.chunks_exact(half.max(1));
+            let values: Vec<f32> =
+                halves.flat_map(|v| v.iter().map(move |x| sign * x).chain(v.iter().copied())).collect();
+            Tensor::from_data(TensorData::new(values, shape), (device, dtype))
+        };
+        Self { cos: tensor(&angles.cos, 1.0), sin: tensor(&angles.sin, -1.0) }
+    }
+
+    /// # Shapes
+    /// - both: `[tokens, heads, head_dim]`
+    fn turn(&self, x: Tensor<3>) -> Tensor<3> {
+        let ([_, _, width], [_, _, head_dim]) = (self.cos.dims(), x.dims());
+        let part = |start, length| x.clone().narrow(2, start, length);
+        let swapped = Tensor::cat(vec![part(width / 2, width / 2), part(0, width / 2)], 2);
+        let turned = part(0, width) * self.cos.clone() + swapped * self.sin.clone();
+        match head_dim - width {
+            0 => turned,
+            rest => Tensor::cat(vec![turned, part(width, rest)], 2),
+        }
+    }
+}
+
+/// `bound * tanh(x / bound)`, where there is a bound.
+pub(crate) fn softcap<const D: usize>(x: Tensor<D>, bound: Option<f64>) -> Tensor<D> {
+    match bound {
+        Some(bound) => (x / bound as f32).tanh() * bound as f32,
+        None => x,
+    }
+}
+
+/// The tensor in full precision.
+pub(crate) fn in_f32<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    in_type(x, DType::F32)
+}
+
+/// The tensor in another type.
+pub(crate) fn in_type<const D: usize>(x: Tensor<D>, dtype: DType) -> Tensor<D> {
+    if x.dtype() == dtype { x } else { x.cast(dtype) }
+}

@@ -1,0 +1,299 @@
+//! Attention over caches that lie in memory.
+
+use std::ops::Range;
+
+use super::{
+    linear::tiles,
+    parallel::{Shared, parallel},
+    simd::{Isa, Kernel, MAX_LANES, Simd, Stored, exp, lanes, load_part},
+};
+
+/// Query vectors of one key head that are worked on together, about; they share what is read of the cache.
+const QUERIES: usize = 32;
+
+/// Registers of a value that are summed up together.
+const WIDE: usize = 4;
+
+/// Keys and values of consecutive positions of one layer, `[n_kv_heads, capacity, head_dim]` each.
+pub(crate) struct Keys<'a, T> {
+    pub(crate) keys: &'a [T],
+    pub(crate) values: &'a [T],
+    pub(crate) capacity: usize,
+    pub(crate) len: usize,
+}
+
+/// The new tokens of one sequence and all that it holds of one layer, the new tokens included.
+pub(crate) struct Sequence<'a, T> {
+    pub(crate) spans: Vec<Keys<'a, T>>,
+    /// Those of the batch.
+    pub(crate) tokens: Range<usize>,
+    /// Of the first new token.
+    pub(crate) position: usize,
+}
+
+/// What is the same for all sequences.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Form {
+    pub(crate) n_heads: usize,
+    pub(crate) n_kv_heads: usize,
+    pub(crate) head_dim: usize,
+    pub(crate) window: Option<usize>,
+    pub(crate) softcap: Option<f32>,
+}
+
+/// Every new token attends to what it sees of its sequence.
+///
+/// # Shapes
+/// - `q`: `[tokens, n_heads, head_dim]` in rows of `stride`, scaled
+/// - `out`: `[tokens, n_heads * head_dim]`
+pub(crate) fn attend<T: Stored>(
+    isa: Isa,
+    form: Form,
+    q: &[f32],
+    stride: usize,
+    sequences: &[Sequence<'_, T>],
+    out: &mut [f32],
+) {
+    let group = form.n_heads / form.n_kv_heads;
+    let per_block = (QUERIES / group).max(1);
+    let blocks: Vec<(&Sequence<'_, T>, Range<usize>)> = sequences
+        .iter()
+        .flat_map(|sequence| {
+            let count = sequence.tokens.len();
+            (0..count).step_by(per_block).map(move |from| (sequence, from..count.min(from + per_block)))
+        })
+        .collect();
+    let cost: usize = sequences
+        .iter()
+        .map(|s| 2 * s.tokens.len() * (s.position + s.tokens.len()) * form.n_heads * form.head_dim)
+        .sum();
+    let out = Shared::new(out);
+    // The blocks of one key head come one after another: forks find their common past in the cache of the processor.
+    parallel(blocks.len() * form.n_kv_heads, cost, |part| {
+        let (head, (sequence, block)) = (part / blocks.len(), &blocks[part % blocks.len()]);
+        isa.run(Block { form, q, stride, sequence, block: block.clone(), head, out: &out });
+    });
+}
+
+/// Some new tokens of a sequence, for one key head and the queries that share it.
+struct Block<'a, T> {
+    form: Form,
+    q: &'a [f32],
+    stride: usize,
+    sequence: &'a Sequence<'a, T>,
+    block: Range<usize>,
+    head: usize,
+    out: &'a Shared<'a, f32>,
+}
+
+impl<T: Stored> Kernel for Block<'_, T> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Self { form, q, stride, sequence, block, head, out } = self;
+        let Form { n_heads, n_kv_heads, head_dim: width, window, softcap } = form;
+        let group = n_heads / n_kv_heads;
+        let first_seen = |position: usize| window.map_or(0, |w| (position + 1).saturating_sub(w));
+        // What some token of the block sees.
+        let seen = first_seen(sequence.position + block.start)..sequence.position + block.end;
+        let keys = seen.len();
+        let rows = block.len() * group;
+
+        let mut queries = Vec::with_capacity(rows * width);
+        for token in block.clone() {
+            let at = (sequence.tokens.start + token) * stride + head * group * width;
+            queries.extend_from_slice(&q[at..at + group * width]);
+        }
+        // Rows are apart by whole registers; what is written behind a row's end is never read as a score.
+        let apart = keys.next_multiple_of(MAX_LANES);
+        let mut scores = vec![0.0; rows * apart];
+        for (span, own, at) in overlaps(&sequence.spans, &seen) {
+            let from = (head * span.capacity + own.start) * width;
+            let keys = &span.keys[from..from + own.len() * width];
+            // SAFETY: the processor has the instructions.
+            unsafe { dot::<S, T>(&queries, keys, width, &mut scores[at..], apart) };
+        }
+        let mut sums = vec![0.0; rows];
+        for (row, sum) in sums.iter_mut().enumerate() {
+            let position = sequence.position + block.start + row / group;
+            let own = first_seen(position) - seen.start..position + 1 - seen.start;
+            let scores = &mut scores[row * apart..][..keys];
+            if let Some(bound) = softcap {
+                scores[own.clone()].iter_mut().for_each(|x| *x = (*x / bound).tanh() * bound);
+            }
+            scores[..own.start].fill(0.0);
+            scores[own.end..].fill(0.0);
+            // SAFETY: the processor has the instructions.
+            *sum = unsafe { exponentiate::<S>(&mut scores[own]) };
+        }
+        let mut mixed = vec![0.0; rows * width];
+        for (span, own, at) in overlaps(&sequence.spans, &seen) {
+            let from = (head * span.capacity + own.start) * width;
+            let values = &span.values[from..from + own.len() * width];
+            // SAFETY: the processor has the instructions.
+            unsafe { mix::<S, T>(&scores[at..], apart, values, width, &mut mixed) };
+        }
+        let by_token = mixed.chunks_exact(group * width).zip(sums.chunks_exact(group));
+        for (token, (values, sums)) in block.zip(by_token) {
+            let at = (sequence.tokens.start + token) * n_heads * width + head * group * width;
+            // SAFETY: these heads of these tokens are this block's alone.
+            let out = unsafe { out.slice(at, group * width) };
+            for ((out, values), sum) in out.chunks_exact_mut(width).zip(values.chunks_exact(width)).zip(sums) {
+                out.iter_mut().zip(values).for_each(|(out, x)| *out = x / sum);
+            }
+        }
+    }
+}
+
+/// The spans in which some of the positions `seen` are, with those of their own positions and the place of the first
+/// of them among all seen.
+fn overlaps<'a, T>(
+    spans: &'a [Keys<'a, T>],
+    seen: &Range<usize>,
+) -> impl Iterator<Item = (&'a Keys<'a, T>, Range<usize>, usize)> {
+    let starts = spans.iter().scan(0, |end, span| {
+        let start = *end;
+        *end += span.len;
+        Some(start)
+    });
+    spans.iter().zip(starts).filter_map(|(span, start)| {
+        let (from, to) = (seen.start.max(start), seen.end.min(start + span.len));
+        (from < to).then(|| (span, from - start..to - start, from - seen.start))
+    })
+}
+
+/// The products of every query with every key: `scores[q * apart + k]`.
+#[inline(always)]
+unsafe fn dot<S: Simd, T: Stored>(queries: &[f32], keys: &[T], width: usize, scores: &mut [f32], apart: usize) {
+    let (rows, count) = (queries.len() / width, keys.len() / width);
+    for key in (0..count).step_by(4) {
+        let found = 4.min(count - key);
+        let w: [*const T; 4] = std::array::from_fn(|i| keys[(key + i.min(found - 1)) * width..].as_ptr());
+        for row in (0..rows).step_by(S::ROWS) {
+            let put = |r: usize, products: [f32; 4]| {
+                scores[(row + r) * apart + key..][..found].copy_from_slice(&products[..found]);
+            };
+            let x = queries[row * width..].as_ptr();
+            // SAFETY: the rows are `width` long.
+            unsafe { tiles::<S, T>(S::ROWS.min(rows - row), w, x, width, width, put) }
+        }
+    }
+}
+
+/// Replaces the scores by `exp(score - largest)` and returns the sum of these.
+#[inline(always)]
+unsafe fn exponentiate<S: Simd>(scores: &mut [f32]) -> f32 {
+    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
+    let whole = scores.len() - scores.len() % S::LANES;
+    // SAFETY: what is read and written is inside the slice.
+    unsafe {
+        let (largest, mut sum) = (S::splat(largest), S::splat(0.0));
+        for at in (0..whole).step_by(S::LANES) {
+            let p = scores[at..].as_mut_ptr();
+            let x = exp::<S>(S::sub(S::load(p), largest));
+            S::store(p, x);
+            sum = S::add(sum, x);
+        }
+        let mut total = S::sum(sum);
+        let rest = &mut scores[whole..];
+        if !rest.is_empty() {
+            let x = lanes::<S>(exp::<S>(S::sub(load_part::<S, f32>(rest.as_ptr(), rest.len()), largest)));
+            rest.copy_from_slice(&x[..rest.len()]);
+            total += rest.iter().sum::<f32>();
+        }
+        total
+    }
+}
+
+/// Adds to every row of `out` the values, each as often as the row's weights say: `out[r] += sum_k weights[r, k] v[k]`.
+#[inline(always)]
+unsafe fn mix<S: Simd, T: Stored>(weights: &[f32], apart: usize, values: &[T], width: usize, out: &mut [f32]) {
+    let rows = out.len() / width;
+    for row in (0..rows).step_by(S::ROWS) {
+        let weights = &weights[row * apart..];
+        let out = &mut out[row * width..];
+        // SAFETY: as promised by the caller.
+        unsafe {
+            match S::ROWS.min(rows - row) {
+                6 => mix_rows::<S, T, 6>(weights, apart, values, width, out),
+                5 => mix_rows::<S, T, 5>(weights, apart, values, width, out),
+                4 => mix_rows::<S, T, 4>(weights, apart, values, width, out),
+                3 => mix_rows::<S, T, 3>(weights, apart, values, width, out),
+                2 => mix_rows::<S, T, 2>(weights, apart, values, width, out),
+                _ => mix_rows::<S, T, 1>(weights, apart, values, width, out),
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn mix_rows<S: Simd, T: Stored, const M: usize>(
+    weights: &[f32],
+    apart: usize,
+    values: &[T],
+    width: usize,
+    out: &mut [f32],
+) {
+    let count = values.len() / width;
+    assert!(weights.len() >= (M - 1) * apart + count && out.len() >= M * width);
+    let mut at = 0;
+    while at < width {
+        let registers = ((width - at) / S::LANES).min(WIDE);
+        // SAFETY: columns `at..at + registers * LANES`, or those left, are inside each row.
+        unsafe {
+            match registers {
+                4 => at += columns::<S, T, M, 4>(weights, apart, values, width, at, out),
+                2 | 3 => at += columns::<S, T, M, 2>(weights, apart, values, width, at, out),
+                1 => at += columns::<S, T, M, 1>(weights, apart, values, width, at, out),
+                _ => {
+                    let rest = width - at;
+                    for m in 0..M {
+                        let mut sum = S::splat(0.0);
+                        for key in 0..count {
+                            let value = load_part::<S, T>(values.as_ptr().add(key * width + at), rest);
+                            sum = S::fma(S::splat(weights[m * apart + key]), value, sum);
+                        }
+                        let sum = lanes::<S>(sum);
+                        let out = &mut out[m * width + at..][..rest];
+                        out.iter_mut().zip(sum).for_each(|(out, x)| *out += x);
+                    }
+                    at = width;
+                }
+            }
+        }
+    }
+}
+
+/// [`mix_rows`] in `N` registers of columns; returns how many columns these are.
+#[inline(always)]
+unsafe fn columns<S: Simd, T: Stored, const M: usize, const N: usize>(
+    weights: &[f32],
+    apart: usize,
+    values: &[T],
+    width: usize,
+    at: usize,
+    out: &mut [f32],
+) -> usize {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let mut sums = [[S::splat(0.0); N]; M];
+        let mut value = [S::splat(0.0); N];
+        for key in 0..values.len() / width {
+            for n in 0..N {
+                value[n] = T::load::<S>(values.as_ptr().add(key * width + at + n * S::LANES));
+            }
+            for m in 0..M {
+                let weight = S::splat(*weights.as_ptr().add(m * apart + key));
+                for n in 0..N {
+                    sums[m][n] = S::fma(weight, value[n], sums[m][n]);
+                }
+            }
+        }
+        for m in 0..M {
+            for n in 0..N {
+                let p = out.as_mut_ptr().add(m * width + at + n * S::LANES);
+                S::store(p, S::add(S::load(p), sums[m][n]));
+            }
+        }
+    }
+    N * S::LANES
+}

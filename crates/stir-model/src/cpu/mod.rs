@@ -1,0 +1,242 @@
+//! The decoder's operations on the CPU: kernels of our own on the memory of burn's tensors.
+//!
+//! A pass of one or a few tokens is bound by how fast the weights can be read, and these kernels read each weight once,
+//! in the type it is kept in, whatever the number of rows. Everything between the weights is f32.
+
+pub(crate) mod attention;
+pub(crate) mod linear;
+pub(crate) mod parallel;
+pub(crate) mod rows;
+pub(crate) mod simd;
+
+use burn::{
+    backend::{Flex, flex::FlexTensor},
+    tensor::{DType, Device, Tensor, TensorData},
+};
+use half::{bf16, f16};
+use stir_core::Session;
+
+use self::{
+    attention::{Form, Keys, Sequence},
+    parallel::{Shared, parallel},
+    simd::{Isa, Stored},
+};
+use crate::{
+    DecoderConfig,
+    cache::{Batch, Tail},
+    compute::{Angles, Compute, Heads, Norm},
+    config::Activation,
+};
+
+/// Rows of different lengths, each over its own cache, on the CPU. The batch's tokens lie one row after another.
+pub(crate) struct Native<'c> {
+    config: &'c DecoderConfig,
+    batch: Batch<'c>,
+    isa: Isa,
+}
+
+impl<'c> Native<'c> {
+    /// Whether a device is one that these kernels run on.
+    pub(crate) fn runs_on(device: &Device) -> bool {
+        *device == Device::flex()
+    }
+
+    pub(crate) fn new(config: &'c DecoderConfig, batch: Batch<'c>) -> Self {
+        Self { config, batch, isa: Isa::best() }
+    }
+
+    /// Turns queries and keys, writes keys and values to the caches, and attends.
+    fn attend_in<T: Held>(&mut self, layer: usize, qkv: &mut [f32], heads: &Heads<'_, Angles>) -> Vec<f32> {
+        let DecoderConfig { n_heads, n_kv_heads, head_dim: width, .. } = *self.config;
+        let stride = (n_heads + 2 * n_kv_heads) * width;
+        let tokens = qkv.len() / stride;
+        self.prepare(qkv, stride, heads);
+        for (cache, own) in self.batch.iter_mut() {
+            let rows = &qkv[own.start * stride..own.end * stride];
+            for (which, Tail { tensor, len, capacity }) in cache.tail(layer).into_iter().flatten().enumerate() {
+                tensor.inplace(|tensor| {
+                    let mut tensor = primitive(tensor);
+                    let kept = T::all_mut(&mut tensor);
+                    for (token, row) in rows.chunks_exact(stride).enumerate() {
+                        let heads = row[(n_heads + which * n_kv_heads) * width..].chunks_exact(width);
+                        for (head, values) in heads.take(n_kv_heads).enumerate() {
+                            let place = &mut kept[(head * capacity + len + token) * width..][..width];
+                            place.iter_mut().zip(values).for_each(|(place, &x)| *place = T::from_f32(x));
+                        }
+                    }
+                    Tensor::from_primitive::<Flex>(tensor)
+                });
+            }
+        }
+        let held: Vec<Vec<[FlexTensor; 2]>> = self
+            .batch
+            .iter()
+            .map(|(cache, _)| cache.spans().iter().map(|span| span.layer(layer).map(primitive)).collect())
+            .collect();
+        let sequences: Vec<Sequence<'_, T>> = self
+            .batch
+            .iter()
+            .zip(&held)
+            .map(|((cache, tokens), held)| {
+                let last = cache.spans().len().saturating_sub(1);
+                let spans = cache.spans().iter().zip(held).enumerate().map(|(i, (span, [keys, values]))| Keys {
+                    keys: T::all(keys),
+                    values: T::all(values),
+                    capacity: span.capacity(),
+                    len: span.len + if i == last { tokens.len() } else { 0 },
+                });
+                Sequence { spans: spans.collect(), tokens, position: cache.len() }
+            })
+            .collect();
+        let form = Form {
+            n_heads,
+            n_kv_heads,
+            head_dim: width,
+            window: self.config.windows[layer],
+            softcap: self.config.attention_softcap.map(|bound| bound as f32),
+        };
+        let mut out = vec![0.0; tokens * n_heads * width];
+        attention::attend(self.isa, form, qkv, stride, &sequences, &mut out);
+        out
+    }
+
+    /// Norms and turns queries and keys, and scales the queries.
+    fn prepare(&self, qkv: &mut [f32], stride: usize, heads: &Heads<'_, Angles>) {
+        let DecoderConfig { n_heads, n_kv_heads, head_dim: width, rms_norm_eps, .. } = *self.config;
+        let norms = heads.norms.map(|norms| norms.each_ref().map(|norm| primitive(norm.gamma.val())));
+        let norms = norms.as_ref().map(|norms| norms.each_ref().map(values::<f32>));
+        let (scale, half) = (self.config.attention_scale as f32, heads.rotation.width / 2);
+        let (tokens, cost) = (qkv.len() / stride, qkv.len());
+        let qkv = Shared::new(qkv);
+        parallel(tokens, cost, |token| {
+            // SAFETY: a token is one part.
+            let row = unsafe { qkv.slice(token * stride, (n_heads + n_kv_heads) * width) };
+            let (cos, sin) = (&heads.rotation.cos[token * half..][..half], &heads.rotation.sin[token * half..][..half]);
+            for (i, head) in row.chunks_exact_mut(width).enumerate() {
+                let query = i < n_heads;
+                if let Some([q, k]) = &norms {
+                    let gamma = if query { q } else { k };
+                    let square: f32 = head.iter().map(|x| x * x).sum();
+                    let rms = (square / width as f32 + rms_norm_eps as f32).sqrt();
+                    head.iter_mut().zip(*gamma).for_each(|(x, gamma)| *x = *x / rms * gamma);
+                }
+                let (low, high) = head[..2 * half].split_at_mut(half);
+                for (((low, high), cos), sin) in low.iter_mut().zip(high).zip(cos).zip(sin) {
+                    (*low, *high) = (*low * cos - *high * sin, *high * cos + *low * sin);
+                }
+                if query {
+                    head.iter_mut().for_each(|x| *x *= scale);
+                }
+            }
+        });
+    }
+}
+
+impl Compute for Native<'_> {
+    type Rotation = Angles;
+
+    fn rotation(&self, angles: Angles) -> Angles {
+        angles
+    }
+
+    fn stream_type(&self, _weights: DType) -> DType {
+        DType::F32
+    }
+
+    fn norm(&self, norm: &Norm, x: Tensor<2>) -> Tensor<2> {
+        let (shape, x, gamma) = (x.dims(), primitive(x), primitive(norm.gamma.val()));
+        let mut out = vec![0.0; shape[0] * shape[1]];
+        rows::norm(self.isa, values(&x), values(&gamma), norm.epsilon as f32, &mut out);
+        tensor(out, shape)
+    }
+
+    fn linear(&self, x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+        let ([rows, k], [n, _]) = (x.dims(), weight.dims());
+        let (x, weight, bias) = (primitive(x), primitive(weight), bias.map(primitive));
+        let mut out = vec![0.0; rows * n];
+        let (x, bias, y) = (values(&x), bias.as_ref(), &mut out);
+        match weight.dtype() {
+            DType::BF16 => linear::linear(self.isa, x, values::<bf16>(&weight), bias.map(values), y, k),
+            DType::F16 => linear::linear(self.isa, x, values::<f16>(&weight), bias.map(values), y, k),
+            _ => linear::linear(self.isa, x, values::<f32>(&weight), bias.map(values), y, k),
+        }
+        tensor(out, [rows, n])
+    }
+
+    fn gate(&self, gate_up: Tensor<2>, activation: Activation) -> Tensor<2> {
+        let [rows, columns] = gate_up.dims();
+        let (gate_up, width) = (primitive(gate_up), columns / 2);
+        let mut out = vec![0.0; rows * width];
+        rows::gate(self.isa, values(&gate_up), activation, width, &mut out);
+        tensor(out, [rows, width])
+    }
+
+    fn attend(&mut self, layer: usize, qkv: Tensor<2>, heads: &Heads<'_, Angles>) -> Tensor<2> {
+        let [tokens, _] = qkv.dims();
+        let mut qkv = primitive(qkv);
+        // Nobody else has these: they are not copied.
+        let qkv = f32::all_mut(&mut qkv);
+        let out = match self.batch.dtype() {
+            Some(DType::BF16) => self.attend_in::<bf16>(layer, qkv, heads),
+            Some(DType::F16) => self.attend_in::<f16>(layer, qkv, heads),
+            _ => self.attend_in::<f32>(layer, qkv, heads),
+        };
+        tensor(out, [tokens, self.config.n_heads * self.config.head_dim])
+    }
+
+    fn finish(self) {
+        self.batch.finish();
+    }
+}
+
+/// A type that the elements of tensors are of.
+trait Held: Stored {
+    /// All elements in the tensor's memory.
+    fn all(tensor: &FlexTensor) -> &[Self];
+    /// The same to write to; copied where the memory is shared.
+    fn all_mut(tensor: &mut FlexTensor) -> &mut [Self];
+    /// The tensor's elements, row by row, where they lie like that.
+    fn in_order(tensor: &FlexTensor) -> Option<&[Self]>;
+}
+
+macro_rules! held {
+    ($($type:ty)+) => {$(
+        impl Held for $type {
+            fn all(tensor: &FlexTensor) -> &[Self] {
+                tensor.storage()
+            }
+
+            fn all_mut(tensor: &mut FlexTensor) -> &mut [Self] {
+                tensor.storage_mut()
+            }
+
+            fn in_order(tensor: &FlexTensor) -> Option<&[Self]> {
+                tensor.as_slice()
+            }
+        }
+    )+};
+}
+held!(f32 bf16 f16);
+
+/// The memory of a tensor.
+fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
+    match tensor.try_into_primitive::<Flex>() {
+        Ok(tensor) => tensor,
+        Err(_) => unreachable!("the tensors of a pass on this device are on this device"),
+    }
+}
+
+/// The elements of a tensor, row by row.
+fn values<T: Held>(tensor: &FlexTensor) -> &[T] {
+    match T::in_order(tensor) {
+        Some(values) => values,
+        None => unreachable!("these tensors are of one piece and of the type asked for"),
+    }
+}
+
+fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
+    Tensor::from_primitive::<Flex>(FlexTensor::from_data(TensorData::new(values, shape)))
+}
+
+#[cfg(test)]
+mod tests;

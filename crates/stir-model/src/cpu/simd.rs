@@ -1,0 +1,547 @@
+//! Vectors of f32 in the widest registers that the processor has, found out at run time.
+
+use half::{bf16, f16};
+
+/// A set of vector instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Isa {
+    /// What every processor has.
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+}
+
+impl Isa {
+    /// Those this processor has, the best last.
+    pub(crate) fn available() -> impl DoubleEndedIterator<Item = Self> {
+        let all = [
+            (Self::Portable, true),
+            #[cfg(target_arch = "x86_64")]
+            (
+                Self::Avx2,
+                is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c"),
+            ),
+            #[cfg(target_arch = "x86_64")]
+            (Self::Avx512, is_x86_feature_detected!("avx512f")),
+            #[cfg(target_arch = "aarch64")]
+            (Self::Neon, std::arch::is_aarch64_feature_detected!("neon")),
+        ];
+        all.into_iter().filter_map(|(isa, there)| there.then_some(isa))
+    }
+
+    /// The best this processor has.
+    pub(crate) fn best() -> Self {
+        Self::available().next_back().unwrap_or(Self::Portable)
+    }
+
+    /// Does the work with these instructions.
+    pub(crate) fn run<K: Kernel>(self, kernel: K) {
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512f")]
+        unsafe fn avx512<K: Kernel>(kernel: K) {
+            // SAFETY: the instructions are there where this function may be called.
+            unsafe { kernel.run::<Avx512>() }
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma,f16c")]
+        unsafe fn avx2<K: Kernel>(kernel: K) {
+            // SAFETY: the instructions are there where this function may be called.
+            unsafe { kernel.run::<Avx2>() }
+        }
+        #[cfg(target_arch = "aarch64")]
+        #[target_feature(enable = "neon")]
+        unsafe fn neon<K: Kernel>(kernel: K) {
+            // SAFETY: the instructions are there where this function may be called.
+            unsafe { kernel.run::<Neon>() }
+        }
+        // SAFETY: a value other than `Portable` comes from `available`, which looked.
+        unsafe {
+            match self {
+                Self::Portable => kernel.run::<Portable>(),
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx2 => avx2(kernel),
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx512 => avx512(kernel),
+                #[cfg(target_arch = "aarch64")]
+                Self::Neon => neon(kernel),
+            }
+        }
+    }
+}
+
+/// Work that is compiled for every set of vector instructions.
+pub(crate) trait Kernel {
+    /// Does the work. To be marked `#[inline(always)]`, as is all that it calls with `S`: only then is it compiled for
+    /// the instructions of `S`.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `S`.
+    unsafe fn run<S: Simd>(self);
+}
+
+/// A register of `LANES` f32 and what is done with it.
+///
+/// # Safety
+/// Every function may be called only where the processor has the instructions; pointers must be good for `LANES`
+/// elements.
+pub(crate) trait Simd: Copy {
+    type V: Copy;
+    const LANES: usize;
+    /// Rows of the other factor that a product of four rows keeps in registers.
+    const ROWS: usize;
+
+    unsafe fn splat(x: f32) -> Self::V;
+    unsafe fn load(p: *const f32) -> Self::V;
+    unsafe fn load_bf16(p: *const bf16) -> Self::V;
+    unsafe fn load_f16(p: *const f16) -> Self::V;
+    unsafe fn store(p: *mut f32, v: Self::V);
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c`
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The smaller; `b` where one is NaN.
+    unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
+    /// The larger; `b` where one is NaN.
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    /// The nearest whole number.
+    unsafe fn round(v: Self::V) -> Self::V;
+    /// `2^v` of whole numbers from -126 to 127.
+    unsafe fn exp2(v: Self::V) -> Self::V;
+
+    /// The sum of the lanes.
+    #[inline(always)]
+    unsafe fn sum(v: Self::V) -> f32 {
+        // SAFETY: as promised by the caller.
+        let lanes = unsafe { lanes::<Self>(v) };
+        lanes[..Self::LANES].iter().sum()
+    }
+
+    /// The sums of four registers.
+    #[inline(always)]
+    unsafe fn sum4(v: [Self::V; 4]) -> [f32; 4] {
+        // SAFETY: as promised by the caller.
+        v.map(|v| unsafe { Self::sum(v) })
+    }
+}
+
+/// The most lanes that a register has.
+pub(crate) const MAX_LANES: usize = 16;
+
+/// The lanes of a register, and zeros.
+#[inline(always)]
+pub(crate) unsafe fn lanes<S: Simd>(v: S::V) -> [f32; MAX_LANES] {
+    let mut out = [0.0; MAX_LANES];
+    // SAFETY: there is room for the longest register.
+    unsafe { S::store(out.as_mut_ptr(), v) };
+    out
+}
+
+/// A type that numbers are kept in.
+pub(crate) trait Stored: Copy + Send + Sync + 'static {
+    /// # Safety
+    /// As those of [`Simd`].
+    unsafe fn load<S: Simd>(p: *const Self) -> S::V;
+    fn to_f32(self) -> f32;
+    fn from_f32(x: f32) -> Self;
+}
+
+impl Stored for f32 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(p: *const Self) -> S::V {
+        // SAFETY: as promised by the caller.
+        unsafe { S::load(p) }
+    }
+
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self
+    }
+
+    #[inline(always)]
+    fn from_f32(x: f32) -> Self {
+        x
+    }
+}
+
+impl Stored for bf16 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(p: *const Self) -> S::V {
+        // SAFETY: as promised by the caller.
+        unsafe { S::load_bf16(p) }
+    }
+
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        f32::from_bits(u32::from(self.to_bits()) << 16)
+    }
+
+    #[inline(always)]
+    fn from_f32(x: f32) -> Self {
+        Self::from_f32(x)
+    }
+}
+
+impl Stored for f16 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(p: *const Self) -> S::V {
+        // SAFETY: as promised by the caller.
+        unsafe { S::load_f16(p) }
+    }
+
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self.to_f32()
+    }
+
+    #[inline(always)]
+    fn from_f32(x: f32) -> Self {
+        Self::from_f32(x)
+    }
+}
+
+/// The first `count` elements behind `p`, fewer than a register holds, and zeros.
+#[inline(always)]
+pub(crate) unsafe fn load_part<S: Simd, T: Stored>(p: *const T, count: usize) -> S::V {
+    let mut whole = [0.0; MAX_LANES];
+    for (i, x) in whole.iter_mut().enumerate().take(count) {
+        // SAFETY: the caller promises `count` elements.
+        *x = unsafe { *p.add(i) }.to_f32();
+    }
+    // SAFETY: the array holds the longest register.
+    unsafe { S::load(whole.as_ptr()) }
+}
+
+/// `e^v`, to 2 units in the last place; what would be smaller than 1e-38 is about that.
+#[inline(always)]
+pub(crate) unsafe fn exp<S: Simd>(v: S::V) -> S::V {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        // The order of the operands lets NaN through.
+        let v = S::max(S::splat(-87.3), S::min(S::splat(88.3), v));
+        let n = S::round(S::mul(v, S::splat(std::f32::consts::LOG2_E)));
+        // ln 2 in two parts, the first of which has few digits: the product with a small whole number is exact.
+        let r = S::fma(n, S::splat(-0.693_359_4), v);
+        let r = S::fma(n, S::splat(2.121_944_4e-4), r);
+        let mut series = S::splat(1.987_569_1e-4);
+        for factor in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5] {
+            series = S::fma(series, r, S::splat(factor));
+        }
+        let fraction = S::add(S::fma(series, S::mul(r, r), r), S::splat(1.0));
+        S::mul(fraction, S::exp2(n))
+    }
+}
+
+/// One lane at a time where the compiler finds nothing better.
+#[derive(Clone, Copy)]
+pub(crate) struct Portable;
+
+impl Portable {
+    #[inline(always)]
+    fn zip(a: [f32; 8], b: [f32; 8], f: impl Fn(f32, f32) -> f32) -> [f32; 8] {
+        std::array::from_fn(|i| f(a[i], b[i]))
+    }
+}
+
+impl Simd for Portable {
+    type V = [f32; 8];
+    const LANES: usize = 8;
+    const ROWS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self::V {
+        [x; 8]
+    }
+
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> Self::V {
+        // SAFETY: the caller promises eight elements.
+        unsafe { p.cast::<[f32; 8]>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const bf16) -> Self::V {
+        // SAFETY: the caller promises eight elements.
+        unsafe { p.cast::<[bf16; 8]>().read_unaligned() }.map(Stored::to_f32)
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(p: *const f16) -> Self::V {
+        // SAFETY: the caller promises eight elements.
+        unsafe { p.cast::<[f16; 8]>().read_unaligned() }.map(Stored::to_f32)
+    }
+
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: Self::V) {
+        // SAFETY: the caller promises room for eight elements.
+        unsafe { p.cast::<[f32; 8]>().write_unaligned(v) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
+        Self::zip(a, b, |a, b| a + b)
+    }
+
+    #[inline(always)]
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
+        Self::zip(a, b, |a, b| a - b)
+    }
+
+    #[inline(always)]
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
+        Self::zip(a, b, |a, b| a * b)
+    }
+
+    #[inline(always)]
+    unsafe fn div(a: Self::V, b: Self::V) -> Self::V {
+        Self::zip(a, b, |a, b| a / b)
+    }
+
+    #[inline(always)]
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        // Without the instruction a fused product is a slow call.
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+
+    #[inline(always)]
+    unsafe fn min(a: Self::V, b: Self::V) -> Self::V {
+        Self::zip(a, b, |a, b| if a < b { a } else { b })
+    }
+
+    #[inline(always)]
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V {
+        Self::zip(a, b, |a, b| if a > b { a } else { b })
+    }
+
+    #[inline(always)]
+    unsafe fn round(v: Self::V) -> Self::V {
+        v.map(f32::round_ties_even)
+    }
+
+    #[inline(always)]
+    unsafe fn exp2(v: Self::V) -> Self::V {
+        v.map(|x| f32::from_bits(((x as i32 + 127) << 23) as u32))
+    }
+}
+
+/// Registers of 512 bits.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512;
+
+/// Registers of 256 bits, with fused products and conversions of f16.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2;
+
+/// The functions that are one instruction each.
+macro_rules! instructions {
+    ($($name:ident($($arg:ident),+) = $body:expr;)+) => {
+        $(
+            #[inline(always)]
+            unsafe fn $name($($arg: Self::V),+) -> Self::V {
+                // SAFETY: the caller promises that the processor has the instruction.
+                unsafe { $body }
+            }
+        )+
+    };
+}
+
+/// The functions that read and write memory.
+macro_rules! memory {
+    ($($name:ident($p:ident: $type:ty) = $body:expr;)+) => {
+        $(
+            #[inline(always)]
+            unsafe fn $name($p: *const $type) -> Self::V {
+                // SAFETY: the caller promises the instruction, and `LANES` elements behind the pointer.
+                unsafe { $body }
+            }
+        )+
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use half::{bf16, f16};
+
+    use super::{Avx2, Avx512, Simd};
+
+    impl Simd for Avx512 {
+        type V = __m512;
+        const LANES: usize = 16;
+        const ROWS: usize = 6;
+
+        instructions! {
+            add(a, b) = _mm512_add_ps(a, b);
+            sub(a, b) = _mm512_sub_ps(a, b);
+            mul(a, b) = _mm512_mul_ps(a, b);
+            div(a, b) = _mm512_div_ps(a, b);
+            fma(a, b, c) = _mm512_fmadd_ps(a, b, c);
+            min(a, b) = _mm512_min_ps(a, b);
+            max(a, b) = _mm512_max_ps(a, b);
+            round(v) = _mm512_roundscale_ps::<8>(v);
+            exp2(v) = _mm512_scalef_ps(_mm512_set1_ps(1.0), v);
+        }
+
+        memory! {
+            load(p: f32) = _mm512_loadu_ps(p);
+            load_bf16(p: bf16) = {
+                let bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast()));
+                _mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits))
+            };
+            load_f16(p: f16) = _mm512_cvtph_ps(_mm256_loadu_si256(p.cast()));
+        }
+
+        #[inline(always)]
+        unsafe fn splat(x: f32) -> Self::V {
+            // SAFETY: the caller promises that the processor has the instruction.
+            unsafe { _mm512_set1_ps(x) }
+        }
+
+        #[inline(always)]
+        unsafe fn store(p: *mut f32, v: Self::V) {
+            // SAFETY: the caller promises the instruction and the room.
+            unsafe { _mm512_storeu_ps(p, v) }
+        }
+
+        #[inline(always)]
+        unsafe fn sum(v: Self::V) -> f32 {
+            // SAFETY: the caller promises that the processor has the instruction.
+            unsafe { _mm512_reduce_add_ps(v) }
+        }
+
+        #[inline(always)]
+        unsafe fn sum4([a, b, c, d]: [Self::V; 4]) -> [f32; 4] {
+            // SAFETY: the caller promises that the processor has the instructions.
+            unsafe {
+                let ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+                let cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+                let low = _mm512_shuffle_ps::<0x44>(ab, cd);
+                let high = _mm512_shuffle_ps::<0xee>(ab, cd);
+                // Every quarter now holds its part of the four sums.
+                let quarters = _mm512_add_ps(low, high);
+                let halves = _mm256_add_ps(
+                    _mm512_castps512_ps256(quarters),
+                    _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(quarters))),
+                );
+                let sums = _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps::<1>(halves));
+                std::mem::transmute(sums)
+            }
+        }
+    }
+
+    impl Simd for Avx2 {
+        type V = __m256;
+        const LANES: usize = 8;
+        const ROWS: usize = 3;
+
+        instructions! {
+            add(a, b) = _mm256_add_ps(a, b);
+            sub(a, b) = _mm256_sub_ps(a, b);
+            mul(a, b) = _mm256_mul_ps(a, b);
+            div(a, b) = _mm256_div_ps(a, b);
+            fma(a, b, c) = _mm256_fmadd_ps(a, b, c);
+            min(a, b) = _mm256_min_ps(a, b);
+            max(a, b) = _mm256_max_ps(a, b);
+            round(v) = _mm256_round_ps::<8>(v);
+            exp2(v) = {
+                let n = _mm256_add_epi32(_mm256_cvtps_epi32(v), _mm256_set1_epi32(127));
+                _mm256_castsi256_ps(_mm256_slli_epi32::<23>(n))
+            };
+        }
+
+        memory! {
+            load(p: f32) = _mm256_loadu_ps(p);
+            load_bf16(p: bf16) = {
+                let bits = _mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast()));
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(bits))
+            };
+            load_f16(p: f16) = _mm256_cvtph_ps(_mm_loadu_si128(p.cast()));
+        }
+
+        #[inline(always)]
+        unsafe fn splat(x: f32) -> Self::V {
+            // SAFETY: the caller promises that the processor has the instruction.
+            unsafe { _mm256_set1_ps(x) }
+        }
+
+        #[inline(always)]
+        unsafe fn store(p: *mut f32, v: Self::V) {
+            // SAFETY: the caller promises the instruction and the room.
+            unsafe { _mm256_storeu_ps(p, v) }
+        }
+
+        #[inline(always)]
+        unsafe fn sum4([a, b, c, d]: [Self::V; 4]) -> [f32; 4] {
+            // SAFETY: the caller promises that the processor has the instructions.
+            unsafe {
+                let halves = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+                let sums = _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps::<1>(halves));
+                std::mem::transmute(sums)
+            }
+        }
+    }
+}
+
+/// Registers of 128 bits.
+#[cfg(target_arch = "aarch64")]
+#[derive(Clone, Copy)]
+pub(crate) struct Neon;
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64 {
+    use std::arch::aarch64::*;
+
+    use half::{bf16, f16};
+
+    use super::{Neon, Simd, Stored};
+
+    impl Simd for Neon {
+        type V = float32x4_t;
+        const LANES: usize = 4;
+        const ROWS: usize = 6;
+
+        instructions! {
+            add(a, b) = vaddq_f32(a, b);
+            sub(a, b) = vsubq_f32(a, b);
+            mul(a, b) = vmulq_f32(a, b);
+            div(a, b) = vdivq_f32(a, b);
+            fma(a, b, c) = vfmaq_f32(c, a, b);
+            min(a, b) = vminq_f32(a, b);
+            max(a, b) = vmaxq_f32(a, b);
+            round(v) = vrndnq_f32(v);
+            exp2(v) = vreinterpretq_f32_s32(vshlq_n_s32::<23>(vaddq_s32(vcvtnq_s32_f32(v), vdupq_n_s32(127))));
+        }
+
+        memory! {
+            load(p: f32) = vld1q_f32(p);
+            load_bf16(p: bf16) = vreinterpretq_f32_u32(vshlq_n_u32::<16>(vmovl_u16(vld1_u16(p.cast()))));
+            load_f16(p: f16) = vld1q_f32(p.cast::<[f16; 4]>().read_unaligned().map(Stored::to_f32).as_ptr());
+        }
+
+        #[inline(always)]
+        unsafe fn splat(x: f32) -> Self::V {
+            // SAFETY: the caller promises that the processor has the instruction.
+            unsafe { vdupq_n_f32(x) }
+        }
+
+        #[inline(always)]
+        unsafe fn store(p: *mut f32, v: Self::V) {
+            // SAFETY: the caller promises the instruction and the room.
+            unsafe { vst1q_f32(p, v) }
+        }
+
+        #[inline(always)]
+        unsafe fn sum(v: Self::V) -> f32 {
+            // SAFETY: the caller promises that the processor has the instruction.
+            unsafe { vaddvq_f32(v) }
+        }
+    }
+}

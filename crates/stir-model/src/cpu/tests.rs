@@ -1,0 +1,233 @@
+//! Every kernel, with every set of instructions this processor has, against the plain rule in f64.
+
+use half::{bf16, f16};
+use stir_core::SampleRng;
+
+use super::{
+    attention::{Form, Keys, Sequence, attend},
+    linear::linear,
+    rows::{gate, norm},
+    simd::{Isa, Kernel, MAX_LANES, Simd, Stored, exp, lanes},
+};
+use crate::config::Activation;
+
+fn normal(count: usize, rng: &mut SampleRng) -> Vec<f32> {
+    (0..count).map(|_| rng.normal() as f32).collect()
+}
+
+fn assert_close(what: &str, found: &[f32], expected: &[f64], tolerance: f64) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (i, (&found, expected)) in found.iter().zip(expected).enumerate() {
+        let gap = (f64::from(found) - expected).abs();
+        assert!(gap <= tolerance * expected.abs().max(1.0), "{what}: {found} at {i}, expected {expected}");
+    }
+}
+
+fn dot(a: &[f32], b: impl Iterator<Item = f32>) -> f64 {
+    a.iter().zip(b).map(|(&a, b)| f64::from(a) * f64::from(b)).sum()
+}
+
+fn products<W: Stored>(rng: &mut SampleRng) {
+    // Around what registers, tiles, blocks and depths hold, in every remainder.
+    let shapes = [(1, 1, 1), (1, 37, 5), (2, 16, 4), (5, 64, 67), (7, 1100, 9), (13, 1025, 130), (1, 5000, 300)];
+    for (rows, k, n) in shapes {
+        let (x, w, b) = (normal(rows * k, rng), normal(n * k, rng), normal(n, rng));
+        let [w, b] = [w, b].map(|values| values.into_iter().map(W::from_f32).collect::<Vec<W>>());
+        for bias in [None, Some(&b[..])] {
+            let column = |row: usize, n: usize| {
+                let product = dot(&x[row * k..][..k], w[n * k..][..k].iter().map(|w| w.to_f32()));
+                product + bias.map_or(0.0, |b| f64::from(b[n].to_f32()))
+            };
+            let expected: Vec<f64> = (0..rows * n).map(|i| column(i / n, i % n)).collect();
+            for isa in Isa::available() {
+                let mut y = vec![f32::NAN; rows * n];
+                linear(isa, &x, &w, bias, &mut y, k);
+                assert_close(&format!("{isa:?} {rows} {k} {n}"), &y, &expected, 1e-4);
+            }
+        }
+    }
+}
+
+#[test]
+fn products_of_every_type_and_shape() {
+    let rng = &mut SampleRng::new(1, 0);
+    products::<f32>(rng);
+    products::<bf16>(rng);
+    products::<f16>(rng);
+}
+
+#[test]
+fn a_row_does_not_depend_on_the_others() {
+    let (k, n, rng) = (1500, 70, &mut SampleRng::new(2, 0));
+    let (x, w) = (normal(20 * k, rng), normal(n * k, rng));
+    for isa in Isa::available() {
+        let mut all = vec![0.0; 20 * n];
+        linear(isa, &x, &w, None, &mut all, k);
+        for (x, expected) in x.chunks_exact(k).zip(all.chunks_exact(n)) {
+            let mut alone = vec![0.0; n];
+            linear(isa, x, &w, None, &mut alone, k);
+            let expected: Vec<f64> = expected.iter().map(|&y| f64::from(y)).collect();
+            assert_close(&format!("{isa:?}"), &alone, &expected, 2e-5);
+        }
+    }
+}
+
+#[test]
+fn nan_reaches_the_product() {
+    for isa in Isa::available() {
+        let mut y = [0.0];
+        linear(isa, &[f32::NAN, 1.0], &[0.0, 1.0], None, &mut y, 2);
+        assert!(y[0].is_nan());
+        let mut out = [0.0; 2];
+        gate(isa, &[f32::NAN, 1.0, 1.0, 1.0], Activation::Silu, 2, &mut out);
+        assert!(out[0].is_nan() && out[1].is_finite());
+    }
+}
+
+struct Exponentials<'a>(&'a mut Vec<(f32, f32)>);
+
+impl Kernel for Exponentials<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        for i in -8800..8800 {
+            let x = i as f32 * 0.01 + 0.001;
+            // SAFETY: the processor has the instructions.
+            self.0.push((x, unsafe { lanes::<S>(exp::<S>(S::splat(x)))[0] }));
+        }
+    }
+}
+
+#[test]
+fn exponentials_to_a_few_units_in_the_last_place() {
+    for isa in Isa::available() {
+        let mut found = Vec::new();
+        isa.run(Exponentials(&mut found));
+        for (x, y) in found {
+            let expected = f64::from(x).exp();
+            let gap = (f64::from(y) - expected).abs();
+            assert!(gap <= 3e-7 * expected || expected < 2e-38, "{isa:?}: exp({x}) = {y}");
+        }
+    }
+}
+
+#[test]
+fn norms_and_gates() {
+    let rng = &mut SampleRng::new(3, 0);
+    for (rows, width) in [(1, 1), (3, 7), (19, 48), (2, 1000)] {
+        let (x, gamma) = (normal(rows * width, rng), normal(width, rng));
+        let expected: Vec<f64> = x
+            .chunks_exact(width)
+            .flat_map(|x| {
+                let rms = (dot(x, x.iter().copied()) / width as f64 + 1e-6).sqrt();
+                x.iter().zip(&gamma).map(move |(&x, &gamma)| f64::from(x) / rms * f64::from(gamma))
+            })
+            .collect();
+        for isa in Isa::available() {
+            let mut out = vec![0.0; rows * width];
+            norm(isa, &x, &gamma, 1e-6, &mut out);
+            assert_close(&format!("norm {isa:?} {width}"), &out, &expected, 1e-5);
+        }
+        let gate_up: Vec<f32> = normal(rows * 2 * width, rng).into_iter().map(|x| 3.0 * x).collect();
+        for activation in [Activation::Silu, Activation::GeluTanh] {
+            let active = |x: f64| match activation {
+                Activation::Silu => x / (1.0 + (-x).exp()),
+                Activation::GeluTanh => {
+                    let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
+                    0.5 * x * (1.0 + inner.tanh())
+                }
+            };
+            let expected: Vec<f64> = gate_up
+                .chunks_exact(2 * width)
+                .flat_map(|row| {
+                    (0..width).map(move |i| active(f64::from(row[i])) * f64::from(row[width + i])).collect::<Vec<_>>()
+                })
+                .collect();
+            for isa in Isa::available() {
+                let mut out = vec![0.0; rows * width];
+                gate(isa, &gate_up, activation, width, &mut out);
+                assert_close(&format!("{activation:?} {isa:?} {width}"), &out, &expected, 1e-5);
+            }
+        }
+    }
+}
+
+/// Attention of sequences of several spans with some new tokens each.
+fn attention<T: Stored>(form: Form, lens: &[&[usize]], new: &[usize], rng: &mut SampleRng) {
+    let Form { n_heads, n_kv_heads, head_dim: width, window, softcap } = form;
+    let group = n_heads / n_kv_heads;
+    let stride = (n_heads + 2 * n_kv_heads) * width;
+    let tokens: usize = new.iter().sum();
+    let q = normal(tokens * stride, rng);
+    // Room for more positions than there are, filled with what must not be seen.
+    let held: Vec<Vec<[Vec<T>; 2]>> = lens
+        .iter()
+        .map(|spans| {
+            let piece = |len: usize, rng: &mut SampleRng| -> Vec<T> {
+                let room = (len + 3) * width;
+                let mut all: Vec<T> = normal(n_kv_heads * room, rng).into_iter().map(T::from_f32).collect();
+                all.chunks_exact_mut(room).for_each(|head| head[len * width..].fill(T::from_f32(f32::NAN)));
+                all
+            };
+            spans.iter().map(|&len| [piece(len, rng), piece(len, rng)]).collect()
+        })
+        .collect();
+    let mut first = 0;
+    let sequences: Vec<Sequence<'_, T>> = held
+        .iter()
+        .zip(lens)
+        .zip(new)
+        .map(|((held, lens), &count)| {
+            let spans = held.iter().zip(lens.iter());
+            let spans = spans.map(|([keys, values], &len)| Keys { keys, values, capacity: len + 3, len }).collect();
+            first += count;
+            Sequence { spans, tokens: first - count..first, position: lens.iter().sum::<usize>() - count }
+        })
+        .collect();
+    let mut expected = vec![0.0; tokens * n_heads * width];
+    for sequence in &sequences {
+        for (i, token) in sequence.tokens.clone().enumerate() {
+            let position = sequence.position + i;
+            for head in 0..n_heads {
+                let at = |which: fn(&Keys<'_, T>) -> *const T| -> Vec<Vec<f32>> {
+                    let vectors = sequence.spans.iter().flat_map(|span| {
+                        let start = head / group * span.capacity * width;
+                        // SAFETY: the span has so many positions for every key head.
+                        let all = unsafe { std::slice::from_raw_parts(which(span).add(start), span.len * width) };
+                        all.chunks_exact(width).map(|v| v.iter().map(|x| x.to_f32()).collect())
+                    });
+                    vectors.collect()
+                };
+                let (keys, values) = (at(|span| span.keys.as_ptr()), at(|span| span.values.as_ptr()));
+                let query = &q[token * stride + head * width..][..width];
+                let seen = window.map_or(0, |w| (position + 1).saturating_sub(w))..position + 1;
+                let scores: Vec<f64> = keys[seen.clone()].iter().map(|key| dot(query, key.iter().copied())).collect();
+                let bound = |x: f64| softcap.map_or(x, |c| (x / f64::from(c)).tanh() * f64::from(c));
+                let weights: Vec<f64> = scores.iter().map(|&x| bound(x).exp()).collect();
+                let sum: f64 = weights.iter().sum();
+                for (weight, value) in weights.iter().zip(&values[seen]) {
+                    let out = &mut expected[(token * n_heads + head) * width..][..width];
+                    out.iter_mut().zip(value).for_each(|(out, &v)| *out += weight / sum * f64::from(v));
+                }
+            }
+        }
+    }
+    for isa in Isa::available() {
+        let mut out = vec![f32::NAN; expected.len()];
+        attend(isa, form, &q, stride, &sequences, &mut out);
+        assert_close(&format!("{isa:?} {form:?} {lens:?} {new:?}"), &out, &expected, 2e-5);
+    }
+}
+
+#[test]
+fn attention_over_chains_of_spans() {
+    let rng = &mut SampleRng::new(4, 0);
+    let form = |n_heads, n_kv_heads, head_dim| Form { n_heads, n_kv_heads, head_dim, window: None, softcap: None };
+    for form in [form(14, 2, 64), form(3, 1, 20), form(1, 1, 2), form(4, 4, 128), form(40, 1, 36)] {
+        attention::<f32>(form, &[&[1]], &[1], rng);
+        attention::<f32>(form, &[&[20, 7, 40], &[33]], &[1, 33], rng);
+        attention::<bf16>(form, &[&[20, 7, 40], &[33]], &[5, 1], rng);
+        attention::<f16>(form, &[&[MAX_LANES, 50]], &[50], rng);
+        attention::<f32>(Form { window: Some(9), softcap: Some(2.0), ..form }, &[&[20, 7, 40], &[6]], &[30, 6], rng);
+        attention::<f32>(Form { window: Some(1), ..form }, &[&[20, 2]], &[2], rng);
+    }
+}
