@@ -230,16 +230,22 @@ impl Eq for Weighted {}
 /// # Errors
 /// [`SamplingError::NonFinite`] for a row with NaN or +inf, without a finite logit, or empty.
 pub fn argmax(logits: &[f32]) -> Result<usize, SamplingError> {
-    let mut best = None;
-    for (index, &logit) in logits.iter().enumerate() {
-        if logit.is_nan() || logit == f32::INFINITY {
-            return Err(SamplingError::NonFinite { index, value: logit });
-        }
-        if logit > best.map_or(f32::NEG_INFINITY, |i: usize| logits[i]) {
-            best = Some(index);
+    // Many at a time: a vocabulary is large. A comparison with NaN is false.
+    let (chunks, rest) = logits.as_chunks::<LANES>();
+    let (mut largest, mut sane) = ([f32::NEG_INFINITY; LANES], [true; LANES]);
+    for chunk in chunks {
+        for ((largest, sane), &x) in largest.iter_mut().zip(&mut sane).zip(chunk) {
+            *largest = if x > *largest { x } else { *largest };
+            *sane &= x < f32::INFINITY;
         }
     }
-    best.ok_or(SamplingError::NonFinite { index: 0, value: logits.first().copied().unwrap_or(f32::NAN) })
+    let largest = largest.into_iter().chain(rest.iter().copied()).fold(f32::NEG_INFINITY, f32::max);
+    let sane = sane.into_iter().all(|sane| sane) && rest.iter().all(|&x| x < f32::INFINITY);
+    if sane && largest > f32::NEG_INFINITY {
+        return Ok(logits.iter().position(|&x| x == largest).unwrap_or_default());
+    }
+    let index = logits.iter().position(|x| x.is_nan() || *x == f32::INFINITY).unwrap_or_default();
+    Err(SamplingError::NonFinite { index, value: logits.get(index).copied().unwrap_or(f32::NAN) })
 }
 
 /// The log-probability of `token` under the distribution that `logits` describe at temperature 1.
@@ -257,8 +263,41 @@ pub fn log_prob(logits: &[f32], token: TokenId) -> Result<f32, SamplingError> {
 
 fn log_prob_from_max(logits: &[f32], best: usize, token: usize) -> f32 {
     let max = logits[best];
-    let sum: f64 = logits.iter().map(|&logit| f64::from((logit - max).exp())).sum();
-    (f64::from(logits[token] - max) - sum.ln()) as f32
+    (f64::from(logits[token] - max) - sum_exp(logits, max).ln()) as f32
+}
+
+/// Numbers that loops over a vocabulary take in at once, for the compiler to make vectors of.
+const LANES: usize = 16;
+
+/// The sum of `exp(logit - max)`, where no logit is above `max`.
+fn sum_exp(logits: &[f32], max: f32) -> f64 {
+    // What is summed up in f32 is short.
+    let part = |logits: &[f32]| -> f64 {
+        let (chunks, rest) = logits.as_chunks::<LANES>();
+        let mut sums = [0.0f32; LANES];
+        for chunk in chunks {
+            sums.iter_mut().zip(chunk).for_each(|(sum, &x)| *sum += exp(x - max));
+        }
+        sums.into_iter().chain(rest.iter().map(|&x| exp(x - max))).map(f64::from).sum()
+    };
+    logits.chunks(64 * LANES).map(part).sum()
+}
+
+/// `e^x` of a number that is not positive, to 2 units in the last place, without a branch; at least `e^-87`.
+fn exp(x: f32) -> f32 {
+    /// Added to a number of small magnitude it leaves no room for a fraction.
+    const WHOLE: f32 = 12_582_912.0;
+    let x = if x > -87.0 { x } else { -87.0 };
+    let shifted = x * std::f32::consts::LOG2_E + WHOLE;
+    let n = shifted - WHOLE;
+    // ln 2 in two parts, the first of which has few digits.
+    let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
+    let mut series = 1.987_569_1e-4;
+    for factor in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5] {
+        series = series * r + factor;
+    }
+    let power = shifted.to_bits().wrapping_sub(WHOLE.to_bits()).wrapping_add(127) << 23;
+    (series * r * r + r + 1.0) * f32::from_bits(power)
 }
 
 /// Why a token could not be drawn.
@@ -304,6 +343,18 @@ mod tests {
             let standard_error = (p * (1.0 - p) / f64::from(n)).sqrt();
             assert!((*count as f64 / f64::from(n) - p).abs() < 4.0 * standard_error, "{counts:?}");
         }
+    }
+
+    #[test]
+    fn exponentials_are_those_of_the_standard_library() {
+        for i in 0..87_000 {
+            let x = -(i as f32) * 1e-3;
+            assert!((exp(x) - x.exp()).abs() <= 3e-7 * x.exp(), "{x}");
+        }
+        assert!(exp(f32::NEG_INFINITY) < 1e-37);
+        let logits: Vec<f32> = (0..5000).map(|i| -((i * 7919 % 5003) as f32) * 0.01).collect();
+        let expected: f64 = logits.iter().map(|&x| f64::from(x).exp()).sum();
+        assert!((sum_exp(&logits, 0.0) - expected).abs() < 1e-6 * expected);
     }
 
     #[test]

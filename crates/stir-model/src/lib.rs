@@ -13,6 +13,10 @@ mod checkpoint;
 mod compute;
 mod config;
 #[cfg(feature = "flex")]
+#[allow(
+    clippy::needless_range_loop,
+    reason = "closures are compiled without the instructions of the kernel they are in"
+)]
 mod cpu;
 mod decoder;
 mod device;
