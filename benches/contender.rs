@@ -14,7 +14,7 @@ use std::{io, path::PathBuf, time::Instant};
 use clap::Parser;
 use serde_json::{Value, json};
 use stir::{
-    core::{Choice, Engine, Row, SampleRng, Sampling, TokenId},
+    core::{Engine, Output, Row, SampleRng, Sampling, TokenId},
     model::{ComputeType, DeviceSpec, Lm, LoadOptions},
 };
 
@@ -81,48 +81,50 @@ fn prompt(lane: usize, tokens: usize) -> Vec<TokenId> {
     (0..tokens).map(|i| ((17 + 7919 * lane + 104_729 * i) % 151_936) as TokenId).collect()
 }
 
-/// One pass that appends `tokens` to each of `sessions`; the best next token of each, and its logit.
-fn pass<E: Engine>(engine: &E, sessions: &mut [E::Session], tokens: &[&[TokenId]]) -> Vec<(TokenId, f32)> {
+/// One pass that appends `tokens` to each of `sessions`; the logits of each.
+fn pass<E: Engine>(engine: &E, sessions: &mut [E::Session], tokens: &[&[TokenId]]) -> Vec<Output> {
     let row = |(session, &tokens)| Row { session, tokens, additions: vec![], capture: &[], logits: true };
     let mut rows: Vec<_> = sessions.iter_mut().zip(tokens).map(row).collect();
-    let outputs = engine.forward(&mut rows).unwrap();
-    let best = |logits: &[f32]| {
-        let Choice { token, .. } = Sampling::GREEDY.pick(logits, &[], &mut SampleRng::new(0, 0)).unwrap();
-        (token, logits[token as usize])
-    };
-    outputs.iter().map(|output| best(&output.logits)).collect()
+    engine.forward(&mut rows).unwrap()
 }
 
-/// Sessions that hold the prompts of so many lanes, and their first tokens.
-fn start<E: Engine>(engine: &E, lanes: usize, context: usize) -> (Vec<E::Session>, Vec<(TokenId, f32)>) {
+/// The likeliest next token of each, as a greedy lane takes it.
+fn best(outputs: &[Output]) -> Vec<TokenId> {
+    let pick = |logits: &[f32]| Sampling::GREEDY.pick(logits, &[], &mut SampleRng::new(0, 0)).unwrap().token;
+    outputs.iter().map(|output| pick(&output.logits)).collect()
+}
+
+/// Sessions that hold the prompts of so many lanes, and the logits behind them.
+fn start<E: Engine>(engine: &E, lanes: usize, context: usize) -> (Vec<E::Session>, Vec<Output>) {
     let mut sessions: Vec<_> = (0..lanes).map(|_| engine.session()).collect();
-    let found = sessions.chunks_mut(1).enumerate();
-    let found = found.flat_map(|(lane, session)| pass(engine, session, &[&prompt(lane, context)])).collect();
-    (sessions, found)
+    let lanes = sessions.chunks_mut(1).enumerate();
+    let outputs = lanes.flat_map(|(lane, session)| pass(engine, session, &[&prompt(lane, context)])).collect();
+    (sessions, outputs)
 }
 
-/// The next greedy token of every session.
-fn step<E: Engine>(engine: &E, sessions: &mut [E::Session], last: &[(TokenId, f32)]) -> Vec<(TokenId, f32)> {
-    let tokens: Vec<&[TokenId]> = last.iter().map(|(token, _)| std::slice::from_ref(token)).collect();
+/// One token more of every session; its logits.
+fn step<E: Engine>(engine: &E, sessions: &mut [E::Session], last: &[TokenId]) -> Vec<Output> {
+    let tokens: Vec<&[TokenId]> = last.iter().map(std::slice::from_ref).collect();
     pass(engine, sessions, &tokens)
 }
 
 fn greedy(lm: &Lm, tokens: usize, context: usize) -> Value {
-    let (mut sessions, mut found) = start(lm, 1, context);
-    let (mut ids, mut top) = (Vec::new(), Vec::new());
+    let (mut sessions, mut outputs) = start(lm, 1, context);
+    let (mut ids, mut logits) = (Vec::new(), Vec::new());
     for _ in 0..tokens {
-        ids.push(found[0].0);
-        top.push(found[0].1);
-        found = step(lm, &mut sessions, &found);
+        ids.push(best(&outputs)[0]);
+        logits.push(outputs[0].logits.iter().copied().step_by(9973).collect::<Vec<f32>>());
+        outputs = step(lm, &mut sessions, &ids[ids.len() - 1..]);
     }
-    json!({ "ids": ids, "top": top })
+    json!({ "ids": ids, "logits": logits })
 }
 
 fn decode(lm: &Lm, lanes: usize, tokens: usize, context: usize) -> Value {
-    let (mut sessions, mut found) = start(lm, lanes, context);
+    let (mut sessions, outputs) = start(lm, lanes, context);
+    let mut last = best(&outputs);
     let start = Instant::now();
     for _ in 0..tokens {
-        found = step(lm, &mut sessions, &found);
+        last = best(&step(lm, &mut sessions, &last));
     }
     json!({ "seconds": start.elapsed().as_secs_f64(), "tokens": lanes * tokens })
 }
@@ -130,6 +132,6 @@ fn decode(lm: &Lm, lanes: usize, tokens: usize, context: usize) -> Value {
 fn prefill(lm: &Lm, tokens: usize) -> Value {
     let prompt = prompt(0, tokens);
     let start = Instant::now();
-    pass(lm, &mut [lm.session()], &[&prompt]);
+    best(&pass(lm, &mut [lm.session()], &[&prompt]));
     json!({ "seconds": start.elapsed().as_secs_f64(), "tokens": tokens })
 }

@@ -7,7 +7,7 @@ use stir::{
     model::Lm,
 };
 
-use crate::{prompt, start, steering, step};
+use crate::{best, prompt, start, steering, step};
 
 /// Prints the table.
 pub fn table(lm: &Lm, only: &[String], scale: f64, rounds: usize) {
@@ -41,7 +41,7 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 
 /// What each of `measures` gives, median of `rounds` in which they take turns, after one in which they warm up.
 pub fn medians<const N: usize>(rounds: usize, mut measures: [&mut dyn FnMut() -> f64; N]) -> [f64; N] {
-    measures.iter_mut().for_each(|measure| drop(measure()));
+    measures.iter_mut().for_each(|measure| _ = measure());
     let mut found = [const { Vec::new() }; N];
     for _ in 0..rounds {
         found.iter_mut().zip(&mut measures).for_each(|(found, measure)| found.push(measure()));
@@ -93,8 +93,8 @@ fn rollouts(lm: &Lm, scale: f64, rounds: usize) {
     let decode = || {
         let mut sessions: Vec<_> = (0..8).map(|_| base[0].fork()).collect();
         // The first of the tokens comes from the prefill.
-        let mut found = vec![(prompt[0], 0.0); 8];
-        seconds(|| (1..tokens).for_each(|_| found = step(lm, &mut sessions, &found)))
+        let mut last = vec![prompt[0]; 8];
+        seconds(|| (1..tokens).for_each(|_| last = best(&step(lm, &mut sessions, &last))))
     };
     let [all, prefill, decode] = medians(rounds, [&mut { all }, &mut { prefill }, &mut { decode }]);
     let measure = format!("8 samples of {tokens} tokens, prompt of 500");

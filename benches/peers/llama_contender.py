@@ -13,7 +13,7 @@ from time import perf_counter
 import llama_cpp as llama
 import numpy as np
 
-from protocol import VOCAB, prompt, serve
+from protocol import SAMPLE, VOCAB, prompt, serve
 
 ROOM = 1024  # Positions of a sequence.
 
@@ -45,10 +45,9 @@ def context(lanes):
 
 
 def best(ctx, row):
-    """The likeliest token of a row of the last batch, and its logit."""
+    """The likeliest token after a row of the last batch, and the row's logits, which the next batch overwrites."""
     logits = np.ctypeslib.as_array(llama.llama_get_logits_ith(ctx, row), (VOCAB,))
-    token = int(logits.argmax())
-    return token, float(logits[token])
+    return int(logits.argmax()), logits
 
 
 def run(ctx, batch, entries):
@@ -84,8 +83,8 @@ def steps(lanes, tokens, past):
 
 
 def greedy(tokens, past):
-    ids, top = zip(*(found[0] for found in steps(1, tokens - 1, past)))
-    return {"ids": ids, "top": top}
+    found = [(token, row[::SAMPLE].tolist()) for [(token, row)] in steps(1, tokens - 1, past)]
+    return {"ids": [token for token, _ in found], "logits": [logits for _, logits in found]}
 
 
 def decode(lanes, tokens, past):

@@ -2,7 +2,7 @@
 
 A contender says one line of JSON when its model is loaded ({"ready": true, ...}) and then answers every line:
 
-    greedy TOKENS CONTEXT        ids and top logits of TOKENS greedy tokens after a prompt of CONTEXT
+    greedy TOKENS CONTEXT        ids of TOKENS greedy tokens after a prompt of CONTEXT, and some logits of each
     decode LANES TOKENS CONTEXT  seconds of TOKENS greedy steps of LANES sequences, without the prompts
     prefill TOKENS               seconds of one prompt, up to the logits after its last token
     quit
@@ -12,6 +12,8 @@ import json
 import sys
 
 VOCAB = 151_936
+# Every so-many-th logit is compared.
+SAMPLE = 9973
 
 
 def prompt(lane, tokens):

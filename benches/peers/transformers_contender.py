@@ -12,7 +12,7 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, DynamicCache
 
-from protocol import prompt, serve
+from protocol import SAMPLE, prompt, serve
 
 torch.set_num_threads(2)
 dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[sys.argv[2]]
@@ -27,13 +27,13 @@ def step(ids, cache):
 
 @torch.inference_mode()
 def greedy(tokens, context):
-    cache, ids, best, top = DynamicCache(config=model.config), torch.tensor([prompt(0, context)]), [], []
+    cache, ids, found, logits = DynamicCache(config=model.config), torch.tensor([prompt(0, context)]), [], []
     for _ in range(tokens):
-        value, token = step(ids, cache)[0].float().max(-1)
-        best.append(token.item())
-        top.append(value.item())
-        ids = token.reshape(1, 1)
-    return {"ids": best, "top": top}
+        row = step(ids, cache).float()
+        ids = row.argmax(-1, keepdim=True)
+        found.append(ids.item())
+        logits.append(row[0, ::SAMPLE].tolist())
+    return {"ids": found, "logits": logits}
 
 
 @torch.inference_mode()

@@ -51,36 +51,42 @@ fn prompt(lane: usize, tokens: usize) -> Vec<u32> {
     (0..tokens).map(|i| ((17 + 7919 * lane + 104_729 * i) % 151_936) as u32).collect()
 }
 
-/// One pass over `[lanes, tokens]`; the best token of every lane and its logit.
-fn pass(model: &mut ModelForCausalLM, lanes: &[Vec<u32>], past: usize) -> Result<Vec<(u32, f32)>> {
-    let logits = model.forward(&Tensor::new(lanes, &Device::Cpu)?, past)?.squeeze(1)?.to_dtype(DType::F32)?;
+/// One pass over `[lanes, tokens]`; the logits behind every lane.
+fn pass(model: &mut ModelForCausalLM, lanes: &[Vec<u32>], past: usize) -> Result<Vec<Vec<f32>>> {
+    let logits = model.forward(&Tensor::new(lanes, &Device::Cpu)?, past)?;
+    Ok(logits.squeeze(1)?.to_dtype(DType::F32)?.to_vec2()?)
+}
+
+/// The likeliest next token of every lane, as a prompt of its own.
+fn best(rows: &[Vec<f32>]) -> Vec<Vec<u32>> {
     let best = |row: &Vec<f32>| {
-        let better = |best: (u32, f32), (id, &logit): (usize, &f32)| if logit > best.1 { (id as u32, logit) } else { best };
-        row.iter().enumerate().fold((0, f32::NEG_INFINITY), better)
+        let better = |best, i: usize| if row[i] > row[best] { i } else { best };
+        vec![(0..row.len()).fold(0, better) as u32]
     };
-    Ok(logits.to_vec2::<f32>()?.iter().map(best).collect())
+    rows.iter().map(best).collect()
 }
 
 fn greedy(model: &mut ModelForCausalLM, tokens: usize, context: usize) -> Result<Value> {
     model.clear_kv_cache();
-    let mut best = pass(model, &[prompt(0, context)], 0)?[0];
-    let (mut ids, mut top) = (vec![best.0], vec![best.1]);
-    for step in 0..tokens - 1 {
-        best = pass(model, &[vec![best.0]], context + step)?[0];
-        ids.push(best.0);
-        top.push(best.1);
+    let (mut next, mut past) = (vec![prompt(0, context)], 0);
+    let (mut ids, mut logits) = (Vec::new(), Vec::new());
+    for _ in 0..tokens {
+        let rows = pass(model, &next, past)?;
+        past += next[0].len();
+        next = best(&rows);
+        ids.push(next[0][0]);
+        logits.push(rows[0].iter().copied().step_by(9973).collect::<Vec<f32>>());
     }
-    Ok(json!({ "ids": ids, "top": top }))
+    Ok(json!({ "ids": ids, "logits": logits }))
 }
 
 fn decode(model: &mut ModelForCausalLM, lanes: usize, tokens: usize, context: usize) -> Result<Value> {
     model.clear_kv_cache();
     let prompts: Vec<_> = (0..lanes).map(|lane| prompt(lane, context)).collect();
-    let mut best = pass(model, &prompts, 0)?;
+    let mut next = best(&pass(model, &prompts, 0)?);
     let start = Instant::now();
     for step in 0..tokens {
-        let next: Vec<_> = best.iter().map(|&(id, _)| vec![id]).collect();
-        best = pass(model, &next, context + step)?;
+        next = best(&pass(model, &next, context + step)?);
     }
     Ok(json!({ "seconds": start.elapsed().as_secs_f64(), "tokens": lanes * tokens }))
 }
@@ -88,6 +94,6 @@ fn decode(model: &mut ModelForCausalLM, lanes: usize, tokens: usize, context: us
 fn prefill(model: &mut ModelForCausalLM, tokens: usize) -> Result<Value> {
     model.clear_kv_cache();
     let start = Instant::now();
-    pass(model, &[prompt(0, tokens)], 0)?;
+    best(&pass(model, &[prompt(0, tokens)], 0)?);
     Ok(json!({ "seconds": start.elapsed().as_secs_f64(), "tokens": tokens }))
 }
