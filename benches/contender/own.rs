@@ -1,0 +1,110 @@
+//! Measures of this engine alone: what our own way of driving it costs.
+
+use std::time::Instant;
+
+use stir::{
+    core::{Engine, Request, Row, SampleRng, Sampling, Session, TokenId, generate_all},
+    model::Lm,
+};
+
+use crate::{best, prompt, start, steering, step};
+
+/// Prints the table.
+pub fn table(lm: &Lm, only: &[String], scale: f64, rounds: usize) {
+    println!("| measure | | value |\n|---|---|---:|");
+    let wanted = |name: &str| only.is_empty() || only.iter().any(|only| only == name);
+    if wanted("mixed") {
+        mixed(lm, scale, rounds);
+    }
+    if wanted("rollouts") {
+        rollouts(lm, scale, rounds);
+    }
+    if wanted("steering") {
+        for lanes in [1, 16] {
+            steering::overhead(lm, lanes, scale, rounds);
+        }
+    }
+    if wanted("control") {
+        steering::control_point(lm, rounds);
+    }
+}
+
+/// Prints a line of the table.
+pub fn line(measure: &str, what: &str, value: String) {
+    println!("| {measure} | {what} | {value} |");
+}
+
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0
+}
+
+/// What each of `measures` gives, median of `rounds` in which they take turns, after one in which they warm up.
+pub fn medians<const N: usize>(rounds: usize, mut measures: [&mut dyn FnMut() -> f64; N]) -> [f64; N] {
+    measures.iter_mut().for_each(|measure| _ = measure());
+    let mut found = [const { Vec::new() }; N];
+    for _ in 0..rounds {
+        found.iter_mut().zip(&mut measures).for_each(|(found, measure)| found.push(measure()));
+    }
+    found.map(median)
+}
+
+pub fn seconds<T>(run: impl FnOnce() -> T) -> f64 {
+    let start = Instant::now();
+    std::hint::black_box(run());
+    start.elapsed().as_secs_f64()
+}
+
+fn scaled(tokens: usize, scale: f64) -> usize {
+    ((tokens as f64 * scale).round() as usize).max(1)
+}
+
+/// Answers of many lengths against answers of one, in 8 lanes.
+fn mixed(lm: &Lm, scale: f64, rounds: usize) {
+    let mut rng = SampleRng::new(1, 0);
+    let lengths: Vec<usize> = (0..64).map(|_| scaled(20 + rng.below(381), scale)).collect();
+    let mean = (lengths.iter().sum::<usize>() as f64 / 64.0).round() as usize;
+    let requests = |length: &dyn Fn(usize) -> usize| -> Vec<Request> {
+        let request = |i| Request { max_tokens: length(i), sampling: Sampling::GREEDY, ..Request::new(prompt(i, 16)) };
+        (0..64).map(request).collect()
+    };
+    let rate = |requests: &[Request]| {
+        let start = Instant::now();
+        let answers = generate_all(lm, requests, 8).unwrap();
+        answers.iter().flatten().map(|answer| answer.tokens.len()).sum::<usize>() as f64 / start.elapsed().as_secs_f64()
+    };
+    let (of_many, of_one) = (requests(&|i| lengths[i]), requests(&|_| mean));
+    let [many, one] = medians(rounds, [&mut || rate(&of_many), &mut || rate(&of_one)]);
+    let (least, most) = (lengths.iter().min().unwrap(), lengths.iter().max().unwrap());
+    let measure = "64 answers, 8 lanes";
+    line(measure, &format!("lengths {least} to {most}"), format!("{many:.1} tokens/s"));
+    line(measure, &format!("all {mean} long"), format!("{one:.1} tokens/s"));
+    line(measure, "mixed / equal", format!("{:.3}", many / one));
+}
+
+/// Eight samples of one prompt against the least that they need: one encoding of it, and that many steps of 8 lanes.
+fn rollouts(lm: &Lm, scale: f64, rounds: usize) {
+    let (prompt, tokens) = (prompt(0, 500), scaled(128, scale));
+    let request =
+        Request { samples: 8, max_tokens: tokens, sampling: Sampling::GREEDY, ..Request::new(prompt.clone()) };
+    let (base, _) = start(lm, 1, 500);
+    let all = || seconds(|| generate_all(lm, std::slice::from_ref(&request), 8).unwrap());
+    let prefill = || seconds(|| start(lm, 1, 500));
+    let decode = || {
+        let mut sessions: Vec<_> = (0..8).map(|_| base[0].fork()).collect();
+        // The first of the tokens comes from the prefill.
+        let mut last = vec![prompt[0]; 8];
+        seconds(|| (1..tokens).for_each(|_| last = best(&step(lm, &mut sessions, &last))))
+    };
+    let [all, prefill, decode] = medians(rounds, [&mut { all }, &mut { prefill }, &mut { decode }]);
+    let measure = format!("8 samples of {tokens} tokens, prompt of 500");
+    line(&measure, "one request", format!("{all:.2} s"));
+    line(&measure, "prefill + decoding of 8 lanes", format!("{prefill:.2} + {decode:.2} s"));
+    line(&measure, "request / (prefill + decode)", format!("{:.3}", all / (prefill + decode)));
+}
+
+/// One pass of one row with nothing but tokens and logits; appends to `session`.
+pub fn append<E: Engine>(engine: &E, session: &mut E::Session, tokens: &[TokenId]) -> Vec<f32> {
+    let row = Row { session, tokens, additions: vec![], capture: &[], logits: true };
+    engine.forward(&mut [row]).unwrap().remove(0).logits
+}

@@ -1,0 +1,164 @@
+//! What steering costs: in the long run, and at one control point beside the scheme that has no cache.
+
+use std::collections::BTreeMap;
+
+use stir::{
+    basis::{Action, Entry, Library, normalize},
+    controller::{Controller, ControllerConfig, Steered, SteeredLane},
+    core::{
+        Addition, Delimiter, Engine, Generation, HookPoint, Lane, LayerSpec, Request, Row, SampleRng, Sampling,
+        Session, TokenId, argmax, generate_all,
+    },
+    model::Lm,
+};
+
+use crate::{
+    own::{append, line, medians, seconds},
+    prompt,
+    segmented::Segmented,
+};
+
+const SEGMENT: usize = 50;
+/// Positions of the prefix at the control point that is looked at alone.
+const PREFIX: usize = 1000;
+
+/// What the entries of a library say: half of the eight at a control point steer, half stay.
+#[derive(Clone, Copy)]
+enum Says {
+    Steer,
+    Stay,
+}
+
+fn layer(lm: &Lm) -> usize {
+    LayerSpec::Depth(0.6).resolve(lm.shape().n_layers).unwrap()
+}
+
+fn greedy(prompt: Vec<TokenId>, max_tokens: usize) -> Request {
+    Request { max_tokens, sampling: Sampling::GREEDY, ..Request::new(prompt) }
+}
+
+/// The residual stream after the last of `tokens`.
+fn state(lm: &Lm, tokens: &[TokenId]) -> Vec<f32> {
+    let capture = [HookPoint::ResidPost(layer(lm))];
+    let row = Row { session: &mut lm.session(), tokens, additions: vec![], capture: &capture, logits: false };
+    lm.forward(&mut [row]).unwrap().remove(0).captures.remove(0)
+}
+
+/// Eight entries at each control point, all near the states there, so that eight are retrieved and four of them probed.
+///
+/// Which side wins is set by the entries' qualities; the vectors are a hundredth of a state.
+fn library(lm: &Lm, engine: &Segmented<'_>, prompt: Vec<TokenId>, says: Says) -> Library {
+    let delimiter = Delimiter::default();
+    let mut tokens = prompt.clone();
+    tokens.extend(&generate_all(engine, &[greedy(prompt.clone(), 7 * SEGMENT)], 1).unwrap()[0][0].tokens);
+    let mut rng = SampleRng::new(2, 0);
+    let mut entries = Vec::new();
+    for m in 1..=7 {
+        let state = state(lm, &tokens[..prompt.len() + m * SEGMENT]);
+        let size = (state.iter().map(|x| x * x).sum::<f32>() / state.len() as f32).sqrt();
+        let mut near =
+            |share: f32| -> Vec<f32> { state.iter().map(|x| x + share * size * rng.normal() as f32).collect() };
+        for i in 0..8 {
+            let key = normalize(&near(0.1)).unwrap();
+            let steer = i % 2 == 0;
+            let vector = near(0.5).iter().zip(&state).map(|(near, x)| 0.02 * (near - x)).collect();
+            let quality = match (steer, says) {
+                (true, _) => 0.8,
+                (false, Says::Steer) => 0.0,
+                (false, Says::Stay) => 100.0,
+            };
+            let action = if steer { Action::Steer(vector) } else { Action::Stay };
+            entries.push(Entry { problem: format!("p{i}"), m, layer: layer(lm), quality, key, action });
+        }
+    }
+    Library::from_entries(lm.fingerprint().clone(), delimiter, entries, BTreeMap::new()).unwrap()
+}
+
+/// Tokens per second of answers of 8 segments, each control point probed, against plain decoding of the same.
+pub fn overhead(lm: &Lm, lanes: usize, scale: f64, rounds: usize) {
+    let segments = ((8.0 * scale).round() as usize).max(2);
+    let tokens = segments * SEGMENT;
+    let engine = Segmented::new(lm, 32, SEGMENT);
+    let requests: Vec<Request> = (0..lanes).map(|lane| greedy(prompt(lane, 32), tokens)).collect();
+    let libraries = [Says::Steer, Says::Stay].map(|says| library(lm, &engine, prompt(lanes, 32), says));
+    let controller = |library| Controller::new(library, lm.fingerprint(), ControllerConfig::default()).unwrap();
+    let [steer, stay] = libraries.each_ref().map(controller);
+    let steered = |controller: &Controller<'_>| controller.generate_all(&engine, &requests, lanes).unwrap();
+
+    let per_second = |seconds: f64| (lanes * tokens) as f64 / seconds;
+    let plain = || per_second(seconds(|| generate_all(&engine, &requests, lanes).unwrap()));
+    let (committed, left) = (|| per_second(seconds(|| steered(&steer))), || per_second(seconds(|| steered(&stay))));
+    let [plain, committed, left] = medians(rounds, [&mut { plain }, &mut { committed }, &mut { left }]);
+
+    let measure = format!("steering, {lanes} lanes, {segments} segments of {SEGMENT}");
+    line(&measure, "plain decoding", format!("{plain:.1} tokens/s"));
+    for (rate, controller) in [(committed, &steer), (left, &stay)] {
+        let (points, probed, commits) = counts(&steered(controller));
+        let what = format!("{commits} of {points} control points committed, {probed} probed");
+        line(&measure, &what, format!("{rate:.1} tokens/s, {:.3} of plain", rate / plain));
+    }
+}
+
+/// Control points, those with four candidates probed, and those with a vector committed.
+fn counts(answers: &[Vec<Steered>]) -> (usize, usize, usize) {
+    let steps: Vec<_> = answers.iter().flatten().flat_map(|answer| &answer.steps).filter(|s| s.segment > 1).collect();
+    let probed = steps.iter().filter(|step| step.retrieved.len() == 8 && step.candidates.len() == 4).count();
+    (steps.len(), probed, steps.iter().filter(|step| step.steered()).count())
+}
+
+/// One control point, from the token that ends the segment to the first of the next, a vector being committed: ours,
+/// behind a steered segment that has to be encoded again, and the published scheme, which encodes the whole prefix for
+/// each thing it wants to know.
+pub fn control_point(lm: &Lm, rounds: usize) {
+    let engine = Segmented::new(lm, PREFIX - 2 * SEGMENT, SEGMENT);
+    let prompt = prompt(0, PREFIX - 2 * SEGMENT);
+    let library = library(lm, &engine, prompt.clone(), Says::Steer);
+    let controller = Controller::new(&library, lm.fingerprint(), ControllerConfig::default()).unwrap();
+    let request = greedy(prompt, 2 * SEGMENT + 1);
+    let ours = || {
+        let mut lane = controller.lane(&engine, &request, 0).unwrap();
+        advance(&engine, &mut lane, 2 * SEGMENT);
+        assert_eq!(lane.sequence().tokens().len(), PREFIX);
+        let seconds = seconds(|| advance(&engine, &mut lane, 2 * SEGMENT + 1));
+        assert!(lane.answer().steps.iter().skip(1).all(|step| step.steered() && step.candidates.len() == 4));
+        seconds
+    };
+    let prefix = crate::prompt(0, PREFIX);
+    let vectors: Vec<&[f32]> = library.entries().iter().filter_map(Entry::vector).take(4).collect();
+    let published = || seconds(|| without_cache(lm, &prefix, &vectors));
+    let [ours, published] = medians(rounds, [&mut { ours }, &mut { published }]);
+    let measure = format!("one control point, prefix of {}", prefix.len());
+    line(&measure, "ours", format!("{:.0} ms", ours * 1e3));
+    line(&measure, "published scheme", format!("{:.0} ms", published * 1e3));
+    line(&measure, "published / ours", format!("{:.2}", published / ours));
+}
+
+/// Runs a lane until its answer holds `tokens`.
+fn advance<E: Engine>(engine: &E, lane: &mut SteeredLane<'_, '_, E::Session>, tokens: usize) {
+    while lane.sequence().answer().len() < tokens {
+        let mut rows = Vec::new();
+        lane.rows(&mut rows);
+        let outputs = engine.forward(&mut rows).unwrap();
+        drop(rows);
+        let _ = lane.absorb(engine.vocab(), outputs).unwrap();
+    }
+}
+
+/// A control point as published: the prefix is encoded from nothing for the state, for the probe without a vector, for
+/// each candidate's, and for the segment with the winner; probes go on for 4 tokens, of which the encoding gives one.
+fn without_cache(lm: &Lm, prefix: &[TokenId], vectors: &[&[f32]]) {
+    state(lm, prefix);
+    let probes = std::iter::once((None, 4)).chain(vectors.iter().map(|&vector| (Some(vector), 4)));
+    for (vector, tokens) in probes.chain([(Some(vectors[0]), 1)]) {
+        let mut session = lm.session();
+        let point = HookPoint::ResidPost(layer(lm));
+        let addition = vector.map(|vector| Addition { point, position: prefix.len() - 1, vector, scale: 1.0 });
+        let additions = addition.into_iter().collect();
+        let row = Row { session: &mut session, tokens: prefix, additions, capture: &[], logits: true };
+        let mut logits = lm.forward(&mut [row]).unwrap().remove(0).logits;
+        for _ in 1..tokens {
+            logits = append(lm, &mut session, &[argmax(&logits).unwrap() as TokenId]);
+        }
+        assert!(session.len() >= prefix.len());
+    }
+}

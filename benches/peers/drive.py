@@ -1,0 +1,241 @@
+"""Measures the contenders side by side and prints a table: what `benches/peers.sh` runs when all is built.
+
+Every contender is a process that has loaded the model and answers commands (protocol.py). They take turns, round after
+round, so that what else the machine does hits all alike; what is printed is the median of the rounds. Nothing is
+printed unless all compute the same: greedy tokens after one prompt in f32.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+HERE = Path(__file__).parent
+THREADS = 2
+# Of each group: the command, and what the table calls it.
+MEASURES = {
+    "f32": [
+        ("decode 1 64 32", "decode, 1 lane"),
+        ("decode 16 32 32", "decode, 16 lanes"),
+        ("prefill 512", "prefill of 512"),
+    ],
+    "bf16": [
+        ("decode 1 64 32", "decode, 1 lane"),
+        ("decode 8 32 32", "decode, 8 lanes"),
+        ("prefill 512", "prefill of 512"),
+    ],
+}
+STREAM = f"stream {2 << 30} 5 {THREADS}"
+# Tokens that must agree, and how far apart logits may be, relative to the largest of them.
+SAME_TOKENS, SAME_LOGITS = 8, 1e-3
+
+
+class Contender:
+    def __init__(self, name, command):
+        # Threads that wait between the steps of a pass spin for a moment and then sleep, which is OpenMP's default; to
+        # have them sleep at once (OMP_WAIT_POLICY=PASSIVE) costs the programs that use it speed.
+        threads = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"]
+        env = os.environ | dict.fromkeys(threads, str(THREADS)) | {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
+        self.name, self.notes, self.idle = name, {}, 0.0
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.process = subprocess.Popen(list(map(str, command)), env=env, text=True, **pipes)
+        about = self.read()
+        self.version = about["version"]
+        print(f"loaded {name}: {self.version} {about.get('note', '')}", file=sys.stderr)
+
+    def read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"{self.name} ended with {self.process.wait()}")
+        return json.loads(line)
+
+    def ask(self, command):
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        return self.read()
+
+    def quit(self):
+        self.process.stdin.write("quit\n")
+        self.process.stdin.close()
+        self.process.wait()
+
+    def cpu(self):
+        """Seconds of processor time used so far; None where the system does not tell."""
+        try:
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        except OSError:
+            return None
+
+
+def check(contenders):
+    """Whether all continue a prompt alike; ends the program where they do not."""
+    answers = {contender.name: contender.ask("greedy 32 32") for contender in contenders}
+    for name, answer in answers.items():
+        if "error" in answer:
+            sys.exit(f"{name}: {answer['error']}")
+    first, reference = next(iter(answers.items()))
+    said = []
+    for name, answer in answers.items():
+        same = sum(1 for _ in takewhile_equal(answer["ids"], reference["ids"]))
+        # Behind tokens that differ logits are not comparable.
+        rows = list(zip(answer["logits"], reference["logits"]))[: same + 1]
+        largest = max(abs(b) for _, row in rows for b in row)
+        apart = max(abs(a - b) for pair in rows for a, b in zip(*pair)) / largest
+        said.append(f"{name} {same} of {len(reference['ids'])} tokens, logits within {apart:.1e}")
+        if same < SAME_TOKENS or apart > SAME_LOGITS:
+            sys.exit(f"{name} and {first} disagree, nothing is measured: {said[-1]}")
+    return f"agreement with {first}: " + "; ".join(said[1:])
+
+
+def takewhile_equal(a, b):
+    for x, y in zip(a, b):
+        if x != y:
+            return
+        yield x
+
+
+def rounds(contenders, measures, count):
+    """Seconds per token, or the reason why there are none, of every measure and contender, round by round."""
+    found = {(label, c.name): [] for _, label in measures for c in contenders}
+    streams, away = [], 0.0
+    for turn in range(count + 1):
+        for command, label in measures:
+            for contender in contenders:
+                others = [c for c in contenders if c is not contender]
+                time.sleep(0.3)  # The one before has fallen asleep.
+                before, start = [c.cpu() for c in others], time.perf_counter()
+                answer = contender.ask(command)
+                away += time.perf_counter() - start
+                for other, was in zip(others, before):
+                    other.idle += (other.cpu() or 0) - (was or 0)
+                if "note" in answer:
+                    contender.notes[label] = answer["note"]
+                # The first round warms up.
+                if turn > 0 or "error" in answer:
+                    found[label, contender.name].append(answer.get("error") or answer["seconds"] / answer["tokens"])
+        if turn > 0:
+            streams.append(contenders[0].ask(STREAM)["rate"])
+        print(f"round {turn} of {count}", file=sys.stderr)
+    for contender in contenders:
+        share = contender.idle / away
+        if share > 0.02:
+            print(f"warning: {contender.name} used {share:.0%} of a core while it waited", file=sys.stderr)
+    return found, streams
+
+
+def matrix_weights(model):
+    """Weights that every token reads: all matrices; of the embedding, which is the head too, each row."""
+    with open(model, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
+    return sum(shape[0] * shape[1] for shape in shapes if len(shape) == 2)
+
+
+def group(kind, args):
+    """Measures one group; its part of the report."""
+    model = args.scratch / "model" / kind
+    python = [args.scratch / "venv/bin/python"]
+    # candle has no products in bf16 on the CPU; f16 takes the same room.
+    candle_kind = {"f32": "f32", "bf16": "f16"}[kind]
+    commands = {
+        "stir": [args.stir, model, "--compute", kind],
+        "transformers": [*python, HERE / "transformers_contender.py", model, kind],
+        "llama.cpp": [*python, HERE / "llama_contender.py", model.with_suffix(".gguf")],
+        "candle" if kind == "f32" else "candle (f16)": [args.candle, model, candle_kind],
+    }
+    wanted = {name: command for name, command in commands.items() if not args.only or name.split()[0] in args.only}
+    contenders = [Contender(name, command) for name, command in wanted.items()]
+    agreement = check(contenders) if kind == "f32" else ""
+    measures = [(command, label) for command, label in MEASURES[kind]]
+    found, streams = rounds(contenders, measures, args.rounds)
+    for contender in contenders:
+        contender.quit()
+    size = {"f32": 4, "bf16": 2}[kind]
+    weight_bytes = matrix_weights(model / "model.safetensors") * size
+    return {
+        "agreement": agreement,
+        "versions": {c.name.split()[0]: c.version for c in contenders},
+        "notes": {c.name: c.notes for c in contenders if c.notes},
+        "weight_bytes": weight_bytes,
+        "stream_bytes_per_s": median(streams) if streams else None,
+        "tokens_per_s": {
+            label: {c.name: rate(found[label, c.name]) for c in contenders} for _, label in measures
+        },
+    }
+
+
+def rate(values):
+    """Median and range of the tokens per second of all rounds, or what went wrong."""
+    wrong = [value for value in values if isinstance(value, str)]
+    if wrong:
+        return {"error": wrong[0]}
+    rates = [1 / value for value in values]
+    return {"median": median(rates), "low": min(rates), "high": max(rates), "rounds": rates}
+
+
+def table(kind, report):
+    names = list(next(iter(report["tokens_per_s"].values())))
+    best = "stir / best other"
+    lines = [f"\n### {kind}, tokens/s\n", "| | " + " | ".join([*names, best]) + " |"]
+    lines.append("|---|" + "---:|" * (len(names) + 1))
+    for label, rates in report["tokens_per_s"].items():
+        cells = [f"{r['median']:.1f} ({r['low']:.1f} to {r['high']:.1f})" if "median" in r else "-" for r in rates.values()]
+        others = [r["median"] for name, r in rates.items() if name != "stir" and "median" in r]
+        ours = rates.get("stir", {}).get("median")
+        cells.append(f"{ours / max(others):.2f}" if ours and others else "-")
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    if report["stream_bytes_per_s"]:
+        bound = report["stream_bytes_per_s"] / report["weight_bytes"]
+        single = report["tokens_per_s"]["decode, 1 lane"]
+        shares = [f"{r['median'] / bound:.0%}" if "median" in r else "-" for r in single.values()]
+        lines.append("| decode, 1 lane, of the bound | " + " | ".join([*shares, ""]) + " |")
+        lines.append(
+            f"\nMemory is read at {report['stream_bytes_per_s'] / 1e9:.1f} GB/s by {THREADS} threads; a token reads "
+            f"{report['weight_bytes'] / 1e6:.0f} MB of weights: at most {bound:.1f} tokens/s for one lane."
+        )
+    for label, rates in report["tokens_per_s"].items():
+        lines += [f"- {label}, {name}: {r['error']}" for name, r in rates.items() if "error" in r]
+    for name, notes in report["notes"].items():
+        lines.append(f"- {name}: " + ", ".join(f"{label} with {note}" for label, note in notes.items()))
+    return "\n".join(lines)
+
+
+def processor():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--scratch", type=Path, required=True)
+    parser.add_argument("--stir", type=Path, required=True, help="our contender")
+    parser.add_argument("--candle", type=Path, required=True, help="candle's")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--groups", nargs="+", default=["f32", "bf16"], choices=["f32", "bf16"])
+    parser.add_argument("--only", nargs="+", help="only these contenders")
+    parser.add_argument("--json", type=Path, help="where the numbers go; in the scratch folder by default")
+    args = parser.parse_args()
+    report = {"processor": processor(), "threads": THREADS, "rounds": args.rounds}
+    report |= {kind: group(kind, args) for kind in args.groups}
+    print(f"{report['processor']}, {THREADS} threads, {args.rounds} rounds; median (range)")
+    versions = {name: version for kind in args.groups for name, version in report[kind]["versions"].items()}
+    print("; ".join(f"{name} {version}" for name, version in versions.items()))
+    for kind in args.groups:
+        if report[kind]["agreement"]:
+            print(report[kind]["agreement"])
+        print(table(kind, report[kind]))
+    path = args.json or args.scratch / "peers.json"
+    path.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
