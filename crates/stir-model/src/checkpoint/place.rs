@@ -17,7 +17,7 @@ pub(crate) trait Weight: Element + Default + Send + Sync {
 
 impl Weight for f32 {
     fn zeros(count: usize) -> Vec<Self> {
-        vec![0.0; count]
+        in_large_pages(vec![0.0; count])
     }
 
     fn from_f32(value: f32) -> Self {
@@ -44,7 +44,7 @@ impl Weight for f32 {
 
 impl Weight for bf16 {
     fn zeros(count: usize) -> Vec<Self> {
-        vec![0u16; count].reinterpret_into()
+        in_large_pages(vec![0u16; count]).reinterpret_into()
     }
 
     fn from_f32(value: f32) -> Self {
@@ -66,7 +66,7 @@ impl Weight for bf16 {
 
 impl Weight for f16 {
     fn zeros(count: usize) -> Vec<Self> {
-        vec![0u16; count].reinterpret_into()
+        in_large_pages(vec![0u16; count]).reinterpret_into()
     }
 
     fn from_f32(value: f32) -> Self {
@@ -84,6 +84,29 @@ impl Weight for f16 {
     fn is_finite(self) -> bool {
         f16::is_finite(self)
     }
+}
+
+/// Asks the system to back memory that nothing has been written to by large pages. Weights are read from beginning to
+/// end for every token, and looking up the addresses of small pages takes a quarter of that time.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "the system can only be asked through an unsafe call")]
+fn in_large_pages<T>(memory: Vec<T>) -> Vec<T> {
+    /// Pages begin at multiples of this or of less.
+    const PAGE: usize = 1 << 16;
+    let range = memory.as_ptr_range();
+    let (start, end) = (range.start.addr().next_multiple_of(PAGE), range.end.addr() / PAGE * PAGE);
+    if start < end {
+        let inside = memory.as_ptr().cast_mut().wrapping_byte_add(start - range.start.addr());
+        // SAFETY: the pages are inside the vector's memory, and advice changes nothing of what they hold. A refusal
+        // costs time, nothing else.
+        let _ = unsafe { libc::madvise(inside.cast(), end - start, libc::MADV_HUGEPAGE) };
+    }
+    memory
+}
+
+#[cfg(not(target_os = "linux"))]
+fn in_large_pages<T>(memory: Vec<T>) -> Vec<T> {
+    memory
 }
 
 /// Puts stored elements into `place`. Returns whether all of them are finite, there and in `T`; `None` for a type that

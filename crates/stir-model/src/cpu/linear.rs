@@ -20,7 +20,7 @@ pub(crate) fn linear<W: Stored>(isa: Isa, x: &[f32], w: &[W], bias: Option<&[W]>
     let (n, rows) = (w.len() / k.max(1), x.len() / k.max(1));
     assert!(w.len() == n * k && x.len() == rows * k && y.len() == rows * n && bias.is_none_or(|b| b.len() == n));
     // A thread's share is small enough to even out who is late, large enough to be worth handing over.
-    let per_part = if rows <= 8 { (1 << 17) / k.max(1) } else { BLOCK }.next_multiple_of(4).max(4);
+    let per_part = if rows <= 8 { (1 << 15) / k.max(1) } else { BLOCK }.next_multiple_of(4).max(4);
     let y = Shared::new(y);
     parallel(n.div_ceil(per_part), rows * n * k, |part| {
         let first = part * per_part;
@@ -96,9 +96,41 @@ pub(super) unsafe fn tiles<S: Simd, W: Stored>(
             4 => tile::<S, W, 4>(w, x, stride, k, put),
             3 => tile::<S, W, 3>(w, x, stride, k, put),
             2 => tile::<S, W, 2>(w, x, stride, k, put),
-            _ => tile::<S, W, 1>(w, x, stride, k, put),
+            _ => one::<S, W>(w, x, k, put),
         }
     }
+}
+
+/// Bytes that a product of one row fetches ahead.
+const AHEAD: usize = 4096;
+
+/// [`tiles`] of a single row. It lives on the stream of weights alone, so these are read one row after the other.
+#[inline(always)]
+unsafe fn one<S: Simd, W: Stored>(w: [*const W; 4], x: *const f32, k: usize, mut put: impl FnMut(usize, [f32; 4])) {
+    let step = 4 * S::LANES;
+    let whole = k - k % step;
+    let mut products = [0.0; 4];
+    // SAFETY: as promised by the caller; every read is below `k`.
+    unsafe {
+        for row in 0..4 {
+            let w = w[row];
+            let mut sums = [S::splat(0.0); 4];
+            for at in (0..whole).step_by(step) {
+                for i in 0..4 {
+                    let w = w.add(at + i * S::LANES);
+                    S::prefetch(w.wrapping_byte_add(AHEAD));
+                    sums[i] = S::fma(S::load(x.add(at + i * S::LANES)), W::load::<S>(w), sums[i]);
+                }
+            }
+            for at in (whole..k).step_by(S::LANES) {
+                let count = S::LANES.min(k - at);
+                let (x, w) = (load_part::<S, f32>(x.add(at), count), load_part::<S, W>(w.add(at), count));
+                sums[0] = S::fma(x, w, sums[0]);
+            }
+            products[row] = S::sum(S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3])));
+        }
+    }
+    put(0, products);
 }
 
 #[inline(always)]
@@ -118,6 +150,8 @@ unsafe fn tile<S: Simd, W: Stored, const M: usize>(
         for at in (0..whole).step_by(S::LANES) {
             for i in 0..4 {
                 column[i] = W::load::<S>(w[i].add(at));
+                // What lies behind these rows is mostly what comes next.
+                S::prefetch(w[i].wrapping_add(at + 4 * k));
             }
             for m in 0..M {
                 let x = S::load(x.add(m * stride + at));

@@ -114,6 +114,10 @@ pub(crate) trait Simd: Copy {
     /// `2^v` of whole numbers from -126 to 127.
     unsafe fn exp2(v: Self::V) -> Self::V;
 
+    /// Has the processor fetch what lies there, if anything does.
+    #[inline(always)]
+    unsafe fn prefetch<T>(_p: *const T) {}
+
     /// The sum of the lanes.
     #[inline(always)]
     unsafe fn sum(v: Self::V) -> f32 {
@@ -400,6 +404,12 @@ mod x86 {
         }
 
         #[inline(always)]
+        unsafe fn prefetch<T>(p: *const T) {
+            // SAFETY: nothing is read that the program sees.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+        }
+
+        #[inline(always)]
         unsafe fn splat(x: f32) -> Self::V {
             // SAFETY: the caller promises that the processor has the instruction.
             unsafe { _mm512_set1_ps(x) }
@@ -464,6 +474,12 @@ mod x86 {
                 _mm256_castsi256_ps(_mm256_slli_epi32::<16>(bits))
             };
             load_f16(p: f16) = _mm256_cvtph_ps(_mm_loadu_si128(p.cast()));
+        }
+
+        #[inline(always)]
+        unsafe fn prefetch<T>(p: *const T) {
+            // SAFETY: nothing is read that the program sees.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
         }
 
         #[inline(always)]
