@@ -185,7 +185,7 @@ fn retrieval() {
             m: 1,
             layer: 0,
             quality: 1.0,
-            key: normalize(&random()).unwrap(),
+            key: normalize(&random()).unwrap().into(),
             action: action(i),
         };
         let fingerprint = Fingerprint {

@@ -1,10 +1,10 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use stir_core::{Delimiter, Fingerprint};
 
 use crate::{
-    BasisConfig, BasisError, Entry,
+    BasisConfig, BasisError, Entry, Key,
     error::ContentError,
     vector::{WORTH_THREADS, dot, normalize},
 };
@@ -21,7 +21,7 @@ use crate::{
 ///     tokenizer: "a1".into(), weights: "b2".into(),
 /// };
 /// let entry = |key: [f32; 2], action| Entry {
-///     problem: "p1".into(), m: 1, layer: 14, quality: 0.8, key: normalize(&key).expect("not zero"), action,
+///     problem: "p1".into(), m: 1, layer: 14, quality: 0.8, key: normalize(&key).expect("not zero").into(), action,
 /// };
 /// let entries = vec![entry([1.0, 0.0], Action::Steer(vec![0.5, 0.5])), entry([1.0, 1.0], Action::Stay)];
 /// let library = Library::from_entries(fingerprint, Delimiter::default(), entries, BTreeMap::new())?;
@@ -78,6 +78,8 @@ struct Group {
     m: usize,
     layer: usize,
     entries: Vec<usize>,
+    /// `[entries, hidden_size]`, shared with the entries.
+    keys: Arc<Vec<f32>>,
 }
 
 impl Library {
@@ -109,7 +111,7 @@ impl Library {
         Ok(Self::from_stored(Stored { fingerprint, delimiter, entries, selection, provenance })?)
     }
 
-    pub(crate) fn from_stored(stored: Stored) -> Result<Self, ContentError> {
+    pub(crate) fn from_stored(mut stored: Stored) -> Result<Self, ContentError> {
         let Fingerprint { n_layers, hidden_size, .. } = stored.fingerprint;
         stored.entries.iter().enumerate().try_for_each(|(i, entry)| entry.check(i, n_layers, hidden_size))?;
         if let Some(selection) = &stored.selection {
@@ -122,7 +124,15 @@ impl Library {
         for (i, entry) in stored.entries.iter().enumerate() {
             groups.entry((entry.m, entry.layer)).or_default().push(i);
         }
-        let groups = groups.into_iter().map(|((m, layer), entries)| Group { m, layer, entries }).collect();
+        let gather = |((m, layer), entries): (_, Vec<usize>)| {
+            let mut keys = Vec::with_capacity(entries.len() * hidden_size);
+            // What is copied is given back at once: at no time are there two of every key.
+            entries.iter().for_each(|&i| keys.extend_from_slice(&mem::take(&mut stored.entries[i].key)));
+            let keys = Arc::new(keys);
+            entries.iter().zip(Key::rows(&keys, hidden_size)).for_each(|(&i, key)| stored.entries[i].key = key);
+            Group { m, layer, entries, keys }
+        };
+        let groups = groups.into_iter().map(gather).collect();
         Ok(Self { stored, groups })
     }
 
@@ -202,7 +212,8 @@ impl Library {
     /// #     tokenizer: "a1".into(), weights: "b2".into(),
     /// # };
     /// # let entry = |key: [f32; 2]| Entry {
-    /// #     problem: "p1".into(), m: 1, layer: 14, quality: 0.8, key: normalize(&key).unwrap(), action: Action::Stay,
+    /// #     problem: "p1".into(), m: 1, layer: 14, quality: 0.8,
+    /// #     key: normalize(&key).expect("not zero").into(), action: Action::Stay,
     /// # };
     /// # let entries = vec![entry([1.0, 0.0]), entry([1.0, 1.0])];
     /// # let library = Library::from_entries(fingerprint, Delimiter::default(), entries, BTreeMap::new())?;
@@ -219,30 +230,8 @@ impl Library {
                 .filter(|(_, (layer, state))| *layer == group.layer && state.len() == self.width())
                 .filter_map(|(i, (_, state))| Some((i, normalize(state)?)))
                 .collect();
-            for ((sequence, _), near) in states.iter().zip(self.scan(&group.entries, &states, k)) {
+            for ((sequence, _), near) in states.iter().zip(scan(&group.entries, &group.keys, &states, k)) {
                 hits[*sequence].extend(near);
-            }
-        }
-        hits.iter_mut().for_each(|hits| keep_nearest(hits, k));
-        hits
-    }
-
-    /// For each state the nearest `k` of `entries`, in no order.
-    fn scan(&self, entries: &[usize], states: &[(usize, Vec<f32>)], k: usize) -> Vec<Vec<Hit>> {
-        if entries.len() > 1 && entries.len() * states.len() * self.width() >= WORTH_THREADS {
-            let (front, back) = entries.split_at(entries.len() / 2);
-            let (mut hits, others) = rayon::join(|| self.scan(front, states, k), || self.scan(back, states, k));
-            hits.iter_mut().zip(others).for_each(|(hits, others)| {
-                hits.extend(others);
-                keep_nearest(hits, k);
-            });
-            return hits;
-        }
-        let mut hits = vec![Vec::with_capacity(entries.len()); states.len()];
-        for &entry in entries {
-            let key = &self.stored.entries[entry].key;
-            for (hits, (_, state)) in hits.iter_mut().zip(states) {
-                hits.push(Hit { entry, similarity: dot(key, state) });
             }
         }
         hits.iter_mut().for_each(|hits| keep_nearest(hits, k));
@@ -264,6 +253,30 @@ impl Library {
         }
         (count > 0.0).then(|| sum.into_iter().map(|sum| (sum / count) as f32).collect())
     }
+}
+
+/// For each state the nearest `k` of `entries`, whose keys are `keys`, `[entries, width]`.
+fn scan(entries: &[usize], keys: &[f32], states: &[(usize, Vec<f32>)], k: usize) -> Vec<Vec<Hit>> {
+    let width = keys.len() / entries.len();
+    if entries.len() > 1 && keys.len() * states.len() >= WORTH_THREADS {
+        let half = entries.len() / 2;
+        let ((front, back), (front_keys, back_keys)) = (entries.split_at(half), keys.split_at(half * width));
+        let (mut hits, others) =
+            rayon::join(|| scan(front, front_keys, states, k), || scan(back, back_keys, states, k));
+        for (hits, others) in hits.iter_mut().zip(others) {
+            hits.extend(others);
+            keep_nearest(hits, k);
+        }
+        return hits;
+    }
+    let mut hits = vec![Vec::with_capacity(entries.len()); states.len()];
+    for (&entry, key) in entries.iter().zip(keys.chunks_exact(width)) {
+        for (hits, (_, state)) in hits.iter_mut().zip(states) {
+            hits.push(Hit { entry, similarity: dot(key, state) });
+        }
+    }
+    hits.iter_mut().for_each(|hits| keep_nearest(hits, k));
+    hits
 }
 
 /// Leaves the nearest `k`, by falling similarity, ties to the lower entry.

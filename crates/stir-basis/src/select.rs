@@ -77,7 +77,7 @@ fn entry(candidates: &Candidates, index: usize) -> Option<Entry> {
         m: pair.m,
         layer: pair.layer,
         quality: pair.quality,
-        key: normalize(state(candidates, index))?,
+        key: normalize(state(candidates, index))?.into(),
         action: if is_wrong(index) { Action::Steer(pair.delta()) } else { Action::Stay },
     };
     // Two finite states can differ by more than f32 holds.

@@ -13,7 +13,7 @@ use stir_basis::{Action, BasisError, Entry, Hit, Library, normalize};
 use stir_core::{Delimiter, Fingerprint, SampleRng};
 
 fn entry(layer: usize, key: [f32; 2], action: Action) -> Entry {
-    Entry { problem: "p".into(), m: 1, layer, quality: 1.0, key: normalize(&key).unwrap(), action }
+    Entry { problem: "p".into(), m: 1, layer, quality: 1.0, key: normalize(&key).unwrap().into(), action }
 }
 
 fn small(entries: Vec<Entry>) -> Result<Library, BasisError> {
@@ -107,9 +107,9 @@ fn entries_are_checked() {
     assert_eq!(field(|e| e.m = 0), (1, "m"));
     assert_eq!(field(|e| e.layer = 3), (1, "layer"));
     assert_eq!(field(|e| e.quality = -1.0), (1, "quality"));
-    assert_eq!(field(|e| e.key = vec![1.0]), (1, "key"));
-    assert_eq!(field(|e| e.key = vec![1.0, 1.0]), (1, "key"));
-    assert_eq!(field(|e| e.key = vec![f32::NAN, 1.0]), (1, "key"));
+    assert_eq!(field(|e| e.key = vec![1.0].into()), (1, "key"));
+    assert_eq!(field(|e| e.key = vec![1.0, 1.0].into()), (1, "key"));
+    assert_eq!(field(|e| e.key = vec![f32::NAN, 1.0].into()), (1, "key"));
     assert_eq!(field(|e| e.action = Action::Steer(vec![1.0])), (1, "vector"));
     assert_eq!(field(|e| e.action = Action::Steer(vec![1.0, f32::INFINITY])), (1, "vector"));
     assert!(matches!(small(vec![]), Err(BasisError::NoEntries { skipped: 0 })));

@@ -123,7 +123,7 @@ proptest! {
             for (entry, &index) in library.entries().iter().zip(indices) {
                 let pair = &candidates.pairs[index / 2];
                 let key = if index % 2 == 0 { &pair.mu_minus } else { &pair.mu_plus };
-                prop_assert_eq!(Some(entry.key.clone()), normalize(key));
+                prop_assert_eq!(Some(entry.key.to_vec()), normalize(key));
                 prop_assert_eq!(entry.vector().map(<[f32]>::to_vec), (index % 2 == 0).then(|| pair.delta()));
             }
             if method == Method::Dpp || method == Method::Top {
