@@ -57,7 +57,7 @@ static ALLOCATOR: Counting = Counting;
 enum Kind {
     /// Around 300 directions, as states at like moments of like problems do, and of differing quality.
     Clustered,
-    /// Apart from each other, all of one quality: nothing tells them apart but what was chosen.
+    /// Apart from each other, but for one of one quality: nothing tells them apart but what was chosen.
     Random,
     /// All the same: the gain of every row falls with every pick.
     Equal,
@@ -79,7 +79,10 @@ impl Kind {
         let keys = keys.collect();
         let mut rng = SampleRng::new(1, 1);
         // Rewards differ by the length of answers, so qualities do a little.
-        let quality = (0..n).map(|_| if self == Self::Clustered { 0.3 + 0.7 * rng.uniform() } else { 1.0 }).collect();
+        let mut quality: Vec<f64> =
+            (0..n).map(|_| if self == Self::Clustered { 0.3 + 0.7 * rng.uniform() } else { 1.0 }).collect();
+        // One is best: among equals the rounding of the diagonal, which numpy sums differently, would choose the first.
+        quality[0] = 1.1;
         (keys, quality)
     }
 }

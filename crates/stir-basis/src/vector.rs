@@ -51,6 +51,13 @@ fn sum_of_products<T: Copy + Into<A>, A: Sum>(a: &[T], b: &[T]) -> A {
     for (sum, (&a, &b)) in sums.iter_mut().zip(tail) {
         *sum += a.into() * b.into();
     }
+    total(sums)
+}
+
+/// The sum of the partial sums, by halves. A call of its own: seen together with the loop before it, its pattern
+/// misleads the compiler into breaking up the registers there.
+#[inline(never)]
+fn total<A: Sum>(mut sums: [A; LANES]) -> A {
     let mut half = LANES / 2;
     while half > 0 {
         for lane in 0..half {

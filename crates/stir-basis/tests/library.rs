@@ -57,6 +57,34 @@ proptest! {
 }
 
 #[test]
+fn many_sequences_find_what_each_finds_alone() {
+    // The second library is large enough for threads, on which nothing may depend.
+    for (n, width) in [(150, 7), (6000, 400)] {
+        let library = library(3, n, width);
+        let mut rng = SampleRng::new(4, 0);
+        let states: Vec<Vec<f32>> = (0..6).map(|_| vector(&mut rng, width)).collect();
+        let none = vec![0.0; width];
+        let sequences: [&[(usize, &[f32])]; 6] = [
+            &[(0, &states[0]), (1, &states[1])],
+            &[(1, &states[2])],
+            &[],
+            &[(2, &none), (0, &states[3])],
+            &[(7, &states[4])],
+            &[(0, &states[5]), (2, &states[5])],
+        ];
+        let together = library.retrieve_all(1, &sequences, 8);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let alone: Vec<_> = sequences.iter().map(|queries| pool.install(|| library.retrieve(1, queries, 8))).collect();
+        let bits = |hits: &[Vec<Hit>]| -> Vec<Vec<(usize, u32)>> {
+            hits.iter().map(|hits| hits.iter().map(|hit| (hit.entry, hit.similarity.to_bits())).collect()).collect()
+        };
+        assert_eq!(bits(&together), bits(&alone));
+        assert!(together[2].is_empty() && together[4].is_empty() && together[5].len() == 8);
+    }
+    assert!(library(3, 5, 4).retrieve_all(1, &[], 8).is_empty());
+}
+
+#[test]
 fn ties_go_to_the_lower_entry_over_all_layers() {
     let keys = [(1, [0.0, 1.0]), (0, [1.0, 0.0]), (1, [1.0, 0.0]), (0, [2.0, 0.0])];
     let library = small(keys.map(|(layer, key)| entry(layer, key, Action::Stay)).to_vec()).unwrap();
