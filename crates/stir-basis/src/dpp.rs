@@ -160,7 +160,7 @@ impl<'a> Greedy<'a> {
                 .map(|row| row.gain)
                 .collect();
             if stale.is_empty() {
-                return self.rows.iter().position(|row| reach(row));
+                return self.rows.iter().position(reach);
             }
             let count = batch.min(stale.len());
             let (_, &mut least, _) = stale.select_nth_unstable_by(count - 1, |a, b| b.total_cmp(a));

@@ -255,9 +255,6 @@ impl Library {
     }
 }
 
-/// Keys that a scan holds against all states at once.
-const BLOCK: usize = 4;
-
 /// For each state the nearest `k` of `entries`, whose keys are `keys`, `[entries, width]`.
 fn scan(entries: &[usize], keys: &[f32], states: &[(usize, Vec<f32>)], k: usize) -> Vec<Vec<Hit>> {
     let width = keys.len() / entries.len();
@@ -273,11 +270,9 @@ fn scan(entries: &[usize], keys: &[f32], states: &[(usize, Vec<f32>)], k: usize)
         return hits;
     }
     let mut hits = vec![Vec::with_capacity(entries.len()); states.len()];
-    // A few keys at a time, which stay in the first cache while all states pass.
-    for (entries, keys) in entries.chunks(BLOCK).zip(keys.chunks(BLOCK * width)) {
+    for (&entry, key) in entries.iter().zip(keys.chunks_exact(width)) {
         for (hits, (_, state)) in hits.iter_mut().zip(states) {
-            let keys = keys.chunks_exact(width);
-            hits.extend(entries.iter().zip(keys).map(|(&entry, key)| Hit { entry, similarity: dot(key, state) }));
+            hits.push(Hit { entry, similarity: dot(key, state) });
         }
     }
     hits.iter_mut().for_each(|hits| keep_nearest(hits, k));
