@@ -1,12 +1,15 @@
-use std::{cmp::Ordering, collections::BinaryHeap};
+use rayon::prelude::*;
 
 use crate::{
     error::{ContentError, Rules},
-    vector::{dot, norm},
+    vector::{WORTH_THREADS, dot, norm},
 };
 
 /// Below this conditional variance a vector counts as a combination of those already chosen.
 const MIN_VARIANCE: f64 = 1e-12;
+/// Rows brought up to date at once: so many, then each time so many times more.
+const FIRST_BATCH: usize = 16;
+const GROWTH: usize = 4;
 
 /// Chooses rows of high quality that point in different directions: greedy maximisation of
 /// `sum log(1 + q_i) + lambda * log det(K_S + epsilon I)`, `K_ij = cos(k_i, k_j)`.
@@ -18,9 +21,10 @@ const MIN_VARIANCE: f64 = 1e-12;
 ///
 /// The factor of `K_S + epsilon I` grows by one row per pick (Chen, Zhang and Zhou 2018, "Fast Greedy MAP Inference for
 /// Determinantal Point Process") and a row's gain is brought up to date only when its last known gain, which can only
-/// have fallen since, would make it the next pick (Minoux 1978; for this objective Hemmi et al. 2022, "Lazy and Fast
-/// Greedy MAP Inference for Determinantal Point Process"). The picks are those of the plain greedy rule. With `n` rows
-/// of width `d`, a pick costs `O(n (d + budget))` at worst; memory is `O(n budget)` at worst beside the keys.
+/// have fallen since, could make it the next pick (Minoux 1978; for this objective Hemmi et al. 2022, "Lazy and Fast
+/// Greedy MAP Inference for Determinantal Point Process"). The picks are those of the plain greedy rule, on any number
+/// of threads. With `n` rows of width `d`, a pick costs `O(n (d + budget))` at worst; memory is `O(n budget)` at worst
+/// beside the keys.
 ///
 /// ```
 /// use stir_basis::greedy_dpp;
@@ -44,59 +48,54 @@ pub fn greedy_dpp(
 ) -> Result<Vec<usize>, ContentError> {
     let n = quality.len();
     let width = keys.len() / n.max(1);
+    let whole = if n == 0 { keys.is_empty() } else { width > 0 && keys.len() == n * width };
+    Rules { item: "keys of", index: n }.ensure(whole, "rows", "as many as qualities, of equal width")?;
+    let keys: Vec<&[f32]> = (0..n).map(|row| &keys[row * width..][..width]).collect();
+    greedy_rows(&keys, quality, first, budget, lambda, epsilon)
+}
+
+/// [`greedy_dpp`] for rows that lie apart.
+pub(crate) fn greedy_rows(
+    keys: &[&[f32]],
+    quality: &[f64],
+    first: &[usize],
+    budget: usize,
+    lambda: f64,
+    epsilon: f64,
+) -> Result<Vec<usize>, ContentError> {
     check(keys, quality, first, budget, lambda, epsilon)?;
-
-    let mut factor = Factor::new(keys, width, n, epsilon);
-    let mut left = vec![true; n];
+    let mut greedy = Greedy::new(keys, quality, lambda, epsilon);
     for &row in first {
-        left[row] = false;
-        factor.refresh(row);
-        factor.take(row);
+        greedy.refresh(row);
+        greedy.take(row);
     }
-    let gain = |row: usize, variance: f64| quality[row].ln_1p() + lambda * variance.ln();
-    let mut bounds: BinaryHeap<Bound> = (0..n)
-        .filter(|&row| left[row] && factor.variance[row] > MIN_VARIANCE)
-        .map(|row| Bound { gain: gain(row, factor.variance[row]), row })
-        .collect();
-
     let mut picks = first.to_vec();
     while picks.len() < budget
-        && let Some(Bound { row, .. }) = bounds.pop()
+        && let Some(row) = greedy.best()
     {
-        if factor.is_fresh(row) {
-            factor.take(row);
-            picks.push(row);
-            continue;
-        }
-        factor.refresh(row);
-        let variance = factor.variance[row];
-        if variance > MIN_VARIANCE {
-            bounds.push(Bound { gain: gain(row, variance), row });
-        }
+        greedy.take(row);
+        picks.push(row);
     }
     Ok(picks)
 }
 
 fn check(
-    keys: &[f32],
+    keys: &[&[f32]],
     quality: &[f64],
     first: &[usize],
     budget: usize,
     lambda: f64,
     epsilon: f64,
 ) -> Result<(), ContentError> {
-    let n = quality.len();
     let rules = |item, index| Rules { item, index };
-    let whole = if n == 0 { keys.is_empty() } else { !keys.is_empty() && keys.len().is_multiple_of(n) };
-    rules("keys of", n).ensure(whole, "rows", "as many as qualities, of equal width")?;
-    for (row, &q) in quality.iter().enumerate() {
+    for (row, (key, &q)) in keys.iter().zip(quality).enumerate() {
         rules("row", row).quality(q)?;
-        let norm = norm(&keys[row * (keys.len() / n)..][..keys.len() / n]);
+        let norm = norm(key);
         rules("row", row).ensure(norm.is_finite() && norm > 0.0, "key", "finite and not zero")?;
     }
-    let mut taken = vec![false; n];
+    let mut taken = vec![false; keys.len()];
     for (index, &row) in first.iter().enumerate() {
-        let fresh = row < n && !std::mem::replace(&mut taken[row], true);
+        let fresh = row < keys.len() && !std::mem::replace(&mut taken[row], true);
         rules("first", index).ensure(index < budget && fresh, "row", "distinct, in range and within the budget")?;
     }
     let not_negative = |x: f64| x.is_finite() && x >= 0.0;
@@ -104,81 +103,110 @@ fn check(
     rules("objective", 0).ensure(not_negative(epsilon), "epsilon", "finite and >= 0")
 }
 
-/// The Cholesky factor of `K_S + epsilon I` for the rows `S` taken so far, and for every other row as much of its own
-/// line under that factor as has been needed.
-struct Factor<'a> {
-    keys: &'a [f32],
-    width: usize,
-    norms: Vec<f64>,
-    pivots: Vec<usize>,
-    /// `lines[i][t] = (K_ij - <lines[j], lines[i][..t]>) / sqrt(variance[j])`, `j = pivots[t]`.
-    lines: Vec<Vec<f64>>,
-    /// `K_ii + epsilon - |lines[i]|^2`: what the pivots that `lines[i]` accounts for leave unexplained.
-    variance: Vec<f64>,
+/// Every row, and the Cholesky factor of `K_S + epsilon I` for the rows `S` taken so far.
+struct Greedy<'a> {
+    rows: Vec<Row<'a>>,
+    /// The taken rows that added a direction.
+    pivots: Vec<Row<'a>>,
+    lambda: f64,
 }
 
-impl<'a> Factor<'a> {
-    fn new(keys: &'a [f32], width: usize, n: usize, epsilon: f64) -> Self {
-        let rows = || (0..n).map(|i| &keys[i * width..][..width]);
-        let norms: Vec<f64> = rows().map(norm).collect();
-        // The diagonal is 1 but for rounding, which therefore breaks the ties that equal qualities leave. The plain sum
-        // breaks them as the reference does.
-        let square = |(row, norm): (&[f32], &f64)| row.iter().map(|&x| (f64::from(x) / norm).powi(2)).sum::<f64>();
-        let variance = rows().zip(&norms).map(|row| square(row) + epsilon).collect();
-        Self { keys, width, norms, pivots: Vec::new(), lines: vec![Vec::new(); n], variance }
-    }
-
-    fn key(&self, i: usize) -> &'a [f32] {
-        &self.keys[i * self.width..][..self.width]
-    }
-
-    fn is_fresh(&self, i: usize) -> bool {
-        self.lines[i].len() == self.pivots.len()
-    }
-
-    /// Accounts for the pivots that row `i` has not seen.
-    fn refresh(&mut self, i: usize) {
-        let mut line = std::mem::take(&mut self.lines[i]);
-        for &pivot in &self.pivots[line.len()..] {
-            let explained: f64 = dot(&self.lines[pivot], &line);
-            let kernel = dot::<f32, f64>(self.key(pivot), self.key(i)) / (self.norms[pivot] * self.norms[i]);
-            let next = (kernel - explained) / self.variance[pivot].sqrt();
-            self.variance[i] -= next * next;
-            line.push(next);
-        }
-        self.lines[i] = line;
-    }
-
-    /// Makes the fresh row `i` a pivot. One that adds no direction changes nothing for the others and is left out.
-    fn take(&mut self, i: usize) {
-        if self.variance[i] > MIN_VARIANCE {
-            self.pivots.push(i);
-        }
-    }
-}
-
-/// A row's last known gain. The largest comes first, of equals the lower index.
-struct Bound {
+/// A row, and as much of its own line under the factor as has been needed.
+struct Row<'a> {
+    key: &'a [f32],
+    norm: f64,
+    /// `log(1 + q_i)`.
+    value: f64,
+    /// `line[t] = (K_ij - <line_j, line[..t]>) / sqrt(variance_j)`, `j = pivots[t]`.
+    line: Vec<f64>,
+    /// `K_ii + epsilon - |line|^2`: what the pivots that `line` accounts for leave unexplained.
+    variance: f64,
+    /// What taking the row would have added given those pivots; minus infinity where it is not to be taken.
     gain: f64,
-    row: usize,
 }
 
-impl Ord for Bound {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.gain.total_cmp(&other.gain).then(other.row.cmp(&self.row))
+impl<'a> Greedy<'a> {
+    fn new(keys: &[&'a [f32]], quality: &[f64], lambda: f64, epsilon: f64) -> Self {
+        let row = |(&key, &quality): (&&'a [f32], &f64)| {
+            let norm = norm(key);
+            // The diagonal is 1 but for rounding, which therefore breaks the ties that equal qualities leave. The plain
+            // sum breaks them as the reference does.
+            let square = key.iter().map(|&x| (f64::from(x) / norm).powi(2)).sum::<f64>();
+            let mut row =
+                Row { key, norm, value: quality.ln_1p(), line: Vec::new(), variance: square + epsilon, gain: 0.0 };
+            row.refresh(&[], lambda);
+            row
+        };
+        let rows = if keys.iter().map(|key| key.len()).sum::<usize>() < WORTH_THREADS {
+            keys.iter().zip(quality).map(row).collect()
+        } else {
+            keys.par_iter().zip(quality).map(row).collect()
+        };
+        Self { rows, pivots: Vec::new(), lambda }
+    }
+
+    /// The row with the largest gain, of equals the lowest; `None` when there is none to take.
+    ///
+    /// Rows whose last known gain reaches the largest that is up to date are brought up to date, the most promising
+    /// first, in batches that grow so that at worst a few go over all rows.
+    fn best(&mut self) -> Option<usize> {
+        let mut batch = FIRST_BATCH;
+        loop {
+            let fresh = self.rows.iter().filter(|row| row.line.len() == self.pivots.len());
+            let best = fresh.map(|row| row.gain).fold(f64::NEG_INFINITY, f64::max);
+            let reach = |row: &Row| row.gain >= best && row.gain > f64::NEG_INFINITY;
+            let mut stale: Vec<f64> = (self.rows.iter())
+                .filter(|row| row.line.len() < self.pivots.len() && reach(row))
+                .map(|row| row.gain)
+                .collect();
+            if stale.is_empty() {
+                return self.rows.iter().position(reach);
+            }
+            let count = batch.min(stale.len());
+            let (_, &mut least, _) = stale.select_nth_unstable_by(count - 1, |a, b| b.total_cmp(a));
+            let Self { rows, pivots, lambda } = self;
+            let missing = |row: &Row| if row.gain >= least { pivots.len() - row.line.len() } else { 0 };
+            let bring = |row: &mut Row| {
+                if missing(row) > 0 {
+                    row.refresh(pivots, *lambda);
+                }
+            };
+            if rows.iter().map(missing).sum::<usize>() * rows[0].key.len() < WORTH_THREADS {
+                rows.iter_mut().for_each(bring);
+            } else {
+                rows.par_iter_mut().for_each(bring);
+            }
+            batch *= GROWTH;
+        }
+    }
+
+    fn refresh(&mut self, row: usize) {
+        self.rows[row].refresh(&self.pivots, self.lambda);
+    }
+
+    /// Takes a row that is up to date. One that adds no direction changes nothing for the others and is no pivot.
+    fn take(&mut self, row: usize) {
+        let row = &mut self.rows[row];
+        row.gain = f64::NEG_INFINITY;
+        if row.variance > MIN_VARIANCE {
+            let line = std::mem::take(&mut row.line);
+            self.pivots.push(Row { line, ..*row });
+        }
     }
 }
 
-impl PartialOrd for Bound {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
+impl Row<'_> {
+    /// Accounts for the pivots that the row has not seen.
+    fn refresh(&mut self, pivots: &[Row<'_>], lambda: f64) {
+        self.line.reserve(pivots.len() - self.line.len());
+        for pivot in &pivots[self.line.len()..] {
+            let explained: f64 = dot(&pivot.line, &self.line);
+            let kernel = dot::<f32, f64>(pivot.key, self.key) / (pivot.norm * self.norm);
+            let next = (kernel - explained) / pivot.variance.sqrt();
+            self.variance -= next * next;
+            self.line.push(next);
+        }
+        let useful = self.variance > MIN_VARIANCE;
+        self.gain = if useful { self.value + lambda * self.variance.ln() } else { f64::NEG_INFINITY };
     }
 }
-
-impl PartialEq for Bound {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Bound {}

@@ -1,4 +1,6 @@
-use serde::{Deserialize, Serialize};
+use std::{fmt, ops::Deref, sync::Arc};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
     error::{ContentError, Rules},
@@ -20,7 +22,7 @@ pub enum Action {
 /// use stir_basis::{normalize, Action, Entry};
 /// let entry = Entry {
 ///     problem: "p1".into(), m: 1, layer: 14, quality: 0.8,
-///     key: normalize(&[1.0, 2.0, 2.0]).expect("neither zero nor infinite"),
+///     key: normalize(&[1.0, 2.0, 2.0]).expect("neither zero nor infinite").into(),
 ///     action: Action::Steer(vec![0.5, 0.0, -0.5]),
 /// };
 /// assert_eq!(entry.vector(), Some(&[0.5, 0.0, -0.5][..]));
@@ -37,7 +39,7 @@ pub struct Entry {
     /// How much better the successes were rewarded than the failures; finite, >= 0.
     pub quality: f64,
     /// `[hidden_size]`, of length 1.
-    pub key: Vec<f32>,
+    pub key: Key,
     /// What to do near the key.
     pub action: Action,
 }
@@ -59,5 +61,67 @@ impl Entry {
         let vector = self.vector().unwrap_or(&self.key);
         rules.width("vector", vector, width)?;
         rules.finite("vector", vector)
+    }
+}
+
+/// Numbers of an [`Entry`]'s key. They read as a slice and are shared by clones.
+///
+/// Those of a library's entries at one control point and layer follow each other in memory, which is what lets
+/// [`retrieve`](crate::Library::retrieve) go through them as fast as memory is read.
+///
+/// ```
+/// use stir_basis::Key;
+/// let key = Key::from(vec![0.6, 0.8]);
+/// assert_eq!((key.len(), key[1]), (2, 0.8));
+/// ```
+#[derive(Clone, Default)]
+pub struct Key {
+    matrix: Arc<Vec<f32>>,
+    start: usize,
+    width: usize,
+}
+
+impl Key {
+    /// The keys that `matrix`, `[n, width]`, is made of.
+    pub(crate) fn rows(matrix: &Arc<Vec<f32>>, width: usize) -> impl Iterator<Item = Self> {
+        (0..matrix.len() / width).map(move |row| Self { matrix: matrix.clone(), start: row * width, width })
+    }
+}
+
+impl From<Vec<f32>> for Key {
+    fn from(key: Vec<f32>) -> Self {
+        Self { start: 0, width: key.len(), matrix: Arc::new(key) }
+    }
+}
+
+impl Deref for Key {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.matrix[self.start..][..self.width]
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl Serialize for Key {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (**self).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Vec::deserialize(deserializer)?.into())
     }
 }

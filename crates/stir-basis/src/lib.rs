@@ -26,7 +26,7 @@ pub use cluster::ClusterError;
 pub use codec::{FileKind, PayloadError};
 pub use config::{BasisConfig, Method};
 pub use dpp::greedy_dpp;
-pub use entry::{Action, Entry};
+pub use entry::{Action, Entry, Key};
 pub use error::{BasisError, ContentError};
 pub use library::{Hit, Library, Selection};
 pub use pair::{Candidates, Pair};

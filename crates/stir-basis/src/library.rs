@@ -1,12 +1,12 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use stir_core::{Delimiter, Fingerprint};
 
 use crate::{
-    BasisConfig, BasisError, Entry,
+    BasisConfig, BasisError, Entry, Key,
     error::ContentError,
-    vector::{dot, normalize},
+    vector::{WORTH_THREADS, dot, normalize},
 };
 
 /// Entries chosen for one model, ready for retrieval.
@@ -21,7 +21,7 @@ use crate::{
 ///     tokenizer: "a1".into(), weights: "b2".into(),
 /// };
 /// let entry = |key: [f32; 2], action| Entry {
-///     problem: "p1".into(), m: 1, layer: 14, quality: 0.8, key: normalize(&key).expect("not zero"), action,
+///     problem: "p1".into(), m: 1, layer: 14, quality: 0.8, key: normalize(&key).expect("not zero").into(), action,
 /// };
 /// let entries = vec![entry([1.0, 0.0], Action::Steer(vec![0.5, 0.5])), entry([1.0, 1.0], Action::Stay)];
 /// let library = Library::from_entries(fingerprint, Delimiter::default(), entries, BTreeMap::new())?;
@@ -78,8 +78,8 @@ struct Group {
     m: usize,
     layer: usize,
     entries: Vec<usize>,
-    /// `[entries, hidden_size]`, contiguous for the scan.
-    keys: Vec<f32>,
+    /// `[entries, hidden_size]`, shared with the entries.
+    keys: Arc<Vec<f32>>,
 }
 
 impl Library {
@@ -111,7 +111,7 @@ impl Library {
         Ok(Self::from_stored(Stored { fingerprint, delimiter, entries, selection, provenance })?)
     }
 
-    pub(crate) fn from_stored(stored: Stored) -> Result<Self, ContentError> {
+    pub(crate) fn from_stored(mut stored: Stored) -> Result<Self, ContentError> {
         let Fingerprint { n_layers, hidden_size, .. } = stored.fingerprint;
         stored.entries.iter().enumerate().try_for_each(|(i, entry)| entry.check(i, n_layers, hidden_size))?;
         if let Some(selection) = &stored.selection {
@@ -124,9 +124,15 @@ impl Library {
         for (i, entry) in stored.entries.iter().enumerate() {
             groups.entry((entry.m, entry.layer)).or_default().push(i);
         }
-        let keys = |entries: &[usize]| entries.iter().flat_map(|&i| &stored.entries[i].key).copied().collect();
-        let groups =
-            groups.into_iter().map(|((m, layer), entries)| Group { m, layer, keys: keys(&entries), entries }).collect();
+        let gather = |((m, layer), entries): (_, Vec<usize>)| {
+            let mut keys = Vec::with_capacity(entries.len() * hidden_size);
+            // What is copied is given back at once: at no time are there two of every key.
+            entries.iter().for_each(|&i| keys.extend_from_slice(&mem::take(&mut stored.entries[i].key)));
+            let keys = Arc::new(keys);
+            entries.iter().zip(Key::rows(&keys, hidden_size)).for_each(|(&i, key)| stored.entries[i].key = key);
+            Group { m, layer, entries, keys }
+        };
+        let groups = groups.into_iter().map(gather).collect();
         Ok(Self { stored, groups })
     }
 
@@ -191,30 +197,55 @@ impl Library {
     /// Each query is a layer, named at most once, and the state after it, `[hidden_size]`, of any length. A query that
     /// is zero, not finite or of another width has no similarity to anything and yields nothing.
     pub fn retrieve(&self, m: usize, queries: &[(usize, &[f32])], k: usize) -> Vec<Hit> {
-        let mut hits = Vec::new();
-        for &(layer, query) in queries {
-            let Ok(at) = self.groups.binary_search_by_key(&(m, layer), |group| (group.m, group.layer)) else {
-                continue;
-            };
-            let width = self.stored.fingerprint.hidden_size;
-            let Some(query) = normalize(query).filter(|query| query.len() == width) else { continue };
-            let Group { entries, keys, .. } = &self.groups[at];
-            let keys = keys.chunks_exact(width);
-            hits.extend(entries.iter().zip(keys).map(|(&entry, key)| Hit { entry, similarity: dot(key, &query) }));
+        self.retrieve_all(m, &[queries], k).pop().unwrap_or_default()
+    }
+
+    /// What [`retrieve`](Self::retrieve) finds for each of several sequences at the same control point, `[sequences]`,
+    /// bit for bit, reading the keys once for all of them.
+    ///
+    /// ```
+    /// # use std::collections::BTreeMap;
+    /// # use stir_basis::{normalize, Action, Entry, Library};
+    /// # use stir_core::{Delimiter, Fingerprint};
+    /// # let fingerprint = Fingerprint {
+    /// #     architecture: "qwen2".into(), n_layers: 28, hidden_size: 2, vocab_size: 100,
+    /// #     tokenizer: "a1".into(), weights: "b2".into(),
+    /// # };
+    /// # let entry = |key: [f32; 2]| Entry {
+    /// #     problem: "p1".into(), m: 1, layer: 14, quality: 0.8,
+    /// #     key: normalize(&key).expect("not zero").into(), action: Action::Stay,
+    /// # };
+    /// # let entries = vec![entry([1.0, 0.0]), entry([1.0, 1.0])];
+    /// # let library = Library::from_entries(fingerprint, Delimiter::default(), entries, BTreeMap::new())?;
+    /// let (first, second) = ([2.0, 1.8], [3.0, 0.1]);
+    /// let hits = library.retrieve_all(1, &[&[(14, &first)], &[(14, &second)]], 1);
+    /// assert_eq!((hits[0][0].entry, hits[1][0].entry), (1, 0));
+    /// # Ok::<(), stir_basis::BasisError>(())
+    /// ```
+    pub fn retrieve_all(&self, m: usize, sequences: &[&[(usize, &[f32])]], k: usize) -> Vec<Vec<Hit>> {
+        let mut hits = vec![Vec::new(); sequences.len()];
+        for group in self.groups.iter().filter(|group| group.m == m) {
+            let states: Vec<(usize, Vec<f32>)> = (sequences.iter().enumerate())
+                .flat_map(|(i, queries)| queries.iter().map(move |query| (i, query)))
+                .filter(|(_, (layer, state))| *layer == group.layer && state.len() == self.width())
+                .filter_map(|(i, (_, state))| Some((i, normalize(state)?)))
+                .collect();
+            for ((sequence, _), near) in states.iter().zip(scan(&group.entries, &group.keys, &states, k)) {
+                hits[*sequence].extend(near);
+            }
         }
-        let order = |a: &Hit, b: &Hit| b.similarity.total_cmp(&a.similarity).then(a.entry.cmp(&b.entry));
-        if k < hits.len() {
-            hits.select_nth_unstable_by(k, order);
-            hits.truncate(k);
-        }
-        hits.sort_unstable_by(order);
+        hits.iter_mut().for_each(|hits| keep_nearest(hits, k));
         hits
+    }
+
+    fn width(&self) -> usize {
+        self.stored.fingerprint.hidden_size
     }
 
     /// The mean of all vectors at `layer`, `[hidden_size]`: one static steering vector, the baseline to beat. `None`
     /// when the layer has none.
     pub fn mean_delta(&self, layer: usize) -> Option<Vec<f32>> {
-        let mut sum = vec![0.0; self.stored.fingerprint.hidden_size];
+        let mut sum = vec![0.0; self.width()];
         let mut count = 0.0;
         for vector in self.entries().iter().filter(|entry| entry.layer == layer).filter_map(Entry::vector) {
             count += 1.0;
@@ -222,4 +253,38 @@ impl Library {
         }
         (count > 0.0).then(|| sum.into_iter().map(|sum| (sum / count) as f32).collect())
     }
+}
+
+/// For each state the nearest `k` of `entries`, whose keys are `keys`, `[entries, width]`.
+fn scan(entries: &[usize], keys: &[f32], states: &[(usize, Vec<f32>)], k: usize) -> Vec<Vec<Hit>> {
+    let width = keys.len() / entries.len();
+    if entries.len() > 1 && keys.len() * states.len() >= WORTH_THREADS {
+        let half = entries.len() / 2;
+        let ((front, back), (front_keys, back_keys)) = (entries.split_at(half), keys.split_at(half * width));
+        let (mut hits, others) =
+            rayon::join(|| scan(front, front_keys, states, k), || scan(back, back_keys, states, k));
+        for (hits, others) in hits.iter_mut().zip(others) {
+            hits.extend(others);
+            keep_nearest(hits, k);
+        }
+        return hits;
+    }
+    let mut hits = vec![Vec::with_capacity(entries.len()); states.len()];
+    for (&entry, key) in entries.iter().zip(keys.chunks_exact(width)) {
+        for (hits, (_, state)) in hits.iter_mut().zip(states) {
+            hits.push(Hit { entry, similarity: dot(key, state) });
+        }
+    }
+    hits.iter_mut().for_each(|hits| keep_nearest(hits, k));
+    hits
+}
+
+/// Leaves the nearest `k`, by falling similarity, ties to the lower entry.
+fn keep_nearest(hits: &mut Vec<Hit>, k: usize) {
+    let order = |a: &Hit, b: &Hit| b.similarity.total_cmp(&a.similarity).then(a.entry.cmp(&b.entry));
+    if k < hits.len() {
+        hits.select_nth_unstable_by(k, order);
+        hits.truncate(k);
+    }
+    hits.sort_unstable_by(order);
 }

@@ -3,7 +3,7 @@ use std::cmp::Ordering;
 use stir_core::SampleRng;
 
 use crate::{
-    Action, BasisConfig, BasisError, Candidates, Entry, Library, Method, Selection, cluster, greedy_dpp,
+    Action, BasisConfig, BasisError, Candidates, Entry, Library, Method, Selection, cluster, dpp::greedy_rows,
     vector::normalize,
 };
 
@@ -77,7 +77,7 @@ fn entry(candidates: &Candidates, index: usize) -> Option<Entry> {
         m: pair.m,
         layer: pair.layer,
         quality: pair.quality,
-        key: normalize(state(candidates, index))?,
+        key: normalize(state(candidates, index))?.into(),
         action: if is_wrong(index) { Action::Steer(pair.delta()) } else { Action::Stay },
     };
     // Two finite states can differ by more than f32 holds.
@@ -88,8 +88,6 @@ fn entry(candidates: &Candidates, index: usize) -> Option<Entry> {
 struct Pool<'a> {
     candidates: &'a Candidates,
     rows: Vec<Row>,
-    /// `[rows, hidden_size]`, of length 1.
-    keys: Vec<f32>,
 }
 
 #[derive(Clone, Copy)]
@@ -101,11 +99,10 @@ struct Row {
 
 impl<'a> Pool<'a> {
     fn new(candidates: &'a Candidates) -> Self {
-        let mut pool = Self { candidates, rows: Vec::new(), keys: Vec::new() };
+        let mut pool = Self { candidates, rows: Vec::new() };
         for index in 0..2 * candidates.pairs.len() {
             if let Some(entry) = entry(candidates, index) {
                 pool.rows.push(Row { index, m: entry.m, quality: entry.quality });
-                pool.keys.extend_from_slice(&entry.key);
             }
         }
         pool
@@ -126,7 +123,7 @@ impl<'a> Pool<'a> {
                 let first: Vec<usize> = (0..given.len()).collect();
                 let quality: Vec<f64> = rows.iter().map(|&row| self.rows[row].quality).collect();
                 let budget = given.len() + room;
-                let picks = greedy_dpp(&self.states(&rows), &quality, &first, budget, config.lambda, config.epsilon)?;
+                let picks = greedy_rows(&self.states(&rows), &quality, &first, budget, config.lambda, config.epsilon)?;
                 rest = picks[given.len()..].iter().map(|&pick| rows[pick]).collect();
             }
             Method::Top => rest.sort_by(|&a, &b| self.better(a, b)),
@@ -175,15 +172,14 @@ impl<'a> Pool<'a> {
         self.rows[b].quality.total_cmp(&self.rows[a].quality).then(a.cmp(&b))
     }
 
-    /// The states of `rows` as they were mined, `[rows, hidden_size]`: f32 keys have lost the digits that break ties.
-    fn states(&self, rows: &[usize]) -> Vec<f32> {
-        rows.iter().flat_map(|&row| state(self.candidates, self.rows[row].index)).copied().collect()
+    /// The states of `rows` as they were mined: f32 keys have lost the digits that break ties.
+    fn states(&self, rows: &[usize]) -> Vec<&'a [f32]> {
+        rows.iter().map(|&row| state(self.candidates, self.rows[row].index)).collect()
     }
 
     /// The keys of `rows`, `[rows, hidden_size]`.
     fn keys(&self, rows: &[usize]) -> Vec<f32> {
-        let width = self.keys.len() / self.rows.len();
-        rows.iter().flat_map(|&row| &self.keys[row * width..][..width]).copied().collect()
+        self.states(rows).into_iter().filter_map(normalize).flatten().collect()
     }
 }
 

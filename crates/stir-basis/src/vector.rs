@@ -3,15 +3,43 @@ use std::ops::{AddAssign, Mul};
 /// Partial sums of a dot product: four 256-bit registers of f32, which hides the latency of an addition.
 const LANES: usize = 32;
 
-/// `<a, b>`, summed in `A`.
+/// Products below which threads cost more than they save: some tens of microseconds of them.
+pub(crate) const WORTH_THREADS: usize = 1 << 19;
+
+/// `<a, b>`, summed in `A`: the same bits on every machine.
+pub(crate) fn dot<T: Copy + Into<A>, A: Sum>(a: &[T], b: &[T]) -> A {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor has AVX-512F.
+            return unsafe { dot_avx512(a, b) };
+        }
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has AVX2.
+            return unsafe { dot_avx2(a, b) };
+        }
+    }
+    sum_of_products(a, b)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn dot_avx512<T: Copy + Into<A>, A: Sum>(a: &[T], b: &[T]) -> A {
+    sum_of_products(a, b)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn dot_avx2<T: Copy + Into<A>, A: Sum>(a: &[T], b: &[T]) -> A {
+    sum_of_products(a, b)
+}
+
+/// [`dot`] for the registers of the function that this becomes part of.
 ///
 /// The partial sums are written out because the compiler may not reorder floating-point additions itself; with them
-/// it vectorises, and the result is the same bits whatever the width of the machine's registers.
-pub(crate) fn dot<T, A>(a: &[T], b: &[T]) -> A
-where
-    T: Copy + Into<A>,
-    A: Copy + Default + Mul<Output = A> + AddAssign,
-{
+/// it vectorises, and the result is the same bits whatever the width of the registers.
+#[inline(always)]
+fn sum_of_products<T: Copy + Into<A>, A: Sum>(a: &[T], b: &[T]) -> A {
     let mut sums = [A::default(); LANES];
     let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
     let tail = a_chunks.remainder().iter().zip(b_chunks.remainder());
@@ -23,6 +51,13 @@ where
     for (sum, (&a, &b)) in sums.iter_mut().zip(tail) {
         *sum += a.into() * b.into();
     }
+    total(sums)
+}
+
+/// The sum of the partial sums, by halves. A call of its own: seen together with the loop before it, its pattern
+/// misleads the compiler into breaking up the registers there.
+#[inline(never)]
+fn total<A: Sum>(mut sums: [A; LANES]) -> A {
     let mut half = LANES / 2;
     while half > 0 {
         for lane in 0..half {
@@ -33,6 +68,12 @@ where
     }
     sums[0]
 }
+
+/// What products are summed in.
+pub(crate) trait Sum: Copy + Default + Mul<Output = Self> + AddAssign {}
+
+impl Sum for f32 {}
+impl Sum for f64 {}
 
 /// The L2 norm, in f64. Finite f32 values cannot overflow it; others make it NaN or infinite.
 pub(crate) fn norm(vector: &[f32]) -> f64 {
@@ -60,6 +101,8 @@ pub(crate) fn is_unit(key: &[f32]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use stir_core::SampleRng;
+
     use super::*;
 
     #[test]
@@ -71,6 +114,27 @@ mod tests {
             // Small integers: every order of summation is exact.
             assert_eq!(dot::<f32, f32>(&a, &b), expected);
             assert_eq!(dot::<f32, f64>(&a, &b), f64::from(expected));
+        }
+    }
+
+    #[test]
+    fn dot_is_the_same_bits_on_every_machine() {
+        let mut rng = SampleRng::new(3, 0);
+        let mut random = |n: usize| -> Vec<f64> { (0..n).map(|_| rng.normal()).collect() };
+        for n in [0, 1, 31, 32, 33, 100, 1536, 2049] {
+            let (a, b) = (random(n), random(n));
+            let narrow = |x: &[f64]| x.iter().map(|&x| x as f32).collect::<Vec<_>>();
+            let (c, d) = (narrow(&a), narrow(&b));
+            let same = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits());
+            let portable =
+                [sum_of_products(&a, &b), sum_of_products(&c, &d), sum_of_products::<f32, f32>(&c, &d).into()];
+            assert!(same(&portable, &[dot(&a, &b), dot(&c, &d), dot::<f32, f32>(&c, &d).into()]), "{n}");
+            #[cfg(target_arch = "x86_64")]
+            if is_x86_feature_detected!("avx2") {
+                // SAFETY: the processor has AVX2.
+                let narrower = unsafe { [dot_avx2(&a, &b), dot_avx2(&c, &d), dot_avx2::<f32, f32>(&c, &d).into()] };
+                assert!(same(&portable, &narrower), "{n}");
+            }
         }
     }
 

@@ -157,8 +157,14 @@ fn content_that_breaks_a_rule_is_neither_written_nor_read() {
 #[test]
 fn a_folder_that_is_not_there_is_an_io_error_and_leaves_nothing() {
     let folder = tempdir().unwrap();
-    let entry =
-        Entry { problem: String::new(), m: 1, layer: 0, quality: 0.0, key: vec![0.0, 1.0], action: Action::Stay };
+    let entry = Entry {
+        problem: String::new(),
+        m: 1,
+        layer: 0,
+        quality: 0.0,
+        key: vec![0.0, 1.0].into(),
+        action: Action::Stay,
+    };
     let library = Library::from_entries(fingerprint(2), Delimiter::default(), vec![entry], BTreeMap::new()).unwrap();
     assert!(matches!(library.save(folder.path().join("no/library")), Err(BasisError::Io { .. })));
     // A folder's name cannot be taken by a file.

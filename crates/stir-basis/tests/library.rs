@@ -13,7 +13,7 @@ use stir_basis::{Action, BasisError, Entry, Hit, Library, normalize};
 use stir_core::{Delimiter, Fingerprint, SampleRng};
 
 fn entry(layer: usize, key: [f32; 2], action: Action) -> Entry {
-    Entry { problem: "p".into(), m: 1, layer, quality: 1.0, key: normalize(&key).unwrap(), action }
+    Entry { problem: "p".into(), m: 1, layer, quality: 1.0, key: normalize(&key).unwrap().into(), action }
 }
 
 fn small(entries: Vec<Entry>) -> Result<Library, BasisError> {
@@ -54,6 +54,34 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn many_sequences_find_what_each_finds_alone() {
+    // The second library is large enough for threads, on which nothing may depend.
+    for (n, width) in [(150, 7), (6000, 400)] {
+        let library = library(3, n, width);
+        let mut rng = SampleRng::new(4, 0);
+        let states: Vec<Vec<f32>> = (0..6).map(|_| vector(&mut rng, width)).collect();
+        let none = vec![0.0; width];
+        let sequences: [&[(usize, &[f32])]; 6] = [
+            &[(0, &states[0]), (1, &states[1])],
+            &[(1, &states[2])],
+            &[],
+            &[(2, &none), (0, &states[3])],
+            &[(7, &states[4])],
+            &[(0, &states[5]), (2, &states[5])],
+        ];
+        let together = library.retrieve_all(1, &sequences, 8);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let alone: Vec<_> = sequences.iter().map(|queries| pool.install(|| library.retrieve(1, queries, 8))).collect();
+        let bits = |hits: &[Vec<Hit>]| -> Vec<Vec<(usize, u32)>> {
+            hits.iter().map(|hits| hits.iter().map(|hit| (hit.entry, hit.similarity.to_bits())).collect()).collect()
+        };
+        assert_eq!(bits(&together), bits(&alone));
+        assert!(together[2].is_empty() && together[4].is_empty() && together[5].len() == 8);
+    }
+    assert!(library(3, 5, 4).retrieve_all(1, &[], 8).is_empty());
 }
 
 #[test]
@@ -107,9 +135,9 @@ fn entries_are_checked() {
     assert_eq!(field(|e| e.m = 0), (1, "m"));
     assert_eq!(field(|e| e.layer = 3), (1, "layer"));
     assert_eq!(field(|e| e.quality = -1.0), (1, "quality"));
-    assert_eq!(field(|e| e.key = vec![1.0]), (1, "key"));
-    assert_eq!(field(|e| e.key = vec![1.0, 1.0]), (1, "key"));
-    assert_eq!(field(|e| e.key = vec![f32::NAN, 1.0]), (1, "key"));
+    assert_eq!(field(|e| e.key = vec![1.0].into()), (1, "key"));
+    assert_eq!(field(|e| e.key = vec![1.0, 1.0].into()), (1, "key"));
+    assert_eq!(field(|e| e.key = vec![f32::NAN, 1.0].into()), (1, "key"));
     assert_eq!(field(|e| e.action = Action::Steer(vec![1.0])), (1, "vector"));
     assert_eq!(field(|e| e.action = Action::Steer(vec![1.0, f32::INFINITY])), (1, "vector"));
     assert!(matches!(small(vec![]), Err(BasisError::NoEntries { skipped: 0 })));

@@ -25,7 +25,7 @@ const TIE: f64 = 1e-12;
 /// };
 /// let wrong = Entry {
 ///     problem: "p1".into(), m: 1, layer: 14, quality: 0.8,
-///     key: normalize(&[1.0, 0.0]).expect("not zero"), action: Action::Steer(vec![0.5, 0.5]),
+///     key: normalize(&[1.0, 0.0]).expect("not zero").into(), action: Action::Steer(vec![0.5, 0.5]),
 /// };
 /// let library = Library::from_entries(fingerprint, Delimiter::default(), vec![wrong], BTreeMap::new())?;
 /// let controller = Controller::new(&library, library.fingerprint(), ControllerConfig::default())?;

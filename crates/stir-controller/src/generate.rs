@@ -19,7 +19,7 @@ impl Controller<'_> {
     /// let engine = ToyEngine::new(1);
     /// let wrong = Entry {
     ///     problem: "p1".into(), m: 1, layer: 1, quality: 0.8,
-    ///     key: normalize(&[1.0; 10]).expect("not zero"), action: Action::Steer(vec![0.5; 10]),
+    ///     key: normalize(&[1.0; 10]).expect("not zero").into(), action: Action::Steer(vec![0.5; 10]),
     /// };
     /// let model = engine.fingerprint().clone();
     /// let library = Library::from_entries(model, Delimiter::default(), vec![wrong], BTreeMap::new())?;
@@ -72,7 +72,7 @@ impl Controller<'_> {
     /// # let engine = ToyEngine::new(1);
     /// # let wrong = Entry {
     /// #     problem: "p1".into(), m: 1, layer: 1, quality: 0.8,
-    /// #     key: normalize(&[1.0; 10]).expect("not zero"), action: Action::Steer(vec![0.5; 10]),
+    /// #     key: normalize(&[1.0; 10]).expect("not zero").into(), action: Action::Steer(vec![0.5; 10]),
     /// # };
     /// # let model = engine.fingerprint().clone();
     /// # let library = Library::from_entries(model, Delimiter::default(), vec![wrong], BTreeMap::new())?;

@@ -20,7 +20,7 @@ fn fingerprint() -> Fingerprint {
 
 /// An entry at m = 1 whose key has cosine `s` with [1, 0].
 fn entry(s: f32, quality: f64, vector: Option<[f32; 2]>) -> Entry {
-    let key = normalize(&[s, (1.0 - s * s).sqrt()]).unwrap();
+    let key = normalize(&[s, (1.0 - s * s).sqrt()]).unwrap().into();
     let action = vector.map_or(Action::Stay, |vector| Action::Steer(vector.to_vec()));
     Entry { problem: "p".into(), m: 1, layer: 1, quality, key, action }
 }

@@ -119,7 +119,7 @@
 //!     tokenizer: "a1".into(), weights: "b2".into(),
 //! };
 //! let entry = |key: [f32; 3], action| Entry {
-//!     problem: "p1".into(), m: 1, layer: 16, quality: 0.8, key: normalize(&key).expect("not zero"), action,
+//!     problem: "p1".into(), m: 1, layer: 16, quality: 0.8, key: normalize(&key).expect("not zero").into(), action,
 //! };
 //! let entries = vec![
 //!     entry([1.0, 0.0, 0.0], Action::Steer(vec![0.0, 0.5, 0.5])), // here the model failed: this is the way out

@@ -55,7 +55,7 @@ pub(crate) fn library(seed: u64, entries: usize, width: usize) -> Library {
             m: 1 + rng.below(2),
             layer: rng.below(3),
             quality: rng.uniform(),
-            key: normalize(&vector(&mut rng, width)).unwrap(),
+            key: normalize(&vector(&mut rng, width)).unwrap().into(),
             action: if i % 2 == 0 { Action::Steer(vector(&mut rng, width)) } else { Action::Stay },
         })
         .collect();
