@@ -174,7 +174,7 @@ unsafe fn dot<S: Simd, T: Stored>(queries: &[f32], keys: &[T], width: usize, sco
             };
             let x = queries[row * width..].as_ptr();
             // SAFETY: the rows are `width` long.
-            unsafe { tiles::<S, T>(S::ROWS.min(rows - row), w, x, width, width, put) }
+            unsafe { tiles::<S, T>(S::ROWS.min(rows - row), w, x, width, width, 4 * width, put) }
         }
     }
 }

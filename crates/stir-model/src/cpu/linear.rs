@@ -12,6 +12,12 @@ const DEPTH: usize = 1024;
 /// Weight rows of such a block.
 const BLOCK: usize = 64;
 
+/// The most weights that a thread takes at once, and the fewest.
+const PART: std::ops::RangeInclusive<usize> = 1 << 15..=1 << 19;
+
+/// Bytes that a product of few rows fetches ahead.
+const AHEAD: usize = 4096;
+
 /// `y = x w^T + bias`, computed in f32 whatever the weights are kept in.
 ///
 /// # Shapes
@@ -20,7 +26,8 @@ pub(crate) fn linear<W: Stored>(isa: Isa, x: &[f32], w: &[W], bias: Option<&[W]>
     let (n, rows) = (w.len() / k.max(1), x.len() / k.max(1));
     assert!(w.len() == n * k && x.len() == rows * k && y.len() == rows * n && bias.is_none_or(|b| b.len() == n));
     // A thread's share is small enough to even out who is late, large enough to be worth handing over.
-    let per_part = if rows <= 8 { (1 << 15) / k.max(1) } else { BLOCK }.next_multiple_of(4).max(4);
+    let share = w.len() / (8 * rayon::current_num_threads());
+    let per_part = (share.clamp(*PART.start(), *PART.end()) / k.max(1)).next_multiple_of(4).max(4);
     let y = Shared::new(y);
     parallel(n.div_ceil(per_part), rows * n * k, |part| {
         let first = part * per_part;
@@ -46,28 +53,34 @@ impl<W: Stored> Kernel for Columns<'_, W> {
     unsafe fn run<S: Simd>(self) {
         let Self { x, w, bias, y, k, n, first } = self;
         let (rows, count) = (x.len() / k, w.len() / k);
-        let depth = if rows <= S::ROWS { k } else { DEPTH };
-        for from in (0..k).step_by(depth) {
-            let depth = depth.min(k - from);
-            for row in (0..rows).step_by(S::ROWS) {
-                for column in (0..count).step_by(4) {
-                    let columns = 4.min(count - column);
-                    // Where fewer than four rows are left the last is taken again.
-                    let w: [*const W; 4] =
-                        std::array::from_fn(|i| w[(column + i.min(columns - 1)) * k + from..].as_ptr());
-                    let x = x[row * k + from..].as_ptr();
-                    let put = |r: usize, sums: [f32; 4]| {
-                        // SAFETY: these columns of the result are this part's alone.
-                        let y = unsafe { y.slice((row + r) * n + first + column, columns) };
-                        for (i, (y, sum)) in y.iter_mut().zip(sums).enumerate() {
-                            *y = match from {
-                                0 => sum + bias.map_or(0.0, |bias| bias[column + i].to_f32()),
-                                _ => *y + sum,
-                            };
-                        }
-                    };
-                    // SAFETY: `w` and `x` have `depth` elements from here on in each of their rows.
-                    unsafe { tiles::<S, W>(S::ROWS.min(rows - row), w, x, k, depth, put) }
+        // Where all rows fit into the registers nothing is read twice.
+        let (block, depth) = if rows <= S::ROWS { (count, k) } else { (BLOCK, DEPTH) };
+        for top in (0..count).step_by(block) {
+            for from in (0..k).step_by(depth) {
+                let depth = depth.min(k - from);
+                for row in (0..rows).step_by(S::ROWS) {
+                    // What comes next: the next rows while a block is met for the first time, the next block, while
+                    // this one is in the cache, for the second.
+                    let ahead = if row == 0 { 4 * k } else { block * k };
+                    for column in (top..count.min(top + block)).step_by(4) {
+                        let columns = 4.min(count - column);
+                        // Where fewer than four rows are left the last is taken again.
+                        let w: [*const W; 4] =
+                            std::array::from_fn(|i| w[(column + i.min(columns - 1)) * k + from..].as_ptr());
+                        let x = x[row * k + from..].as_ptr();
+                        let put = |r: usize, sums: [f32; 4]| {
+                            // SAFETY: these columns of the result are this part's alone.
+                            let y = unsafe { y.slice((row + r) * n + first + column, columns) };
+                            for (i, (y, sum)) in y.iter_mut().zip(sums).enumerate() {
+                                *y = match from {
+                                    0 => sum + bias.map_or(0.0, |bias| bias[column + i].to_f32()),
+                                    _ => *y + sum,
+                                };
+                            }
+                        };
+                        // SAFETY: `w` and `x` have `depth` elements from here on in each of their rows.
+                        unsafe { tiles::<S, W>(S::ROWS.min(rows - row), w, x, k, depth, ahead, put) }
+                    }
                 }
             }
         }
@@ -75,7 +88,7 @@ impl<W: Stored> Kernel for Columns<'_, W> {
 }
 
 /// The products of the first `rows` rows of `x`, `stride` apart and at most [`Simd::ROWS`], with four others, each `k`
-/// long; `put` gets the number of the row and its four.
+/// long; `put` gets the number of the row and its four. What lies `ahead` elements behind the four is fetched.
 ///
 /// # Safety
 /// That of [`Kernel::run`], and the rows are there.
@@ -86,59 +99,75 @@ pub(super) unsafe fn tiles<S: Simd, W: Stored>(
     x: *const f32,
     stride: usize,
     k: usize,
+    ahead: usize,
     put: impl FnMut(usize, [f32; 4]),
 ) {
     // SAFETY: as promised by the caller.
     unsafe {
         match rows {
-            6 => tile::<S, W, 6>(w, x, stride, k, put),
-            5 => tile::<S, W, 5>(w, x, stride, k, put),
-            4 => tile::<S, W, 4>(w, x, stride, k, put),
-            3 => tile::<S, W, 3>(w, x, stride, k, put),
-            2 => tile::<S, W, 2>(w, x, stride, k, put),
-            _ => one::<S, W>(w, x, k, put),
+            6 => tile::<S, W, 6>(w, x, stride, k, ahead, put),
+            5 => tile::<S, W, 5>(w, x, stride, k, ahead, put),
+            4 => tile::<S, W, 4>(w, x, stride, k, ahead, put),
+            3 => tile::<S, W, 3>(w, x, stride, k, ahead, put),
+            2 => few::<S, W, 2>(w, x, stride, k, put),
+            _ => few::<S, W, 1>(w, x, stride, k, put),
         }
     }
 }
 
-/// Bytes that a product of one row fetches ahead.
-const AHEAD: usize = 4096;
-
-/// [`tiles`] of a single row. It lives on the stream of weights alone, so these are read one row after the other.
+/// [`tiles`] of so few rows that these live on the stream of weights alone, which are read one row after the other.
 #[inline(always)]
-unsafe fn one<S: Simd, W: Stored>(w: [*const W; 4], x: *const f32, k: usize, mut put: impl FnMut(usize, [f32; 4])) {
+unsafe fn few<S: Simd, W: Stored, const M: usize>(
+    w: [*const W; 4],
+    x: *const f32,
+    stride: usize,
+    k: usize,
+    mut put: impl FnMut(usize, [f32; 4]),
+) {
     let step = 4 * S::LANES;
     let whole = k - k % step;
-    let mut products = [0.0; 4];
+    let mut products = [[0.0; 4]; M];
     // SAFETY: as promised by the caller; every read is below `k`.
     unsafe {
         for row in 0..4 {
             let w = w[row];
-            let mut sums = [S::splat(0.0); 4];
+            let mut sums = [[S::splat(0.0); 4]; M];
             for at in (0..whole).step_by(step) {
                 for i in 0..4 {
-                    let w = w.add(at + i * S::LANES);
+                    let (at, w) = (at + i * S::LANES, w.add(at + i * S::LANES));
                     S::prefetch(w.wrapping_byte_add(AHEAD));
-                    sums[i] = S::fma(S::load(x.add(at + i * S::LANES)), W::load::<S>(w), sums[i]);
+                    let w = W::load::<S>(w);
+                    for m in 0..M {
+                        sums[m][i] = S::fma(S::load(x.add(m * stride + at)), w, sums[m][i]);
+                    }
                 }
             }
             for at in (whole..k).step_by(S::LANES) {
                 let count = S::LANES.min(k - at);
-                let (x, w) = (load_part::<S, f32>(x.add(at), count), load_part::<S, W>(w.add(at), count));
-                sums[0] = S::fma(x, w, sums[0]);
+                let w = load_part::<S, W>(w.add(at), count);
+                for m in 0..M {
+                    sums[m][0] = S::fma(load_part::<S, f32>(x.add(m * stride + at), count), w, sums[m][0]);
+                }
             }
-            products[row] = S::sum(S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3])));
+            for m in 0..M {
+                let [a, b, c, d] = sums[m];
+                products[m][row] = S::sum(S::add(S::add(a, b), S::add(c, d)));
+            }
         }
     }
-    put(0, products);
+    for m in 0..M {
+        put(m, products[m]);
+    }
 }
 
+/// [`tiles`] of `M` rows, four weights at a time for each of their elements.
 #[inline(always)]
 unsafe fn tile<S: Simd, W: Stored, const M: usize>(
     w: [*const W; 4],
     x: *const f32,
     stride: usize,
     k: usize,
+    ahead: usize,
     mut put: impl FnMut(usize, [f32; 4]),
 ) {
     // SAFETY: as promised by the caller; every read is below `k`. Plain loops, as a closure is compiled without the
@@ -150,8 +179,7 @@ unsafe fn tile<S: Simd, W: Stored, const M: usize>(
         for at in (0..whole).step_by(S::LANES) {
             for i in 0..4 {
                 column[i] = W::load::<S>(w[i].add(at));
-                // What lies behind these rows is mostly what comes next.
-                S::prefetch(w[i].wrapping_add(at + 4 * k));
+                S::prefetch(w[i].wrapping_add(at + ahead));
             }
             for m in 0..M {
                 let x = S::load(x.add(m * stride + at));

@@ -114,7 +114,7 @@ pub(crate) trait Simd: Copy {
     /// `2^v` of whole numbers from -126 to 127.
     unsafe fn exp2(v: Self::V) -> Self::V;
 
-    /// Has the processor fetch what lies there, if anything does.
+    /// Has the processor fetch what lies there, if anything does, to the cache behind the nearest: there it is in nobody's way.
     #[inline(always)]
     unsafe fn prefetch<T>(_p: *const T) {}
 
@@ -406,7 +406,7 @@ mod x86 {
         #[inline(always)]
         unsafe fn prefetch<T>(p: *const T) {
             // SAFETY: nothing is read that the program sees.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
         }
 
         #[inline(always)]
@@ -479,7 +479,7 @@ mod x86 {
         #[inline(always)]
         unsafe fn prefetch<T>(p: *const T) {
             // SAFETY: nothing is read that the program sees.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
         }
 
         #[inline(always)]
