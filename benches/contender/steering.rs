@@ -68,7 +68,7 @@ fn library(lm: &Lm, engine: &Segmented<'_>, prompt: Vec<TokenId>, says: Says) ->
                 (false, Says::Stay) => 100.0,
             };
             let action = if steer { Action::Steer(vector) } else { Action::Stay };
-            entries.push(Entry { problem: format!("p{i}"), m, layer: layer(lm), quality, key, action });
+            entries.push(Entry { problem: format!("p{i}"), m, layer: layer(lm), quality, key: key.into(), action });
         }
     }
     Library::from_entries(lm.fingerprint().clone(), delimiter, entries, BTreeMap::new()).unwrap()

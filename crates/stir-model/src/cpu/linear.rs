@@ -15,9 +15,6 @@ const BLOCK: usize = 64;
 /// The most weights that a thread takes at once, and the fewest.
 const PART: std::ops::RangeInclusive<usize> = 1 << 15..=1 << 19;
 
-/// Bytes that a product of few rows fetches ahead.
-const AHEAD: usize = 4096;
-
 /// `y = x w^T + bias`, computed in f32 whatever the weights are kept in.
 ///
 /// # Shapes
@@ -51,39 +48,60 @@ struct Columns<'a, W> {
 impl<W: Stored> Kernel for Columns<'_, W> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Self { x, w, bias, y, k, n, first } = self;
-        let (rows, count) = (x.len() / k, w.len() / k);
-        // Where all rows fit into the registers nothing is read twice.
-        let (block, depth) = if rows <= S::ROWS { (count, k) } else { (BLOCK, DEPTH) };
-        for top in (0..count).step_by(block) {
-            for from in (0..k).step_by(depth) {
-                let depth = depth.min(k - from);
+        let (k, rows, count) = (self.k, self.x.len() / self.k, self.w.len() / self.k);
+        if rows <= S::ROWS {
+            // Nothing is read twice: the weights in the order in which they lie.
+            for column in (0..count).step_by(4) {
+                for from in (0..k).step_by(DEPTH) {
+                    // SAFETY: as promised by the caller.
+                    unsafe { self.products::<S>(0, column, from, 4 * k) };
+                }
+            }
+            return;
+        }
+        for top in (0..count).step_by(BLOCK) {
+            for from in (0..k).step_by(DEPTH) {
                 for row in (0..rows).step_by(S::ROWS) {
                     // What comes next: the next rows while a block is met for the first time, the next block, while
-                    // this one is in the cache, for the second.
-                    let ahead = if row == 0 { 4 * k } else { block * k };
-                    for column in (top..count.min(top + block)).step_by(4) {
-                        let columns = 4.min(count - column);
-                        // Where fewer than four rows are left the last is taken again.
-                        let w: [*const W; 4] =
-                            std::array::from_fn(|i| w[(column + i.min(columns - 1)) * k + from..].as_ptr());
-                        let x = x[row * k + from..].as_ptr();
-                        let put = |r: usize, sums: [f32; 4]| {
-                            // SAFETY: these columns of the result are this part's alone.
-                            let y = unsafe { y.slice((row + r) * n + first + column, columns) };
-                            for (i, (y, sum)) in y.iter_mut().zip(sums).enumerate() {
-                                *y = match from {
-                                    0 => sum + bias.map_or(0.0, |bias| bias[column + i].to_f32()),
-                                    _ => *y + sum,
-                                };
-                            }
-                        };
-                        // SAFETY: `w` and `x` have `depth` elements from here on in each of their rows.
-                        unsafe { tiles::<S, W>(S::ROWS.min(rows - row), w, x, k, depth, ahead, put) }
+                    // this one is in the cache, after that.
+                    let ahead = if row == 0 { 4 * k } else { BLOCK * k };
+                    for column in (top..count.min(top + BLOCK)).step_by(4) {
+                        // SAFETY: as promised by the caller.
+                        unsafe { self.products::<S>(row, column, from, ahead) };
                     }
                 }
             }
         }
+    }
+}
+
+impl<W: Stored> Columns<'_, W> {
+    /// What the elements `from..from + DEPTH` add to four columns of as many rows as fit into registers.
+    ///
+    /// Every number is summed up in the same order whatever else is computed: a row of a batch gets, bit for bit, what
+    /// it gets alone.
+    ///
+    /// # Safety
+    /// That of [`Kernel::run`].
+    #[inline(always)]
+    unsafe fn products<S: Simd>(&self, row: usize, column: usize, from: usize, ahead: usize) {
+        let &Self { x, w, bias, y, k, n, first } = self;
+        let (columns, depth) = (4.min(w.len() / k - column), DEPTH.min(k - from));
+        // Where fewer than four rows are left the last is taken again.
+        let w: [*const W; 4] = std::array::from_fn(|i| w[(column + i.min(columns - 1)) * k + from..].as_ptr());
+        let put = |r: usize, sums: [f32; 4]| {
+            // SAFETY: these columns of the result are this part's alone.
+            let y = unsafe { y.slice((row + r) * n + first + column, columns) };
+            for (i, (y, sum)) in y.iter_mut().zip(sums).enumerate() {
+                *y = match from {
+                    0 => sum + bias.map_or(0.0, |bias| bias[column + i].to_f32()),
+                    _ => *y + sum,
+                };
+            }
+        };
+        let rows = S::ROWS.min(x.len() / k - row);
+        // SAFETY: `w` and `x` have `depth` elements from here on in each of their rows.
+        unsafe { tiles::<S, W>(rows, w, x[row * k + from..].as_ptr(), k, depth, ahead, put) }
     }
 }
 
@@ -109,54 +127,9 @@ pub(super) unsafe fn tiles<S: Simd, W: Stored>(
             5 => tile::<S, W, 5>(w, x, stride, k, ahead, put),
             4 => tile::<S, W, 4>(w, x, stride, k, ahead, put),
             3 => tile::<S, W, 3>(w, x, stride, k, ahead, put),
-            2 => few::<S, W, 2>(w, x, stride, k, put),
-            _ => few::<S, W, 1>(w, x, stride, k, put),
+            2 => tile::<S, W, 2>(w, x, stride, k, ahead, put),
+            _ => tile::<S, W, 1>(w, x, stride, k, ahead, put),
         }
-    }
-}
-
-/// [`tiles`] of so few rows that these live on the stream of weights alone, which are read one row after the other.
-#[inline(always)]
-unsafe fn few<S: Simd, W: Stored, const M: usize>(
-    w: [*const W; 4],
-    x: *const f32,
-    stride: usize,
-    k: usize,
-    mut put: impl FnMut(usize, [f32; 4]),
-) {
-    let step = 4 * S::LANES;
-    let whole = k - k % step;
-    let mut products = [[0.0; 4]; M];
-    // SAFETY: as promised by the caller; every read is below `k`.
-    unsafe {
-        for row in 0..4 {
-            let w = w[row];
-            let mut sums = [[S::splat(0.0); 4]; M];
-            for at in (0..whole).step_by(step) {
-                for i in 0..4 {
-                    let (at, w) = (at + i * S::LANES, w.add(at + i * S::LANES));
-                    S::prefetch(w.wrapping_byte_add(AHEAD));
-                    let w = W::load::<S>(w);
-                    for m in 0..M {
-                        sums[m][i] = S::fma(S::load(x.add(m * stride + at)), w, sums[m][i]);
-                    }
-                }
-            }
-            for at in (whole..k).step_by(S::LANES) {
-                let count = S::LANES.min(k - at);
-                let w = load_part::<S, W>(w.add(at), count);
-                for m in 0..M {
-                    sums[m][0] = S::fma(load_part::<S, f32>(x.add(m * stride + at), count), w, sums[m][0]);
-                }
-            }
-            for m in 0..M {
-                let [a, b, c, d] = sums[m];
-                products[m][row] = S::sum(S::add(S::add(a, b), S::add(c, d)));
-            }
-        }
-    }
-    for m in 0..M {
-        put(m, products[m]);
     }
 }
 
