@@ -89,14 +89,18 @@ impl<W: Stored> Columns<'_, W> {
         let (columns, depth) = (4.min(w.len() / k - column), DEPTH.min(k - from));
         // Where fewer than four rows are left the last is taken again.
         let w: [*const W; 4] = std::array::from_fn(|i| w[(column + i.min(columns - 1)) * k + from..].as_ptr());
+        let mut start = [0.0; 4];
+        if let Some(bias) = bias {
+            start.iter_mut().zip(&bias[column..]).for_each(|(start, bias)| *start = bias.to_f32());
+        }
         let put = |r: usize, sums: [f32; 4]| {
             // SAFETY: these columns of the result are this part's alone.
             let y = unsafe { y.slice((row + r) * n + first + column, columns) };
-            for (i, (y, sum)) in y.iter_mut().zip(sums).enumerate() {
-                *y = match from {
-                    0 => sum + bias.map_or(0.0, |bias| bias[column + i].to_f32()),
-                    _ => *y + sum,
-                };
+            if let Ok(y) = <&mut [f32; 4]>::try_from(&mut *y) {
+                let before = if from == 0 { start } else { *y };
+                *y = std::array::from_fn(|i| before[i] + sums[i]);
+            } else {
+                y.iter_mut().enumerate().for_each(|(i, y)| *y = if from == 0 { start[i] } else { *y } + sums[i]);
             }
         };
         let rows = S::ROWS.min(x.len() / k - row);
