@@ -6,7 +6,6 @@ where it helps, keys and values in f16), two threads, and one sequence of the co
 
 import ctypes
 import importlib.metadata
-import os
 import sys
 from time import perf_counter
 
@@ -26,7 +25,6 @@ def quiet(level, text, data):
 llama.llama_log_set(quiet, ctypes.c_void_p(0))
 llama.llama_backend_init()
 settings = llama.llama_model_default_params()
-settings.use_mmap = os.environ.get("LLAMA_MMAP", "1") == "1"
 model = llama.llama_model_load_from_file(sys.argv[1].encode(), settings)
 assert model, "the model does not load"
 contexts = {}
@@ -83,7 +81,7 @@ def steps(lanes, tokens, past):
 
 
 def greedy(tokens, past):
-    found = [(token, row[::SAMPLE].tolist()) for [(token, row)] in steps(1, tokens - 1, past)]
+    found = [(token, [float(row[token]), *row[::SAMPLE].tolist()]) for [(token, row)] in steps(1, tokens - 1, past)]
     return {"ids": [token for token, _ in found], "logits": [logits for _, logits in found]}
 
 

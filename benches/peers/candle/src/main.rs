@@ -75,7 +75,8 @@ fn greedy(model: &mut ModelForCausalLM, tokens: usize, context: usize) -> Result
         past += next[0].len();
         next = best(&rows);
         ids.push(next[0][0]);
-        logits.push(rows[0].iter().copied().step_by(9973).collect::<Vec<f32>>());
+        let best = rows[0][next[0][0] as usize];
+        logits.push(std::iter::once(best).chain(rows[0].iter().copied().step_by(9973)).collect::<Vec<f32>>());
     }
     Ok(json!({ "ids": ids, "logits": logits }))
 }
