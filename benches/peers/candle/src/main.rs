@@ -53,7 +53,8 @@ fn prompt(lane: usize, tokens: usize) -> Vec<u32> {
 
 /// One pass over `[lanes, tokens]`; the logits behind every lane.
 fn pass(model: &mut ModelForCausalLM, lanes: &[Vec<u32>], past: usize) -> Result<Vec<Vec<f32>>> {
-    let logits = model.forward(&Tensor::new(lanes, &Device::Cpu)?, past)?;
+    let tokens = Tensor::from_vec(lanes.concat(), (lanes.len(), lanes[0].len()), &Device::Cpu)?;
+    let logits = model.forward(&tokens, past)?;
     Ok(logits.squeeze(1)?.to_dtype(DType::F32)?.to_vec2()?)
 }
 
