@@ -134,7 +134,7 @@ def rounds(contenders, measures, count):
                 # The first round warms up.
                 if turn > 0 or "error" in answer:
                     found[label, contender.name].append(answer.get("error") or answer["seconds"] / answer["tokens"])
-        if turn > 0:
+        if turn > 0 and contenders[0].name == "stir":
             streams.append(contenders[0].ask(STREAM)["rate"])
         print(f"round {turn} of {count}", file=sys.stderr)
     for contender in contenders:

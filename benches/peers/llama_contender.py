@@ -1,7 +1,7 @@
 """The llama.cpp contender: `llama_contender.py FILE.gguf`; protocol in protocol.py.
 
 It calls the C interface of the library that llama-cpp-python builds. Settings are llama.cpp's own (flash attention
-where it helps, keys and values in f16 but for the comparison of logits), two threads, and one sequence of the context for each lane.
+where it helps, keys and values in f16; not so where logits are compared), two threads, and one sequence of the context for each lane.
 """
 
 import ctypes
@@ -31,12 +31,13 @@ contexts = {}
 
 
 def context(lanes, exact=False):
-    """A context for so many sequences, empty; `exact` keeps keys and values in f32."""
+    """A context for so many sequences, empty; `exact` computes attention in f32 throughout."""
     if (lanes, exact) not in contexts:
         settings = llama.llama_context_default_params()
         settings.n_ctx, settings.n_seq_max = lanes * ROOM, lanes
         settings.n_threads = settings.n_threads_batch = 2
         if exact:
+            settings.flash_attn_type = llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
             settings.type_k = settings.type_v = llama.GGML_TYPE_F32
         contexts[lanes, exact] = llama.llama_init_from_model(model, settings)
         assert contexts[lanes, exact], "no context"
