@@ -131,6 +131,8 @@ def rounds(contenders, measures, count):
                     other.idle += (other.cpu() or 0) - (was or 0)
                 if "note" in answer:
                     contender.notes[label] = answer["note"]
+                said = answer.get("error") or f"{answer['tokens'] / answer['seconds']:.1f} tokens/s"
+                print(f"  {label}, {contender.name}: {said}", file=sys.stderr)
                 # The first round warms up.
                 if turn > 0 or "error" in answer:
                     found[label, contender.name].append(answer.get("error") or answer["seconds"] / answer["tokens"])

@@ -1,7 +1,8 @@
 """The llama.cpp contender: `llama_contender.py FILE.gguf`; protocol in protocol.py.
 
 It calls the C interface of the library that llama-cpp-python builds. Settings are llama.cpp's own (flash attention
-where it helps, keys and values in f16; not so where logits are compared), two threads, and one sequence of the context for each lane.
+where it helps, keys and values in f16; all of it in f32 where logits are compared), two threads, and one sequence of
+the context for each lane.
 """
 
 import ctypes
