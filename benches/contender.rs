@@ -113,7 +113,9 @@ fn greedy(lm: &Lm, tokens: usize, context: usize) -> Value {
     let (mut ids, mut logits) = (Vec::new(), Vec::new());
     for _ in 0..tokens {
         ids.push(best(&outputs)[0]);
-        logits.push(outputs[0].logits.iter().copied().step_by(9973).collect::<Vec<f32>>());
+        let row = &outputs[0].logits;
+        let best = row[ids[ids.len() - 1] as usize];
+        logits.push(std::iter::once(best).chain(row.iter().copied().step_by(9973)).collect::<Vec<f32>>());
         outputs = step(lm, &mut sessions, &ids[ids.len() - 1..]);
     }
     json!({ "ids": ids, "logits": logits })

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The engine beside other programs, all with two threads and the same random weights of Qwen2-0.5B's shape.
 #
-#   benches/peers.sh [--rounds 7] [--groups f32 bf16] [--only stir llama.cpp] [--json FILE]
+#   benches/peers.sh [--rounds 7] [--groups f32 bf16] [--only stir llama.cpp] [--json FILE] [--quick]
 #
 # The first run takes a while: a Python environment (torch, transformers, llama.cpp built for this processor), a
 # program that uses candle, and 6 GB of weights go to $STIR_PEERS (target/peers unless set). Later runs use them again.
@@ -14,7 +14,8 @@ mkdir -p "$scratch"
 log=$scratch/setup.log
 export CARGO_TERM_COLOR=never
 
-# Runs a step of the setup once: its output goes to the log, and a file remembers that it succeeded.
+# Runs a step of the setup once: its output goes to the log, and a file remembers that it succeeded. (Inside such a step
+# `set -e` does not hold, hence the `&&`.)
 once() {
     local name=$1
     shift
@@ -27,20 +28,20 @@ once() {
 pip() { "$scratch/venv/bin/python" -m pip --disable-pip-version-check "$@"; }
 
 packages() {
-    python3 -m venv "$scratch/venv"
-    pip install ${STIR_TORCH_INDEX:+--index-url "$STIR_TORCH_INDEX"} torch
-    pip install transformers safetensors numpy gguf
+    python3 -m venv "$scratch/venv" &&
+        pip install ${STIR_TORCH_INDEX:+--index-url "$STIR_TORCH_INDEX"} torch &&
+        pip install transformers safetensors numpy gguf
 }
 
 # For this processor: every instruction set that it has, the matrix kernels of llamafile, and no BLAS, which is slower
 # for one sequence and has threads of its own.
 llama() {
-    pip install cmake ninja scikit-build-core
-    PATH=$scratch/venv/bin:$PATH CMAKE_BUILD_PARALLEL_LEVEL=2 \
-        CMAKE_ARGS="-DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DGGML_LLAMAFILE=ON -DGGML_BLAS=OFF -DLLAVA_BUILD=OFF" \
-        "$scratch/venv/bin/python" -m pip --disable-pip-version-check install \
-        --no-binary llama-cpp-python --no-build-isolation --no-cache-dir --force-reinstall --no-deps llama-cpp-python
-    pip install llama-cpp-python
+    pip install cmake ninja scikit-build-core &&
+        PATH=$scratch/venv/bin:$PATH CMAKE_BUILD_PARALLEL_LEVEL=2 \
+            CMAKE_ARGS="-DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DGGML_LLAMAFILE=ON -DGGML_BLAS=OFF -DLLAVA_BUILD=OFF" \
+            "$scratch/venv/bin/python" -m pip --disable-pip-version-check install \
+            --no-binary llama-cpp-python --no-build-isolation --no-cache-dir --force-reinstall --no-deps llama-cpp-python &&
+        pip install llama-cpp-python
 }
 
 once packages packages

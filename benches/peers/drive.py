@@ -30,6 +30,8 @@ MEASURES = {
         ("prefill 512", "prefill of 512"),
     ],
 }
+# Whether all of it works: the numbers say nothing.
+QUICK = {kind: [("decode 1 2 32", "decode, 1 lane"), ("decode 4 2 32", "decode, 4 lanes")] for kind in MEASURES}
 STREAM = f"stream {2 << 30} 5 {THREADS}"
 # Tokens that must agree, and how far apart logits may be, relative to the largest of them.
 SAME_TOKENS, SAME_LOGITS = 8, 1e-3
@@ -37,8 +39,8 @@ SAME_TOKENS, SAME_LOGITS = 8, 1e-3
 
 class Contender:
     def __init__(self, name, command):
-        # Threads that wait between the steps of a pass spin for a moment and then sleep, which is OpenMP's default; to
-        # have them sleep at once (OMP_WAIT_POLICY=PASSIVE) costs the programs that use it speed.
+        # OpenMP's threads spin for a moment before they sleep. To have them sleep at once (OMP_WAIT_POLICY=PASSIVE in the
+        # environment) costs torch and llama.cpp speed, except on a machine that others keep busy.
         threads = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"]
         env = os.environ | dict.fromkeys(threads, str(THREADS)) | {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
         self.name, self.notes, self.idle = name, {}, 0.0
@@ -73,6 +75,15 @@ class Contender:
             return None
 
 
+def busy():
+    """Seconds of processor time that the whole machine has used."""
+    try:
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+        return sum(int(fields[i]) for i in (0, 1, 2, 5, 6, 7)) / os.sysconf("SC_CLK_TCK")
+    except OSError:
+        return 0.0
+
+
 def check(contenders):
     """Whether all continue a prompt alike; ends the program where they do not."""
     answers = {contender.name: contender.ask("greedy 32 32") for contender in contenders}
@@ -103,30 +114,36 @@ def takewhile_equal(a, b):
 def rounds(contenders, measures, count):
     """Seconds per token, or the reason why there are none, of every measure and contender, round by round."""
     found = {(label, c.name): [] for _, label in measures for c in contenders}
-    streams, away = [], 0.0
+    streams, away, strangers = [], 0.0, []
     for turn in range(count + 1):
         for command, label in measures:
             for contender in contenders:
                 others = [c for c in contenders if c is not contender]
                 time.sleep(0.3)  # The one before has fallen asleep.
                 before, start = [c.cpu() for c in others], time.perf_counter()
+                used, all_used = contender.cpu(), busy()
                 answer = contender.ask(command)
-                away += time.perf_counter() - start
+                seconds = time.perf_counter() - start
+                away += seconds
+                if all_used and "error" not in answer:
+                    strangers.append((busy() - all_used - contender.cpu() + used) / seconds)
                 for other, was in zip(others, before):
                     other.idle += (other.cpu() or 0) - (was or 0)
                 if "note" in answer:
                     contender.notes[label] = answer["note"]
+                said = answer.get("error") or f"{answer['tokens'] / answer['seconds']:.1f} tokens/s"
+                print(f"  {label}, {contender.name}: {said}", file=sys.stderr)
                 # The first round warms up.
                 if turn > 0 or "error" in answer:
                     found[label, contender.name].append(answer.get("error") or answer["seconds"] / answer["tokens"])
-        if turn > 0:
+        if turn > 0 and contenders[0].name == "stir":
             streams.append(contenders[0].ask(STREAM)["rate"])
         print(f"round {turn} of {count}", file=sys.stderr)
     for contender in contenders:
         share = contender.idle / away
         if share > 0.02:
             print(f"warning: {contender.name} used {share:.0%} of a core while it waited", file=sys.stderr)
-    return found, streams
+    return found, streams, max(median(strangers), 0.0) if strangers else None
 
 
 def matrix_weights(model):
@@ -152,14 +169,15 @@ def group(kind, args):
     wanted = {name: command for name, command in commands.items() if not args.only or name.split()[0] in args.only}
     contenders = [Contender(name, command) for name, command in wanted.items()]
     agreement = check(contenders) if kind == "f32" else ""
-    measures = [(command, label) for command, label in MEASURES[kind]]
-    found, streams = rounds(contenders, measures, args.rounds)
+    measures = (QUICK if args.quick else MEASURES)[kind]
+    found, streams, strangers = rounds(contenders, measures, args.rounds)
     for contender in contenders:
         contender.quit()
     size = {"f32": 4, "bf16": 2}[kind]
     weight_bytes = matrix_weights(model / "model.safetensors") * size
     return {
         "agreement": agreement,
+        "cores_used_by_others": strangers,
         "versions": {c.name.split()[0]: c.version for c in contenders},
         "notes": {c.name: c.notes for c in contenders if c.notes},
         "weight_bytes": weight_bytes,
@@ -199,6 +217,8 @@ def table(kind, report):
             f"\nMemory is read at {report['stream_bytes_per_s'] / 1e9:.1f} GB/s by {THREADS} threads; a token reads "
             f"{report['weight_bytes'] / 1e6:.0f} MB of weights: at most {bound:.1f} tokens/s for one lane."
         )
+    if report["cores_used_by_others"] is not None:
+        lines.append(f"\nMeanwhile other programs kept {report['cores_used_by_others']:.2f} cores busy.")
     for label, rates in report["tokens_per_s"].items():
         lines += [f"- {label}, {name}: {r['error']}" for name, r in rates.items() if "error" in r]
     for name, notes in report["notes"].items():
@@ -222,6 +242,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--groups", nargs="+", default=["f32", "bf16"], choices=["f32", "bf16"])
     parser.add_argument("--only", nargs="+", help="only these contenders")
+    parser.add_argument("--quick", action="store_true", help="too short to mean anything: does it work?")
     parser.add_argument("--json", type=Path, help="where the numbers go; in the scratch folder by default")
     args = parser.parse_args()
     report = {"processor": processor(), "threads": THREADS, "rounds": args.rounds}

@@ -1,12 +1,12 @@
 """The llama.cpp contender: `llama_contender.py FILE.gguf`; protocol in protocol.py.
 
 It calls the C interface of the library that llama-cpp-python builds. Settings are llama.cpp's own (flash attention
-where it helps, keys and values in f16), two threads, and one sequence of the context for each lane.
+where it helps, keys and values in f16; all of it in f32 where logits are compared), two threads, and one sequence of
+the context for each lane.
 """
 
 import ctypes
 import importlib.metadata
-import os
 import sys
 from time import perf_counter
 
@@ -26,22 +26,24 @@ def quiet(level, text, data):
 llama.llama_log_set(quiet, ctypes.c_void_p(0))
 llama.llama_backend_init()
 settings = llama.llama_model_default_params()
-settings.use_mmap = os.environ.get("LLAMA_MMAP", "1") == "1"
 model = llama.llama_model_load_from_file(sys.argv[1].encode(), settings)
 assert model, "the model does not load"
 contexts = {}
 
 
-def context(lanes):
-    """A context for so many sequences, empty."""
-    if lanes not in contexts:
+def context(lanes, exact=False):
+    """A context for so many sequences, empty; `exact` computes attention in f32 throughout."""
+    if (lanes, exact) not in contexts:
         settings = llama.llama_context_default_params()
         settings.n_ctx, settings.n_seq_max = lanes * ROOM, lanes
         settings.n_threads = settings.n_threads_batch = 2
-        contexts[lanes] = llama.llama_init_from_model(model, settings)
-        assert contexts[lanes], "no context"
-    llama.llama_memory_clear(llama.llama_get_memory(contexts[lanes]), False)
-    return contexts[lanes]
+        if exact:
+            settings.flash_attn_type = llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
+            settings.type_k = settings.type_v = llama.GGML_TYPE_F32
+        contexts[lanes, exact] = llama.llama_init_from_model(model, settings)
+        assert contexts[lanes, exact], "no context"
+    llama.llama_memory_clear(llama.llama_get_memory(contexts[lanes, exact]), False)
+    return contexts[lanes, exact]
 
 
 def best(ctx, row):
@@ -70,9 +72,9 @@ def read_prompts(ctx, batch, lanes, tokens):
     return first
 
 
-def steps(lanes, tokens, past):
+def steps(lanes, tokens, past, exact=False):
     """Greedy steps of all lanes: yields the best tokens of every step, the first after the prompts."""
-    ctx, batch = context(lanes), llama.llama_batch_init(max(past, lanes), 0, 1)
+    ctx, batch = context(lanes, exact), llama.llama_batch_init(max(past, lanes), 0, 1)
     found = read_prompts(ctx, batch, lanes, past)
     yield found
     for step in range(tokens):
@@ -83,7 +85,7 @@ def steps(lanes, tokens, past):
 
 
 def greedy(tokens, past):
-    found = [(token, row[::SAMPLE].tolist()) for [(token, row)] in steps(1, tokens - 1, past)]
+    found = [(token, [float(row[token]), *row[::SAMPLE].tolist()]) for [(token, row)] in steps(1, tokens - 1, past, exact=True)]
     return {"ids": [token for token, _ in found], "logits": [logits for _, logits in found]}
 
 

@@ -12,7 +12,7 @@ import json
 import sys
 
 VOCAB = 151_936
-# Every so-many-th logit is compared.
+# What is compared of a row of logits: the largest, and every so-many-th.
 SAMPLE = 9973
 
 

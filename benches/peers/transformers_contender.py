@@ -32,7 +32,7 @@ def greedy(tokens, context):
         row = step(ids, cache).float()
         ids = row.argmax(-1, keepdim=True)
         found.append(ids.item())
-        logits.append(row[0, ::SAMPLE].tolist())
+        logits.append([row.max().item(), *row[0, ::SAMPLE].tolist()])
     return {"ids": found, "logits": logits}
 
 
@@ -54,25 +54,25 @@ def prefill_once(tokens):
     return perf_counter() - start
 
 
-def at_best(measure, key, *numbers):
-    """Seconds of a measure under the attention implementation that suits it."""
+def at_best(measure, key, numbers, brief):
+    """Seconds of a measure under the attention implementation that suits it, as a brief measure tells at first."""
     if key not in faster:
         seconds = {"eager": [], "sdpa": []}
-        for attention in list(seconds) * 3:
+        for attention in list(seconds) * 2:
             model.set_attn_implementation(attention)
-            seconds[attention].append(measure(*numbers))
+            seconds[attention].append(measure(*brief))
         faster[key] = min(seconds, key=lambda attention: min(seconds[attention]))
     model.set_attn_implementation(faster[key])
     return measure(*numbers)
 
 
 def decode(lanes, tokens, context):
-    seconds = at_best(decode_once, ("decode", lanes), lanes, tokens, context)
+    seconds = at_best(decode_once, ("decode", lanes), (lanes, tokens, context), (lanes, min(tokens, 8), context))
     return {"seconds": seconds, "tokens": lanes * tokens, "note": faster["decode", lanes]}
 
 
 def prefill(tokens):
-    return {"seconds": at_best(prefill_once, "prefill", tokens), "tokens": tokens, "note": faster["prefill"]}
+    return {"seconds": at_best(prefill_once, "prefill", (tokens,), (tokens,)), "tokens": tokens, "note": faster["prefill"]}
 
 
 version = f"{transformers.__version__}, torch {torch.__version__}"

@@ -53,7 +53,8 @@ fn prompt(lane: usize, tokens: usize) -> Vec<u32> {
 
 /// One pass over `[lanes, tokens]`; the logits behind every lane.
 fn pass(model: &mut ModelForCausalLM, lanes: &[Vec<u32>], past: usize) -> Result<Vec<Vec<f32>>> {
-    let logits = model.forward(&Tensor::new(lanes, &Device::Cpu)?, past)?;
+    let tokens = Tensor::from_vec(lanes.concat(), (lanes.len(), lanes[0].len()), &Device::Cpu)?;
+    let logits = model.forward(&tokens, past)?;
     Ok(logits.squeeze(1)?.to_dtype(DType::F32)?.to_vec2()?)
 }
 
@@ -75,7 +76,8 @@ fn greedy(model: &mut ModelForCausalLM, tokens: usize, context: usize) -> Result
         past += next[0].len();
         next = best(&rows);
         ids.push(next[0][0]);
-        logits.push(rows[0].iter().copied().step_by(9973).collect::<Vec<f32>>());
+        let best = rows[0][next[0][0] as usize];
+        logits.push(std::iter::once(best).chain(rows[0].iter().copied().step_by(9973)).collect::<Vec<f32>>());
     }
     Ok(json!({ "ids": ids, "logits": logits }))
 }
