@@ -37,7 +37,7 @@ struct Args {
     /// Print the measures of this engine alone, in place of answering commands
     #[arg(long)]
     own: bool,
-    /// Only these of them: mixed, rollouts, steering, control
+    /// Only these of them: mixed, rollouts, hooks, steering, control
     #[arg(long, value_delimiter = ',', requires = "own")]
     only: Vec<String>,
     /// Factor of the lengths of answers in them

@@ -19,6 +19,9 @@ pub fn table(lm: &Lm, only: &[String], scale: f64, rounds: usize) {
     if wanted("rollouts") {
         rollouts(lm, scale, rounds);
     }
+    if wanted("hooks") {
+        hooks(lm, rounds);
+    }
     if wanted("steering") {
         for lanes in [1, 16] {
             steering::overhead(lm, lanes, scale, rounds);
@@ -101,6 +104,21 @@ fn rollouts(lm: &Lm, scale: f64, rounds: usize) {
     line(&measure, "one request", format!("{all:.2} s"));
     line(&measure, "prefill + decoding of 8 lanes", format!("{prefill:.2} + {decode:.2} s"));
     line(&measure, "request / (prefill + decode)", format!("{:.3}", all / (prefill + decode)));
+}
+
+/// A step of decoding with hook points that nobody uses against one through a decoder that has none. One lane, many
+/// short turns: what is looked for is small.
+fn hooks(lm: &Lm, rounds: usize) {
+    let (mut base, _) = start(lm, 1, 32);
+    let base = base.remove(0);
+    let tokens = prompt(0, 1);
+    let [idle, none] = medians(
+        20 * rounds,
+        [&mut || seconds(|| append(lm, &mut base.fork(), &tokens)), &mut || {
+            seconds(|| lm.forward_without_hooks(&mut base.fork(), &tokens).unwrap())
+        }],
+    );
+    line("hook points, one lane", "idle / none", format!("{:.4}", idle / none));
 }
 
 /// One pass of one row with nothing but tokens and logits; appends to `session`.

@@ -145,12 +145,14 @@ pub(crate) struct Batch<'c> {
 }
 
 impl<'c> Batch<'c> {
-    /// Reserves room for `counts[r]` new positions in cache `r`.
-    pub(crate) fn new(mut caches: Vec<&'c mut KvCache>, counts: &[usize]) -> Self {
-        let mut starts = vec![0];
-        for (cache, &count) in caches.iter_mut().zip(counts) {
+    /// Reserves room in each cache for as many new positions.
+    pub(crate) fn new(rows: impl Iterator<Item = (&'c mut KvCache, usize)>) -> Self {
+        let (mut caches, mut starts, mut end) = (Vec::new(), vec![0], 0);
+        for (cache, count) in rows {
             cache.reserve(count);
-            starts.push(starts.last().copied().unwrap_or(0) + count);
+            end += count;
+            caches.push(cache);
+            starts.push(end);
         }
         Self { caches, starts }
     }

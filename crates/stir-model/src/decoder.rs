@@ -14,7 +14,7 @@ use crate::{
     checkpoint::{Reader, Weight},
     compute::{Angles, Compute, Heads, Norm, in_f32, in_type, softcap},
     config::{Activation, Rope},
-    hooks::Hooks,
+    hooks::{AtHooks, NoHooks},
 };
 
 const EMBEDDING: &str = "model.embed_tokens.weight";
@@ -259,7 +259,7 @@ impl Decoder {
         let device = tokens.device();
         let positions: Vec<usize> = (0..batch).flat_map(|_| 0..length).collect();
         let mut compute = Dense::new(&self.config, batch, length, self.dtype(), &device);
-        let stream = self.stream(tokens.reshape([batch * length]), &positions, &mut compute, &mut Hooks::idle());
+        let stream = self.stream(tokens.reshape([batch * length]), &positions, &mut compute, &mut NoHooks);
         let logits = self.logits(stream, &compute);
         let [_, vocab_size] = logits.dims();
         logits.reshape([batch, length, vocab_size])
@@ -275,7 +275,7 @@ impl Decoder {
         tokens: Tensor<1, Int>,
         positions: &[usize],
         compute: &mut impl Compute,
-        hooks: &mut Hooks,
+        hooks: &mut impl AtHooks,
     ) -> Tensor<2> {
         let turning = |rope: &Rope| compute.rotation(Angles::new(positions, rope));
         let rotation_of_all = turning(&self.config.rope);

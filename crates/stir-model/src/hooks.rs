@@ -5,6 +5,24 @@ use stir_core::HookPoint;
 
 use crate::{ModelError, attention::indices, decoder::read};
 
+/// What happens at the hook points of a pass.
+pub(crate) trait AtHooks {
+    /// The stream as it goes on from `point`.
+    ///
+    /// # Shapes
+    /// - both: `[tokens, hidden_size]`
+    fn at(&mut self, point: HookPoint, stream: Tensor<2>) -> Tensor<2>;
+}
+
+/// Nothing, and nothing that asks whether there is something to do.
+pub(crate) struct NoHooks;
+
+impl AtHooks for NoHooks {
+    fn at(&mut self, _point: HookPoint, stream: Tensor<2>) -> Tensor<2> {
+        stream
+    }
+}
+
 /// What a pass adds to the residual stream and reads from it, by hook point.
 ///
 /// A point nobody asked about returns its input untouched.
@@ -12,7 +30,7 @@ pub(crate) struct Hooks {
     additions: BTreeMap<HookPoint, (Vec<usize>, Vec<f32>)>,
     captures: BTreeMap<HookPoint, Vec<usize>>,
     captured: BTreeMap<HookPoint, Tensor<2>>,
-    device: Option<Device>,
+    device: Device,
 }
 
 /// Captured rows of the stream at one point.
@@ -22,12 +40,9 @@ pub(crate) struct Captured {
 }
 
 impl Hooks {
-    pub(crate) fn idle() -> Self {
-        Self { additions: BTreeMap::new(), captures: BTreeMap::new(), captured: BTreeMap::new(), device: None }
-    }
-
     pub(crate) fn new(device: &Device) -> Self {
-        Self { device: Some(device.clone()), ..Self::idle() }
+        let (additions, captures, captured) = Default::default();
+        Self { additions, captures, captured, device: device.clone() }
     }
 
     /// Adds `scale * vector` to the stream of the batch's token `token`.
@@ -42,25 +57,6 @@ impl Hooks {
         self.captures.entry(point).or_default().push(token);
     }
 
-    /// The stream as it goes on from `point`: additions first, then captures.
-    ///
-    /// # Shapes
-    /// - both: `[tokens, hidden_size]`
-    pub(crate) fn at(&mut self, point: HookPoint, mut stream: Tensor<2>) -> Tensor<2> {
-        let Some(device) = &self.device else { return stream };
-        if let Some((tokens, values)) = self.additions.remove(&point) {
-            let [_, width] = stream.dims();
-            let values = TensorData::new(values, [tokens.len(), width]);
-            let values = Tensor::from_data(values, (device, stream.dtype()));
-            let at: Tensor<1, Int> = indices(&tokens, device);
-            stream = stream.select_assign(0, at, values, IndexingUpdateOp::Add);
-        }
-        if let Some(tokens) = self.captures.get(&point) {
-            self.captured.insert(point, stream.clone().select(0, indices(tokens, device)));
-        }
-        stream
-    }
-
     /// What was read, brought to the host.
     pub(crate) fn collect(self) -> Result<BTreeMap<HookPoint, Captured>, ModelError> {
         let Self { mut captures, captured, .. } = self;
@@ -71,6 +67,23 @@ impl Hooks {
                 Ok((point, Captured { tokens, values: read(tensor)? }))
             })
             .collect()
+    }
+}
+
+impl AtHooks for Hooks {
+    /// Additions first, then captures.
+    fn at(&mut self, point: HookPoint, mut stream: Tensor<2>) -> Tensor<2> {
+        if let Some((tokens, values)) = self.additions.remove(&point) {
+            let [_, width] = stream.dims();
+            let values = TensorData::new(values, [tokens.len(), width]);
+            let values = Tensor::from_data(values, (&self.device, stream.dtype()));
+            let at: Tensor<1, Int> = indices(&tokens, &self.device);
+            stream = stream.select_assign(0, at, values, IndexingUpdateOp::Add);
+        }
+        if let Some(tokens) = self.captures.get(&point) {
+            self.captured.insert(point, stream.clone().select(0, indices(tokens, &self.device)));
+        }
+        stream
     }
 }
 

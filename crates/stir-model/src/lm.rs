@@ -13,7 +13,7 @@ use crate::{
     cache::Batch,
     compute::Compute,
     decoder::read,
-    hooks::{Captured, Hooks},
+    hooks::{AtHooks, Captured, Hooks, NoHooks},
 };
 
 #[cfg(feature = "flex")]
@@ -258,52 +258,74 @@ impl Lm {
         Ok(Inspection { resid_post: resid_post.collect(), logits })
     }
 
-    /// One pass over `rows`, which have been checked; returns the logits at the batch's tokens `logits_at` and what was captured.
+    /// One pass over `rows`, which have been checked; returns the logits at the batch's tokens `logits_at` and what was
+    /// captured.
     fn run(
         &self,
         rows: &mut [Row<'_, KvCache>],
         capture: impl FnOnce(&mut Hooks),
         logits_at: &[usize],
     ) -> Result<(Vec<f32>, BTreeMap<HookPoint, Captured>), ModelError> {
-        let (mut tokens, mut positions) = (Vec::new(), Vec::new());
+        let mut first = 0;
         let mut hooks = Hooks::new(&self.device);
         for row in rows.iter() {
-            let past = row.session.len();
             for addition in &row.additions {
-                let token = tokens.len() + addition.position - past;
+                let token = first + addition.position - row.session.len();
                 hooks.add(addition.point, token, addition.vector, addition.scale);
             }
-            tokens.extend(row.tokens.iter().map(|&token| i64::from(token)));
-            positions.extend(past..past + row.tokens.len());
+            first += row.tokens.len();
         }
         capture(&mut hooks);
-        let counts: Vec<usize> = rows.iter().map(|row| row.tokens.len()).collect();
-        let batch = Batch::new(rows.iter_mut().map(|row| &mut *row.session).collect(), &counts);
-        let tokens = Tensor::from_data(TensorData::new(tokens, [positions.len()]), &self.device);
-        #[cfg(feature = "flex")]
-        if self.kernels {
-            let compute = Native::new(self.config(), batch);
-            return self.pass(compute, tokens, &positions, logits_at, hooks);
-        }
-        let compute = Cached::new(self.config(), batch, self.decoder.dtype(), &self.device);
-        self.pass(compute, tokens, &positions, logits_at, hooks)
+        let rows = rows.iter_mut().map(|row| (&mut *row.session, row.tokens)).collect();
+        let logits = self.pass(rows, logits_at, &mut hooks)?;
+        Ok((logits, hooks.collect()?))
     }
 
+    /// The pass of one row through a decoder that has no hook points, for the bench of what they cost where they are
+    /// not used.
+    ///
+    /// # Errors
+    /// As [`Engine::forward`].
+    #[doc(hidden)]
+    pub fn forward_without_hooks(&self, session: &mut KvCache, tokens: &[TokenId]) -> Result<Vec<f32>, ModelError> {
+        self.check(&[Row { session, tokens, additions: Vec::new(), capture: &[], logits: true }])?;
+        self.pass(vec![(session, tokens)], &[tokens.len() - 1], &mut NoHooks)
+    }
+
+    /// Appends tokens to sequences; returns the logits at those of the batch that `logits_at` lists.
     fn pass(
+        &self,
+        rows: Vec<(&mut KvCache, &[TokenId])>,
+        logits_at: &[usize],
+        hooks: &mut impl AtHooks,
+    ) -> Result<Vec<f32>, ModelError> {
+        let positions: Vec<usize> = rows.iter().flat_map(|(cache, new)| cache.len()..cache.len() + new.len()).collect();
+        let tokens: Vec<i64> = rows.iter().flat_map(|(_, tokens)| tokens.iter().copied().map(i64::from)).collect();
+        let tokens = Tensor::from_data(TensorData::new(tokens, [positions.len()]), &self.device);
+        let batch = Batch::new(rows.into_iter().map(|(cache, tokens)| (cache, tokens.len())));
+        #[cfg(feature = "flex")]
+        if self.kernels {
+            return self.compute_with(Native::new(self.config(), batch), tokens, &positions, logits_at, hooks);
+        }
+        let compute = Cached::new(self.config(), batch, self.decoder.dtype(), &self.device);
+        self.compute_with(compute, tokens, &positions, logits_at, hooks)
+    }
+
+    fn compute_with(
         &self,
         mut compute: impl Compute,
         tokens: Tensor<1, Int>,
         positions: &[usize],
         logits_at: &[usize],
-        mut hooks: Hooks,
-    ) -> Result<(Vec<f32>, BTreeMap<HookPoint, Captured>), ModelError> {
-        let mut stream = self.decoder.stream(tokens, positions, &mut compute, &mut hooks);
+        hooks: &mut impl AtHooks,
+    ) -> Result<Vec<f32>, ModelError> {
+        let mut stream = self.decoder.stream(tokens, positions, &mut compute, hooks);
         if logits_at.len() < positions.len() {
             stream = stream.select(0, indices(logits_at, &self.device));
         }
         let logits = if logits_at.is_empty() { Vec::new() } else { read(self.decoder.logits(stream, &compute))? };
         compute.finish();
-        Ok((logits, hooks.collect()?))
+        Ok(logits)
     }
 
     /// Encodes all but the last chunk of a row; what is left of it.
