@@ -162,26 +162,46 @@ impl Sampling {
 
     /// What temperature, top-k, top-p and min-p leave of a row whose largest logit is at `best`.
     fn kept(&self, logits: &[f32], best: usize) -> Kept {
-        let weight = |logit: f32| f64::from((logit - logits[best]) / self.temperature).exp();
-        // Tokens come off a heap likeliest first; a full sort of the vocabulary would cost more than the model.
+        // A vocabulary is large and few of its tokens are likely: those are looked at first, by themselves.
+        let near = [6.0, 12.0].into_iter().find_map(|reach| self.kept_within(reach, logits, best));
+        near.or_else(|| self.kept_within(f32::INFINITY, logits, best)).unwrap_or_default()
+    }
+
+    /// [`kept`](Self::kept), where the tokens whose weight is at least `e^-reach` decide it.
+    fn kept_within(&self, reach: f32, logits: &[f32], best: usize) -> Option<Kept> {
+        let scaled = |logit: f32| (logit - logits[best]) / self.temperature;
+        let near = logits.iter().enumerate().filter(|(_, logit)| scaled(**logit) >= -reach);
+        // Tokens come off a heap likeliest first; a full sort would cost more than the model.
         let mut heap: BinaryHeap<Weighted> =
-            logits.iter().enumerate().map(|(token, &logit)| Weighted { weight: weight(logit), token }).collect();
-        if (1..heap.len()).contains(&self.top_k) {
+            near.map(|(token, &logit)| Weighted { weight: f64::from(scaled(logit)).exp(), token }).collect();
+        let whole = heap.len() == logits.len() || reach.is_infinite();
+        let bounded = (1..logits.len()).contains(&self.top_k);
+        if bounded {
+            if heap.len() < self.top_k && !whole {
+                return None;
+            }
             heap = iter::from_fn(|| heap.pop()).take(self.top_k).collect();
         }
-        let total: f64 = heap.iter().map(|w| w.weight).sum();
+        let total = match bounded || whole {
+            true => heap.iter().map(|w| w.weight).sum(),
+            false => sum_exp(logits, scaled),
+        };
         let (mut tokens, mut mass) = (Vec::new(), 0.0);
         while mass < f64::from(self.top_p) * total {
+            let Some(next) = heap.pop() else { return (bounded || whole).then_some(Kept { tokens, mass }) };
             // The likeliest token's weight is 1.
-            let Some(next) = heap.pop().filter(|w| w.weight > 0.0 && w.weight >= f64::from(self.min_p)) else { break };
+            if next.weight == 0.0 || next.weight < f64::from(self.min_p) {
+                break;
+            }
             mass += next.weight;
             tokens.push(next);
         }
-        Kept { tokens, mass }
+        Some(Kept { tokens, mass })
     }
 }
 
 /// The tokens that may be drawn, likeliest first, and the sum of their weights.
+#[derive(Default)]
 struct Kept {
     tokens: Vec<Weighted>,
     mass: f64,
@@ -263,22 +283,22 @@ pub fn log_prob(logits: &[f32], token: TokenId) -> Result<f32, SamplingError> {
 
 fn log_prob_from_max(logits: &[f32], best: usize, token: usize) -> f32 {
     let max = logits[best];
-    (f64::from(logits[token] - max) - sum_exp(logits, max).ln()) as f32
+    (f64::from(logits[token] - max) - sum_exp(logits, |logit| logit - max).ln()) as f32
 }
 
 /// Numbers that loops over a vocabulary take in at once, for the compiler to make vectors of.
 const LANES: usize = 16;
 
-/// The sum of `exp(logit - max)`, where no logit is above `max`.
-fn sum_exp(logits: &[f32], max: f32) -> f64 {
+/// The sum of `exp(scaled(logit))`, where no scaled logit is positive.
+fn sum_exp(logits: &[f32], scaled: impl Fn(f32) -> f32) -> f64 {
     // What is summed up in f32 is short.
     let part = |logits: &[f32]| -> f64 {
         let (chunks, rest) = logits.as_chunks::<LANES>();
         let mut sums = [0.0f32; LANES];
         for chunk in chunks {
-            sums.iter_mut().zip(chunk).for_each(|(sum, &x)| *sum += exp(x - max));
+            sums.iter_mut().zip(chunk).for_each(|(sum, &x)| *sum += exp(scaled(x)));
         }
-        sums.into_iter().chain(rest.iter().map(|&x| exp(x - max))).map(f64::from).sum()
+        sums.into_iter().chain(rest.iter().map(|&x| exp(scaled(x)))).map(f64::from).sum()
     };
     logits.chunks(64 * LANES).map(part).sum()
 }
@@ -345,6 +365,24 @@ mod tests {
         }
     }
 
+    /// Looking at likely tokens first changes nothing but rounding.
+    #[test]
+    fn likely_tokens_alone_decide_what_all_decide() {
+        let mut rng = SampleRng::new(5, 0);
+        for spread in [0.3, 2.0, 8.0] {
+            let logits: Vec<f32> = (0..3000).map(|_| (spread * rng.normal()) as f32).collect();
+            let best = argmax(&logits).unwrap();
+            let settings =
+                [(1.0, 0, 0.0), (0.95, 0, 0.0), (0.3, 0, 0.0), (1.0, 40, 0.0), (0.9, 40, 0.0), (1.0, 0, 0.01)];
+            for (top_p, top_k, min_p) in settings {
+                let sampling = Sampling { temperature: 0.8, top_p, top_k, min_p, ..Sampling::GREEDY };
+                let tokens = |kept: Kept| kept.tokens.into_iter().map(|w| w.token).collect::<Vec<_>>();
+                let all = sampling.kept_within(f32::INFINITY, &logits, best).unwrap();
+                assert_eq!(tokens(sampling.kept(&logits, best)), tokens(all), "{sampling:?}");
+            }
+        }
+    }
+
     #[test]
     fn exponentials_are_those_of_the_standard_library() {
         for i in 0..87_000 {
@@ -354,7 +392,7 @@ mod tests {
         assert!(exp(f32::NEG_INFINITY) < 1e-37);
         let logits: Vec<f32> = (0..5000).map(|i| -((i * 7919 % 5003) as f32) * 0.01).collect();
         let expected: f64 = logits.iter().map(|&x| f64::from(x).exp()).sum();
-        assert!((sum_exp(&logits, 0.0) - expected).abs() < 1e-6 * expected);
+        assert!((sum_exp(&logits, |x| x) - expected).abs() < 1e-6 * expected);
     }
 
     #[test]
