@@ -10,6 +10,8 @@
 //! take turns, and medians are printed. `--cold` drops the system's file cache before each (needs root).
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a program to measure with")]
 
+mod common;
+
 use std::{
     fs::{self, File},
     io::Read,
@@ -19,12 +21,8 @@ use std::{
 };
 
 use clap::Parser;
-use safetensors::{Dtype, serialize_to_file, tensor::TensorView};
-use serde_json::json;
-use stir::{
-    core::SampleRng,
-    model::{ComputeType, DeviceSpec, Lm, LoadOptions},
-};
+use common::{Shape, size};
+use stir::model::{ComputeType, DeviceSpec, Lm, LoadOptions};
 
 #[derive(Parser)]
 struct Args {
@@ -67,7 +65,8 @@ fn main() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let weights = write(dir.path(), &args);
+    let shape: Shape = "0.5b".parse().unwrap();
+    let weights = Shape { tied: !args.untied, ..shape }.write(dir.path(), args.stored, args.shards);
     let file_bytes: u64 = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).sum();
     let kept = weights * size(args.compute);
     println!(
@@ -136,68 +135,4 @@ fn peak() -> u64 {
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-fn size(kind: ComputeType) -> usize {
-    if kind == ComputeType::F32 { 4 } else { 2 }
-}
-
-/// Writes the checkpoint; returns how many weights it has.
-fn write(dir: &Path, args: &Args) -> usize {
-    let [vocab, hidden, inner, layers, kv] = [151_936, 896, 4864, 24, 128];
-    let config = json!({
-        "model_type": "qwen2", "vocab_size": vocab, "hidden_size": hidden, "intermediate_size": inner,
-        "num_hidden_layers": layers, "num_attention_heads": 14, "num_key_value_heads": 2,
-        "max_position_embeddings": 32_768, "rope_theta": 1e6, "tie_word_embeddings": !args.untied,
-    });
-    let mut shapes = vec![("model.embed_tokens.weight".to_owned(), vec![vocab, hidden])];
-    for i in 0..layers {
-        let mut add = |name: &str, shape: &[usize]| shapes.push((format!("model.layers.{i}.{name}"), shape.to_vec()));
-        add("input_layernorm.weight", &[hidden]);
-        for (name, out) in [("q", hidden), ("k", kv), ("v", kv)] {
-            add(&format!("self_attn.{name}_proj.weight"), &[out, hidden]);
-            add(&format!("self_attn.{name}_proj.bias"), &[out]);
-        }
-        add("self_attn.o_proj.weight", &[hidden, hidden]);
-        add("post_attention_layernorm.weight", &[hidden]);
-        add("mlp.gate_proj.weight", &[inner, hidden]);
-        add("mlp.up_proj.weight", &[inner, hidden]);
-        add("mlp.down_proj.weight", &[hidden, inner]);
-    }
-    shapes.push(("model.norm.weight".to_owned(), vec![hidden]));
-    if args.untied {
-        shapes.push(("lm_head.weight".to_owned(), vec![vocab, hidden]));
-    }
-    // All tensors show the same numbers; a load does not care.
-    let mut rng = SampleRng::new(0, 0);
-    let bytes: Vec<u8> = match args.stored {
-        ComputeType::F32 => (0..vocab * hidden).flat_map(|_| (rng.uniform() as f32 - 0.5).to_le_bytes()).collect(),
-        // The upper half of an f32 is a bf16; these, from 0.125 up to 0.5, are small as f16 too.
-        _ => (0..vocab * hidden).flat_map(|_| (0x3e00 + rng.below(0x100) as u16).to_le_bytes()).collect(),
-    };
-    let dtype = match args.stored {
-        ComputeType::F32 => Dtype::F32,
-        ComputeType::Bf16 => Dtype::BF16,
-        ComputeType::F16 => Dtype::F16,
-    };
-    let count = |shape: &[usize]| shape.iter().product::<usize>();
-    let view =
-        |shape: &[usize]| TensorView::new(dtype, shape.to_vec(), &bytes[..count(shape) * size(args.stored)]).unwrap();
-    let mut index = serde_json::Map::new();
-    for shard in 0..args.shards {
-        let name = match args.shards {
-            1 => "model.safetensors".to_owned(),
-            n => format!("model-{:05}-of-{n:05}.safetensors", shard + 1),
-        };
-        let own = shapes.iter().skip(shard).step_by(args.shards);
-        index.extend(own.clone().map(|(tensor, _)| (tensor.clone(), name.clone().into())));
-        let views = own.map(|(tensor, shape)| (tensor, view(shape)));
-        serialize_to_file(views, None, &dir.join(name)).unwrap();
-    }
-    if args.shards > 1 {
-        let index = json!({ "weight_map": index });
-        fs::write(dir.join("model.safetensors.index.json"), index.to_string()).unwrap();
-    }
-    fs::write(dir.join("config.json"), config.to_string()).unwrap();
-    shapes.iter().map(|(_, shape)| count(shape)).sum()
 }

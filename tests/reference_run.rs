@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
+#[path = "../crates/stir-model/tests/common/mod.rs"]
+mod common;
+
 use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf, sync::LazyLock};
 
 use serde_json::Value;
@@ -12,7 +15,7 @@ use stir::{
     controller::{Controller, ControllerConfig, Variant},
     core::{Engine, Sampling, generate},
     induction::{InductionConfig, induce},
-    model::{Checkpoint, DeviceSpec, Lm},
+    model::{Checkpoint, Lm},
     rollout::read_groups,
 };
 
@@ -28,7 +31,7 @@ fn json(name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(fixture(name)).unwrap()).unwrap()
 }
 
-static LM: LazyLock<Lm> = LazyLock::new(|| Lm::load(fixture("model"), &DeviceSpec::FLEX.open().unwrap()).unwrap());
+static LM: LazyLock<Lm> = LazyLock::new(|| Lm::load(fixture("model"), &common::device().open().unwrap()).unwrap());
 
 static CANDIDATES: LazyLock<Candidates> = LazyLock::new(|| {
     let groups = read_groups(fixture("rollouts.jsonl")).unwrap();

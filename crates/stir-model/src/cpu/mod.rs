@@ -218,10 +218,11 @@ macro_rules! held {
 }
 held!(f32 bf16 f16);
 
-/// The memory of a tensor.
+/// The memory of a tensor, row by row.
 fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
     match tensor.try_into_primitive::<Flex>() {
-        Ok(tensor) => tensor,
+        Ok(tensor) if tensor.is_contiguous() => tensor,
+        Ok(tensor) => tensor.to_contiguous(),
         Err(_) => unreachable!("the tensors of a pass on this device are on this device"),
     }
 }
