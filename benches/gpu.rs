@@ -128,7 +128,8 @@ fn decode(lm: &Worded, lanes: usize, args: &Args) -> f64 {
 /// Tokens per second of the controller, prompts counted; probed tokens cost time and do not count.
 fn generate(lm: &Worded, variant: Variant, lanes: usize, args: &Args) -> f64 {
     let config = ControllerConfig { variant, min_similarity: -1.0, ..ControllerConfig::default() };
-    let controller = Controller::new(&library(lm, &config), lm.fingerprint(), config).unwrap();
+    let library = library(lm, &config);
+    let controller = Controller::new(&library, lm.fingerprint(), config).unwrap();
     let (prompts, sampling) = (prompts(lm, lanes, args), Sampling { temperature: 1.0, ..Sampling::GREEDY });
     let mut last = 0.0;
     for _ in 0..2 {
@@ -165,7 +166,7 @@ fn library(lm: &Worded, config: &ControllerConfig) -> Library {
         m,
         layer: 3 * n_layers / 5,
         quality: 1.0,
-        key: normalize(&vector()).unwrap(),
+        key: normalize(&vector()).unwrap().into(),
         action: Action::Steer(vector()),
     });
     Library::from_entries(lm.fingerprint().clone(), Delimiter::default(), entries.collect(), BTreeMap::new()).unwrap()
