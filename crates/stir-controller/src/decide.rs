@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use stir_basis::{Hit, Library};
 use stir_core::{Fingerprint, HookPoint, SampleRng};
 
@@ -116,7 +116,8 @@ pub struct Commit<'l> {
 }
 
 /// A candidate's numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Scored {
     /// Its index in the library.
     pub entry: usize,

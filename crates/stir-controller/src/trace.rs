@@ -1,10 +1,11 @@
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use stir_core::{Finish, Generated, TokenId, Vocab};
 
 use crate::{Decision, Scored};
 
 /// One segment of a steered generation: what was decided before it, and how long it became.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Step {
     /// The segment, from 1; it follows control point `segment - 1`.
     pub segment: usize,
@@ -27,7 +28,8 @@ pub struct Step {
 }
 
 /// An entry near the state at a control point.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Retrieved {
     /// Its index in the library.
     pub entry: usize,

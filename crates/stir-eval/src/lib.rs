@@ -38,11 +38,15 @@
 pub mod answer;
 mod compare;
 mod error;
+mod judge;
 mod outcome;
+mod record;
 pub mod stats;
 mod table;
 
 pub use answer::FinalNumber;
 pub use compare::{Comparison, MethodSummary, Paired};
 pub use error::EvalError;
+pub use judge::{Grade, Judge, Judged, Verdict};
 pub use outcome::{Answer, MethodRun};
+pub use record::{Record, Run, Settings};
