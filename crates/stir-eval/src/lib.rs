@@ -37,8 +37,11 @@
 
 pub mod answer;
 mod compare;
+pub mod equality;
 mod error;
+pub mod extract;
 mod judge;
+mod judges;
 mod outcome;
 mod record;
 pub mod stats;
@@ -48,5 +51,6 @@ pub use answer::FinalNumber;
 pub use compare::{Comparison, MethodSummary, Paired};
 pub use error::EvalError;
 pub use judge::{Grade, Judge, Judged, Verdict};
+pub use judges::{ChoiceJudge, MathJudge, NumberJudge, YesNoJudge};
 pub use outcome::{Answer, MethodRun};
 pub use record::{Record, Run, Settings};

@@ -1,0 +1,70 @@
+//! Markup around an answer.
+
+/// Signs that stand in pairs around an answer.
+const PAIRS: [(&str, &str); 9] = [
+    ("$$", "$$"),
+    ("$", "$"),
+    ("\\(", "\\)"),
+    ("\\[", "\\]"),
+    ("**", "**"),
+    ("__", "__"),
+    ("*", "*"),
+    ("`", "`"),
+    ("\"", "\""),
+];
+
+/// `answer` without white space, closing punctuation, and signs of emphasis or mathematics around all of it.
+pub(crate) fn strip_markup(answer: &str) -> &str {
+    let mut rest = answer;
+    loop {
+        let before = rest;
+        rest = rest.trim();
+        // A full stop after a digit may not be a decimal point here, as no digit follows.
+        rest = rest.strip_suffix(['.', ';', ',', '!']).unwrap_or(rest);
+        // `**7` or `7**` is what is left where a phrase was cut out of its emphasis.
+        rest = rest.strip_prefix("**").filter(|rest| !rest.contains("**")).unwrap_or(rest);
+        rest = rest.strip_suffix("**").filter(|rest| !rest.contains("**")).unwrap_or(rest);
+        for (open, close) in PAIRS {
+            let inside = rest.strip_prefix(open).and_then(|inside| inside.strip_suffix(close));
+            rest = inside.filter(|inside| !inside.contains(open) && !inside.contains(close)).unwrap_or(rest);
+        }
+        if rest.len() == before.len() {
+            return rest;
+        }
+    }
+}
+
+/// Whether a character belongs to a word.
+pub(crate) fn is_letter(c: char) -> bool {
+    c.is_alphanumeric()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markup_goes_and_content_stays() {
+        for (answer, bare) in [
+            (" 7. ", "7"),
+            ("**7**", "7"),
+            ("**7", "7"),
+            ("$\\frac12$.", "\\frac12"),
+            ("\\( 7 \\).", "7"),
+            ("$$7$$", "7"),
+            ("\\[\n7\n\\]", "7"),
+            ("**$7$.**", "7"),
+            ("$5$ and $6$", "$5$ and $6$"),
+            ("$7", "$7"),
+            ("2 ** 3", "2 ** 3"),
+            ("[1, 2)", "[1, 2)"),
+            ("\"B\"", "B"),
+            ("", ""),
+            ("...", ""),
+            ("$", "$"),
+            ("**", ""),
+        ] {
+            assert_eq!(strip_markup(answer), bare, "{answer:?}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! "The answer is ..".
+
+use super::{Found, is_letter, strip_markup};
+
+const NOUN: &str = "answer";
+/// What makes the noun's sentence one that states the answer.
+const COPULAS: [&str; 10] =
+    ["is", "are", "was", "would be", "will be", "must be", "should be", "can be", "becomes", "equals"];
+/// Words after the copula that are no part of the answer.
+const FILLERS: [&str; 11] =
+    ["therefore", "thus", "then", "hence", "simply", "just", "indeed", "equal to", "given by", "approximately", "about"];
+/// Words before the noun with which nothing is claimed.
+const HEDGES: [&str; 6] = ["if", "whether", "unless", "suppose", "assuming", "when"];
+/// With these a sentence takes back what was said before.
+const RETRACTIONS: [&str; 6] = ["wait", "but wait", "hmm", "hold on", "no, wait", "oh wait"];
+/// Words after the copula with which the sentence is about the answer and does not give it.
+const NO_CLAIMS: [&str; 12] = [
+    "not",
+    "correct",
+    "incorrect",
+    "right",
+    "wrong",
+    "clear",
+    "found",
+    "obtained",
+    "as follows",
+    "reasonable",
+    "in the form",
+    "unclear",
+];
+/// Furthest that a copula may be from the noun ("the answer to the second question is"), in bytes.
+const REACH: usize = 60;
+
+/// What the last claim of a text says the answer is. A claim that is taken back later on leaves the answer open.
+pub(super) fn last(text: &str) -> Found<'_> {
+    let lower = text.to_ascii_lowercase();
+    for (at, _) in lower.rmatch_indices(NOUN) {
+        if text[..at].ends_with(is_letter) || is_hedged(&lower[..at]) {
+            continue;
+        }
+        let end = at + NOUN.len();
+        let Some(from) = claim(&lower[end..], is_heading(&lower[..at])) else { continue };
+        if word(lower[end + from..].trim_start(), &NO_CLAIMS).is_some() {
+            continue;
+        }
+        let Some(content) = content(&text[end + from..]) else { return Found::Unfinished };
+        let until = content.as_ptr() as usize - text.as_ptr() as usize + content.len();
+        return if is_retracted(&lower[until..]) { Found::Unfinished } else { Found::Answer(content.into()) };
+    }
+    Found::Nothing
+}
+
+/// Where the answer begins in what follows the noun, if that goes on to state it.
+fn claim(after: &str, is_heading: bool) -> Option<usize> {
+    let rest = after.trim_start_matches(['*', '_', ')']);
+    let bare = rest.trim_start_matches([' ', '\t']);
+    let offset = |rest: &str| after.len() - rest.len();
+    if let Some(rest) = bare.strip_prefix([':', '=']) {
+        return Some(offset(rest));
+    }
+    if is_heading && (bare.starts_with('\n') || bare.starts_with("\r\n")) {
+        return Some(offset(bare));
+    }
+    if !rest.starts_with([' ', '\t', '\n']) {
+        return None;
+    }
+    let bare = bare.trim_start();
+    copula(bare).map(offset).or_else(|| {
+        let of = ["to ", "of ", "for "].iter().any(|word| bare.starts_with(word));
+        let mut reach = REACH.min(bare.len());
+        while !bare.is_char_boundary(reach) {
+            reach -= 1;
+        }
+        let sentence = bare[..reach].split(['.', '\n', '?', '!', ':']).next().unwrap_or_default();
+        let verb = sentence.find(" is ").filter(|_| of)?;
+        copula(&bare[verb + 1..]).map(offset)
+    })
+}
+
+/// `text` behind the copula, fillers and colon it begins with.
+fn copula(text: &str) -> Option<&str> {
+    let mut rest = &text[word(text, &COPULAS)?..];
+    loop {
+        let bare = rest.trim_start_matches([' ', '\t', ',', ':', '\u{2248}']);
+        match word(bare, &FILLERS) {
+            Some(length) => rest = &bare[length..],
+            None => return Some(bare),
+        }
+    }
+}
+
+/// The length of the one of `words` that `text` begins with.
+fn word(text: &str, words: &[&str]) -> Option<usize> {
+    let begins = |word: &&&str| text.strip_prefix(**word).is_some_and(|rest| !rest.starts_with(is_letter));
+    words.iter().find(begins).map(|word| word.len())
+}
+
+/// The last `length` bytes of `text`, or a few less so that no character is cut.
+fn tail(text: &str, length: usize) -> &str {
+    let mut start = text.len().saturating_sub(length);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    &text[start..]
+}
+
+/// What is stated at the start of `text`: a formula, or the rest of a sentence. `None` where the text ends first.
+fn content(text: &str) -> Option<&str> {
+    let mut rest = text.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '*' | '_' | ':' | '#'));
+    for (open, close) in [("\\[", "\\]"), ("$$", "$$")] {
+        if let Some(inside) = rest.strip_prefix(open) {
+            let inside = &inside[..inside.find(close)?];
+            return Some(inside).filter(|inside| !inside.trim().is_empty());
+        }
+    }
+    rest = rest.lines().next().unwrap_or_default();
+    let length = sentence(rest);
+    let sentence = &rest[..length];
+    // `$5$ dollars` says `5`; `$5$ and $6$` is said as a whole.
+    for (open, close) in [("\\(", "\\)"), ("$", "$")] {
+        if let Some(inside) = sentence.strip_prefix(open)
+            && let Some(end) = inside.find(close)
+            && !inside[end + close.len()..].contains(open)
+            && !inside[..end].trim().is_empty()
+        {
+            return Some(&inside[..end]);
+        }
+    }
+    Some(sentence).filter(|sentence| !strip_markup(sentence).is_empty())
+}
+
+/// The length of the statement at the start of a line: to the end of the sentence, or to a clause that gives reasons.
+fn sentence(line: &str) -> usize {
+    let (mut in_math, mut depth) = (false, 0_i32);
+    let mut dollars = line.matches('$').count();
+    for (at, c) in line.char_indices() {
+        let rest = &line[at + c.len_utf8()..];
+        match c {
+            '$' => {
+                dollars -= 1;
+                in_math = !in_math && dollars > 0;
+            }
+            '{' | '(' | '[' => depth += 1,
+            '}' | ')' | ']' => depth -= 1,
+            _ if in_math || depth > 0 => {}
+            '.' | '!' | '?' | ';' if rest.is_empty() || rest.starts_with([' ', '*', '"', '<', '\u{201d}']) => {
+                // `p.m. ` and `B. text` do not end a sentence.
+                let word = line[..at].rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+                let is_short = word.len() == 1 && word.starts_with(|c: char| c.is_ascii_alphabetic()) && c == '.';
+                if !is_short || rest.trim().is_empty() {
+                    return at;
+                }
+            }
+            ' ' | ',' if is_reason(rest.trim_start_matches(' ')) => return at,
+            _ => {}
+        }
+    }
+    line.len()
+}
+
+/// Whether words give reasons for a statement and are not part of it.
+fn is_reason(words: &str) -> bool {
+    ["because ", "since ", "so that ", "which ", "as the "].iter().any(|start| words.starts_with(start))
+}
+
+/// Whether the noun is a heading or what a line begins with ("**Final Answer**").
+fn is_heading(before: &str) -> bool {
+    let before = tail(before, 40);
+    let Some(line) = before.rsplit_once('\n').map(|(_, line)| line).or((before.len() < 40).then_some(before)) else {
+        return false;
+    };
+    let words = line.trim_start_matches(['#', '*', '_', ' ', '\t']);
+    ["", "final ", "the final ", "the ", "my "].contains(&words)
+}
+
+fn is_hedged(before: &str) -> bool {
+    let sentence = tail(before, 40).rsplit(['.', '\n', '?', '!', ':', ',']).next().unwrap_or_default();
+    sentence.split(|c: char| !is_letter(c)).any(|word| HEDGES.contains(&word))
+}
+
+/// Whether a later sentence takes back what was claimed.
+fn is_retracted(after: &str) -> bool {
+    let starts = after.split_inclusive(['.', '\n', '!', '?']).map(|s| s.trim_start_matches(|c: char| !is_letter(c)));
+    starts.into_iter().any(|sentence| {
+        RETRACTIONS.iter().any(|word| sentence.strip_prefix(word).is_some_and(|rest| !rest.starts_with(is_letter)))
+    })
+}

@@ -1,0 +1,89 @@
+//! Which part of a text speaks to the reader.
+
+const OPEN: &str = "<think>";
+const CLOSE: &str = "</think>";
+
+/// Tokens that end a turn, where a decoder has spelled them out.
+const END_TOKENS: [&str; 8] = [
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|eot_id|>",
+    "<|end_of_text|>",
+    "<|end|>",
+    "<end_of_turn>",
+    "</s>",
+    "<\u{ff5c}end\u{2581}of\u{2581}sentence\u{ff5c}>",
+];
+
+/// What a line begins with, before a colon, where a model goes on with somebody else's words.
+const SPEAKERS: [&str; 7] = ["Question", "Problem", "Exercise", "Instruction", "Q", "User", "Human"];
+
+/// What is not thinking: the text after the last `</think>`, up to a `<think>` that is never closed.
+pub(crate) fn outside_thinking(text: &str) -> &str {
+    let said = text.rsplit_once(CLOSE).map_or(text, |(_, said)| said);
+    said.split_once(OPEN).map_or(said, |(said, _)| said)
+}
+
+/// The stretches between the marks that begin a new question or turn, in order.
+pub(crate) fn parts(text: &str) -> Vec<&str> {
+    let mut cuts: Vec<usize> = END_TOKENS.iter().flat_map(|token| text.match_indices(token)).map(|(at, _)| at).collect();
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        if is_speaker(line) {
+            cuts.push(at);
+        }
+        at += line.len();
+    }
+    cuts.push(text.len());
+    cuts.sort_unstable();
+    let mut start = 0;
+    cuts.into_iter()
+        .map(|cut| {
+            let part = &text[start..cut];
+            start = cut;
+            part
+        })
+        .collect()
+}
+
+/// Whether a line is of the kind `Question: ..`, `**Problem 2:** ..`, `Q: ..`.
+fn is_speaker(line: &str) -> bool {
+    let line = line.trim_start_matches(['#', '*', '>', ' ', '\t']);
+    SPEAKERS.iter().any(|speaker| {
+        line.strip_prefix(speaker).is_some_and(|rest| {
+            let rest = rest.trim_start_matches(|c: char| c == ' ' || c == '*' || c.is_ascii_digit());
+            rest.starts_with(':')
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thinking_is_left_out() {
+        for (text, said) in [
+            ("plain", "plain"),
+            ("<think>a</think>b", "b"),
+            ("a</think>b", "b"),
+            ("<think>a", ""),
+            ("a<think>b</think>c<think>d", "c"),
+            ("<think>a</think>b</think>c", "c"),
+            ("</think>", ""),
+            ("", ""),
+        ] {
+            assert_eq!(outside_thinking(text), said, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn new_questions_and_turns_cut() {
+        assert_eq!(parts("a\nQuestion: b\nc"), ["a\n", "Question: b\nc"]);
+        assert_eq!(parts("a\n**Problem 2:** b"), ["a\n", "**Problem 2:** b"]);
+        assert_eq!(parts("a<|im_end|>\nUser: b"), ["a", "<|im_end|>\n", "User: b"]);
+        assert_eq!(parts("Question the result: a\nQuestions: b"), ["Question the result: a\nQuestions: b"]);
+        assert_eq!(parts(""), [""]);
+        assert_eq!(parts("é\nQ: ü"), ["é\n", "Q: ü"]);
+    }
+}

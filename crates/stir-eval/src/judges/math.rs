@@ -1,0 +1,32 @@
+use crate::{Grade, Judge, equality::equal, extract::Extractor};
+
+/// The judge of problems whose answer is a formula: MATH-500, AIME, AMC.
+///
+/// ```
+/// use stir_eval::{Judge, MathJudge};
+/// let judge = MathJudge::default();
+/// assert!(judge.judge("12", "There are 3 rows of 4.\n\n\\[\\boxed{12}\\]").correct());
+/// assert!(!judge.judge("12", "There are 3 rows of 4, so 12").correct(), "no answer, only a number");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MathJudge {
+    /// What finds the answer; [`Extractor::math`] by default.
+    pub extractor: Extractor,
+}
+
+impl Default for MathJudge {
+    fn default() -> Self {
+        Self { extractor: Extractor::math() }
+    }
+}
+
+impl Judge for MathJudge {
+    fn extract(&self, text: &str) -> Option<String> {
+        self.extractor.extract(text)
+    }
+
+    /// By the rules of [`equal`].
+    fn grade(&self, gold: &str, answer: &str) -> Grade {
+        equal(gold, answer)
+    }
+}
