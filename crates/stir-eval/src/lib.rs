@@ -2,7 +2,10 @@
 //!
 //! Nothing here knows a model: texts go in, numbers come out, so answers from any source can be scored.
 //!
-//! - [`answer`]: what a text answers, and whether that equals the gold answer ([`FinalNumber`]).
+//! - [`task`]: benchmarks with their problems, prompts and judges, built in and of one's own.
+//! - [`extract`]: what a text answers; [`MathJudge`], [`NumberJudge`], [`ChoiceJudge`] and [`YesNoJudge`] say whether
+//!   that is right, [`pairs`] does so for files.
+//! - [`answer`]: the convention of `####` and no other, for models that were trained on it ([`FinalNumber`]).
 //! - [`stats`]: intervals and paired tests for a few hundred yes-or-no outcomes.
 //! - [`MethodRun`] and [`Comparison`]: methods that answered the same problems, side by side against a baseline.
 //!
@@ -43,14 +46,24 @@ pub mod extract;
 mod judge;
 mod judges;
 mod outcome;
+pub mod pairs;
 mod record;
 pub mod stats;
 mod table;
+pub mod task;
 
 pub use answer::FinalNumber;
 pub use compare::{Comparison, MethodSummary, Paired};
 pub use error::EvalError;
+pub use extract::Extractor;
 pub use judge::{Grade, Judge, Judged, Verdict};
 pub use judges::{ChoiceJudge, MathJudge, NumberJudge, YesNoJudge};
 pub use outcome::{Answer, MethodRun};
 pub use record::{Record, Run, Settings};
+#[cfg(feature = "hub")]
+pub use stir_hub as hub;
+pub use task::{AnswerForm, Problem, Prompt, Task, TaskError};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/tasks.md")]
+struct TasksPage;

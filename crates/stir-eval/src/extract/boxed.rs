@@ -98,7 +98,8 @@ fn closing(text: &str) -> Option<usize> {
 fn is_blank(content: &str) -> bool {
     let mut rest = content.trim_start_matches(is_gap);
     while let Some(command) = rest.strip_prefix('\\') {
-        if let Some(after) = ["quad", "qquad", ",", ";", "!", " ", "square", "Box"].iter().find_map(|s| skip(command, s))
+        if let Some(after) =
+            ["quad", "qquad", ",", ";", "!", " ", "square", "Box"].iter().find_map(|s| skip(command, s))
         {
             rest = after;
         } else if let Some(after) = ROOM.iter().find_map(|name| command.strip_prefix(name)?.strip_prefix('{'))
@@ -161,7 +162,9 @@ mod tests {
             let expected = expected.map_or(Found::Nothing, |answer| Found::Answer(answer.into()));
             assert_eq!(last(text), expected, "{text:?}");
         }
-        for text in ["", "\\boxed not a brace", "boxed{5}", "\\boxes{5}", "\\boxed{}", "\\boxed{\\phantom{0}}", "\\boxed ."] {
+        for text in
+            ["", "\\boxed not a brace", "boxed{5}", "\\boxes{5}", "\\boxed{}", "\\boxed{\\phantom{0}}", "\\boxed ."]
+        {
             assert_eq!(last(text), Found::Nothing, "{text:?}");
         }
         for text in ["\\boxed", "\\boxed{", "\\boxed{1} no, \\boxed{\\frac{1}{2}", "\\boxed{1\\}", "\\boxed{x\\"] {

@@ -177,7 +177,9 @@ fn hashes(text: &str) -> Found<'_> {
     match final_answer(text) {
         Some(answer) => {
             let is_last = after.trim_start().lines().skip(1).all(|line| line.trim().is_empty());
-            if is_last || number::read(answer).is_some() { Found::Answer(answer.into()) } else { Found::Nothing }
+            // "Step 4: add" is a heading with a number in it.
+            let is_number = !answer.starts_with(char::is_alphabetic) && number::read(answer).is_some();
+            if is_last || is_number { Found::Answer(answer.into()) } else { Found::Nothing }
         }
         None if after.trim().is_empty() => Found::Unfinished,
         None => Found::Nothing,

@@ -53,7 +53,8 @@ fn ranges(text: &str) -> impl Iterator<Item = Range<usize>> {
         }
         let mut start = at;
         let mut points = 0;
-        while is_digit(at) || (matches!(bytes.get(at), Some(b',')) && points == 0 && (1..=3).all(|i| is_digit(at + i)))
+        while is_digit(at)
+            || (matches!(bytes.get(at), Some(b',')) && points == 0 && (1..=3).all(|i| is_digit(at + i)))
             || (matches!(bytes.get(at), Some(b'.')) && points == 0 && is_digit(at + 1))
         {
             points += usize::from(bytes[at] == b'.');
@@ -61,7 +62,7 @@ fn ranges(text: &str) -> impl Iterator<Item = Range<usize>> {
         }
         let before = text[..start].trim_end_matches('$');
         if let Some(left) = before.strip_suffix(['-', '\u{2212}'])
-            && !left.trim_end().ends_with(|c: char| c.is_alphanumeric() || c == ')' || c == '}')
+            && !left.ends_with(|c: char| c.is_alphanumeric() || c == ')' || c == '}')
         {
             start = left.len();
         }
@@ -71,7 +72,8 @@ fn ranges(text: &str) -> impl Iterator<Item = Range<usize>> {
 
 /// Whether what stands beside a number is words, signs of currency and punctuation, so that the number stands alone.
 fn is_prose(text: &str) -> bool {
-    text.chars().all(|c| c.is_alphabetic() || c.is_whitespace() || "$\u{20ac}\u{a3}%.,:;'()\u{b0}\"-*!\u{2019}".contains(c))
+    text.chars()
+        .all(|c| c.is_alphabetic() || c.is_whitespace() || "$\u{20ac}\u{a3}%.,:;'()\u{b0}\"-*!\u{2019}".contains(c))
 }
 
 /// The spellings of LaTeX that matter for a number, as plain text.
@@ -122,7 +124,9 @@ mod tests {
         ] {
             assert_eq!(read(answer).as_deref(), Some(number), "{answer:?}");
         }
-        for answer in ["", "no idea", "not 5", "2 hours and 30 minutes", "Step 4 of 5", "5 or 6", "\\text{see above}", "="] {
+        for answer in
+            ["", "no idea", "not 5", "2 hours and 30 minutes", "Step 4 of 5", "5 or 6", "\\text{see above}", "="]
+        {
             assert_eq!(read(answer), None, "{answer:?}");
         }
     }

@@ -7,8 +7,19 @@ const NOUN: &str = "answer";
 const COPULAS: [&str; 10] =
     ["is", "are", "was", "would be", "will be", "must be", "should be", "can be", "becomes", "equals"];
 /// Words after the copula that are no part of the answer.
-const FILLERS: [&str; 11] =
-    ["therefore", "thus", "then", "hence", "simply", "just", "indeed", "equal to", "given by", "approximately", "about"];
+const FILLERS: [&str; 11] = [
+    "therefore",
+    "thus",
+    "then",
+    "hence",
+    "simply",
+    "just",
+    "indeed",
+    "equal to",
+    "given by",
+    "approximately",
+    "about",
+];
 /// Words before the noun with which nothing is claimed.
 const HEDGES: [&str; 6] = ["if", "whether", "unless", "suppose", "assuming", "when"];
 /// With these a sentence takes back what was said before.

@@ -26,7 +26,8 @@ pub(crate) fn outside_thinking(text: &str) -> &str {
 
 /// The stretches between the marks that begin a new question or turn, in order.
 pub(crate) fn parts(text: &str) -> Vec<&str> {
-    let mut cuts: Vec<usize> = END_TOKENS.iter().flat_map(|token| text.match_indices(token)).map(|(at, _)| at).collect();
+    let mut cuts: Vec<usize> =
+        END_TOKENS.iter().flat_map(|token| text.match_indices(token)).map(|(at, _)| at).collect();
     let mut at = 0;
     for line in text.split_inclusive('\n') {
         if is_speaker(line) {

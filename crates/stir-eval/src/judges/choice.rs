@@ -6,7 +6,17 @@ use crate::{
 
 /// Adjectives that make a statement about an option one that chooses it.
 const PRAISES: [&str; 12] = [
-    "correct", "right", "best", "answer", "true", "valid", "accurate", "appropriate", "suitable", "likely", "final",
+    "correct",
+    "right",
+    "best",
+    "answer",
+    "true",
+    "valid",
+    "accurate",
+    "appropriate",
+    "suitable",
+    "likely",
+    "final",
     "choice",
 ];
 
@@ -140,9 +150,9 @@ impl ChoiceJudge {
                 labels.dedup();
                 let ends = [lines.first()?, lines.last()?];
                 let label = labels.first().copied().filter(|_| labels.len() == 1);
-                label.filter(|_| ends.iter().any(|line| labelled(line).is_some())).or_else(|| {
-                    ends.iter().rev().find_map(|line| self.read_text(line, |option, line| option == line))
-                })
+                label
+                    .filter(|_| ends.iter().any(|line| labelled(line).is_some()))
+                    .or_else(|| ends.iter().rev().find_map(|line| self.read_text(line, |option, line| option == line)))
             })
     }
 
@@ -221,9 +231,8 @@ fn spelling(text: &str) -> String {
 
 /// Whether `words` stand in `text` as whole words.
 fn contains_words(words: &str, text: &str) -> bool {
-    text.match_indices(words).any(|(at, _)| {
-        !text[..at].ends_with(is_letter) && !text[at + words.len()..].starts_with(is_letter)
-    })
+    text.match_indices(words)
+        .any(|(at, _)| !text[..at].ends_with(is_letter) && !text[at + words.len()..].starts_with(is_letter))
 }
 
 /// An answer without what may stand around its letter: commands of LaTeX, "option", "letter".
@@ -275,7 +284,8 @@ fn is_chosen(before: &str, after: &str) -> bool {
         [.., "choose" | "select" | "pick"] | [.., "go" | "going", "with"] => true,
         [.., "choose" | "select" | "pick", "option" | "choice" | "letter" | "answer"]
         | [.., "with", "option" | "choice" | "letter" | "answer"] => true,
-        [.., adjective, "option" | "choice" | "letter" | "answer", "is" | "be"] | [.., adjective, "option" | "choice" | "letter" | "answer"] => stands_alone && PRAISES.contains(adjective),
+        [.., adjective, "option" | "choice" | "letter" | "answer", "is" | "be"]
+        | [.., adjective, "option" | "choice" | "letter" | "answer"] => stands_alone && PRAISES.contains(adjective),
         _ => false,
     }
 }
@@ -369,7 +379,10 @@ mod tests {
         let nested = ChoiceJudge::new(["water", "salt water", "salt water"]);
         assert_eq!(nested.extract("The answer is water.").as_deref(), Some("A"));
         assert_eq!(nested.extract("The answer is salt water."), None, "two options say the same");
-        assert_eq!(ChoiceJudge::new(["water", "salt water"]).extract("It is clear: the answer is salt water.").as_deref(), Some("B"));
+        assert_eq!(
+            ChoiceJudge::new(["water", "salt water"]).extract("It is clear: the answer is salt water.").as_deref(),
+            Some("B")
+        );
     }
 
     #[test]
@@ -389,7 +402,9 @@ mod tests {
     #[test]
     fn huge_and_hostile_texts_take_linear_time() {
         let start = std::time::Instant::now();
-        for unit in ["A", "B ", "B is ", "A.\n", "(", "**", "option ", "\\text{", "the moon ", "B is the ", "\u{e9}", "\n"] {
+        for unit in
+            ["A", "B ", "B is ", "A.\n", "(", "**", "option ", "\\text{", "the moon ", "B is the ", "\u{e9}", "\n"]
+        {
             let text = unit.repeat((1 << 20) / unit.len());
             for text in [text.clone(), format!("The answer is {text}"), format!("\\boxed{{{text}}}")] {
                 sky().extract(&text);

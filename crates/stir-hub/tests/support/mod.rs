@@ -74,6 +74,7 @@ struct State {
     refs: BTreeMap<String, String>,
     faults: HashMap<(String, String), VecDeque<Fault>>,
     seen: Vec<Seen>,
+    repo: String,
     hub: String,
     store: String,
 }
@@ -86,7 +87,7 @@ pub struct FakeHub {
 impl FakeHub {
     /// A repository with a decoder's files.
     pub fn new() -> Self {
-        let state = Arc::new(Mutex::new(State::default()));
+        let state = Arc::new(Mutex::new(State { repo: REPO.to_owned(), ..State::default() }));
         let hub = Self { state: state.clone(), cache: tempfile::tempdir().unwrap() };
         for store in [false, true] {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -113,6 +114,11 @@ impl FakeHub {
         hub.put("pytorch_model.bin", b"never", true);
         hub.put("model.safetensors", &weights(), true);
         hub
+    }
+
+    /// Lets the repository go by another name.
+    pub fn rename(&self, repo: &str) {
+        self.state.lock().unwrap().repo = repo.to_owned();
     }
 
     pub fn put(&self, name: &str, content: &[u8], lfs: bool) {
@@ -268,15 +274,15 @@ fn route(state: &State, path: &str) -> Answer {
         let headers = vec![("X-Error-Code", code.to_owned())];
         Answer { name: name.to_owned(), status: 404, headers, body: Vec::new(), is_end: true }
     };
-    let datasets = path.starts_with("/api/datasets/org/model/");
-    if datasets || path.starts_with("/api/models/org/model/") {
+    let is_listing = |kind: &str| path.starts_with(&format!("/api/{kind}/{}/", state.repo));
+    if is_listing("datasets") || is_listing("models") {
         let revision = unescape(path.rsplit("/revision/").next().unwrap());
         let is_commit = state.refs.values().any(|commit| *commit == revision);
         let Some(commit) = state.refs.get(&revision).or(is_commit.then_some(&revision)) else {
             return missing("listing", "RevisionNotFound");
         };
         let names = state.files.keys().chain(&state.extra).map(|name| serde_json::json!({ "rfilename": name }));
-        let body = serde_json::json!({ "id": REPO, "sha": commit, "siblings": names.collect::<Vec<_>>(), "tags": [] });
+        let body = serde_json::json!({ "id": state.repo, "sha": commit, "siblings": names.collect::<Vec<_>>(), "tags": [] });
         let body = body.to_string().into_bytes();
         return Answer { name: "listing".into(), status: 200, headers: vec![], body, is_end: true };
     }
@@ -288,7 +294,8 @@ fn route(state: &State, path: &str) -> Answer {
         return Answer { name, status: 200, headers: vec![("ETag", etag)], body: file.content.clone(), is_end: true };
     }
     let path = path.strip_prefix("/datasets").unwrap_or(path);
-    let Some(rest) = path.strip_prefix("/org/model/resolve/") else { return missing("listing", "RepoNotFound") };
+    let files = format!("/{}/resolve/", state.repo);
+    let Some(rest) = path.strip_prefix(&files) else { return missing("listing", "RepoNotFound") };
     let (revision, name) = rest.split_once('/').unwrap();
     let name = unescape(name);
     let Some(file) = state.files.get(&name) else { return missing(&name, "EntryNotFound") };

@@ -1,0 +1,47 @@
+use std::ops::ControlFlow;
+
+use stir_hub::{Files, Options, Progress, RepoKind, snapshot};
+
+use super::{Benchmark, Task, TaskError, unknown};
+
+impl Task {
+    /// The task `name` of the catalogue from its repository of the Hugging Face hub, brought to the cache where it is not
+    /// there yet; `split` in place of the one that results are reported on. `options` say which hub, cache, revision and
+    /// token; which files to bring is known here.
+    ///
+    /// ```no_run
+    /// use std::ops::ControlFlow;
+    /// use stir_eval::{hub::Options, task::Task};
+    ///
+    /// let task = Task::from_hub("gsm8k", Some("train"), &Options::from_env()?, |_| ControlFlow::Continue(()))?;
+    /// println!("{} problems", task.problems().len());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and when the hub does not bring the files.
+    pub fn from_hub(
+        name: &str,
+        split: Option<&str>,
+        options: &Options,
+        progress: impl FnMut(Progress<'_>) -> ControlFlow<()>,
+    ) -> Result<Self, TaskError> {
+        let benchmark = Benchmark::find(name).ok_or_else(|| unknown(name))?;
+        benchmark.bring(split.unwrap_or(benchmark.split), options, progress)
+    }
+}
+
+impl Benchmark {
+    fn bring(
+        &self,
+        split: &str,
+        options: &Options,
+        progress: impl FnMut(Progress<'_>) -> ControlFlow<()>,
+    ) -> Result<Task, TaskError> {
+        let files = Files::Matching(vec![self.pattern.replace("{split}", split)]);
+        let options = Options { kind: RepoKind::Dataset, files, ..options.clone() };
+        let folder = snapshot(self.repo, &options, progress)
+            .map_err(|source| TaskError::Hub { repo: self.repo, source: Box::new(source) })?;
+        self.load(&folder, split)
+    }
+}

@@ -1,0 +1,296 @@
+//! Benchmarks: problems, how they are asked, and who says what is right.
+//!
+//! A [`Task`] is data plus a judge. Ten benchmarks are built in ([`CATALOGUE`]) and load from a folder or file in any of
+//! the layouts they are published in: parquet, JSON lines or a JSON array; what a row is made of decides how it is
+//! read. Files of one's own load with [`Task::custom`]; `docs/tasks.md` tells all of it.
+//!
+//! ```
+//! use stir_eval::task::Task;
+//!
+//! let folder = tempfile::tempdir()?;
+//! let row = r#"{"question": "Ana has 26 coins and finds 47. How many coins has she?", "answer": "26 + 47 = 73\n#### 73"}"#;
+//! std::fs::write(folder.path().join("test.jsonl"), row)?;
+//!
+//! let task = Task::load("gsm8k", folder.path())?;
+//! let problem = &task.problems()[0];
+//! assert_eq!((problem.id.as_str(), problem.gold.as_str()), ("gsm8k/0", "73"));
+//!
+//! let prompt = task.prompt(problem);
+//! assert!(prompt.user.starts_with("Ana has 26 coins"));
+//! // A model goes here.
+//! let judged = task.judge(problem, "26 + 47 is \\boxed{73}.");
+//! assert!(judged.correct());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod catalogue;
+mod custom;
+mod error;
+#[cfg(feature = "hub")]
+mod hub;
+mod layout;
+mod problem;
+mod prompt;
+mod rows;
+mod source;
+
+use std::{collections::HashMap, fmt, path::Path, path::PathBuf, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+pub use catalogue::{Benchmark, CATALOGUE};
+pub use error::{Place, TaskError};
+pub use problem::Problem;
+pub use prompt::{Prompt, Template};
+
+use crate::{ChoiceJudge, Extractor, Judge, Judged, MathJudge, NumberJudge, YesNoJudge, extract::Fallback};
+use layout::Reading;
+
+/// What the answers of a task look like, which decides who judges them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerForm {
+    /// A formula, judged by [`MathJudge`].
+    Math,
+    /// A number, judged by [`NumberJudge`].
+    Number,
+    /// One of several options, judged by [`ChoiceJudge`].
+    Choice,
+    /// Yes or no, judged by [`YesNoJudge`].
+    YesNo,
+}
+
+impl AnswerForm {
+    /// The form of a task of the catalogue, or the form of that name (`math`, `number`, `choice`, `yes_no`).
+    ///
+    /// ```
+    /// use stir_eval::task::AnswerForm;
+    /// assert_eq!(AnswerForm::named("svamp")?, AnswerForm::Number);
+    /// assert_eq!(AnswerForm::named("yes_no")?, AnswerForm::YesNo);
+    /// assert!(AnswerForm::named("poetry").is_err());
+    /// # Ok::<(), stir_eval::task::TaskError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When there is neither.
+    pub fn named(name: &str) -> Result<Self, TaskError> {
+        Ok(match name {
+            "math" => Self::Math,
+            "number" => Self::Number,
+            "choice" => Self::Choice,
+            "yes_no" => Self::YesNo,
+            name => Benchmark::find(name).ok_or_else(|| unknown(name))?.form,
+        })
+    }
+
+    /// The judge of answers of this form to a problem with these options. Without options, a judge of choices knows
+    /// five letters. `fallback` says what counts where a text gives no answer; it is for numbers and formulas.
+    pub fn judge<T: AsRef<str>>(self, choices: &[T], fallback: Fallback) -> Box<dyn Judge> {
+        match self {
+            Self::Math => Box::new(MathJudge { extractor: Extractor { fallback, ..Extractor::math() } }),
+            Self::Number => Box::new(NumberJudge { extractor: Extractor { fallback, ..Extractor::number() } }),
+            Self::Choice if choices.is_empty() => Box::new(ChoiceJudge::letters(5)),
+            Self::Choice => Box::new(ChoiceJudge::new(choices)),
+            Self::YesNo => Box::new(YesNoJudge::default()),
+        }
+    }
+}
+
+/// A benchmark with its problems.
+#[derive(Clone)]
+pub struct Task {
+    name: String,
+    form: AnswerForm,
+    problems: Vec<Problem>,
+    template: Template,
+    fallback: Fallback,
+    /// In place of the form's.
+    judge: Option<Arc<dyn Judge>>,
+}
+
+impl Task {
+    /// A task of one's own making, with the form's template and judge.
+    ///
+    /// ```
+    /// use stir_eval::task::{AnswerForm, Problem, Task, Template};
+    /// let problem = Problem {
+    ///     id: "sum".into(), question: "2 + 2?".into(), choices: vec![], gold: "4".into(),
+    ///     subject: None, level: None, is_prompt: false,
+    /// };
+    /// let task = Task::new("sums", AnswerForm::Number, vec![problem])?
+    ///     .with_template(Template::new(None, "Compute {question} End with #### and the number.")?);
+    /// assert!(task.judge(&task.problems()[0], "#### 4").correct());
+    /// # Ok::<(), stir_eval::task::TaskError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When there are no problems, or two of one id.
+    pub fn new(name: impl Into<String>, form: AnswerForm, problems: Vec<Problem>) -> Result<Self, TaskError> {
+        let name = name.into();
+        let path = || PathBuf::from(&name);
+        if problems.is_empty() {
+            return Err(TaskError::Empty { path: path() });
+        }
+        let mut seen = HashMap::new();
+        for (row, problem) in (1..).zip(&problems) {
+            if let Some(first) = seen.insert(problem.id.as_str(), row) {
+                return Err(TaskError::DuplicateId {
+                    place: Place { path: path(), row },
+                    id: problem.id.clone(),
+                    first,
+                });
+            }
+        }
+        Ok(Self { template: Template::of(form), name, form, problems, fallback: Fallback::None, judge: None })
+    }
+
+    /// The task `name` of the catalogue, from a file or a folder of files: the split that results are reported on, or
+    /// the only file of the folder. Another split is asked for by naming its file.
+    ///
+    /// # Errors
+    /// When there is no such task, the files cannot be found or read, or a row has no question, answer or options, or
+    /// an answer that is none of its options. The error says where.
+    pub fn load(name: &str, source: impl AsRef<Path>) -> Result<Self, TaskError> {
+        let benchmark = Benchmark::find(name).ok_or_else(|| unknown(name))?;
+        benchmark.load(source.as_ref(), benchmark.split)
+    }
+
+    /// What a program is told to run: the task `name` of the catalogue from `data`; or, without `data`, a task of one's
+    /// own from the file `name` ([`custom`](Self::custom)).
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load) and [`custom`](Self::custom); a name of the catalogue without data.
+    pub fn open(name: &str, data: Option<&Path>) -> Result<Self, TaskError> {
+        match (data, Benchmark::find(name)) {
+            (Some(data), _) => Self::load(name, data),
+            (None, Some(benchmark)) if !Path::new(name).is_file() => {
+                Err(TaskError::NoData { name: name.to_owned(), repo: benchmark.repo })
+            }
+            (None, None) if !Path::new(name).exists() => Err(unknown(name)),
+            (None, _) => Self::custom(name, None),
+        }
+    }
+
+    /// The same with another way to ask.
+    #[must_use]
+    pub fn with_template(self, template: Template) -> Self {
+        Self { template, ..self }
+    }
+
+    /// The same with a judge of one's own for all problems.
+    #[must_use]
+    pub fn with_judge(self, judge: Arc<dyn Judge>) -> Self {
+        Self { judge: Some(judge), ..self }
+    }
+
+    /// The same with another rule for texts that give no answer.
+    #[must_use]
+    pub fn with_fallback(self, fallback: Fallback) -> Self {
+        Self { fallback, ..self }
+    }
+
+    /// The same with the first `count` problems only.
+    #[must_use]
+    pub fn take(mut self, count: usize) -> Self {
+        self.problems.truncate(count);
+        self
+    }
+
+    /// What the task is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What its answers look like.
+    pub fn form(&self) -> AnswerForm {
+        self.form
+    }
+
+    /// Its problems, in the order of the files.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// What a model is asked to solve `problem`.
+    pub fn prompt(&self, problem: &Problem) -> Prompt {
+        self.template.prompt(problem)
+    }
+
+    /// Who judges answers to `problem`: a judge of choices knows its options.
+    pub fn judge_of(&self, problem: &Problem) -> Arc<dyn Judge> {
+        match &self.judge {
+            Some(judge) => judge.clone(),
+            None => self.form.judge(&problem.choices, self.fallback).into(),
+        }
+    }
+
+    /// What `text` answers to `problem`, and whether that is right.
+    pub fn judge(&self, problem: &Problem, text: &str) -> Judged {
+        self.judge_of(problem).judge(&problem.gold, text)
+    }
+
+    /// What elicits an answer when it is appended to reasoning that has not come to one. Thinking between tags has to
+    /// be closed before it. The judge finds an answer in prefix, answer and [suffix](Self::answer_suffix).
+    pub fn answer_prefix(&self) -> &str {
+        match self.form {
+            AnswerForm::Math | AnswerForm::Number => "\n\n**Final answer:** \\boxed{",
+            AnswerForm::Choice | AnswerForm::YesNo => "\n\nAnswer: ",
+        }
+    }
+
+    /// What closes an answer that [`answer_prefix`](Self::answer_prefix) has elicited: the answer ends before it.
+    pub fn answer_suffix(&self) -> &str {
+        match self.form {
+            AnswerForm::Math | AnswerForm::Number => "}",
+            AnswerForm::Choice | AnswerForm::YesNo => "\n",
+        }
+    }
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, form, problems, template, fallback, judge } = self;
+        f.debug_struct("Task")
+            .field("name", name)
+            .field("form", form)
+            .field("problems", &problems.len())
+            .field("template", template)
+            .field("fallback", fallback)
+            .field("has_judge", &judge.is_some())
+            .finish()
+    }
+}
+
+impl Benchmark {
+    /// The problems of a split, from a file or folder.
+    fn load(&self, source: &Path, split: &str) -> Result<Task, TaskError> {
+        let files = match source::files(source, self.config, split) {
+            // The hub calls the only split of some exams "train", other places "test".
+            Err(TaskError::NoSplit { .. }) if split == "train" && self.split == "train" => {
+                source::files(source, self.config, "test")?
+            }
+            files => files?,
+        };
+        let reading = Reading { task: self.name, form: self.form, whole_prompts: false };
+        Task::new(self.name, self.form, problems(source, &files, &reading)?)
+    }
+}
+
+/// The problems of all files, with names that are theirs alone.
+fn problems(source: &Path, files: &[PathBuf], reading: &Reading<'_>) -> Result<Vec<Problem>, TaskError> {
+    let (mut problems, mut seen) = (Vec::new(), HashMap::new());
+    for file in files {
+        for (place, row) in rows::read(file)? {
+            let problem = reading.problem(problems.len(), &place, &row)?;
+            if let Some(first) = seen.insert(problem.id.clone(), place.row) {
+                return Err(TaskError::DuplicateId { place, id: problem.id, first });
+            }
+            problems.push(problem);
+        }
+    }
+    if problems.is_empty() { Err(TaskError::Empty { path: source.to_owned() }) } else { Ok(problems) }
+}
+
+fn unknown(name: &str) -> TaskError {
+    TaskError::Unknown { name: name.to_owned(), known: CATALOGUE.iter().map(|benchmark| benchmark.name).collect() }
+}

@@ -1,0 +1,75 @@
+//! Texts of real models that others have judged: how often this crate's judges agree with them.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod common;
+
+use common::{json_lines, shared};
+use serde_json::Value;
+use stir_eval::{Judge, MathJudge, NumberJudge};
+
+/// How many of the verdicts are those of the labels; every other one is told.
+fn agreement(what: &str, cases: impl IntoIterator<Item = (String, bool, bool, String)>) -> f64 {
+    let (mut same, mut total) = (0, 0);
+    for (place, label, verdict, story) in cases {
+        total += 1;
+        if label == verdict {
+            same += 1;
+        } else {
+            eprintln!("{place}: labelled {label}, judged {verdict}: {story}");
+        }
+    }
+    eprintln!("{what}: {same} of {total} as labelled");
+    f64::from(same) / f64::from(total)
+}
+
+#[test]
+fn gsm8k_texts_with_answer_lines() {
+    let Some(path) = shared("model_outputs/gsm8k_example_model_solutions_300.jsonl") else { return };
+    let judge = NumberJudge::default();
+    let rows = json_lines(&path);
+    let cases = rows.iter().enumerate().flat_map(|(row, fields)| {
+        let gold = judge.extract(fields["ground_truth"].as_str().unwrap()).unwrap();
+        let texts = fields.as_object().unwrap().iter().filter(|(_, field)| field.is_object());
+        texts.map(move |(model, field)| {
+            let text = field["solution"].as_str().unwrap();
+            let judged = judge.judge(&gold, text);
+            let story = format!("gold {gold:?}, answer {:?}", judged.answer);
+            (format!("row {row}, {model}"), field["is_correct"].as_bool().unwrap(), judged.correct(), story)
+        })
+    });
+    assert!(agreement("GSM8K", cases) >= 0.99);
+}
+
+#[test]
+fn math_texts_with_boxes() {
+    let Some(path) = shared("model_outputs/math_cot_50.jsonl") else { return };
+    let judge = MathJudge::default();
+    let rows = json_lines(&path);
+    let cases = rows.iter().enumerate().flat_map(|(row, fields)| {
+        let gold = fields["gt"].as_str().unwrap();
+        let texts = fields["code"].as_array().unwrap().iter().zip(fields["score"].as_array().unwrap());
+        texts.enumerate().map(move |(sample, (text, label))| {
+            let judged = judge.judge(gold, text.as_str().unwrap());
+            let story = format!("gold {gold:?}, {judged:?}");
+            (format!("row {row}, sample {sample}"), label.as_bool().unwrap(), judged.correct(), story)
+        })
+    });
+    assert!(agreement("MATH", cases) >= 0.98);
+}
+
+/// Cases of other extractors' tests: what they find is found here. Where they do not find an answer but fall back to
+/// something, nothing is found; where none is expected, none is.
+#[test]
+fn cases_of_other_extractors() {
+    let Some(path) = shared("grader_cases/extraction_cases.jsonl") else { return };
+    let judge = MathJudge::default();
+    let spelling = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let cases = json_lines(&path).into_iter().enumerate().map(|(row, case)| {
+        let text = case["text"].as_str().unwrap();
+        let found = judge.extract(text);
+        let expected = case["expected"].as_str().filter(|_| case["matched"] != Value::Bool(false));
+        let same = found.as_deref().map(spelling) == expected.map(spelling);
+        (format!("row {row}"), true, same, format!("{text:?}: expected {expected:?}, found {found:?}"))
+    });
+    assert!(agreement("extraction cases", cases.collect::<Vec<_>>()) >= 0.85);
+}

@@ -1,0 +1,43 @@
+//! Grades pairs of a gold answer and a model's: JSON lines in, the same with verdicts out.
+//!
+//! ```text
+//! cargo run --release --example grade -- --task math500 < pairs.jsonl > verdicts.jsonl
+//! ```
+#![allow(clippy::print_stderr, reason = "the counts go to stderr, as stdout is for verdicts")]
+
+mod common;
+
+use std::io::{self, BufReader, BufWriter};
+
+use clap::Parser;
+use miette::{IntoDiagnostic, Result};
+use stir::eval::{AnswerForm, extract::Fallback, pairs::Pairs};
+
+/// Grade answers. Each line of the input is a JSON object with `gold` and `pred`; the output has the same lines with
+/// `equal` (true, false, or null where the rules do not decide), `rule`, `answer`, and `why` where it is null.
+#[derive(Parser)]
+struct Args {
+    /// A built-in task, such as math500, or what answers look like: math, number, choice or yes_no
+    #[arg(long, value_name = "NAME", value_parser = form)]
+    task: AnswerForm,
+    /// `pred` is a whole text; find the answer in it first
+    #[arg(long)]
+    text: bool,
+    /// Let the last number count where a text gives no answer
+    #[arg(long, requires = "text")]
+    last_number: bool,
+}
+
+fn main() -> Result<()> {
+    let args: Args = common::start()?;
+    let fallback = if args.last_number { Fallback::LastNumber } else { Fallback::None };
+    let pairs = Pairs { form: args.task, is_text: args.text, fallback };
+    let (input, output) = (BufReader::new(io::stdin().lock()), BufWriter::new(io::stdout().lock()));
+    let counts = pairs.grade(input, output).into_diagnostic()?;
+    eprintln!("{} equal, {} different, {} unclear", counts.equal, counts.different, counts.unclear);
+    Ok(())
+}
+
+fn form(name: &str) -> Result<AnswerForm, String> {
+    AnswerForm::named(name).map_err(|error| error.to_string())
+}
