@@ -74,7 +74,7 @@ impl Pairs {
     /// Fields of a line: `gold` and `pred`, texts or numbers (a `pred` that is `null` is no answer); `choices`, the
     /// options of multiple choice, where answers may be their texts. Fields that are added: `equal` (`null` where
     /// nothing could be decided), `rule` (what decided; `no_answer` where there is none), `answer` (what was compared),
-    /// and `why` where nothing could be decided. All else is passed on.
+    /// and `why` where nothing could be decided. They replace fields of these names; all else is passed on.
     ///
     /// ```
     /// use stir_eval::{AnswerForm, extract::Fallback, pairs::Pairs};
@@ -91,7 +91,7 @@ impl Pairs {
     /// # Errors
     /// The first line that cannot be read, understood or answered; what comes before it is written.
     pub fn grade(&self, mut input: impl BufRead, mut output: impl Write) -> Result<Counts, PairError> {
-        let (mut counts, mut text) = (Counts::default(), Vec::new());
+        let (mut counts, mut text, mut last) = (Counts::default(), Vec::new(), 0);
         let plain = self.form.judge::<&str>(&[], self.fallback);
         for line in 1.. {
             text.clear();
@@ -109,8 +109,9 @@ impl Pairs {
                 .map_err(io::Error::from)
                 .and_then(|()| output.write_all(b"\n"))
                 .map_err(|source| PairError::Write { line, source })?;
+            last = line;
         }
-        output.flush().map_err(|source| PairError::Write { line: 0, source })?;
+        output.flush().map_err(|source| PairError::Write { line: last, source })?;
         Ok(counts)
     }
 

@@ -55,8 +55,7 @@ pub(super) fn last(text: &str) -> Found<'_> {
             continue;
         }
         let Some(content) = content(&text[end + from..]) else { return Found::Unfinished };
-        let until = content.as_ptr() as usize - text.as_ptr() as usize + content.len();
-        return if is_retracted(&lower[until..]) { Found::Unfinished } else { Found::Answer(content.into()) };
+        return if is_retracted(&lower[end + from..]) { Found::Unfinished } else { Found::Answer(content.into()) };
     }
     Found::Nothing
 }

@@ -81,7 +81,9 @@ impl ChoiceJudge {
         let closed = rest.trim_start_matches(['*', '}', '$', '"']);
         let is_marked = closed.is_empty() || closed.starts_with([')', ']', '.', ':', ',', '\n']);
         let is_sentence = first.is_ascii_uppercase() && !(first == 'A' || first == 'I') || closed.starts_with(" is ");
-        if !is_marked && !(is_sentence && closed.starts_with(' ')) && !self.is_followed_by_its_text(letter, closed) {
+        let is_label =
+            is_marked || is_sentence && closed.starts_with(' ') || self.is_followed_by_its_text(letter, closed);
+        if !is_label {
             return None;
         }
         (!self.names_another(letter, closed)).then_some(letter)

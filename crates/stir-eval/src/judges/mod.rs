@@ -9,6 +9,7 @@ mod number;
 mod yes_no;
 
 pub use choice::ChoiceJudge;
+pub(crate) use choice::letter;
 pub use math::MathJudge;
 pub use number::NumberJudge;
 pub use yes_no::YesNoJudge;

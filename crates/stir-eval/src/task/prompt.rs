@@ -136,12 +136,13 @@ fn pieces(template: &str) -> Vec<(&str, bool)> {
     pieces
 }
 
-/// Whether text has a word in braces; `\boxed{}` and `\frac{1}{2}` have none.
+/// Whether text has a word in braces; `\boxed{}`, `\text{of LaTeX}` and `\frac{1}{2}` have none.
 fn has_placeholder(text: &str) -> bool {
-    text.split('{').skip(1).any(|after| {
-        let word = after.split('}').next().unwrap_or_default();
-        let is_closed = word.len() < after.len();
-        is_closed && !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '_') && word.len() > 1
+    text.match_indices('{').any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + 1..]);
+        let is_word = |word: &str| word.len() > 1 && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        let is_argument = before.ends_with(|c: char| c.is_alphabetic() || c == '}' || c == '\\');
+        !is_argument && after.split_once('}').is_some_and(|(word, _)| is_word(word))
     })
 }
 
@@ -185,7 +186,7 @@ mod tests {
         }
         assert!(matches!(Template::new(None, "no question"), Err(TaskError::Template { .. })));
         assert!(matches!(Template::new(None, "{question} {subject}"), Err(TaskError::Template { .. })));
-        assert!(Template::new(None, "{question} in \\boxed{} or \\frac{1}{x}").is_ok());
+        assert!(Template::new(None, "{question} in \\boxed{} or \\text{words}{words}").is_ok());
     }
 
     #[test]

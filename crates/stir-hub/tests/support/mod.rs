@@ -282,7 +282,8 @@ fn route(state: &State, path: &str) -> Answer {
             return missing("listing", "RevisionNotFound");
         };
         let names = state.files.keys().chain(&state.extra).map(|name| serde_json::json!({ "rfilename": name }));
-        let body = serde_json::json!({ "id": state.repo, "sha": commit, "siblings": names.collect::<Vec<_>>(), "tags": [] });
+        let body =
+            serde_json::json!({ "id": state.repo, "sha": commit, "siblings": names.collect::<Vec<_>>(), "tags": [] });
         let body = body.to_string().into_bytes();
         return Answer { name: "listing".into(), status: 200, headers: vec![], body, is_end: true };
     }
