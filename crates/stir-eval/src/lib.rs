@@ -37,6 +37,7 @@
 
 pub mod answer;
 mod compare;
+pub mod equality;
 mod error;
 mod judge;
 mod outcome;
