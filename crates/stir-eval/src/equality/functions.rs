@@ -272,26 +272,25 @@ impl Algebra {
 
     /// Cosine and sine of `num / den` half turns.
     fn turn(&mut self, num: &BigInt, den: &BigInt) -> Result<(Frac, Frac), Why> {
-        // Everything is brought to the first quarter: 0 <= num/den <= 1/2.
+        let cosine = self.cosine_of_turn(num, den)?;
+        // sin(x) = cos(1/2 - x), in half turns.
+        let sine = self.cosine_of_turn(&(den - num * 2), &(den * 2))?;
+        Ok((cosine, sine))
+    }
+
+    /// The cosine of `num / den` half turns, from that of an angle in the first quarter.
+    fn cosine_of_turn(&mut self, num: &BigInt, den: &BigInt) -> Result<Frac, Why> {
         let mut num = num.mod_floor(&(den * 2));
-        let (mut cosine_sign, mut sine_sign) = (1, 1);
         if &num > den {
             num = den * 2 - num;
-            sine_sign = -1;
         }
-        if &num * 2 > *den {
+        let negative = &num * 2 > *den;
+        if negative {
             num = den - num;
-            cosine_sign = -1;
         }
         let divisor = num.gcd(den);
-        let (num, den) = (num / &divisor, den / &divisor);
-        let cosine = self.cosine_of_quarter(&num, &den)?;
-        // sin(x) = cos(1/2 - x), in half turns.
-        let (num, den): (BigInt, BigInt) = (&den - num * 2, &den * 2);
-        let divisor = num.gcd(&den);
-        let sine = self.cosine_of_quarter(&(num / &divisor), &(den / &divisor))?;
-        let signed = |value: Frac, sign: i32| if sign < 0 { value.neg() } else { value };
-        Ok((signed(cosine, cosine_sign), signed(sine, sine_sign)))
+        let cosine = self.cosine_of_quarter(&(num / &divisor), &(den / &divisor))?;
+        Ok(if negative { cosine.neg() } else { cosine })
     }
 
     fn cosine_of_quarter(&mut self, num: &BigInt, den: &BigInt) -> Result<Frac, Why> {
@@ -313,7 +312,7 @@ impl Algebra {
                 let (n, d) = (num * 2, den);
                 let common = n.gcd(&d);
                 let (n, d) = (BigInt::from(n / common), BigInt::from(d / common));
-                let double = self.turn(&n, &d)?.0;
+                let double = self.cosine_of_turn(&n, &d)?;
                 let square = self.add(Frac::integer(1), &double)?;
                 let square = self.div(&square, &Frac::integer(2))?;
                 self.root(2, &square)

@@ -4,7 +4,7 @@ use super::{
     lex::{Bracket, Relation},
     poly::{Frac, Mono, Poly},
     shape::{Mark, Shape, Value, absolute, is_name, less},
-    units::Unit,
+    units::{Unit, unit},
     why::Why,
     zero::Zero,
 };
@@ -82,7 +82,7 @@ impl Comparer<'_> {
                 Some(cells) => self.each(items, &cells, Rule::Matrix),
                 None => Decision::different(Rule::Forms),
             },
-            (Shape::Based(a, x), Shape::Based(b, y)) => self.based(x, y, a == b),
+            (Shape::Based(_, x), Shape::Based(_, y)) => self.based(x, y, false),
             (Shape::Based(a, x), Shape::Value(y)) => {
                 let same = y.frac.as_integer().is_some_and(|y| y.to_string() == *a);
                 self.based(x, &y.frac, same)
@@ -92,8 +92,8 @@ impl Comparer<'_> {
                 self.based(&x.frac, y, same)
             }
             (Shape::Ratio(a, clock, x), Shape::Ratio(b, time, y)) => self.ratios(a, b, *clock || *time, x, y),
-            (Shape::Ratio(parts, clock, _), Shape::Value(value)) => self.ratio_and_value(parts, *clock, value, true),
-            (Shape::Value(value), Shape::Ratio(parts, clock, _)) => self.ratio_and_value(parts, *clock, value, false),
+            (Shape::Ratio(parts, ..), Shape::Value(value)) => self.ratio_and_value(parts, value, true),
+            (Shape::Value(value), Shape::Ratio(parts, ..)) => self.ratio_and_value(parts, value, false),
             (Shape::Union(a), Shape::Union(b)) => self.unordered(a, b, Rule::Interval),
             (Shape::Union(a), Shape::List(b)) | (Shape::List(a), Shape::Union(b)) => {
                 self.unordered(a, b, Rule::Interval)
@@ -321,7 +321,11 @@ impl Comparer<'_> {
         if same.verdict != Verdict::Different || gold.len() != pred.len() {
             return same;
         }
-        // a:b = c:d where a d = b c.
+        // a:b = c:d where a d = b c, and none of them is zero.
+        let zero = |part: &Shape| matches!(part, Shape::Value(value) if value.frac.is_zero());
+        if gold.iter().chain(pred).any(zero) {
+            return same;
+        }
         for (i, (a, b)) in gold.iter().zip(pred).enumerate().skip(1) {
             let (Shape::Value(a0), Shape::Value(b0), Shape::Value(a), Shape::Value(b)) = (&gold[0], &pred[0], a, b) else {
                 return same;
@@ -342,17 +346,14 @@ impl Comparer<'_> {
         Decision::equal(Rule::Ratio)
     }
 
-    fn ratio_and_value(&mut self, parts: &[Shape], clock: bool, value: &Value, ratio_is_gold: bool) -> Decision {
+    fn ratio_and_value(&mut self, parts: &[Shape], value: &Value, ratio_is_gold: bool) -> Decision {
         let [Shape::Value(a), Shape::Value(b)] = parts else { return Decision::different(Rule::Ratio) };
         let quotient = match self.algebra.div(&a.frac, &b.frac) {
             Ok(quotient) => quotient,
             Err(why) => return Decision::unclear(Rule::Ratio, why),
         };
         let decision = if ratio_is_gold { self.fracs(&quotient, &value.frac) } else { self.fracs(&value.frac, &quotient) };
-        match decision.verdict {
-            Verdict::Equal if clock => Decision::unclear(Rule::Ratio, Why::Clock),
-            _ => decision.by(Rule::Ratio),
-        }
+        decision.by(Rule::Ratio)
     }
 
     /// Whether two expressions are the same number or function.
@@ -378,6 +379,13 @@ impl Comparer<'_> {
 
     /// Numbers with their units and signs.
     fn measured(&mut self, gold: &Value, pred: &Value) -> Result<Decision, Why> {
+        let bare = |this: &Self, value: &Value| value.frac.atoms().all(|id| this.algebra.known(id).constant);
+        // A letter behind a number is a variable, except beside a number without one.
+        let read = |this: &Self, value: &Value, other: &Value| match this.letter(value) {
+            Some(read) if value.unit.is_none() && bare(this, other) => read,
+            _ => value.clone(),
+        };
+        let (gold, pred) = (&read(self, gold, pred), &read(self, pred, gold));
         let (Some(a), Some(b)) = (&gold.unit, &pred.unit) else {
             let decision = self.marked(gold, pred)?;
             let one = gold.unit.is_some() || pred.unit.is_some();
@@ -400,6 +408,18 @@ impl Comparer<'_> {
         };
         let (a, b) = (scaled(self, gold, a)?, scaled(self, pred, b)?);
         Ok(self.fracs(&a, &b).by(Rule::Unit))
+    }
+
+    /// `5m^2` as five square meters.
+    fn letter(&self, value: &Value) -> Option<Value> {
+        let (mono, coefficient) = value.frac.num.0.first_key_value()?;
+        let &[(id, power)] = &mono[..] else { return None };
+        let Atom::Symbol(name) = &self.algebra.known(id).atom else { return None };
+        if value.frac.num.0.len() > 1 || !["m", "g", "s", "h"].contains(&name.as_str()) {
+            return None;
+        }
+        let frac = Frac { num: Poly::constant(coefficient.clone()), den: value.frac.den.clone() };
+        Some(Value { frac, unit: Some(unit(name, power)), ..value.clone() })
     }
 
     /// Numbers with percent and degree signs. A sign that one answer leaves out may be implied by the question.
