@@ -1,9 +1,188 @@
-//! Placeholder until the branch with the equality of mathematics is merged, which brings its own file of this name.
+//! Whether two short answers say the same: numbers, expressions, tuples, intervals, equations, words.
+//!
+//! ```
+//! use stir_eval::{Verdict, equality::equal};
+//!
+//! let verdict = |gold, pred| equal(gold, pred).verdict;
+//! assert_eq!(verdict(r"\frac{\sqrt{8}}{2}", "sqrt(2)"), Verdict::Equal);
+//! assert_eq!(verdict("(a+5)(b+2)", "ab + 2a + 5b + 10"), Verdict::Equal);
+//! assert_eq!(verdict("(3,4]", "[3,4]"), Verdict::Different);
+//! // A decimal gold answer says how closely it wants to be met; an exact one wants to be met exactly.
+//! assert_eq!(verdict("0.33", r"\frac13"), Verdict::Equal);
+//! assert_eq!(verdict(r"\frac13", "0.33"), Verdict::Different);
+//! ```
+//!
+//! An answer is split into tokens (`lex.rs`) and parsed into a tree (`parse.rs`). Expressions are computed exactly, as
+//! quotients of polynomials over variables, roots, pi, e and functions (`algebra.rs`, `functions.rs`, `eval.rs`); around
+//! them are lists, intervals, relations and units (`shape.rs`), which the rules compare (`rules.rs`). What decides that
+//! two expressions are equal is a proof, not a number of digits (`zero.rs`, `precise.rs`). `docs/grading.md` lists the
+//! rules and says where they differ from other graders.
+//!
+//! Time and memory are bounded for every input (`budget.rs`): what would take more is [`Verdict::Unclear`].
 
-use crate::{Grade, Verdict, answer::answers_equal};
+mod algebra;
+mod budget;
+mod eval;
+mod functions;
+mod interval;
+mod lex;
+mod parse;
+mod poly;
+mod precise;
+mod rules;
+mod shape;
+mod text;
+mod units;
+mod why;
+mod words;
+mod zero;
 
-/// Whether two answers have one canonical spelling.
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Grade, Verdict};
+
+use self::{
+    algebra::Algebra,
+    lex::{Commas, lex},
+    parse::parse,
+    rules::{Comparer, Decision},
+    shape::{Shape, shape},
+    why::Why,
+};
+
+/// What decided; its name is the `rule` of a [`Grade`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Rule {
+    Identical,
+    Choice,
+    Text,
+    Number,
+    Rounded,
+    Expression,
+    Percent,
+    Degrees,
+    Unit,
+    Base,
+    Ratio,
+    Tuple,
+    List,
+    Set,
+    Interval,
+    Matrix,
+    Assignment,
+    Equation,
+    Inequality,
+    Forms,
+    Unread,
+    Limits,
+}
+
+impl Rule {
+    /// The name of the rule, as `docs/grading.md` lists it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Identical => "identical",
+            Self::Choice => "choice",
+            Self::Text => "text",
+            Self::Number => "number",
+            Self::Rounded => "rounded",
+            Self::Expression => "expression",
+            Self::Percent => "percent",
+            Self::Degrees => "degrees",
+            Self::Unit => "unit",
+            Self::Base => "base",
+            Self::Ratio => "ratio",
+            Self::Tuple => "tuple",
+            Self::List => "list",
+            Self::Set => "set",
+            Self::Interval => "interval",
+            Self::Matrix => "matrix",
+            Self::Assignment => "assignment",
+            Self::Equation => "equation",
+            Self::Inequality => "inequality",
+            Self::Forms => "forms",
+            Self::Unread => "unread",
+            Self::Limits => "limits",
+        }
+    }
+}
+
+/// Choices that answers do not make themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Whether the order of a list without brackets counts: `1, 2` and `2, 1`. Tuples are ordered and sets are not,
+    /// with or without this.
+    pub ordered_lists: bool,
+}
+
+impl Options {
+    /// Whether `pred` says the same as `gold`, under these options. See [`equal`].
+    pub fn equal(&self, gold: &str, pred: &str) -> Grade {
+        let decision = decide(gold, pred, self);
+        Grade {
+            verdict: decision.verdict,
+            rule: decision.rule.name().to_owned(),
+            why: decision.why.map(|why| why.to_string()),
+        }
+    }
+}
+
+/// Whether the answer `pred` says the same as the right answer `gold`; both in LaTeX or plain, and short: not a text
+/// with an answer in it.
+///
+/// The order matters where `gold` is a decimal (an answer that rounds to it is right, not the other way round) and
+/// where it is a choice letter.
 pub fn equal(gold: &str, pred: &str) -> Grade {
-    let verdict = if answers_equal(gold, pred) { Verdict::Equal } else { Verdict::Different };
-    Grade { verdict, rule: "spelling".to_owned(), why: None }
+    Options::default().equal(gold, pred)
+}
+
+fn decide(gold: &str, pred: &str, options: &Options) -> Decision {
+    let (gold, pred) = (text::bare(gold), text::bare(pred));
+    if gold.is_empty() || pred.is_empty() {
+        return Decision::different(Rule::Text);
+    }
+    if text::spelling(gold) == text::spelling(pred) {
+        return Decision::equal(Rule::Identical);
+    }
+    if let Some(decision) = text::choices(gold, pred).or_else(|| text::words(gold, pred)) {
+        return decision;
+    }
+    let first = compare(gold, pred, options, (Commas::Thousands, Commas::Thousands));
+    if first.verdict == Verdict::Equal {
+        return first;
+    }
+    // Commas between digits may also separate, or be decimal points.
+    for commas in text::other_commas(gold, pred) {
+        let decision = compare(gold, pred, options, commas);
+        if decision.verdict == Verdict::Equal {
+            return decision;
+        }
+    }
+    first
+}
+
+/// Reads and compares two answers.
+fn compare(gold: &str, pred: &str, options: &Options, commas: (Commas, Commas)) -> Decision {
+    let mut algebra = Algebra::new();
+    let mut read = |text: &str, commas| match lex(text, commas).and_then(parse) {
+        Ok(tree) => shape(&mut algebra, &tree),
+        Err(why) => Shape::Unread(why),
+    };
+    let (a, b) = (read(gold, commas.0), read(pred, commas.1));
+    match (&a, &b) {
+        // What is no formula on either side is compared as words.
+        (Shape::Unread(Why::Syntax), Shape::Unread(Why::Syntax)) if text::worded(gold) || text::worded(pred) => {
+            rules::words(gold, pred)
+        }
+        (Shape::Unread(Why::Syntax), Shape::Unread(_)) => Decision::unclear(Rule::Unread, Why::Syntax),
+        (Shape::Unread(Why::Syntax), _) | (_, Shape::Unread(Why::Syntax)) => {
+            Decision::unclear(Rule::Unread, Why::HalfRead)
+        }
+        (Shape::Unread(why), _) | (_, Shape::Unread(why)) => Decision::unclear(Rule::Limits, why.clone()),
+        _ => Comparer { algebra: &mut algebra, options }.compare(&a, &b),
+    }
 }

@@ -1,0 +1,368 @@
+use num_bigint::BigInt;
+use num_integer::Integer;
+use num_traits::{One, Signed, ToPrimitive};
+
+use super::{
+    algebra::{Algebra, Atom, Func},
+    poly::{Frac, Mono, Poly},
+    why::Why,
+};
+
+/// Largest number whose factorial is computed.
+const MAX_FACTORIAL: u32 = 1200;
+/// Largest multiple of an angle that is expanded.
+const MAX_MULTIPLE: i64 = 24;
+
+impl Algebra {
+    pub(super) fn call(&mut self, func: Func, arg: &Frac) -> Result<Frac, Why> {
+        match func {
+            Func::Sin => Ok(self.angle(arg)?.1),
+            Func::Cos => Ok(self.angle(arg)?.0),
+            Func::Tan | Func::Cot | Func::Sec | Func::Csc => self.quotient_of_angle(func, arg),
+            Func::Asin | Func::Acos | Func::Atan => self.arc(func, arg),
+            Func::Sinh | Func::Cosh | Func::Tanh => self.hyperbolic(func, arg),
+            Func::Exp => {
+                let e = Frac::atom(self.intern(Atom::E));
+                self.pow(&e, arg)
+            }
+            Func::Ln => self.ln(arg),
+            Func::Log => {
+                let ten = Frac::integer(10);
+                self.log(&ten, arg)
+            }
+            Func::Abs => match self.sign(&arg.num)?.zip(self.sign(&arg.den)?) {
+                Some((a, b)) => Ok(if a == b { arg.clone() } else { arg.clone().neg() }),
+                None if arg.is_zero() => Ok(arg.clone()),
+                None => {
+                    let arg = if arg.num.leads_negative() { arg.clone().neg() } else { arg.clone() };
+                    Ok(Frac::atom(self.intern(Atom::Call(Func::Abs, arg))))
+                }
+            },
+            Func::Floor | Func::Ceil => Ok(self.integer_part(func, arg)),
+            Func::Factorial => self.factorial(arg),
+        }
+    }
+
+    fn integer_part(&mut self, func: Func, arg: &Frac) -> Frac {
+        match arg.as_rational() {
+            Some((num, den)) if func == Func::Floor => Frac::integer(num.div_floor(&den)),
+            Some((num, den)) => Frac::integer(-(-num).div_floor(&den)),
+            None => Frac::atom(self.intern(Atom::Call(func, arg.clone()))),
+        }
+    }
+
+    fn factorial(&mut self, arg: &Frac) -> Result<Frac, Why> {
+        let Some(value) = arg.as_integer() else {
+            return match arg.as_rational() {
+                Some(_) => Err(Why::Undefined),
+                None => Ok(Frac::atom(self.intern(Atom::Call(Func::Factorial, arg.clone())))),
+            };
+        };
+        if value.is_negative() {
+            return Err(Why::Undefined);
+        }
+        let n = value.to_u32().filter(|&n| n <= MAX_FACTORIAL).ok_or(Why::TooManyBits)?;
+        let mut out = BigInt::one();
+        for k in 2..=n {
+            self.budget.spend(1 + out.bits() / 1024)?;
+            out *= k;
+        }
+        Ok(Frac::integer(out))
+    }
+
+    pub(super) fn binomial(&mut self, n: &Frac, k: &Frac) -> Result<Frac, Why> {
+        let (Some(above), Some(below)) = (n.as_integer(), k.as_integer()) else {
+            return Ok(Frac::atom(self.intern(Atom::Binomial(n.clone(), k.clone()))));
+        };
+        if above.is_negative() || below.is_negative() {
+            return Err(Why::Undefined);
+        }
+        if below > above {
+            return Ok(Frac::integer(0));
+        }
+        let below = below.clone().min(&above - below);
+        let times = below.to_u32().filter(|&k| k <= MAX_FACTORIAL).ok_or(Why::TooManyBits)?;
+        let mut out = BigInt::one();
+        for j in 0..times {
+            self.budget.multiply(out.bits(), above.bits())?;
+            self.budget.spend(1 + out.bits() / 1024)?;
+            out = out * (&above - j) / (j + 1);
+        }
+        Ok(Frac::integer(out))
+    }
+
+    /// `base` to any power.
+    pub(super) fn pow(&mut self, base: &Frac, exponent: &Frac) -> Result<Frac, Why> {
+        if let Some((num, den)) = exponent.as_rational() {
+            let num = num.to_i64().ok_or(Why::TooManyBits)?;
+            let den = den.to_u32().ok_or(Why::TooManyBits)?;
+            if den == 1 {
+                return self.power(base, num);
+            }
+            let root = self.root(den, base)?;
+            return self.power(&root, num);
+        }
+        if base.is_one() {
+            return Ok(Frac::integer(1));
+        }
+        if exponent.den.as_integer().is_none() {
+            return Ok(self.opaque_power(base, exponent.clone()));
+        }
+        // A rational base is split into primes, so that powers of 4 and of 2 meet.
+        let mut out = Frac::integer(1);
+        let factors = match base.as_rational() {
+            Some((num, den)) if num.is_positive() => {
+                let den = self.factor(&den)?.into_iter().map(|(p, e)| (p, -i64::from(e)));
+                let mut all: Vec<_> = den.collect();
+                all.extend(self.factor(&num)?.into_iter().map(|(p, e)| (p, i64::from(e))));
+                all.into_iter().map(|(p, e)| (Frac::integer(p), e)).collect()
+            }
+            Some(_) => return Ok(self.opaque_power(base, exponent.clone())),
+            None => vec![(base.clone(), 1)],
+        };
+        for (factor, times) in factors {
+            for (mono, coefficient) in &exponent.num.0 {
+                let scaled = Frac { num: Poly::constant(coefficient * times), den: exponent.den.clone() }.tidy();
+                let part = self.power_by_term(&factor, mono, &scaled)?;
+                out = self.mul(&out, &part)?;
+            }
+        }
+        Ok(out)
+    }
+
+    /// `base^(scale * mono)`.
+    fn power_by_term(&mut self, base: &Frac, mono: &Mono, scale: &Frac) -> Result<Frac, Why> {
+        if mono.is_empty() {
+            return self.pow(base, scale);
+        }
+        let (num, den) = scale.as_rational().ok_or(Why::Undefined)?;
+        let is = |algebra: &Self, id: u32, atom: &Atom| algebra.known(id).atom == *atom;
+        let is_e = base.num.0.len() == 1 && base.num.atoms().all(|id| is(self, id, &Atom::E)) && base.den.is_one();
+        // Euler's formula.
+        if is_e && base.num.0.contains_key(&vec![(self.intern(Atom::E), 1)]) {
+            let imaginary = mono.len() == 2
+                && mono.iter().any(|&(id, e)| e == 1 && is(self, id, &Atom::I))
+                && mono.iter().any(|&(id, e)| e == 1 && is(self, id, &Atom::Pi));
+            if imaginary {
+                let pi = Frac::atom(self.intern(Atom::Pi));
+                let (cosine, sine) = {
+                    let arg = self.mul(&pi, scale)?;
+                    self.angle(&arg)?
+                };
+                let i = Frac::atom(self.intern(Atom::I));
+                let sine = self.mul(&i, &sine)?;
+                return self.add(cosine, &sine);
+            }
+        }
+        let unit = Frac { num: Poly(std::iter::once((mono.clone(), BigInt::one())).collect()), den: Poly::constant(den) };
+        let atom = self.opaque_power(base, unit);
+        self.power(&atom, num.to_i64().ok_or(Why::TooManyBits)?)
+    }
+
+    fn opaque_power(&mut self, base: &Frac, exponent: Frac) -> Frac {
+        Frac::atom(self.intern(Atom::Power(base.clone(), exponent)))
+    }
+
+    fn ln(&mut self, arg: &Frac) -> Result<Frac, Why> {
+        if arg.num.0.len() != 1 || arg.den.0.len() != 1 {
+            return Ok(Frac::atom(self.intern(Atom::Call(Func::Ln, arg.clone()))));
+        }
+        let mut out = Frac::integer(0);
+        for (poly, sign) in [(&arg.num, 1), (&arg.den, -1)] {
+            let Some((mono, coefficient)) = poly.0.first_key_value() else { return Err(Why::Undefined) };
+            if coefficient.is_negative() {
+                return Ok(Frac::atom(self.intern(Atom::Call(Func::Ln, arg.clone()))));
+            }
+            for (prime, exponent) in self.factor(coefficient)? {
+                let atom = self.intern(Atom::Call(Func::Ln, Frac::integer(prime)));
+                let part = self.mul(&Frac::atom(atom), &Frac::integer(i64::from(exponent) * sign))?;
+                out = self.add(out, &part)?;
+            }
+            for &(id, exponent) in mono {
+                let times = Frac::integer(i64::from(exponent) * sign);
+                let log = match &self.known(id).atom {
+                    Atom::E => Frac::integer(1),
+                    Atom::Root(degree, radicand) if radicand.as_integer().is_some() => {
+                        let (degree, of) = (*degree, Frac { num: radicand.clone(), den: Poly::constant(BigInt::one()) });
+                        let log = self.ln(&of)?;
+                        self.div(&log, &Frac::integer(degree))?
+                    }
+                    // log(x y) = log(x) + log(y) needs positive factors.
+                    _ if mono.len() == 1 && arg.den.is_one() && exponent == 1 => {
+                        Frac::atom(self.intern(Atom::Call(Func::Ln, Frac::atom(id))))
+                    }
+                    _ => return Ok(Frac::atom(self.intern(Atom::Call(Func::Ln, arg.clone())))),
+                };
+                let part = self.mul(&log, &times)?;
+                out = self.add(out, &part)?;
+            }
+        }
+        Ok(out)
+    }
+
+    pub(super) fn log(&mut self, base: &Frac, arg: &Frac) -> Result<Frac, Why> {
+        let (above, below) = (self.ln(arg)?, self.ln(base)?);
+        self.div(&above, &below)
+    }
+
+    fn quotient_of_angle(&mut self, func: Func, arg: &Frac) -> Result<Frac, Why> {
+        let (cosine, sine) = self.angle(arg)?;
+        let one = Frac::integer(1);
+        match func {
+            Func::Tan => self.div(&sine, &cosine),
+            Func::Cot => self.div(&cosine, &sine),
+            Func::Sec => self.div(&one, &cosine),
+            _ => self.div(&one, &sine),
+        }
+    }
+
+    fn hyperbolic(&mut self, func: Func, arg: &Frac) -> Result<Frac, Why> {
+        let e = Frac::atom(self.intern(Atom::E));
+        let up = self.pow(&e, arg)?;
+        let down = self.div(&Frac::integer(1), &up)?;
+        let sum = self.add(up.clone(), &down)?;
+        let difference = self.add(up, &down.neg())?;
+        match func {
+            Func::Sinh => self.div(&difference, &Frac::integer(2)),
+            Func::Cosh => self.div(&sum, &Frac::integer(2)),
+            _ => self.div(&difference, &sum),
+        }
+    }
+
+    /// Cosine and sine. Sums and small multiples are expanded, known angles evaluated, so that what is left are angles
+    /// of one term with a numerator of one.
+    fn angle(&mut self, arg: &Frac) -> Result<(Frac, Frac), Why> {
+        let Some(den) = arg.den.as_integer() else { return Ok(self.sine_and_cosine(arg.clone())) };
+        let (mut cosine, mut sine) = (Frac::integer(1), Frac::integer(0));
+        for (mono, coefficient) in arg.num.0.clone() {
+            let (c, s) = self.angle_of_term(&mono, &coefficient, &den)?;
+            (cosine, sine) = self.turned(&cosine, &sine, &c, &s)?;
+        }
+        Ok((cosine, sine))
+    }
+
+    /// Cosine and sine of the sum of two angles.
+    fn turned(&mut self, c: &Frac, s: &Frac, d: &Frac, t: &Frac) -> Result<(Frac, Frac), Why> {
+        let (cd, st) = (self.mul(c, d)?, self.mul(s, t)?);
+        let (ct, sd) = (self.mul(c, t)?, self.mul(s, d)?);
+        Ok((self.add(cd, &st.neg())?, self.add(ct, &sd)?))
+    }
+
+    fn angle_of_term(&mut self, mono: &Mono, coefficient: &BigInt, den: &BigInt) -> Result<(Frac, Frac), Why> {
+        let divisor = coefficient.gcd(den);
+        let (num, den) = (coefficient / &divisor, den / &divisor);
+        if mono.len() == 1 && mono[0].1 == 1 && self.known(mono[0].0).atom == Atom::Pi {
+            return self.turn(&num, &den);
+        }
+        let unit = Frac { num: Poly(std::iter::once((mono.clone(), BigInt::one())).collect()), den: Poly::constant(den) };
+        let multiple = num.to_i64().filter(|n| n.abs() <= MAX_MULTIPLE);
+        let Some(multiple) = multiple else {
+            let scale = Frac::integer(num.abs());
+            let arg = self.mul(&unit, &scale)?;
+            let (c, s) = self.sine_and_cosine(arg);
+            return Ok((c, if num.is_negative() { s.neg() } else { s }));
+        };
+        let (c, s) = self.sine_and_cosine(unit);
+        let (mut cosine, mut sine) = (Frac::integer(1), Frac::integer(0));
+        for _ in 0..multiple.abs() {
+            (cosine, sine) = self.turned(&cosine, &sine, &c, &s)?;
+        }
+        Ok((cosine, if multiple < 0 { sine.neg() } else { sine }))
+    }
+
+    /// Cosine and sine of `num / den` half turns.
+    fn turn(&mut self, num: &BigInt, den: &BigInt) -> Result<(Frac, Frac), Why> {
+        let cosine = self.cosine_of_turn(num, den)?;
+        // sin(x) = cos(1/2 - x), in half turns.
+        let sine = self.cosine_of_turn(&(den - num * 2), &(den * 2))?;
+        Ok((cosine, sine))
+    }
+
+    /// The cosine of `num / den` half turns, from that of an angle in the first quarter.
+    fn cosine_of_turn(&mut self, num: &BigInt, den: &BigInt) -> Result<Frac, Why> {
+        let mut num = num.mod_floor(&(den * 2));
+        if &num > den {
+            num = den * 2 - num;
+        }
+        let negative = &num * 2 > *den;
+        if negative {
+            num = den - num;
+        }
+        let divisor = num.gcd(den);
+        let cosine = self.cosine_of_quarter(&(num / &divisor), &(den / &divisor))?;
+        Ok(if negative { cosine.neg() } else { cosine })
+    }
+
+    fn cosine_of_quarter(&mut self, num: &BigInt, den: &BigInt) -> Result<Frac, Why> {
+        let key = (num.to_u32(), den.to_u32());
+        let (Some(num), Some(den)) = key else { return Err(Why::TooManyBits) };
+        match (num, den) {
+            (0, _) => Ok(Frac::integer(1)),
+            (1, 2) => Ok(Frac::integer(0)),
+            (1, 3) => self.div(&Frac::integer(1), &Frac::integer(2)),
+            // (a + b sqrt(c)) / 4
+            (1, 5) => self.surds(&[(1, 1), (1, 5)]),
+            (2, 5) => self.surds(&[(-1, 1), (1, 5)]),
+            (1, 4) => self.surds(&[(2, 2)]),
+            (1, 6) => self.surds(&[(2, 3)]),
+            (1, 12) => self.surds(&[(1, 6), (1, 2)]),
+            (5, 12) => self.surds(&[(1, 6), (-1, 2)]),
+            // Half angles of the above: cos(x/2)^2 = (1 + cos x) / 2.
+            (_, 8 | 10 | 16 | 24 | 20 | 32) => {
+                let (n, d) = (num * 2, den);
+                let common = n.gcd(&d);
+                let (n, d) = (BigInt::from(n / common), BigInt::from(d / common));
+                let double = self.cosine_of_turn(&n, &d)?;
+                let square = self.add(Frac::integer(1), &double)?;
+                let square = self.div(&square, &Frac::integer(2))?;
+                self.root(2, &square)
+            }
+            _ => {
+                let pi = Frac::atom(self.intern(Atom::Pi));
+                let arg = self.mul(&pi, &Frac { num: Poly::constant(num.into()), den: Poly::constant(den.into()) })?;
+                Ok(self.sine_and_cosine(arg).0)
+            }
+        }
+    }
+
+    /// A quarter of a sum of multiples of square roots.
+    fn surds(&mut self, parts: &[(i32, i32)]) -> Result<Frac, Why> {
+        let mut sum = Frac::integer(0);
+        for &(scale, radicand) in parts {
+            let root = self.root(2, &Frac::integer(radicand))?;
+            let part = self.mul(&root, &Frac::integer(scale))?;
+            sum = self.add(sum, &part)?;
+        }
+        self.div(&sum, &Frac::integer(4))
+    }
+
+    /// Angles whose sine, cosine or tangent is one of a table, and atoms for all others.
+    fn arc(&mut self, func: Func, arg: &Frac) -> Result<Frac, Why> {
+        let constant = arg.atoms().all(|id| self.known(id).algebraic);
+        if constant {
+            let pi = Frac::atom(self.intern(Atom::Pi));
+            for (num, den) in [(0, 1), (1, 6), (1, 4), (1, 3), (1, 2), (1, 12), (5, 12), (1, 5), (2, 5), (1, 10), (3, 10), (1, 8), (3, 8)] {
+                for sign in [1, -1] {
+                    let (cosine, sine) = self.turn(&BigInt::from(num * sign), &BigInt::from(den))?;
+                    let (value, den_value) = if func == Func::Atan { (sine, cosine) } else { (sine, Frac::integer(1)) };
+                    if den_value.is_zero() {
+                        continue;
+                    }
+                    let scaled = self.mul(arg, &den_value)?;
+                    if self.equal(&scaled, &value)? != Some(true) {
+                        continue;
+                    }
+                    let turns = Frac { num: Poly::constant(BigInt::from(num * sign)), den: Poly::constant(den.into()) };
+                    let angle = self.mul(&pi, &turns)?;
+                    // acos(x) = pi/2 - asin(x)
+                    if func == Func::Acos {
+                        let quarter = self.div(&pi, &Frac::integer(2))?;
+                        return self.add(quarter, &angle.neg());
+                    }
+                    return Ok(angle);
+                }
+            }
+        }
+        Ok(Frac::atom(self.intern(Atom::Call(func, arg.clone()))))
+    }
+}

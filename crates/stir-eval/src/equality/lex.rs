@@ -1,0 +1,483 @@
+use super::{
+    algebra::Func,
+    budget::MAX_BYTES,
+    why::Why,
+    words::{self, Meaning},
+};
+
+/// A literal number: its digits without the point, how many of them follow it, and how many of those repeat for ever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Number {
+    pub(super) digits: String,
+    pub(super) decimals: usize,
+    pub(super) repeating: usize,
+    /// Power of ten of scientific notation.
+    pub(super) exponent: i32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Bracket {
+    Paren,
+    Square,
+    /// `\{ \}`, of sets.
+    Brace,
+    /// `{ }` of LaTeX, which groups and does not show.
+    Group,
+    Floor,
+    Ceil,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Relation {
+    Equal,
+    Unequal,
+    Less,
+    LessEqual,
+    Greater,
+    GreaterEqual,
+    In,
+    Approx,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Token {
+    Number(Number),
+    Symbol(String),
+    /// Words in a text, or a unit.
+    Words(String),
+    Function(Func),
+    Log,
+    Frac,
+    Sqrt,
+    Cbrt,
+    Binom,
+    Choose,
+    Plus,
+    Minus,
+    PlusMinus,
+    MinusPlus,
+    Times,
+    Divide,
+    Power,
+    Under,
+    Factorial,
+    Percent,
+    Degree,
+    Prime,
+    Money,
+    Open(Bracket),
+    Close(Bracket),
+    Bar,
+    Comma,
+    Semicolon,
+    And,
+    Colon,
+    Relation(Relation),
+    Union,
+    Intersection,
+    Without,
+    Empty,
+    Infinity,
+    Ampersand,
+    RowBreak,
+    Begin,
+    End,
+}
+
+/// A token and whether white space precedes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Spaced {
+    pub(super) token: Token,
+    pub(super) space: bool,
+}
+
+/// How commas between digits are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Commas {
+    /// Before groups of three digits, outside brackets, they set off thousands; all others separate.
+    Thousands,
+    /// All separate.
+    Separate,
+    /// They stand for the decimal point.
+    Decimal,
+}
+
+/// Splits an answer, in LaTeX or plain, into tokens. Linear in its length.
+pub(super) fn lex(text: &str, commas: Commas) -> Result<Vec<Spaced>, Why> {
+    if text.len() > MAX_BYTES {
+        return Err(Why::TooLong);
+    }
+    let mut lexer = Lexer { chars: unescaped(text), at: 0, out: Vec::new(), space: false, depth: 0, tables: 0, commas };
+    while lexer.at < lexer.chars.len() {
+        lexer.step()?;
+    }
+    Ok(lexer.out)
+}
+
+/// Texts that went through one encoding too many have two backslashes for one. In tables these end rows.
+fn unescaped(text: &str) -> Vec<char> {
+    let chars: Vec<char> = text.chars().collect();
+    if text.contains("\\begin") && !text.contains("\\\\begin") {
+        return chars;
+    }
+    let mut out = Vec::with_capacity(chars.len());
+    for (i, &c) in chars.iter().enumerate() {
+        let doubled = c == '\\' && out.last() == Some(&'\\');
+        let command = chars.get(i + 1).is_some_and(|&next| next.is_ascii_alphabetic() || "{}%$\\".contains(next));
+        if !(doubled && command) {
+            out.push(c);
+        }
+    }
+    out
+}
+
+struct Lexer {
+    chars: Vec<char>,
+    at: usize,
+    out: Vec<Spaced>,
+    space: bool,
+    /// Open brackets that show.
+    depth: usize,
+    /// Open tables.
+    tables: usize,
+    commas: Commas,
+}
+
+impl Lexer {
+    fn peek(&self, ahead: usize) -> Option<char> {
+        self.chars.get(self.at + ahead).copied()
+    }
+
+    fn push(&mut self, token: Token) {
+        match token {
+            Token::Open(Bracket::Paren | Bracket::Square | Bracket::Brace) => self.depth += 1,
+            Token::Close(Bracket::Paren | Bracket::Square | Bracket::Brace) => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
+        self.out.push(Spaced { token, space: std::mem::take(&mut self.space) });
+    }
+
+    fn digits(&mut self) -> String {
+        let start = self.at;
+        while self.peek(0).is_some_and(|c| c.is_ascii_digit()) {
+            self.at += 1;
+        }
+        self.chars[start..self.at].iter().collect()
+    }
+
+    fn step(&mut self) -> Result<(), Why> {
+        let Some(c) = self.peek(0) else { return Ok(()) };
+        if c.is_ascii_digit() || (c == '.' && self.peek(1).is_some_and(|c| c.is_ascii_digit())) {
+            self.number();
+            return Ok(());
+        }
+        if c.is_ascii_alphabetic() {
+            self.letters();
+            return Ok(());
+        }
+        self.at += 1;
+        match c {
+            '\\' => return self.command(),
+            c if c.is_whitespace() => self.space = true,
+            '~' => self.space = true,
+            // Delimiters of formulas.
+            '$' => {}
+            '^' if self.degree_follows() => self.push(Token::Degree),
+            '<' if self.peek(0) == Some('=') => self.double(Token::Relation(Relation::LessEqual)),
+            '>' if self.peek(0) == Some('=') => self.double(Token::Relation(Relation::GreaterEqual)),
+            '!' if self.peek(0) == Some('=') => self.double(Token::Relation(Relation::Unequal)),
+            '=' if self.peek(0) == Some('=') => self.double(Token::Relation(Relation::Equal)),
+            '*' if self.peek(0) == Some('*') => self.double(Token::Power),
+            // A full stop or dots at the end.
+            '.' if self.chars[self.at..].iter().all(|&c| c == '$' || c == '.' || c.is_whitespace()) => {}
+            _ => match words::sign(c) {
+                Some(token) => self.push(token),
+                None if words::superscript(c).is_some() => self.superscript(c),
+                None if c.is_alphabetic() => self.push(Token::Symbol(c.to_string())),
+                None => return Err(Why::Syntax),
+            },
+        }
+        Ok(())
+    }
+
+    fn double(&mut self, token: Token) {
+        self.at += 1;
+        self.push(token);
+    }
+
+    /// Whether `\circ` follows, perhaps in braces; skips it.
+    fn degree_follows(&mut self) -> bool {
+        let rest = &self.chars[self.at..];
+        let braced: Vec<char> = rest.iter().copied().filter(|c| !c.is_whitespace()).take(7).collect();
+        let braced: String = braced.into_iter().collect();
+        let marks = ["{\\circ}", "\\circ", "{o}", "°"];
+        let Some(mark) = marks.iter().find(|mark| braced.starts_with(**mark)) else { return false };
+        let mut left = mark.chars().count();
+        while left > 0 {
+            if self.peek(0).is_some_and(|c| !c.is_whitespace()) {
+                left -= 1;
+            }
+            self.at += 1;
+        }
+        true
+    }
+
+    fn superscript(&mut self, first: char) {
+        let mut digits = String::from(words::superscript(first).unwrap_or('0'));
+        while let Some(digit) = self.peek(0).and_then(words::superscript) {
+            digits.push(digit);
+            self.at += 1;
+        }
+        self.push(Token::Power);
+        self.push(Token::Number(Number { digits, decimals: 0, repeating: 0, exponent: 0 }));
+    }
+
+    fn number(&mut self) {
+        let mut digits = self.digits();
+        let first = digits.clone();
+        while let Some(skip) = self.separator(&first) {
+            self.at += skip;
+            digits.push_str(&self.digits());
+        }
+        let mut decimals = 0;
+        let point = self.peek(0) == Some('.') || (self.commas == Commas::Decimal && self.peek(0) == Some(','));
+        if point && (self.peek(1).is_some_and(|c| c.is_ascii_digit()) || self.repeats(1).is_some()) {
+            self.at += 1;
+            let fraction = self.digits();
+            decimals = fraction.len();
+            digits.push_str(&fraction);
+        }
+        let mut repeating = 0;
+        if let Some((skip, period)) = self.repeats(0) {
+            self.at += skip;
+            repeating = period.len();
+            decimals += repeating;
+            digits.push_str(&period);
+        }
+        let exponent = self.exponent();
+        self.push(Token::Number(Number { digits, decimals, repeating, exponent }));
+    }
+
+    /// `\overline{36}` after a decimal point: the length of that and the period.
+    fn repeats(&self, ahead: usize) -> Option<(usize, String)> {
+        let rest = self.chars.get(self.at + ahead..)?;
+        let mark = "\\overline{";
+        if !rest.iter().copied().take(mark.len()).eq(mark.chars()) {
+            return None;
+        }
+        let period: String = rest[mark.len()..].iter().take_while(|c| c.is_ascii_digit()).collect();
+        let closed = rest.get(mark.len() + period.len()) == Some(&'}');
+        (closed && !period.is_empty()).then(|| (mark.len() + period.len() + 1, period))
+    }
+
+    /// `e-5` right after digits.
+    fn exponent(&mut self) -> i32 {
+        if !matches!(self.peek(0), Some('e' | 'E')) {
+            return 0;
+        }
+        let sign = usize::from(matches!(self.peek(1), Some('+' | '-')));
+        let start = self.at + 1 + sign;
+        let digits: String = self.chars[start.min(self.chars.len())..].iter().take_while(|c| c.is_ascii_digit()).collect();
+        let Ok(value) = digits.parse::<i32>() else { return 0 };
+        let negative = self.peek(1) == Some('-');
+        self.at = start + digits.len();
+        if negative { -value } else { value }
+    }
+
+    /// The length of a separator of thousands here, before exactly three digits. LaTeX has marks that say so; others do
+    /// where `first`, the digits before the first of them, can be thousands.
+    fn separator(&self, first: &str) -> Option<usize> {
+        let rest = &self.chars[self.at..];
+        let starts = |mark: &str| rest.iter().copied().take(mark.chars().count()).eq(mark.chars());
+        let explicit = ["{,}", ",\\!", "\\!,", ",{}"].iter().find(|mark| starts(mark)).map(|mark| {
+            let spaces = rest[mark.len()..].iter().take_while(|&&c| c == ' ').count();
+            mark.len() + spaces
+        });
+        let outside = self.depth == 0 && self.tables == 0;
+        let implicit = || {
+            let marks = ["\\,", "\\ ", " ", "~", "\u{a0}", "\u{2009}", "\u{202f}", ","];
+            let marks = if self.commas == Commas::Thousands { &marks[..] } else { &marks[..marks.len() - 1] };
+            marks.iter().find(|mark| starts(mark)).map(|mark| mark.chars().count())
+        };
+        let argument = matches!(
+            self.out.last().map(|last| &last.token),
+            Some(Token::Under | Token::Power | Token::Frac | Token::Binom)
+        );
+        let thousands = outside && !argument && (1..=3).contains(&first.len()) && !first.starts_with('0');
+        let skip = explicit.or_else(|| thousands.then(implicit).flatten())?;
+        let group = rest[skip..].iter().take_while(|c| c.is_ascii_digit()).take(4).count();
+        (group == 3).then_some(skip)
+    }
+
+    fn letters(&mut self) {
+        let start = self.at;
+        while self.peek(0).is_some_and(|c| c.is_ascii_alphabetic()) {
+            self.at += 1;
+        }
+        let run: String = self.chars[start..self.at].iter().collect();
+        let after_bracket = matches!(
+            self.out.last().map(|last| &last.token),
+            Some(Token::Close(Bracket::Paren | Bracket::Square | Bracket::Brace))
+        );
+        if run == "U" && after_bracket {
+            return self.push(Token::Union);
+        }
+        let after_digit = start > 0 && (self.chars[start - 1].is_ascii_digit() || self.chars[start - 1] == ' ');
+        self.words(&run, after_digit);
+    }
+
+    /// A run of letters: a known name, a word, or one-letter names side by side.
+    fn words(&mut self, run: &str, after_digit: bool) {
+        match words::meaning(run, after_digit) {
+            Meaning::Token(token) => self.push(token),
+            Meaning::Word => self.push(Token::Words(run.to_owned())),
+            Meaning::Letters => {
+                for letter in run.chars() {
+                    self.push(Token::Symbol(letter.to_string()));
+                }
+            }
+            Meaning::Prefix(token, length) => {
+                self.push(token);
+                self.words(&run[length..], false);
+            }
+        }
+    }
+
+    fn command(&mut self) -> Result<(), Why> {
+        let start = self.at;
+        while self.peek(0).is_some_and(|c| c.is_ascii_alphabetic()) {
+            self.at += 1;
+        }
+        let name: String = self.chars[start..self.at].iter().collect();
+        if name.is_empty() {
+            return self.control();
+        }
+        match name.as_str() {
+            "left" | "right" => {
+                // `\left.` shows nothing.
+                if self.peek(0) == Some('.') {
+                    self.at += 1;
+                }
+            }
+            "text" | "mbox" | "textbf" | "textit" | "textrm" | "textsf" | "textnormal" | "hbox" | "mathrm" | "rm"
+            | "operatorname" => self.text(),
+            "boxed" | "fbox" => self.boxed(),
+            "begin" => {
+                self.environment()?;
+                self.tables += 1;
+                self.push(Token::Begin);
+            }
+            "end" => {
+                self.environment()?;
+                self.tables = self.tables.saturating_sub(1);
+                self.push(Token::End);
+            }
+            "quad" | "qquad" => self.space = true,
+            "mathbb" | "mathcal" => {
+                let name = self.braces()?;
+                let set = match name.as_str() {
+                    "R" => "ℝ",
+                    "N" => "ℕ",
+                    "Z" => "ℤ",
+                    "Q" => "ℚ",
+                    "C" => "ℂ",
+                    _ => return Err(Why::Syntax),
+                };
+                self.push(Token::Symbol(set.to_owned()));
+            }
+            name if words::skipped(name) => {}
+            name => match words::command(name) {
+                Some(token) => self.push(token),
+                None => return Err(Why::Syntax),
+            },
+        }
+        Ok(())
+    }
+
+    /// A backslash before a sign.
+    fn control(&mut self) -> Result<(), Why> {
+        let Some(c) = self.peek(0) else { return Ok(()) };
+        self.at += 1;
+        match c {
+            '{' => self.push(Token::Open(Bracket::Brace)),
+            '}' => self.push(Token::Close(Bracket::Brace)),
+            '%' => self.push(Token::Percent),
+            '$' => self.push(Token::Money),
+            '|' => self.push(Token::Bar),
+            '\\' if self.tables > 0 => self.push(Token::RowBreak),
+            ',' | ';' | ':' | '!' | '\\' => self.space = true,
+            c if c.is_whitespace() => self.space = true,
+            '(' | ')' | '[' | ']' => {}
+            '&' => self.push(Token::And),
+            _ => return Err(Why::Syntax),
+        }
+        Ok(())
+    }
+
+    /// `\text{...}`: words stand for themselves, anything else is read as if it were not in a text.
+    fn text(&mut self) {
+        let rest = &self.chars[self.at..];
+        let Some(open) = rest.iter().position(|c| !c.is_whitespace()).filter(|&i| rest[i] == '{') else { return };
+        let content: String = rest[open + 1..].iter().take_while(|&&c| c != '{' && c != '}').collect();
+        let length = content.chars().count();
+        let closed = rest.get(open + 1 + length) == Some(&'}');
+        let worded = content.chars().all(|c| c.is_alphabetic() || c.is_whitespace() || "'.-,".contains(c));
+        let letters = content.chars().filter(|c| c.is_alphabetic()).count();
+        if !closed || !worded || letters == 0 {
+            return;
+        }
+        self.at += open + 2 + length;
+        let words = content.trim_matches(|c: char| !c.is_alphabetic());
+        if content.trim_start().starts_with(',') {
+            self.push(Token::Comma);
+        }
+        let token = match words::meaning(words, true) {
+            Meaning::Token(token) => token,
+            _ if letters == 1 => Token::Symbol(words.to_owned()),
+            _ => Token::Words(words.to_owned()),
+        };
+        self.push(token);
+    }
+
+    /// Boxes beside each other, or with words between, are the parts of one answer.
+    fn boxed(&mut self) {
+        let joined = !matches!(
+            self.out.last().map(|last| &last.token),
+            None | Some(
+                Token::Comma
+                    | Token::Semicolon
+                    | Token::And
+                    | Token::Relation(_)
+                    | Token::Open(_)
+                    | Token::Times
+                    | Token::Plus
+                    | Token::Minus
+                    | Token::Colon
+                    | Token::Money
+            )
+        );
+        if joined {
+            self.push(Token::Comma);
+        }
+    }
+
+    /// The name after `\begin` or `\end`, and what says how columns are set.
+    fn environment(&mut self) -> Result<(), Why> {
+        let name = self.braces()?;
+        let table = ["matrix", "pmatrix", "bmatrix", "vmatrix", "Bmatrix", "smallmatrix", "array"];
+        if !table.contains(&name.trim_end_matches('*')) {
+            return Err(Why::Syntax);
+        }
+        if name == "array" && self.peek(0) == Some('{') {
+            self.braces()?;
+        }
+        Ok(())
+    }
+
+    fn braces(&mut self) -> Result<String, Why> {
+        let rest = &self.chars[self.at..];
+        let end = rest.iter().position(|&c| c == '}').filter(|_| rest.first() == Some(&'{')).ok_or(Why::Syntax)?;
+        self.at += end + 1;
+        Ok(rest[1..end].iter().collect())
+    }
+}

@@ -1,0 +1,360 @@
+use num_traits::One;
+
+use super::{
+    algebra::{Algebra, Atom, Func},
+    budget::MAX_DEPTH,
+    eval,
+    lex::{Bracket, Relation},
+    parse::{Id, Node, Tree},
+    poly::Frac,
+    units::{Unit, unit},
+    why::Why,
+};
+
+/// What an answer says, before anything is compared.
+#[derive(Debug, Clone)]
+pub(super) enum Shape {
+    Value(Value),
+    Words(String),
+    /// Elements whose order does not matter.
+    List(Vec<Shape>),
+    Set(Vec<Shape>),
+    /// A tuple or an interval, by its brackets.
+    Sequence(Bracket, Bracket, Vec<Shape>),
+    Union(Vec<Shape>),
+    Matrix(Vec<Vec<Shape>>),
+    Relations(Vec<Shape>, Vec<Relation>),
+    /// Parts, whether they may be a clock time, and the words after them.
+    Ratio(Vec<Shape>, bool, Option<Unit>),
+    /// A number written in a base other than ten: its digits and value.
+    Based(String, Frac),
+    Unread(Why),
+}
+
+/// A percent sign or a degree sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    Percent,
+    Degree,
+}
+
+/// An expression with what was written around it.
+#[derive(Debug, Clone)]
+pub(super) struct Value {
+    pub(super) frac: Frac,
+    /// Digits after the point, where it is a decimal.
+    pub(super) decimals: Option<u32>,
+    pub(super) mark: Option<Mark>,
+    pub(super) unit: Option<Unit>,
+}
+
+impl Value {
+    pub(super) fn plain(frac: Frac) -> Self {
+        Self { frac, decimals: None, mark: None, unit: None }
+    }
+}
+
+impl Shape {
+    pub(super) fn value(frac: Frac) -> Self {
+        Self::Value(Value::plain(frac))
+    }
+}
+
+/// The shape of an answer.
+pub(super) fn shape(algebra: &mut Algebra, tree: &Tree) -> Shape {
+    let mut both = Vec::with_capacity(tree.nodes.len());
+    for node in &tree.nodes {
+        let has = matches!(node, Node::Both(..)) || children(node).into_iter().any(|id| both[id]);
+        both.push(has);
+    }
+    let plus = eval::values(algebra, tree, true);
+    let minus = if both[tree.root] { eval::values(algebra, tree, false) } else { Vec::new() };
+    let mut reader = Reader { algebra, tree, both, plus, minus, depth: 0 };
+    reader.shape(tree.root).unwrap_or_else(Shape::Unread)
+}
+
+fn children(node: &Node) -> Vec<Id> {
+    match node {
+        Node::Neg(a) | Node::Call(_, a) | Node::Percent(a) | Node::Degree(a) | Node::Money(a) | Node::Quantity(a, ..) => {
+            vec![*a]
+        }
+        Node::Add(a, b) | Node::Sub(a, b) | Node::Mul(a, b) | Node::Div(a, b) | Node::Pow(a, b) | Node::Log(a, b)
+        | Node::Binomial(a, b) => vec![*a, *b],
+        Node::Root(a, b) | Node::Both(a, b, _) => a.iter().copied().chain([*b]).collect(),
+        Node::Apply(_, items) => items.clone(),
+        // In these every element says for itself whether it stands for two.
+        _ => Vec::new(),
+    }
+}
+
+struct Reader<'a> {
+    algebra: &'a mut Algebra,
+    tree: &'a Tree,
+    /// Whether a node stands for two values.
+    both: Vec<bool>,
+    plus: Vec<Result<Frac, Why>>,
+    minus: Vec<Result<Frac, Why>>,
+    depth: usize,
+}
+
+impl Reader<'_> {
+    fn shape(&mut self, id: Id) -> Result<Shape, Why> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(Why::TooDeep);
+        }
+        let shape = self.shape_inside(id);
+        self.depth -= 1;
+        shape
+    }
+
+    fn shapes(&mut self, ids: &[Id]) -> Result<Vec<Shape>, Why> {
+        ids.iter().map(|&id| self.shape(id)).collect()
+    }
+
+    fn shape_inside(&mut self, id: Id) -> Result<Shape, Why> {
+        let tree = self.tree;
+        Ok(match &tree.nodes[id] {
+            Node::Words(words) => Shape::Words(words.clone()),
+            Node::Empty => Shape::Set(Vec::new()),
+            Node::List(items) => Shape::List(flat(self.shapes(items)?)),
+            Node::Sequence(Bracket::Brace, _, items) => Shape::Set(flat(self.shapes(items)?)),
+            Node::Sequence(open, close, items) => Shape::Sequence(*open, *close, self.shapes(items)?),
+            Node::Union(parts) => Shape::Union(self.shapes(parts)?),
+            Node::Table(rows) => {
+                Shape::Matrix(rows.iter().map(|row| self.shapes(row)).collect::<Result<_, _>>()?)
+            }
+            Node::Relations(sides, relations) => Shape::Relations(self.shapes(sides)?, relations.clone()),
+            Node::Without(from, what) => {
+                let (from, what) = (self.shape(*from)?, self.shape(*what)?);
+                self.without(from, what)?
+            }
+            Node::Intersection(..) => return Err(Why::Forms),
+            Node::Ratio(parts) => self.ratio(parts, None)?,
+            Node::Quantity(of, words, power) if matches!(tree.nodes[*of], Node::Ratio(_)) => {
+                let Node::Ratio(parts) = &tree.nodes[*of] else { return Err(Why::Forms) };
+                self.ratio(parts, Some(unit(words, *power)))?
+            }
+            Node::Based(_, 10) => Shape::value(self.plus[id].clone()?),
+            Node::Based(digits, _) => {
+                Shape::Based(digits.trim_start_matches('0').to_owned(), self.plus[id].clone()?)
+            }
+            Node::Symbol(name) if name == "\u{211d}" => self.reals(),
+            Node::Mul(a, b) if self.has_table(*a) || self.has_table(*b) => {
+                let (a, b) = (self.shape(*a)?, self.shape(*b)?);
+                self.matrix_product(a, b)?
+            }
+            Node::Div(a, b) if self.has_table(*a) => {
+                let divisor = self.plus[*b].clone()?;
+                let scale = self.algebra.div(&Frac::integer(1), &divisor)?;
+                let matrix = self.shape(*a)?;
+                self.matrix_product(Shape::value(scale), matrix)?
+            }
+            Node::Neg(a) if self.has_table(*a) => {
+                let matrix = self.shape(*a)?;
+                self.matrix_product(Shape::value(Frac::integer(-1)), matrix)?
+            }
+            _ => self.value(id)?,
+        })
+    }
+
+    fn has_table(&self, id: Id) -> bool {
+        match &self.tree.nodes[id] {
+            Node::Table(_) => true,
+            Node::Mul(a, b) => [a, b].into_iter().any(|&id| matches!(self.tree.nodes[id], Node::Table(_))),
+            _ => false,
+        }
+    }
+
+    /// An expression and the signs and units around it; two values where it has a `\pm`.
+    fn value(&mut self, id: Id) -> Result<Shape, Why> {
+        let (mut at, mut negative, mut mark, mut measure) = (id, false, None, None);
+        // `-\$5`, `-5\%`, `\$5\text{ per hour}`: each sign once.
+        for _ in 0..4 {
+            at = match &self.tree.nodes[at] {
+                Node::Neg(of) if !negative => {
+                    negative = true;
+                    *of
+                }
+                Node::Money(of) if measure.is_none() => {
+                    measure = Some(unit("dollars", 1));
+                    *of
+                }
+                Node::Quantity(of, words, power) if measure.is_none() => {
+                    measure = Some(unit(words, *power));
+                    *of
+                }
+                Node::Percent(of) if mark.is_none() => {
+                    mark = Some(Mark::Percent);
+                    *of
+                }
+                Node::Degree(of) if mark.is_none() => {
+                    mark = Some(Mark::Degree);
+                    *of
+                }
+                _ => break,
+            };
+        }
+        let decimals = match &self.tree.nodes[at] {
+            Node::Number(number) if number.repeating == 0 && number.exponent == 0 && number.decimals > 0 => {
+                Some(number.decimals as u32)
+            }
+            _ => None,
+        };
+        let read = |frac: Result<Frac, Why>| -> Result<Shape, Why> {
+            let frac = if negative { frac?.neg() } else { frac? };
+            Ok(Shape::Value(Value { frac, decimals, mark, unit: measure.clone() }))
+        };
+        let plus = read(self.plus[at].clone())?;
+        if !self.both[at] {
+            return Ok(plus);
+        }
+        if self.minus.is_empty() {
+            self.minus = eval::values(self.algebra, self.tree, false);
+        }
+        Ok(Shape::List(vec![plus, read(self.minus[at].clone())?]))
+    }
+
+    fn ratio(&mut self, parts: &[Id], unit: Option<Unit>) -> Result<Shape, Why> {
+        let digits = |id: &Id| match &self.tree.nodes[*id] {
+            Node::Number(number) if number.decimals == 0 => number.digits.len(),
+            _ => 0,
+        };
+        let clock = parts.len() < 4 && parts[1..].iter().all(|id| digits(id) == 2) && digits(&parts[0]) > 0;
+        Ok(Shape::Ratio(self.shapes(parts)?, clock, unit))
+    }
+
+    fn reals(&mut self) -> Shape {
+        let infinity = self.algebra.symbol("\u{221e}");
+        let ends = vec![Shape::value(infinity.clone().neg()), Shape::value(infinity)];
+        Shape::Sequence(Bracket::Paren, Bracket::Paren, ends)
+    }
+
+    /// All real numbers but some: intervals between these, in order.
+    fn without(&mut self, from: Shape, what: Shape) -> Result<Shape, Why> {
+        let Shape::Sequence(open, close, ends) = &from else { return Err(Why::Forms) };
+        let infinity = self.algebra.symbol("\u{221e}");
+        let whole = match &ends[..] {
+            [Shape::Value(lo), Shape::Value(hi)] => hi.frac == infinity && lo.frac == infinity.neg(),
+            _ => false,
+        };
+        let Shape::Set(points) = what else { return Err(Why::Forms) };
+        if !whole {
+            return Err(Why::Forms);
+        }
+        let mut values = Vec::new();
+        for point in points {
+            let Shape::Value(value) = point else { return Err(Why::Forms) };
+            let place = self.place(&values, &value.frac)?;
+            values.insert(place, value.frac);
+        }
+        let mut parts = Vec::new();
+        let mut lo = ends[0].clone();
+        for value in values {
+            let hi = Shape::value(value);
+            parts.push(Shape::Sequence(*open, *close, vec![lo, hi.clone()]));
+            lo = hi;
+        }
+        parts.push(Shape::Sequence(*open, *close, vec![lo, ends[1].clone()]));
+        Ok(if parts.len() == 1 { parts.remove(0) } else { Shape::Union(parts) })
+    }
+
+    /// Where a number belongs among ascending ones.
+    fn place(&mut self, values: &[Frac], value: &Frac) -> Result<usize, Why> {
+        for (place, other) in values.iter().enumerate() {
+            match less(self.algebra, value, other)? {
+                Some(true) => return Ok(place),
+                Some(false) => {}
+                None => return Err(Why::Undecided),
+            }
+        }
+        Ok(values.len())
+    }
+
+    fn matrix_product(&mut self, a: Shape, b: Shape) -> Result<Shape, Why> {
+        match (a, b) {
+            (Shape::Value(scale), Shape::Matrix(rows)) | (Shape::Matrix(rows), Shape::Value(scale)) => {
+                let mut out = Vec::new();
+                for row in rows {
+                    let mut cells = Vec::new();
+                    for cell in row {
+                        let Shape::Value(cell) = cell else { return Err(Why::Forms) };
+                        cells.push(Shape::value(self.algebra.mul(&scale.frac, &cell.frac)?));
+                    }
+                    out.push(cells);
+                }
+                Ok(Shape::Matrix(out))
+            }
+            (Shape::Matrix(left), Shape::Matrix(right)) if left[0].len() == right.len() => {
+                let mut out = Vec::new();
+                for row in &left {
+                    let mut cells = Vec::new();
+                    for column in 0..right[0].len() {
+                        let mut sum = Frac::integer(0);
+                        for (a, other) in row.iter().zip(&right) {
+                            let (Shape::Value(a), Shape::Value(b)) = (a, &other[column]) else { return Err(Why::Forms) };
+                            let part = self.algebra.mul(&a.frac, &b.frac)?;
+                            sum = self.algebra.add(sum, &part)?;
+                        }
+                        cells.push(Shape::value(sum));
+                    }
+                    out.push(cells);
+                }
+                Ok(Shape::Matrix(out))
+            }
+            _ => Err(Why::Forms),
+        }
+    }
+}
+
+/// Whether one real constant is less than another; `None` where they are equal or that is not known.
+pub(super) fn less(algebra: &mut Algebra, a: &Frac, b: &Frac) -> Result<Option<bool>, Why> {
+    let difference = algebra.add(b.clone(), &a.clone().neg())?;
+    let (num, den) = (algebra.sign(&difference.num)?, algebra.sign(&difference.den)?);
+    Ok(num.zip(den).map(|(num, den)| num == den))
+}
+
+/// Lists in lists, which `\pm` makes, become one.
+fn flat(items: Vec<Shape>) -> Vec<Shape> {
+    let inner = |item| match item {
+        Shape::List(inner) => inner,
+        other => vec![other],
+    };
+    items.into_iter().flat_map(inner).collect()
+}
+
+/// Whether an expression is a name: a variable, letters side by side, an unknown function of something.
+pub(super) fn is_name(algebra: &Algebra, shape: &Shape) -> bool {
+    match shape {
+        Shape::Words(_) => true,
+        Shape::Value(value) => {
+            let frac = &value.frac;
+            let named = |id: u32| {
+                matches!(&algebra.known(id).atom, Atom::Symbol(name) if name != "\u{221e}")
+                    || matches!(&algebra.known(id).atom, Atom::Apply(..))
+            };
+            // Letters that mean numbers elsewhere are names of points and angles beside others.
+            let beside = |id: u32| matches!(&algebra.known(id).atom, Atom::I | Atom::E);
+            let single = |poly: &super::poly::Poly| {
+                let Some((mono, coefficient)) = poly.0.first_key_value() else { return false };
+                poly.0.len() == 1 && coefficient.is_one() && mono.iter().all(|&(id, e)| e == 1 && (named(id) || beside(id)))
+            };
+            frac.den.is_one() && single(&frac.num) && frac.num.atoms().any(named)
+        }
+        Shape::Sequence(_, _, items) => items.iter().all(|item| is_name(algebra, item)),
+        Shape::Ratio(parts, ..) => parts.iter().all(|part| is_name(algebra, part)),
+        _ => false,
+    }
+}
+
+/// The inside of an absolute value that stands alone.
+pub(super) fn absolute(algebra: &Algebra, frac: &Frac) -> Option<Frac> {
+    let (mono, coefficient) = frac.num.0.first_key_value()?;
+    if frac.num.0.len() != 1 || !frac.den.is_one() || !coefficient.is_one() || mono.len() != 1 || mono[0].1 != 1 {
+        return None;
+    }
+    match &algebra.known(mono[0].0).atom {
+        Atom::Call(Func::Abs, inside) => Some(inside.clone()),
+        _ => None,
+    }
+}

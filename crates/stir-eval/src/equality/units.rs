@@ -1,0 +1,78 @@
+//! Units that answers carry.
+
+/// Units with their dimension and their size in it. Areas and volumes are powers of lengths.
+const UNITS: [(&[&str], &str, (i64, i64)); 33] = [
+    (&["mm", "millimeter", "millimetre"], "length", (1, 1000)),
+    (&["cm", "centimeter", "centimetre"], "length", (1, 100)),
+    (&["dm", "decimeter", "decimetre"], "length", (1, 10)),
+    (&["m", "meter", "metre"], "length", (1, 1)),
+    (&["km", "kilometer", "kilometre"], "length", (1000, 1)),
+    (&["in", "inch", "inches"], "length", (254, 10_000)),
+    (&["ft", "foot", "feet"], "length", (3048, 10_000)),
+    (&["yd", "yard"], "length", (9144, 10_000)),
+    (&["mi", "mile"], "length", (1_609_344, 1000)),
+    (&["mg", "milligram"], "mass", (1, 1_000_000)),
+    (&["g", "gram"], "mass", (1, 1000)),
+    (&["kg", "kilogram"], "mass", (1, 1)),
+    (&["lb", "lbs", "pound"], "mass", (45_359_237, 100_000_000)),
+    (&["oz", "ounce"], "mass", (45_359_237, 1_600_000_000)),
+    (&["ms", "millisecond"], "time", (1, 1000)),
+    (&["s", "sec", "second"], "time", (1, 1)),
+    (&["min", "mins", "minute"], "time", (60, 1)),
+    (&["h", "hr", "hrs", "hour"], "time", (3600, 1)),
+    (&["day"], "time", (86_400, 1)),
+    (&["week"], "time", (604_800, 1)),
+    (&["year", "yr", "yrs"], "year", (1, 1)),
+    (&["month"], "year", (1, 12)),
+    (&["ml", "milliliter", "millilitre"], "volume", (1, 1000)),
+    (&["liter", "litre"], "volume", (1, 1)),
+    (&["cent"], "money", (1, 100)),
+    (&["dollar"], "money", (1, 1)),
+    (&["mph", "miles per hour"], "mph", (1, 1)),
+    (&["kph", "kmh"], "kph", (1, 1)),
+    (&["unit"], "", (1, 1)),
+    (&["gallon"], "gallon", (1, 1)),
+    (&["cup"], "gallon", (1, 16)),
+    (&["dozen"], "", (12, 1)),
+    (&["radian", "rad"], "", (1, 1)),
+];
+
+/// A unit: a dimension (or the words themselves), its power and its size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unit {
+    pub(super) dimension: String,
+    pub(super) power: u32,
+    /// Numerator and denominator of the size, to the first power.
+    pub(super) size: (i64, i64),
+}
+
+fn find(word: &str) -> Option<(&'static str, (i64, i64))> {
+    let lower = word.to_ascii_lowercase();
+    let singular = lower.strip_suffix('s').unwrap_or(&lower);
+    let row = UNITS.iter().find(|(names, ..)| names.contains(&lower.as_str()) || names.contains(&singular))?;
+    Some((row.1, row.2))
+}
+
+/// Whether letters right after a number are a unit and not a product of names: those of more than one letter that mean
+/// nothing else.
+pub(super) fn known(word: &str) -> bool {
+    word.len() > 1 && find(word).is_some()
+}
+
+/// The unit that words name, with its power: `square meters` and `m` with a power of 2 are the same.
+pub(super) fn unit(words: &str, power: u32) -> Unit {
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+    let words = words.trim_matches('.').to_owned();
+    let (power, name) = match words.split_once(' ') {
+        Some(("square" | "sq" | "sq.", rest)) => (2, rest),
+        Some(("cubic" | "cu", rest)) => (3, rest),
+        _ => (power, words.as_str()),
+    };
+    match find(name) {
+        Some((dimension, size)) => Unit { dimension: dimension.to_owned(), power, size },
+        None => {
+            let singular = name.strip_suffix('s').unwrap_or(name);
+            Unit { dimension: singular.to_owned(), power, size: (1, 1) }
+        }
+    }
+}
