@@ -139,7 +139,8 @@ fn elicited_answers_are_found() {
 fn parquet_in_the_layouts_of_the_hub() {
     let folder = tempfile::tempdir().unwrap();
     let (main, other) = (folder.path().join("ARC-Challenge"), folder.path().join("ARC-Easy"));
-    [&main, &other].map(|folder| fs::create_dir(folder).unwrap());
+    fs::create_dir(&main).unwrap();
+    fs::create_dir(&other).unwrap();
     let shard = |path: &Path, ids: &[&str]| {
         let columns = [
             Column::Texts(ids),

@@ -305,11 +305,8 @@ impl Algebra {
         let content = radicand.content();
         let (outer, radicand) = self.take_squares(degree, radicand.divided(&content))?;
         let scale = self.root_of_rational(degree, &content, &BigInt::one())?;
-        let root = if radicand.is_one() {
-            Frac::integer(1)
-        } else {
-            Frac::atom(self.intern(Atom::Root(degree, radicand)))
-        };
+        let root =
+            if radicand.is_one() { Frac::integer(1) } else { Frac::atom(self.intern(Atom::Root(degree, radicand))) };
         let root = self.mul(&root, &outer)?;
         let root = self.mul(&root, &scale)?;
         let root = self.mul(&root, &unit)?;

@@ -154,7 +154,8 @@ impl Algebra {
                 return self.add(cosine, &sine);
             }
         }
-        let unit = Frac { num: Poly(std::iter::once((mono.clone(), BigInt::one())).collect()), den: Poly::constant(den) };
+        let unit =
+            Frac { num: Poly(std::iter::once((mono.clone(), BigInt::one())).collect()), den: Poly::constant(den) };
         let atom = self.opaque_power(base, unit);
         self.power(&atom, num.to_i64().ok_or(Why::TooManyBits)?)
     }
@@ -183,7 +184,8 @@ impl Algebra {
                 let log = match &self.known(id).atom {
                     Atom::E => Frac::integer(1),
                     Atom::Root(degree, radicand) if radicand.as_integer().is_some() => {
-                        let (degree, of) = (*degree, Frac { num: radicand.clone(), den: Poly::constant(BigInt::one()) });
+                        let (degree, of) =
+                            (*degree, Frac { num: radicand.clone(), den: Poly::constant(BigInt::one()) });
                         let log = self.ln(&of)?;
                         self.div(&log, &Frac::integer(degree))?
                     }
@@ -254,7 +256,8 @@ impl Algebra {
         if mono.len() == 1 && mono[0].1 == 1 && self.known(mono[0].0).atom == Atom::Pi {
             return self.turn(&num, &den);
         }
-        let unit = Frac { num: Poly(std::iter::once((mono.clone(), BigInt::one())).collect()), den: Poly::constant(den) };
+        let unit =
+            Frac { num: Poly(std::iter::once((mono.clone(), BigInt::one())).collect()), den: Poly::constant(den) };
         let multiple = num.to_i64().filter(|n| n.abs() <= MAX_MULTIPLE);
         let Some(multiple) = multiple else {
             let scale = Frac::integer(num.abs());
@@ -341,7 +344,21 @@ impl Algebra {
         let constant = arg.atoms().all(|id| self.known(id).algebraic);
         if constant {
             let pi = Frac::atom(self.intern(Atom::Pi));
-            for (num, den) in [(0, 1), (1, 6), (1, 4), (1, 3), (1, 2), (1, 12), (5, 12), (1, 5), (2, 5), (1, 10), (3, 10), (1, 8), (3, 8)] {
+            for (num, den) in [
+                (0, 1),
+                (1, 6),
+                (1, 4),
+                (1, 3),
+                (1, 2),
+                (1, 12),
+                (5, 12),
+                (1, 5),
+                (2, 5),
+                (1, 10),
+                (3, 10),
+                (1, 8),
+                (3, 8),
+            ] {
                 for sign in [1, -1] {
                     let (cosine, sine) = self.turn(&BigInt::from(num * sign), &BigInt::from(den))?;
                     let (value, den_value) = if func == Func::Atan { (sine, cosine) } else { (sine, Frac::integer(1)) };

@@ -151,7 +151,9 @@ impl Lexer {
     fn push(&mut self, token: Token) {
         match token {
             Token::Open(Bracket::Paren | Bracket::Square | Bracket::Brace) => self.depth += 1,
-            Token::Close(Bracket::Paren | Bracket::Square | Bracket::Brace) => self.depth = self.depth.saturating_sub(1),
+            Token::Close(Bracket::Paren | Bracket::Square | Bracket::Brace) => {
+                self.depth = self.depth.saturating_sub(1)
+            }
             _ => {}
         }
         self.out.push(Spaced { token, space: std::mem::take(&mut self.space) });
@@ -277,7 +279,8 @@ impl Lexer {
         }
         let sign = usize::from(matches!(self.peek(1), Some('+' | '-')));
         let start = self.at + 1 + sign;
-        let digits: String = self.chars[start.min(self.chars.len())..].iter().take_while(|c| c.is_ascii_digit()).collect();
+        let digits: String =
+            self.chars[start.min(self.chars.len())..].iter().take_while(|c| c.is_ascii_digit()).collect();
         let Ok(value) = digits.parse::<i32>() else { return 0 };
         let negative = self.peek(1) == Some('-');
         self.at = start + digits.len();

@@ -294,9 +294,13 @@ impl Parser {
             Token::Number(_) => !matches!(before, Some(Token::Number(_))),
             // The argument of a function ends where the next function starts.
             Token::Function(_) | Token::Log => least != power::ARGUMENT - 1,
-            Token::Symbol(_) | Token::Frac | Token::Sqrt | Token::Cbrt | Token::Binom | Token::Infinity | Token::Begin => {
-                true
-            }
+            Token::Symbol(_)
+            | Token::Frac
+            | Token::Sqrt
+            | Token::Cbrt
+            | Token::Binom
+            | Token::Infinity
+            | Token::Begin => true,
             Token::Open(Bracket::Brace) => false,
             Token::Open(_) => true,
             Token::Bar => self.bars == 0,
@@ -334,7 +338,8 @@ impl Parser {
                 self.push(Node::Binomial(above, below))
             }
             Token::Sqrt => {
-                let degree = if self.peek() == Some(&Token::Open(Bracket::Square)) { Some(self.prefix()?) } else { None };
+                let degree =
+                    if self.peek() == Some(&Token::Open(Bracket::Square)) { Some(self.prefix()?) } else { None };
                 let of = self.argument(false)?;
                 self.push(Node::Root(degree, of))
             }
@@ -540,8 +545,8 @@ impl Parser {
             (Bracket::Group, Bracket::Group) => return Ok(inside),
             (Bracket::Floor, Bracket::Floor) => return self.push(Node::Call(Func::Floor, inside)),
             (Bracket::Ceil, Bracket::Ceil) => return self.push(Node::Call(Func::Ceil, inside)),
-            (Bracket::Brace, Bracket::Brace)
-            | (Bracket::Paren | Bracket::Square, Bracket::Paren | Bracket::Square) => {}
+            (Bracket::Brace, Bracket::Brace) | (Bracket::Paren | Bracket::Square, Bracket::Paren | Bracket::Square) => {
+            }
             _ => return Err(Why::Syntax),
         }
         match &self.tree.nodes[inside] {

@@ -306,14 +306,7 @@ impl Comparer<'_> {
         }
     }
 
-    fn ratios(
-        &mut self,
-        gold: &[Shape],
-        pred: &[Shape],
-        clock: bool,
-        x: &Option<Unit>,
-        y: &Option<Unit>,
-    ) -> Decision {
+    fn ratios(&mut self, gold: &[Shape], pred: &[Shape], clock: bool, x: &Option<Unit>, y: &Option<Unit>) -> Decision {
         if x.is_some() && y.is_some() && x != y {
             return Decision::different(Rule::Ratio);
         }
@@ -327,7 +320,8 @@ impl Comparer<'_> {
             return same;
         }
         for (i, (a, b)) in gold.iter().zip(pred).enumerate().skip(1) {
-            let (Shape::Value(a0), Shape::Value(b0), Shape::Value(a), Shape::Value(b)) = (&gold[0], &pred[0], a, b) else {
+            let (Shape::Value(a0), Shape::Value(b0), Shape::Value(a), Shape::Value(b)) = (&gold[0], &pred[0], a, b)
+            else {
                 return same;
             };
             let (left, right) = (self.algebra.mul(&a0.frac, &b.frac), self.algebra.mul(&b0.frac, &a.frac));
@@ -352,15 +346,15 @@ impl Comparer<'_> {
             Ok(quotient) => quotient,
             Err(why) => return Decision::unclear(Rule::Ratio, why),
         };
-        let decision = if ratio_is_gold { self.fracs(&quotient, &value.frac) } else { self.fracs(&value.frac, &quotient) };
+        let decision =
+            if ratio_is_gold { self.fracs(&quotient, &value.frac) } else { self.fracs(&value.frac, &quotient) };
         decision.by(Rule::Ratio)
     }
 
     /// Whether two expressions are the same number or function.
     fn fracs(&mut self, gold: &Frac, pred: &Frac) -> Decision {
         let constant = |this: &Self, frac: &Frac| frac.atoms().all(|id| this.algebra.known(id).constant);
-        let rule =
-            if constant(self, gold) && constant(self, pred) { Rule::Number } else { Rule::Expression };
+        let rule = if constant(self, gold) && constant(self, pred) { Rule::Number } else { Rule::Expression };
         match self.algebra.difference(gold, pred) {
             Ok(Zero::Yes) => Decision::equal(rule),
             Ok(Zero::No) => Decision::different(rule),

@@ -75,10 +75,20 @@ pub(super) fn shape(algebra: &mut Algebra, tree: &Tree) -> Shape {
 
 fn children(node: &Node) -> Vec<Id> {
     match node {
-        Node::Neg(a) | Node::Call(_, a) | Node::Percent(a) | Node::Degree(a) | Node::Money(a) | Node::Quantity(a, ..) => {
+        Node::Neg(a)
+        | Node::Call(_, a)
+        | Node::Percent(a)
+        | Node::Degree(a)
+        | Node::Money(a)
+        | Node::Quantity(a, ..) => {
             vec![*a]
         }
-        Node::Add(a, b) | Node::Sub(a, b) | Node::Mul(a, b) | Node::Div(a, b) | Node::Pow(a, b) | Node::Log(a, b)
+        Node::Add(a, b)
+        | Node::Sub(a, b)
+        | Node::Mul(a, b)
+        | Node::Div(a, b)
+        | Node::Pow(a, b)
+        | Node::Log(a, b)
         | Node::Binomial(a, b) => vec![*a, *b],
         Node::Root(a, b) | Node::Both(a, b, _) => a.iter().copied().chain([*b]).collect(),
         Node::Apply(_, items) => items.clone(),
@@ -121,9 +131,7 @@ impl Reader<'_> {
             Node::Sequence(Bracket::Brace, _, items) => Shape::Set(flat(self.shapes(items)?)),
             Node::Sequence(open, close, items) => Shape::Sequence(*open, *close, self.shapes(items)?),
             Node::Union(parts) => Shape::Union(self.shapes(parts)?),
-            Node::Table(rows) => {
-                Shape::Matrix(rows.iter().map(|row| self.shapes(row)).collect::<Result<_, _>>()?)
-            }
+            Node::Table(rows) => Shape::Matrix(rows.iter().map(|row| self.shapes(row)).collect::<Result<_, _>>()?),
             Node::Relations(sides, relations) => Shape::Relations(self.shapes(sides)?, relations.clone()),
             Node::Without(from, what) => {
                 let (from, what) = (self.shape(*from)?, self.shape(*what)?);
@@ -136,9 +144,7 @@ impl Reader<'_> {
                 self.ratio(parts, Some(unit(words, *power)))?
             }
             Node::Based(_, 10) => Shape::value(self.plus[id].clone()?),
-            Node::Based(digits, _) => {
-                Shape::Based(digits.trim_start_matches('0').to_owned(), self.plus[id].clone()?)
-            }
+            Node::Based(digits, _) => Shape::Based(digits.trim_start_matches('0').to_owned(), self.plus[id].clone()?),
             Node::Symbol(name) if name == "\u{211d}" => self.reals(),
             Node::Mul(a, b) if self.has_table(*a) || self.has_table(*b) => {
                 let (a, b) = (self.shape(*a)?, self.shape(*b)?);
@@ -292,7 +298,9 @@ impl Reader<'_> {
                     for column in 0..right[0].len() {
                         let mut sum = Frac::integer(0);
                         for (a, other) in row.iter().zip(&right) {
-                            let (Shape::Value(a), Shape::Value(b)) = (a, &other[column]) else { return Err(Why::Forms) };
+                            let (Shape::Value(a), Shape::Value(b)) = (a, &other[column]) else {
+                                return Err(Why::Forms);
+                            };
                             let part = self.algebra.mul(&a.frac, &b.frac)?;
                             sum = self.algebra.add(sum, &part)?;
                         }
@@ -337,7 +345,9 @@ pub(super) fn is_name(algebra: &Algebra, shape: &Shape) -> bool {
             let beside = |id: u32| matches!(&algebra.known(id).atom, Atom::I | Atom::E);
             let single = |poly: &super::poly::Poly| {
                 let Some((mono, coefficient)) = poly.0.first_key_value() else { return false };
-                poly.0.len() == 1 && coefficient.is_one() && mono.iter().all(|&(id, e)| e == 1 && (named(id) || beside(id)))
+                poly.0.len() == 1
+                    && coefficient.is_one()
+                    && mono.iter().all(|&(id, e)| e == 1 && (named(id) || beside(id)))
             };
             frac.den.is_one() && single(&frac.num) && frac.num.atoms().any(named)
         }

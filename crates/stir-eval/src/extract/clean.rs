@@ -39,6 +39,24 @@ pub(crate) fn is_letter(c: char) -> bool {
     c.is_alphanumeric()
 }
 
+/// The first `length` bytes of a text, or a few less so that no character is cut.
+pub(crate) fn head(text: &str, length: usize) -> &str {
+    let mut end = length.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// The last `length` bytes of a text, or a few less so that no character is cut.
+pub(crate) fn tail(text: &str, length: usize) -> &str {
+    let mut start = text.len().saturating_sub(length);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    &text[start..]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

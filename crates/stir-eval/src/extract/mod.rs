@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::final_answer;
 
-pub(crate) use clean::{is_letter, strip_markup};
+pub(crate) use clean::{head, is_letter, strip_markup, tail};
 use region::{outside_thinking, parts};
 
 /// A way to write an answer.

@@ -45,7 +45,9 @@ fn ranges(text: &str) -> impl Iterator<Item = Range<usize>> {
     let is_digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
     let mut at = 0;
     std::iter::from_fn(move || {
-        while at < bytes.len() && !is_digit(at) && !(bytes[at] == b'.' && is_digit(at + 1)) {
+        // `.5` is a number of its own, the `.3` of `1.2.3` is not.
+        let is_fraction = |at: usize| bytes[at] == b'.' && is_digit(at + 1) && (at == 0 || !is_digit(at - 1));
+        while at < bytes.len() && !is_digit(at) && !is_fraction(at) {
             at += 1;
         }
         if at == bytes.len() {

@@ -1,13 +1,13 @@
 //! "The answer is ..".
 
-use super::{Found, is_letter, strip_markup};
+use super::{Found, head, is_letter, strip_markup, tail};
 
 const NOUN: &str = "answer";
 /// What makes the noun's sentence one that states the answer.
 const COPULAS: [&str; 10] =
     ["is", "are", "was", "would be", "will be", "must be", "should be", "can be", "becomes", "equals"];
 /// Words after the copula that are no part of the answer.
-const FILLERS: [&str; 11] = [
+const FILLERS: [&str; 15] = [
     "therefore",
     "thus",
     "then",
@@ -15,6 +15,10 @@ const FILLERS: [&str; 11] = [
     "simply",
     "just",
     "indeed",
+    "clearly",
+    "most likely",
+    "likely",
+    "probably",
     "equal to",
     "given by",
     "approximately",
@@ -77,11 +81,7 @@ fn claim(after: &str, is_heading: bool) -> Option<usize> {
     let bare = bare.trim_start();
     copula(bare).map(offset).or_else(|| {
         let of = ["to ", "of ", "for "].iter().any(|word| bare.starts_with(word));
-        let mut reach = REACH.min(bare.len());
-        while !bare.is_char_boundary(reach) {
-            reach -= 1;
-        }
-        let sentence = bare[..reach].split(['.', '\n', '?', '!', ':']).next().unwrap_or_default();
+        let sentence = head(bare, REACH).split(['.', '\n', '?', '!', ':']).next().unwrap_or_default();
         let verb = sentence.find(" is ").filter(|_| of)?;
         copula(&bare[verb + 1..]).map(offset)
     })
@@ -103,15 +103,6 @@ fn copula(text: &str) -> Option<&str> {
 fn word(text: &str, words: &[&str]) -> Option<usize> {
     let begins = |word: &&&str| text.strip_prefix(**word).is_some_and(|rest| !rest.starts_with(is_letter));
     words.iter().find(begins).map(|word| word.len())
-}
-
-/// The last `length` bytes of `text`, or a few less so that no character is cut.
-fn tail(text: &str, length: usize) -> &str {
-    let mut start = text.len().saturating_sub(length);
-    while !text.is_char_boundary(start) {
-        start += 1;
-    }
-    &text[start..]
 }
 
 /// What is stated at the start of `text`: a formula, or the rest of a sentence. `None` where the text ends first.

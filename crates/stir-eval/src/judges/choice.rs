@@ -1,7 +1,7 @@
 use super::graded;
 use crate::{
     Grade, Judge, Verdict,
-    extract::{Extractor, is_letter, strip_markup},
+    extract::{Extractor, head, is_letter, strip_markup, tail},
 };
 
 /// Adjectives that make a statement about an option one that chooses it.
@@ -257,9 +257,17 @@ fn unwrapped(answer: &str) -> &str {
     }
 }
 
-/// Whether what follows a letter says that it is the answer: "is correct", ") is the best choice".
+/// Whether what follows a letter says that it is the answer: "is correct", ") the moon is the best choice".
 fn is_praised(after: &str) -> bool {
-    let mut words = after.trim_start_matches([')', ']', '*', '"']).split_whitespace();
+    let rest = after.trim_start_matches([')', ']', '*', '"']);
+    if rest.starts_with([':', '.', ',', '(']) || after.starts_with(')') {
+        let line = rest.lines().next().unwrap_or_default();
+        let sentence = head(line, 120);
+        return [" is correct", " is the correct", " is the best", " is the right"]
+            .iter()
+            .any(|it| sentence.contains(it));
+    }
+    let mut words = rest.split_whitespace();
     if words.next() != Some("is") {
         return false;
     }
@@ -272,11 +280,7 @@ fn is_praised(after: &str) -> bool {
 fn is_chosen(before: &str, after: &str) -> bool {
     // "A plant" is none, whatever stands before it.
     let stands_alone = after.is_empty() || after.starts_with([')', ']', '.', ',', ':', ';', '*', '\n', '"', '}']);
-    let mut start = before.len().saturating_sub(80);
-    while !before.is_char_boundary(start) {
-        start += 1;
-    }
-    let tail = before[start..].trim_end_matches([' ', '(', '[', '*', '"', ':', '\n', '{']).to_ascii_lowercase();
+    let tail = tail(before, 80).trim_end_matches([' ', '(', '[', '*', '"', ':', '\n', '{']).to_ascii_lowercase();
     let sentence = tail.rsplit(['.', '\n', '!', '?']).next().unwrap_or_default();
     let words: Vec<&str> = sentence.split(|c: char| !is_letter(c)).filter(|word| !word.is_empty()).collect();
     if words.contains(&"not") {
@@ -293,126 +297,4 @@ fn is_chosen(before: &str, after: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sky() -> ChoiceJudge {
-        ChoiceJudge::new(["the sun", "the moon", "a star", "A. the full moon itself"])
-    }
-
-    #[test]
-    fn ways_to_write_a_letter() {
-        for text in [
-            "B",
-            "(B)",
-            "**B**",
-            "B.",
-            "B) the moon",
-            "**B. the moon**",
-            "Answer: B",
-            "Answer: (b)",
-            "**Answer:** B",
-            "The answer is B",
-            "The correct answer is B) the moon.",
-            "The best answer is option B.",
-            "The correct answer is:\n\n**B. the moon**",
-            "Final Answer\n\\boxed{B}",
-            "\\boxed{\\text{B}}",
-            "\\boxed{\\textbf{(B)}}",
-            "\\boxed{\\text{B. the moon}}",
-            "\\boxed{2}",
-            "#### B",
-            "#### 2",
-            "The answer is the moon",
-            "The answer is the moon, because it shines.",
-            "So the answer must be \"the moon\".",
-            "The sun is too bright.\n\nThe moon.",
-            "The moon",
-            "It shines at night. Because B is valid",
-            "It shines. So option B is the correct one.",
-            "I choose B",
-            "I would go with option B here",
-            "The correct option: **B**",
-            "The correct choice is B.",
-            "A is incorrect. B is the most appropriate answer.",
-            "B. Because A is not valid",
-            "It shines at night, so\n\n(B)",
-            "<think>A is correct. The answer is A.</think>\nB",
-            "Choice A would be too bright. The answer is B as choice C is not in the sky.",
-        ] {
-            assert_eq!(sky().extract(text).as_deref(), Some("B"), "{text:?}");
-        }
-        assert_eq!(sky().extract("The answer is a star.").as_deref(), Some("C"));
-        assert_eq!(sky().extract("The answer is A star.").as_deref(), Some("C"));
-        assert_eq!(sky().extract("The answer is A").as_deref(), Some("A"));
-        assert_eq!(sky().extract("A. Because B is not valid").as_deref(), Some("A"));
-    }
-
-    #[test]
-    fn what_chooses_nothing_is_no_answer() {
-        for text in [
-            "",
-            "No valid answer here",
-            "A star shines",
-            "A plant needs light. I see.",
-            "The answer is",
-            "The answer is A or B",
-            "The answer is A and C.",
-            "\\boxed{A, B}",
-            "\\boxed{A} and \\boxed{B}",
-            "A. the sun\nB. the moon\nC. a star",
-            "The answer is E",
-            "\\boxed{5}",
-            "\\boxed{0}",
-            "The answer is the sun and not the moon.",
-            "<think>The answer is B",
-            "Option B is not correct",
-            "Vitamin C is in it",
-        ] {
-            assert_eq!(sky().extract(text), None, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn options_of_digits_and_options_that_contain_each_other() {
-        let numbers = ChoiceJudge::new(["4", "3", "2", "1"]);
-        assert_eq!(numbers.extract("The answer is 2").as_deref(), Some("C"));
-        assert_eq!(ChoiceJudge::new(["1 cm", "2 cm"]).extract("\\boxed{1}"), None);
-        let nested = ChoiceJudge::new(["water", "salt water", "salt water"]);
-        assert_eq!(nested.extract("The answer is water.").as_deref(), Some("A"));
-        assert_eq!(nested.extract("The answer is salt water."), None, "two options say the same");
-        assert_eq!(
-            ChoiceJudge::new(["water", "salt water"]).extract("It is clear: the answer is salt water.").as_deref(),
-            Some("B")
-        );
-    }
-
-    #[test]
-    fn letters_alone_and_the_number_of_options() {
-        let judge = ChoiceJudge::letters(5);
-        assert!(judge.judge("E", "The answer is (E)").correct());
-        assert!(judge.judge("5", "\\boxed{E}").correct());
-        assert_eq!(judge.extract("The answer is F"), None);
-        assert_eq!(ChoiceJudge::letters(0).extract("A"), None);
-        assert_eq!(ChoiceJudge::letters(99).extract("Z").as_deref(), Some("Z"));
-        assert_eq!(judge.grade("the moon", "B").verdict, Verdict::Unclear);
-        assert_eq!(judge.grade("B", "(B) the moon").verdict, Verdict::Equal);
-        assert_eq!(judge.grade("B", "none").verdict, Verdict::Different);
-        assert_eq!(ChoiceJudge::new::<&str>([]).extract("B"), None);
-    }
-
-    #[test]
-    fn huge_and_hostile_texts_take_linear_time() {
-        let start = std::time::Instant::now();
-        for unit in
-            ["A", "B ", "B is ", "A.\n", "(", "**", "option ", "\\text{", "the moon ", "B is the ", "\u{e9}", "\n"]
-        {
-            let text = unit.repeat((1 << 20) / unit.len());
-            for text in [text.clone(), format!("The answer is {text}"), format!("\\boxed{{{text}}}")] {
-                sky().extract(&text);
-                sky().grade("A", &text);
-            }
-        }
-        assert!(start.elapsed() < std::time::Duration::from_secs(30), "{:?}", start.elapsed());
-    }
-}
+mod tests;
