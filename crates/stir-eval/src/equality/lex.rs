@@ -373,6 +373,13 @@ impl Lexer {
                 self.push(Token::End);
             }
             "quad" | "qquad" => self.space = true,
+            // `\quadx` is what is left where white space was lost.
+            name if name.starts_with("quad") => {
+                self.at = start + "quad".len();
+                self.space = true;
+            }
+            // A segment, named by its ends.
+            "overline" if self.capitals_follow() => {}
             "mathbb" | "mathcal" => {
                 let name = self.braces()?;
                 let set = match name.as_str() {
@@ -392,6 +399,12 @@ impl Lexer {
             },
         }
         Ok(())
+    }
+
+    fn capitals_follow(&self) -> bool {
+        let rest = self.chars[self.at..].iter().skip_while(|c| c.is_whitespace() || **c == '{');
+        let name: Vec<&char> = rest.take_while(|c| c.is_ascii_alphabetic()).collect();
+        name.len() == 2 && name.iter().all(|c| c.is_ascii_uppercase())
     }
 
     /// A backslash before a sign.

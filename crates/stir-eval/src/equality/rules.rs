@@ -82,14 +82,14 @@ impl Comparer<'_> {
                 Some(cells) => self.each(items, &cells, Rule::Matrix),
                 None => Decision::different(Rule::Forms),
             },
-            (Shape::Based(_, x), Shape::Based(_, y)) => self.based(x, y, false),
-            (Shape::Based(a, x), Shape::Value(y)) => {
+            (Shape::Based(_, base, x), Shape::Based(_, other, y)) => self.based(x, y, false, base == other),
+            (Shape::Based(a, _, x), Shape::Value(y)) => {
                 let same = y.frac.as_integer().is_some_and(|y| y.to_string() == *a);
-                self.based(x, &y.frac, same)
+                self.based(x, &y.frac, same, false)
             }
-            (Shape::Value(x), Shape::Based(b, y)) => {
+            (Shape::Value(x), Shape::Based(b, _, y)) => {
                 let same = x.frac.as_integer().is_some_and(|x| x.to_string() == *b);
-                self.based(&x.frac, y, same)
+                self.based(&x.frac, y, same, false)
             }
             (Shape::Ratio(a, clock, x), Shape::Ratio(b, time, y)) => self.ratios(a, b, *clock || *time, x, y),
             (Shape::Ratio(parts, ..), Shape::Value(value)) => self.ratio_and_value(parts, value, true),
@@ -113,9 +113,15 @@ impl Comparer<'_> {
                 let (a, b) = (self.unnamed(a), self.unnamed(b));
                 self.each(&a, &b, Rule::Tuple)
             }
+            // Named values have an order; of others it is not known whether they are a point or solutions.
             (Shape::List(a), Shape::Sequence(Bracket::Paren, Bracket::Paren, b)) => {
+                let named = self.named(a).filter(|named| !named.one);
                 let (a, b) = (self.unnamed(a), self.unnamed(b));
-                self.each(&a, &b, Rule::Tuple)
+                let decision = self.each(&a, &b, Rule::Tuple);
+                if decision.verdict == Verdict::Equal && named.is_none() {
+                    return Decision::unclear(Rule::Tuple, Why::Order);
+                }
+                decision
             }
             _ => Decision::different(Rule::Forms),
         }
@@ -203,6 +209,9 @@ impl Comparer<'_> {
                 if self.options.ordered_lists {
                     self.each(&gold, &pred, Rule::List)
                 } else {
+                    // Repeating an element says nothing new, except where the gold answer does.
+                    let repeats = self.distinct(&gold).len() < gold.len();
+                    let pred = if repeats { pred } else { self.distinct(&pred) };
                     self.unordered(&gold, &pred, Rule::List)
                 }
             }
@@ -298,10 +307,13 @@ impl Comparer<'_> {
         }
     }
 
-    fn based(&mut self, gold: &Frac, pred: &Frac, same_digits: bool) -> Decision {
+    /// Numbers of which one at least names its base. A base is named where the question asks for it, so another
+    /// base, or none, is not right for certain.
+    fn based(&mut self, gold: &Frac, pred: &Frac, same_digits: bool, same_base: bool) -> Decision {
         let decision = self.fracs(gold, pred).by(Rule::Base);
         match decision.verdict {
-            Verdict::Different if same_digits => Decision::unclear(Rule::Base, Why::NoBase),
+            Verdict::Equal if !same_base => Decision::unclear(Rule::Base, Why::OtherBase),
+            Verdict::Different if same_digits && !same_base => Decision::unclear(Rule::Base, Why::NoBase),
             _ => decision,
         }
     }
@@ -365,7 +377,7 @@ impl Comparer<'_> {
             Ok(Zero::Yes) => Decision::equal(rule),
             Ok(Zero::No) => Decision::different(rule),
             Ok(Zero::Unknown(reach)) if reach < 1e-6 => Decision::unclear(rule, Why::Close(reach)),
-            Ok(Zero::Unknown(_)) => Decision::unclear(rule, Why::Undecided),
+            Ok(Zero::Unknown(_)) => Decision::unclear(rule, Why::NotShown),
             Err(why) => Decision::unclear(Rule::Limits, why),
         }
     }
@@ -389,7 +401,13 @@ impl Comparer<'_> {
         let (Some(a), Some(b)) = (&gold.unit, &pred.unit) else {
             let decision = self.marked(gold, pred)?;
             let one = gold.unit.is_some() || pred.unit.is_some();
-            return Ok(if one && decision.verdict == Verdict::Equal { decision.by(Rule::Unit) } else { decision });
+            let marked = gold.mark != pred.mark;
+            return Ok(match decision.verdict {
+                // A unit on one side and a degree or percent sign on the other.
+                Verdict::Equal if one && marked => Decision::unclear(Rule::Unit, Why::Units),
+                Verdict::Equal if one => decision.by(Rule::Unit),
+                _ => decision,
+            });
         };
         if a == b {
             return self.marked(gold, pred);

@@ -26,8 +26,8 @@ pub(super) enum Shape {
     Relations(Vec<Shape>, Vec<Relation>),
     /// Parts, whether they may be a clock time, and the words after them.
     Ratio(Vec<Shape>, bool, Option<Unit>),
-    /// A number written in a base other than ten: its digits and value.
-    Based(String, Frac),
+    /// A number that names its base: its digits, that base and its value.
+    Based(String, u32, Frac),
     Unread(Why),
 }
 
@@ -136,8 +136,8 @@ impl Reader<'_> {
                 self.ratio(parts, Some(unit(words, *power)))?
             }
             Node::Based(_, 10) => Shape::value(self.plus[id].clone()?),
-            Node::Based(digits, _) => {
-                Shape::Based(digits.trim_start_matches('0').to_owned(), self.plus[id].clone()?)
+            Node::Based(digits, base) => {
+                Shape::Based(digits.trim_start_matches('0').to_owned(), *base, self.plus[id].clone()?)
             }
             Node::Symbol(name) if name == "\u{211d}" => self.reals(),
             Node::Mul(a, b) if self.has_table(*a) || self.has_table(*b) => {
@@ -339,6 +339,10 @@ pub(super) fn is_name(algebra: &Algebra, shape: &Shape) -> bool {
                 let Some((mono, coefficient)) = poly.0.first_key_value() else { return false };
                 poly.0.len() == 1 && coefficient.is_one() && mono.iter().all(|&(id, e)| e == 1 && (named(id) || beside(id)))
             };
+            let of = absolute(algebra, frac);
+            if let Some(inside) = of {
+                return is_name(algebra, &Shape::value(inside));
+            }
             frac.den.is_one() && single(&frac.num) && frac.num.atoms().any(named)
         }
         Shape::Sequence(_, _, items) => items.iter().all(|item| is_name(algebra, item)),

@@ -115,7 +115,7 @@ pub(super) fn skipped(name: &str) -> bool {
         "big" | "Big" | "bigg" | "Bigg" | "bigl" | "bigr" | "Bigl" | "Bigr" | "biggl" | "biggr" | "Biggl" | "Biggr"
             | "displaystyle" | "textstyle" | "scriptstyle" | "limits" | "mathbf" | "mathit" | "mathsf" | "mathnormal"
             | "boldsymbol" | "bf" | "it" | "ensuremath" | "overrightarrow" | "vec" | "middle" | "nolimits" | "hfill"
-            | "mathop" | "bm" | "math" | "large" | "Large" | "small" | "thinspace" | "color"
+            | "mathop" | "bm" | "math" | "large" | "Large" | "small" | "thinspace" | "angle" | "triangle"
     )
 }
 
