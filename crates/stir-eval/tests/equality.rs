@@ -9,7 +9,7 @@ use std::{
 };
 
 use proptest::prelude::*;
-use rand::{Rng, SeedableRng, rngs::ChaCha8Rng, seq::IndexedRandom};
+use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng, seq::IndexedRandom};
 use stir_eval::{
     Verdict::{self, Different, Equal, Unclear},
     equality::{Options, equal},
@@ -113,7 +113,7 @@ fn decimals_are_met_at_the_gold_answers_precision() {
         ("3.14", r"\pi", Equal, "rounded"),
         ("1.41", r"\sqrt{2}", Equal, "rounded"),
         ("0.667", "0.66667", Equal, "rounded"),
-        (r"\$2.67", r"\frac{8}{3}", Equal, "rounded"),
+        (r"\$2.67", r"\frac{8}{3}", Equal, "unit"),
         ("0.12", "0.125", Equal, "rounded"),
         ("0.13", "0.125", Equal, "rounded"),
         // Cut, not rounded.
@@ -221,7 +221,7 @@ fn tuples_lists_and_sets() {
         (r"\{1\pm\sqrt5,-2\}", r"-2, 1-\sqrt5, 1+\sqrt5", Equal, "set"),
         (r"\frac{1\pm\sqrt5}{2}", r"\frac{1\mp\sqrt5}{2}", Equal, "list"),
         ("(1,2), (3,4)", "(3,4) and (1,2)", Equal, "list"),
-        ("100,200", "100, 200", Equal, "list"),
+        ("100,200", "200, 100", Equal, "list"),
         ("2,5", "2.5", Different, "forms"),
         ("2,75", "2.75", Equal, "number"),
     ]);
@@ -287,7 +287,7 @@ fn equations_and_assignments() {
         ("2:4", "1:2", Equal, "ratio"),
         ("V_1:V_2=11:21", "11:21", Equal, "assignment"),
         ("12:00", "1:00", Different, "ratio"),
-        ("5:30", "11:60", Unclear, "ratio"),
+        ("5:30", "10:60", Unclear, "ratio"),
         ("5:30 pm", "5:30 am", Different, "ratio"),
     ]);
 }

@@ -1,6 +1,5 @@
 use super::{
     algebra::Func,
-    budget::MAX_BYTES,
     why::Why,
     words::{self, Meaning},
 };
@@ -104,9 +103,6 @@ pub(super) enum Commas {
 
 /// Splits an answer, in LaTeX or plain, into tokens. Linear in its length.
 pub(super) fn lex(text: &str, commas: Commas) -> Result<Vec<Spaced>, Why> {
-    if text.len() > MAX_BYTES {
-        return Err(Why::TooLong);
-    }
     let mut lexer = Lexer { chars: unescaped(text), at: 0, out: Vec::new(), space: false, depth: 0, tables: 0, commas };
     while lexer.at < lexer.chars.len() {
         lexer.step()?;
@@ -189,7 +185,9 @@ impl Lexer {
             '=' if self.peek(0) == Some('=') => self.double(Token::Relation(Relation::Equal)),
             '*' if self.peek(0) == Some('*') => self.double(Token::Power),
             // A full stop or dots at the end.
-            '.' if self.chars[self.at..].iter().all(|&c| c == '$' || c == '.' || c.is_whitespace()) => {}
+            '.' if self.chars[self.at..].iter().all(|&c| c == '$' || c == '.' || c.is_whitespace()) => {
+                self.at = self.chars.len();
+            }
             _ => match words::sign(c) {
                 Some(token) => self.push(token),
                 None if words::superscript(c).is_some() => self.superscript(c),

@@ -57,7 +57,7 @@ struct Named {
 
 impl Comparer<'_> {
     pub(super) fn compare(&mut self, gold: &Shape, pred: &Shape) -> Decision {
-        if let Err(why) = self.algebra.budget.spend(1) {
+        if let Err(why) = self.algebra.budget.spend(10) {
             return Decision::unclear(Rule::Limits, why);
         }
         match (gold, pred) {

@@ -41,6 +41,9 @@ impl Algebra {
         if a == b {
             return Ok(Zero::Yes);
         }
+        if let (Some(a), Some(b)) = (a.as_rational(), b.as_rational()) {
+            return Ok(if a == b { Zero::Yes } else { Zero::No });
+        }
         let left = self.product(&a.num, &b.den)?;
         let right = self.product(&b.num, &a.den)?;
         self.zero(&left.add(&right.neg()))
