@@ -56,7 +56,9 @@ fn hostile() -> Vec<String> {
 fn main() {
     let golds: Vec<String> = match common::shared_rows("math500/test.jsonl") {
         Some(rows) => rows.iter().map(|row| row["answer"].as_str().unwrap().to_owned()).collect(),
-        None => [r"\frac{1}{2}", "x^2+2x+1", r"3\sqrt{13}", "(1,2)", "[0,1)", r"\text{(C)}", "17"].map(String::from).into(),
+        None => {
+            [r"\frac{1}{2}", "x^2+2x+1", r"3\sqrt{13}", "(1,2)", "[0,1)", r"\text{(C)}", "17"].map(String::from).into()
+        }
     };
     let pairs = variants(&golds);
     let run = || pairs.iter().filter(|(gold, pred)| equal(gold, black_box(pred)).verdict == Verdict::Equal).count();

@@ -384,7 +384,8 @@ fn hostile_answers_are_answered_in_time() {
         r"\sin(24\sin(24\sin(24\sin(24x))))".to_owned(),
         r"\sqrt[64]{2}+\sqrt[63]{3}+\sqrt[61]{5}".to_owned(),
     ];
-    for (open, close) in [("{", "}"), ("(", ")"), ("[", "]"), (r"\{", r"\}"), (r"\sqrt{", "}"), (r"\frac{1}{", "}"), ("|", "|")]
+    for (open, close) in
+        [("{", "}"), ("(", ")"), ("[", "]"), (r"\{", r"\}"), (r"\sqrt{", "}"), (r"\frac{1}{", "}"), ("|", "|")]
     {
         hostile.extend([40, 1000, 5000].map(|n| deep(open, close, n)));
         hostile.push(open.repeat(6000));
@@ -396,18 +397,91 @@ fn hostile_answers_are_answered_in_time() {
             let grade = equal(gold, pred);
             // 50 ms are promised; tests run beside others, on slow machines.
             assert!(start.elapsed() < Duration::from_millis(500), "{:?}: {:.60}", start.elapsed(), text);
-            assert!(gold != pred || text.trim().is_empty() || grade.verdict != Different || text.contains('$'), "{text:.60}");
+            assert!(
+                gold != pred || text.trim().is_empty() || grade.verdict != Different || text.contains('$'),
+                "{text:.60}"
+            );
         }
     }
 }
 
 /// What answers are made of, and what they are not.
 const PIECES: [&str; 75] = [
-    "1", "2", "3", "10", "0", "7", "0.5", ".25", "1,234", "x", "y", "n", "a", "e", "i", "\\pi", "\\frac", "{", "}", "(",
-    ")", "[", "]", "\\{", "\\}", "\\sqrt", "+", "-", "*", "/", "^", "_", "=", "<", "\\le", ",", ";", ":", " ", "\\pm",
-    "\\cup", "\\infty", "\\%", "^\\circ", "\\$", "$", "\\text{", "cm", "and", "\\sin", "\\cos", "\\tan", "\\ln", "\\log",
-    "!", "|", "\\binom", "\\begin{pmatrix}", "\\end{pmatrix}", "&", "\\\\", "\\left", "\\right", "\\in", "\\neq", "\\!",
-    "\\boxed{", "f(x)", "\\overline{3}", "x^2", "\\sqrt{2}", "\\frac12", "99", "\\arcsin", "-1",
+    "1",
+    "2",
+    "3",
+    "10",
+    "0",
+    "7",
+    "0.5",
+    ".25",
+    "1,234",
+    "x",
+    "y",
+    "n",
+    "a",
+    "e",
+    "i",
+    "\\pi",
+    "\\frac",
+    "{",
+    "}",
+    "(",
+    ")",
+    "[",
+    "]",
+    "\\{",
+    "\\}",
+    "\\sqrt",
+    "+",
+    "-",
+    "*",
+    "/",
+    "^",
+    "_",
+    "=",
+    "<",
+    "\\le",
+    ",",
+    ";",
+    ":",
+    " ",
+    "\\pm",
+    "\\cup",
+    "\\infty",
+    "\\%",
+    "^\\circ",
+    "\\$",
+    "$",
+    "\\text{",
+    "cm",
+    "and",
+    "\\sin",
+    "\\cos",
+    "\\tan",
+    "\\ln",
+    "\\log",
+    "!",
+    "|",
+    "\\binom",
+    "\\begin{pmatrix}",
+    "\\end{pmatrix}",
+    "&",
+    "\\\\",
+    "\\left",
+    "\\right",
+    "\\in",
+    "\\neq",
+    "\\!",
+    "\\boxed{",
+    "f(x)",
+    "\\overline{3}",
+    "x^2",
+    "\\sqrt{2}",
+    "\\frac12",
+    "99",
+    "\\arcsin",
+    "-1",
 ];
 
 /// A random answer: pieces at random, or a formula with a few pieces changed.
@@ -430,7 +504,8 @@ fn random_answer(rng: &mut ChaCha8Rng) -> String {
 
 fn random_formula(rng: &mut ChaCha8Rng, depth: usize) -> String {
     if depth == 0 || rng.random_bool(0.2) {
-        return (*["1", "2", "3", "5", "12", "x", "y", "\\pi", "e", "i", "0.75", "\\sqrt{2}"].choose(rng).unwrap()).to_owned();
+        return (*["1", "2", "3", "5", "12", "x", "y", "\\pi", "e", "i", "0.75", "\\sqrt{2}"].choose(rng).unwrap())
+            .to_owned();
     }
     let a = random_formula(rng, depth - 1);
     let b = random_formula(rng, depth - 1);
@@ -588,7 +663,8 @@ fn different_golds_of_math_500_are_different() {
             }
         }
     }
-    let spelled = |pair: &&String| !["degrees", "unit", "assignment", "list", "tuple"].iter().any(|rule| pair.ends_with(rule));
+    let spelled =
+        |pair: &&String| !["degrees", "unit", "assignment", "list", "tuple"].iter().any(|rule| pair.ends_with(rule));
     println!("{} of {} pairs are equal: {same:#?}", same.len(), golds.len() * (golds.len() - 1));
     assert!(same.len() <= 26, "{same:#?}");
     // Equal by value are only three numbers that are spelled in two ways.

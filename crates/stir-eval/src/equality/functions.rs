@@ -33,6 +33,7 @@ impl Algebra {
             Func::Abs => match self.sign(&arg.num)?.zip(self.sign(&arg.den)?) {
                 Some((a, b)) => Ok(if a == b { arg.clone() } else { arg.clone().neg() }),
                 None if arg.is_zero() => Ok(arg.clone()),
+                None if arg.den.as_integer().is_some() && self.is_complex(&arg.num) => self.modulus(arg),
                 None => {
                     let arg = if arg.num.leads_negative() { arg.clone().neg() } else { arg.clone() };
                     Ok(Frac::atom(self.intern(Atom::Call(Func::Abs, arg))))
@@ -41,6 +42,27 @@ impl Algebra {
             Func::Floor | Func::Ceil => Ok(self.integer_part(func, arg)),
             Func::Factorial => self.factorial(arg),
         }
+    }
+
+    /// Whether all atoms are real algebraic numbers and the imaginary unit, which is among them.
+    fn is_complex(&self, poly: &Poly) -> bool {
+        let imaginary = |id: u32| self.known(id).atom == Atom::I;
+        poly.atoms().any(imaginary) && poly.atoms().all(|id| imaginary(id) || self.known(id).algebraic)
+    }
+
+    /// |a + b i| = sqrt(a^2 + b^2).
+    fn modulus(&mut self, of: &Frac) -> Result<Frac, Why> {
+        let i = self.intern(Atom::I);
+        let (mut re, mut im) = (Poly::default(), Poly::default());
+        for (mono, coefficient) in &of.num.0 {
+            let rest: Mono = mono.iter().copied().filter(|&(id, _)| id != i).collect();
+            let part = if rest.len() < mono.len() { &mut im } else { &mut re };
+            part.add_term(rest, coefficient.clone());
+        }
+        let square = self.product(&re, &re)?.add(&self.product(&im, &im)?);
+        let root = self.root(2, &Frac { num: square, den: Poly::constant(BigInt::one()) })?;
+        let den = Frac { num: of.den.clone(), den: Poly::constant(BigInt::one()) };
+        self.div(&root, &den)
     }
 
     fn integer_part(&mut self, func: Func, arg: &Frac) -> Frac {
@@ -137,9 +159,15 @@ impl Algebra {
         }
         let (num, den) = scale.as_rational().ok_or(Why::Undefined)?;
         let is = |algebra: &Self, id: u32, atom: &Atom| algebra.known(id).atom == *atom;
-        let is_e = base.num.0.len() == 1 && base.num.atoms().all(|id| is(self, id, &Atom::E)) && base.den.is_one();
+        let is_e = *base == Frac::atom(self.intern(Atom::E));
+        // e^(k ln x) = x^k.
+        if let (true, &[(id, 1)]) = (is_e, &mono[..])
+            && let Atom::Call(Func::Ln, of) = self.known(id).atom.clone()
+        {
+            return self.pow(&of, scale);
+        }
         // Euler's formula.
-        if is_e && base.num.0.contains_key(&vec![(self.intern(Atom::E), 1)]) {
+        if is_e {
             let imaginary = mono.len() == 2
                 && mono.iter().any(|&(id, e)| e == 1 && is(self, id, &Atom::I))
                 && mono.iter().any(|&(id, e)| e == 1 && is(self, id, &Atom::Pi));
@@ -154,7 +182,8 @@ impl Algebra {
                 return self.add(cosine, &sine);
             }
         }
-        let unit = Frac { num: Poly(std::iter::once((mono.clone(), BigInt::one())).collect()), den: Poly::constant(den) };
+        let unit =
+            Frac { num: Poly(std::iter::once((mono.clone(), BigInt::one())).collect()), den: Poly::constant(den) };
         let atom = self.opaque_power(base, unit);
         self.power(&atom, num.to_i64().ok_or(Why::TooManyBits)?)
     }
@@ -183,7 +212,8 @@ impl Algebra {
                 let log = match &self.known(id).atom {
                     Atom::E => Frac::integer(1),
                     Atom::Root(degree, radicand) if radicand.as_integer().is_some() => {
-                        let (degree, of) = (*degree, Frac { num: radicand.clone(), den: Poly::constant(BigInt::one()) });
+                        let (degree, of) =
+                            (*degree, Frac { num: radicand.clone(), den: Poly::constant(BigInt::one()) });
                         let log = self.ln(&of)?;
                         self.div(&log, &Frac::integer(degree))?
                     }
@@ -254,7 +284,8 @@ impl Algebra {
         if mono.len() == 1 && mono[0].1 == 1 && self.known(mono[0].0).atom == Atom::Pi {
             return self.turn(&num, &den);
         }
-        let unit = Frac { num: Poly(std::iter::once((mono.clone(), BigInt::one())).collect()), den: Poly::constant(den) };
+        let unit =
+            Frac { num: Poly(std::iter::once((mono.clone(), BigInt::one())).collect()), den: Poly::constant(den) };
         let multiple = num.to_i64().filter(|n| n.abs() <= MAX_MULTIPLE);
         let Some(multiple) = multiple else {
             let scale = Frac::integer(num.abs());
@@ -341,7 +372,21 @@ impl Algebra {
         let constant = arg.atoms().all(|id| self.known(id).algebraic);
         if constant {
             let pi = Frac::atom(self.intern(Atom::Pi));
-            for (num, den) in [(0, 1), (1, 6), (1, 4), (1, 3), (1, 2), (1, 12), (5, 12), (1, 5), (2, 5), (1, 10), (3, 10), (1, 8), (3, 8)] {
+            for (num, den) in [
+                (0, 1),
+                (1, 6),
+                (1, 4),
+                (1, 3),
+                (1, 2),
+                (1, 12),
+                (5, 12),
+                (1, 5),
+                (2, 5),
+                (1, 10),
+                (3, 10),
+                (1, 8),
+                (3, 8),
+            ] {
                 for sign in [1, -1] {
                     let (cosine, sine) = self.turn(&BigInt::from(num * sign), &BigInt::from(den))?;
                     let (value, den_value) = if func == Func::Atan { (sine, cosine) } else { (sine, Frac::integer(1)) };

@@ -38,6 +38,13 @@ pub(super) enum Relation {
     Approx,
 }
 
+impl Relation {
+    /// Whether this is an inequality.
+    pub(super) fn orders(self) -> bool {
+        !matches!(self, Self::Equal | Self::Approx | Self::In)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Token {
     Number(Number),
@@ -70,6 +77,7 @@ pub(super) enum Token {
     Comma,
     Semicolon,
     And,
+    Or,
     Colon,
     Relation(Relation),
     Union,
@@ -147,7 +155,9 @@ impl Lexer {
     fn push(&mut self, token: Token) {
         match token {
             Token::Open(Bracket::Paren | Bracket::Square | Bracket::Brace) => self.depth += 1,
-            Token::Close(Bracket::Paren | Bracket::Square | Bracket::Brace) => self.depth = self.depth.saturating_sub(1),
+            Token::Close(Bracket::Paren | Bracket::Square | Bracket::Brace) => {
+                self.depth = self.depth.saturating_sub(1)
+            }
             _ => {}
         }
         self.out.push(Spaced { token, space: std::mem::take(&mut self.space) });
@@ -275,7 +285,8 @@ impl Lexer {
         }
         let sign = usize::from(matches!(self.peek(1), Some('+' | '-')));
         let start = self.at + 1 + sign;
-        let digits: String = self.chars[start.min(self.chars.len())..].iter().take_while(|c| c.is_ascii_digit()).collect();
+        let digits: String =
+            self.chars[start.min(self.chars.len())..].iter().take_while(|c| c.is_ascii_digit()).collect();
         let Ok(value) = digits.parse::<i32>() else { return 0 };
         let negative = self.peek(1) == Some('-');
         self.at = start + digits.len();
@@ -458,6 +469,7 @@ impl Lexer {
                 Token::Comma
                     | Token::Semicolon
                     | Token::And
+                    | Token::Or
                     | Token::Relation(_)
                     | Token::Open(_)
                     | Token::Times

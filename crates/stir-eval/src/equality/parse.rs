@@ -123,11 +123,12 @@ impl Parser {
     /// separate tuples.
     fn items(&mut self, open: Option<Bracket>) -> Result<Id, Why> {
         let (mut groups, mut group) = (Vec::new(), vec![self.relation()?]);
-        let mut semicolons = false;
+        let (mut semicolons, mut conjunction) = (false, false);
         loop {
             let (mut separated, mut semicolon) = (false, false);
-            while let Some(Token::Comma | Token::And | Token::Semicolon) = self.peek() {
+            while let Some(Token::Comma | Token::And | Token::Or | Token::Semicolon) = self.peek() {
                 semicolon |= self.peek() == Some(&Token::Semicolon);
+                conjunction |= self.peek() == Some(&Token::And);
                 separated = true;
                 self.at += 1;
             }
@@ -140,6 +141,14 @@ impl Parser {
                 break;
             }
             group.push(self.relation()?);
+        }
+        // `x > 1 and x < 3` is no list of solutions.
+        let condition = |id: &Id| match &self.tree.nodes[*id] {
+            Node::Relations(_, relations) => relations.iter().any(|relation| relation.orders()),
+            _ => false,
+        };
+        if conjunction && group.iter().any(condition) {
+            return Err(Why::Conjunction);
         }
         if !semicolons {
             return self.list(group);
@@ -294,9 +303,13 @@ impl Parser {
             Token::Number(_) => !matches!(before, Some(Token::Number(_))),
             // The argument of a function ends where the next function starts.
             Token::Function(_) | Token::Log => least != power::ARGUMENT - 1,
-            Token::Symbol(_) | Token::Frac | Token::Sqrt | Token::Cbrt | Token::Binom | Token::Infinity | Token::Begin => {
-                true
-            }
+            Token::Symbol(_)
+            | Token::Frac
+            | Token::Sqrt
+            | Token::Cbrt
+            | Token::Binom
+            | Token::Infinity
+            | Token::Begin => true,
             Token::Open(Bracket::Brace) => false,
             Token::Open(_) => true,
             Token::Bar => self.bars == 0,
@@ -334,7 +347,8 @@ impl Parser {
                 self.push(Node::Binomial(above, below))
             }
             Token::Sqrt => {
-                let degree = if self.peek() == Some(&Token::Open(Bracket::Square)) { Some(self.prefix()?) } else { None };
+                let degree =
+                    if self.peek() == Some(&Token::Open(Bracket::Square)) { Some(self.prefix()?) } else { None };
                 let of = self.argument(false)?;
                 self.push(Node::Root(degree, of))
             }
@@ -540,8 +554,8 @@ impl Parser {
             (Bracket::Group, Bracket::Group) => return Ok(inside),
             (Bracket::Floor, Bracket::Floor) => return self.push(Node::Call(Func::Floor, inside)),
             (Bracket::Ceil, Bracket::Ceil) => return self.push(Node::Call(Func::Ceil, inside)),
-            (Bracket::Brace, Bracket::Brace)
-            | (Bracket::Paren | Bracket::Square, Bracket::Paren | Bracket::Square) => {}
+            (Bracket::Brace, Bracket::Brace) | (Bracket::Paren | Bracket::Square, Bracket::Paren | Bracket::Square) => {
+            }
             _ => return Err(Why::Syntax),
         }
         match &self.tree.nodes[inside] {

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use super::{
     Options, Rule,
     algebra::{Algebra, Atom},
@@ -63,6 +65,11 @@ impl Comparer<'_> {
         match (gold, pred) {
             (Shape::Unread(why), _) | (_, Shape::Unread(why)) => Decision::unclear(Rule::Unread, why.clone()),
             (Shape::Relations(..), Shape::Relations(..)) => self.relations(gold, pred),
+            (Shape::Relations(..), Shape::List(items)) | (Shape::List(items), Shape::Relations(..))
+                if items.iter().any(|item| matches!(item, Shape::Relations(..))) =>
+            {
+                Decision::unclear(Rule::Forms, Why::NotShown)
+            }
             (Shape::Relations(..), _) => match self.meaning(gold) {
                 Some((_, value)) => self.compare(&value, pred).by(Rule::Assignment),
                 None => Decision::different(Rule::Forms),
@@ -122,6 +129,12 @@ impl Comparer<'_> {
                     return Decision::unclear(Rule::Tuple, Why::Order);
                 }
                 decision
+            }
+            // What several relations say together is not worked out.
+            (Shape::List(items), _) | (_, Shape::List(items))
+                if items.iter().any(|item| matches!(item, Shape::Relations(..))) =>
+            {
+                Decision::unclear(Rule::Forms, Why::NotShown)
             }
             _ => Decision::different(Rule::Forms),
         }
@@ -318,14 +331,7 @@ impl Comparer<'_> {
         }
     }
 
-    fn ratios(
-        &mut self,
-        gold: &[Shape],
-        pred: &[Shape],
-        clock: bool,
-        x: &Option<Unit>,
-        y: &Option<Unit>,
-    ) -> Decision {
+    fn ratios(&mut self, gold: &[Shape], pred: &[Shape], clock: bool, x: &Option<Unit>, y: &Option<Unit>) -> Decision {
         if x.is_some() && y.is_some() && x != y {
             return Decision::different(Rule::Ratio);
         }
@@ -339,7 +345,8 @@ impl Comparer<'_> {
             return same;
         }
         for (i, (a, b)) in gold.iter().zip(pred).enumerate().skip(1) {
-            let (Shape::Value(a0), Shape::Value(b0), Shape::Value(a), Shape::Value(b)) = (&gold[0], &pred[0], a, b) else {
+            let (Shape::Value(a0), Shape::Value(b0), Shape::Value(a), Shape::Value(b)) = (&gold[0], &pred[0], a, b)
+            else {
                 return same;
             };
             let (left, right) = (self.algebra.mul(&a0.frac, &b.frac), self.algebra.mul(&b0.frac, &a.frac));
@@ -364,15 +371,15 @@ impl Comparer<'_> {
             Ok(quotient) => quotient,
             Err(why) => return Decision::unclear(Rule::Ratio, why),
         };
-        let decision = if ratio_is_gold { self.fracs(&quotient, &value.frac) } else { self.fracs(&value.frac, &quotient) };
+        let decision =
+            if ratio_is_gold { self.fracs(&quotient, &value.frac) } else { self.fracs(&value.frac, &quotient) };
         decision.by(Rule::Ratio)
     }
 
     /// Whether two expressions are the same number or function.
     fn fracs(&mut self, gold: &Frac, pred: &Frac) -> Decision {
         let constant = |this: &Self, frac: &Frac| frac.atoms().all(|id| this.algebra.known(id).constant);
-        let rule =
-            if constant(self, gold) && constant(self, pred) { Rule::Number } else { Rule::Expression };
+        let rule = if constant(self, gold) && constant(self, pred) { Rule::Number } else { Rule::Expression };
         match self.algebra.difference(gold, pred) {
             Ok(Zero::Yes) => Decision::equal(rule),
             Ok(Zero::No) => Decision::different(rule),
@@ -452,6 +459,11 @@ impl Comparer<'_> {
         let rule = if mark == Mark::Percent { Rule::Percent } else { Rule::Degrees };
         let dropped = self.rounded(gold, pred)?;
         if dropped.verdict == Verdict::Equal {
+            // 0.5 is as likely half of all as half a percent.
+            let below_one = less(self.algebra, &other.frac, &Frac::integer(1))? == Some(true);
+            if mark == Mark::Percent && below_one && !other.frac.is_zero() {
+                return Ok(Decision::unclear(rule, Why::Percent));
+            }
             return Ok(dropped.by(rule));
         }
         let unit = match mark {
@@ -740,30 +752,52 @@ fn vector(rows: &[Vec<Shape>]) -> Option<Vec<Shape>> {
     (rows.len() == 1 || rows[0].len() == 1).then(|| rows.concat())
 }
 
-/// The letter of a name with an index.
+/// Letters whose indices number the solutions of an equation; other indexed names are sequences.
+const UNKNOWNS: [&str; 6] = ["x", "y", "z", "t", "r", "\u{3b8}"];
+
+/// The letter of an unknown with an index.
 fn stem(algebra: &Algebra, name: &Shape) -> Option<String> {
     let Shape::Value(value) = name else { return None };
     let mut atoms = value.frac.atoms();
     let (Some(id), None) = (atoms.next(), atoms.next()) else { return None };
     match &algebra.known(id).atom {
-        Atom::Symbol(name) => name.split_once('_').map(|(stem, _)| stem.to_owned()),
+        Atom::Symbol(name) => name.split_once('_').map(|(stem, _)| stem.to_owned()).filter(|s| UNKNOWNS.contains(&s.as_str())),
         _ => None,
     }
 }
 
-/// Words are the same in any case, with any white space between.
+/// Words are the same in any case, with any white space and punctuation between. Signs and single letters, which may be
+/// names, count as they are.
 pub(super) fn words(gold: &str, pred: &str) -> Decision {
-    let list = |text: &str| -> Vec<String> {
-        let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-        words.map(str::to_lowercase).collect()
-    };
-    let (gold, pred) = (list(gold), list(pred));
+    let (gold, pred) = (word_list(gold), word_list(pred));
     if gold == pred {
         return Decision::equal(Rule::Text);
     }
     let (short, long) = if gold.len() < pred.len() { (&gold, &pred) } else { (&pred, &gold) };
-    if !short.is_empty() && short.iter().all(|word| long.contains(word)) {
+    let all: HashSet<&str> = long.iter().map(String::as_str).collect();
+    if !short.is_empty() && short.iter().all(|word| all.contains(word.as_str())) {
         return Decision::unclear(Rule::Text, Why::Contained);
     }
     Decision::different(Rule::Text)
+}
+
+fn word_list(text: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    for piece in text.split(|c: char| c.is_whitespace() || ".,;:'\"?!{}$\\".contains(c)) {
+        let mut word = String::new();
+        for c in piece.chars() {
+            if c.is_alphanumeric() {
+                word.push(c);
+                continue;
+            }
+            let before = std::mem::take(&mut word);
+            // A hyphen between words, not the minus sign of `x-y`.
+            let hyphen = c == '-' && before.chars().count() > 1;
+            out.extend((!before.is_empty()).then_some(before));
+            out.extend((!hyphen).then(|| c.to_string()));
+        }
+        out.extend((!word.is_empty()).then_some(word));
+    }
+    let cased = |word: String| if word.chars().count() > 1 { word.to_lowercase() } else { word };
+    out.into_iter().map(cased).collect()
 }

@@ -7,7 +7,7 @@ use super::{
     lex::{Bracket, Relation},
     parse::{Id, Node, Tree},
     poly::Frac,
-    units::{Unit, unit},
+    units::{Unit, multiplier, operation, unit},
     why::Why,
 };
 
@@ -75,10 +75,20 @@ pub(super) fn shape(algebra: &mut Algebra, tree: &Tree) -> Shape {
 
 fn children(node: &Node) -> Vec<Id> {
     match node {
-        Node::Neg(a) | Node::Call(_, a) | Node::Percent(a) | Node::Degree(a) | Node::Money(a) | Node::Quantity(a, ..) => {
+        Node::Neg(a)
+        | Node::Call(_, a)
+        | Node::Percent(a)
+        | Node::Degree(a)
+        | Node::Money(a)
+        | Node::Quantity(a, ..) => {
             vec![*a]
         }
-        Node::Add(a, b) | Node::Sub(a, b) | Node::Mul(a, b) | Node::Div(a, b) | Node::Pow(a, b) | Node::Log(a, b)
+        Node::Add(a, b)
+        | Node::Sub(a, b)
+        | Node::Mul(a, b)
+        | Node::Div(a, b)
+        | Node::Pow(a, b)
+        | Node::Log(a, b)
         | Node::Binomial(a, b) => vec![*a, *b],
         Node::Root(a, b) | Node::Both(a, b, _) => a.iter().copied().chain([*b]).collect(),
         Node::Apply(_, items) => items.clone(),
@@ -121,9 +131,7 @@ impl Reader<'_> {
             Node::Sequence(Bracket::Brace, _, items) => Shape::Set(flat(self.shapes(items)?)),
             Node::Sequence(open, close, items) => Shape::Sequence(*open, *close, self.shapes(items)?),
             Node::Union(parts) => Shape::Union(self.shapes(parts)?),
-            Node::Table(rows) => {
-                Shape::Matrix(rows.iter().map(|row| self.shapes(row)).collect::<Result<_, _>>()?)
-            }
+            Node::Table(rows) => Shape::Matrix(rows.iter().map(|row| self.shapes(row)).collect::<Result<_, _>>()?),
             Node::Relations(sides, relations) => Shape::Relations(self.shapes(sides)?, relations.clone()),
             Node::Without(from, what) => {
                 let (from, what) = (self.shape(*from)?, self.shape(*what)?);
@@ -168,7 +176,7 @@ impl Reader<'_> {
 
     /// An expression and the signs and units around it; two values where it has a `\pm`.
     fn value(&mut self, id: Id) -> Result<Shape, Why> {
-        let (mut at, mut negative, mut mark, mut measure) = (id, false, None, None);
+        let (mut at, mut negative, mut mark, mut measure, mut scale) = (id, false, None, None, None);
         // `-\$5`, `-5\%`, `\$5\text{ per hour}`: each sign once.
         for _ in 0..4 {
             at = match &self.tree.nodes[at] {
@@ -180,8 +188,10 @@ impl Reader<'_> {
                     measure = Some(unit("dollars", 1));
                     *of
                 }
-                Node::Quantity(of, words, power) if measure.is_none() => {
-                    measure = Some(unit(words, *power));
+                Node::Quantity(of, words, power) if measure.is_none() && scale.is_none() => {
+                    let (times, words) = multiplier(words);
+                    scale = times;
+                    measure = (!words.is_empty()).then(|| unit(words, *power));
                     *of
                 }
                 Node::Percent(of) if mark.is_none() => {
@@ -195,24 +205,37 @@ impl Reader<'_> {
                 _ => break,
             };
         }
+        if let Node::Quantity(_, words, _) = &self.tree.nodes[id]
+            && operation(words)
+        {
+            return Err(Why::Syntax);
+        }
         let decimals = match &self.tree.nodes[at] {
-            Node::Number(number) if number.repeating == 0 && number.exponent == 0 && number.decimals > 0 => {
+            Node::Number(number)
+                if number.repeating == 0 && number.exponent == 0 && number.decimals > 0 && scale.is_none() =>
+            {
                 Some(number.decimals as u32)
             }
             _ => None,
         };
-        let read = |frac: Result<Frac, Why>| -> Result<Shape, Why> {
+        let read = |this: &mut Self, frac: Result<Frac, Why>| -> Result<Shape, Why> {
             let frac = if negative { frac?.neg() } else { frac? };
+            let frac = match scale {
+                Some(times) => this.algebra.mul(&frac, &Frac::integer(times))?,
+                None => frac,
+            };
             Ok(Shape::Value(Value { frac, decimals, mark, unit: measure.clone() }))
         };
-        let plus = read(self.plus[at].clone())?;
-        if !self.both[at] {
+        let (plus, both) = (self.plus[at].clone(), self.both[at]);
+        let plus = read(self, plus)?;
+        if !both {
             return Ok(plus);
         }
         if self.minus.is_empty() {
             self.minus = eval::values(self.algebra, self.tree, false);
         }
-        Ok(Shape::List(vec![plus, read(self.minus[at].clone())?]))
+        let minus = self.minus[at].clone();
+        Ok(Shape::List(vec![plus, read(self, minus)?]))
     }
 
     fn ratio(&mut self, parts: &[Id], unit: Option<Unit>) -> Result<Shape, Why> {
@@ -292,7 +315,9 @@ impl Reader<'_> {
                     for column in 0..right[0].len() {
                         let mut sum = Frac::integer(0);
                         for (a, other) in row.iter().zip(&right) {
-                            let (Shape::Value(a), Shape::Value(b)) = (a, &other[column]) else { return Err(Why::Forms) };
+                            let (Shape::Value(a), Shape::Value(b)) = (a, &other[column]) else {
+                                return Err(Why::Forms);
+                            };
                             let part = self.algebra.mul(&a.frac, &b.frac)?;
                             sum = self.algebra.add(sum, &part)?;
                         }
@@ -323,27 +348,25 @@ fn flat(items: Vec<Shape>) -> Vec<Shape> {
     items.into_iter().flat_map(inner).collect()
 }
 
-/// Whether an expression is a name: a variable, letters side by side, an unknown function of something.
+/// Whether an expression is a name: a variable, points side by side, an unknown function of something.
 pub(super) fn is_name(algebra: &Algebra, shape: &Shape) -> bool {
     match shape {
         Shape::Words(_) => true,
         Shape::Value(value) => {
             let frac = &value.frac;
-            let named = |id: u32| {
-                matches!(&algebra.known(id).atom, Atom::Symbol(name) if name != "\u{221e}")
-                    || matches!(&algebra.known(id).atom, Atom::Apply(..))
-            };
-            // Letters that mean numbers elsewhere are names of points and angles beside others.
-            let beside = |id: u32| matches!(&algebra.known(id).atom, Atom::I | Atom::E);
-            let single = |poly: &super::poly::Poly| {
-                let Some((mono, coefficient)) = poly.0.first_key_value() else { return false };
-                poly.0.len() == 1 && coefficient.is_one() && mono.iter().all(|&(id, e)| e == 1 && (named(id) || beside(id)))
-            };
-            let of = absolute(algebra, frac);
-            if let Some(inside) = of {
+            if let Some(inside) = absolute(algebra, frac) {
                 return is_name(algebra, &Shape::value(inside));
             }
-            frac.den.is_one() && single(&frac.num) && frac.num.atoms().any(named)
+            let Some((mono, coefficient)) = frac.num.0.first_key_value() else { return false };
+            let plain = frac.den.is_one() && frac.num.0.len() == 1 && coefficient.is_one();
+            let capital = |name: &str| name.len() == 1 && name.starts_with(|c: char| c.is_ascii_uppercase());
+            // Letters side by side are points, `AB`; `xy` is a product.
+            let named = |&(id, exponent): &(u32, u32)| match &algebra.known(id).atom {
+                Atom::Symbol(name) => exponent == 1 && name != "\u{221e}" && (mono.len() == 1 || capital(name)),
+                Atom::Apply(..) => exponent == 1 && mono.len() == 1,
+                _ => false,
+            };
+            plain && !mono.is_empty() && mono.iter().all(named)
         }
         Shape::Sequence(_, _, items) => items.iter().all(|item| is_name(algebra, item)),
         Shape::Ratio(parts, ..) => parts.iter().all(|part| is_name(algebra, part)),

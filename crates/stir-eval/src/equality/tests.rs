@@ -52,8 +52,12 @@ fn letters_are_names_or_words() {
 #[test]
 fn trees_have_children_before_parents() {
     let tree = parse(lex(r"\frac{1}{2}x^2 + \sin 2x, (1, 2]", Commas::Thousands).unwrap()).unwrap();
-    assert!(matches!(tree.nodes[tree.root], Node::List(ref items) if items.len() == 2 && items.iter().all(|&id| id < tree.root)));
-    for text in ["", "1+", "(1", "1)", "{1", "^2", "x__", r"\frac{1}", r"\sqrt", "|x", r"\begin{pmatrix}1", "n!!", "1 2"] {
+    assert!(
+        matches!(tree.nodes[tree.root], Node::List(ref items) if items.len() == 2 && items.iter().all(|&id| id < tree.root))
+    );
+    for text in
+        ["", "1+", "(1", "1)", "{1", "^2", "x__", r"\frac{1}", r"\sqrt", "|x", r"\begin{pmatrix}1", "n!!", "1 2"]
+    {
         let tree = lex(text, Commas::Thousands).and_then(parse);
         assert_eq!(tree.err(), Some(Why::Syntax), "{text:?}");
     }

@@ -14,7 +14,8 @@ pub(super) fn bare(text: &str) -> &str {
             let inner = text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
             text = inner.filter(|inner| !inner.contains(open)).unwrap_or(text);
         }
-        for command in ["\\boxed{", "\\text{", "\\textbf{", "\\mathrm{", "\\mbox{", "\\fbox{", "\\mathbf{", "\\textrm{"] {
+        for command in ["\\boxed{", "\\text{", "\\textbf{", "\\mathrm{", "\\mbox{", "\\fbox{", "\\mathbf{", "\\textrm{"]
+        {
             let inner = text.strip_prefix(command).and_then(|rest| rest.strip_suffix('}'));
             text = inner.filter(|inner| balanced(inner)).unwrap_or(text);
         }

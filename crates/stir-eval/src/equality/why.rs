@@ -39,6 +39,10 @@ pub(super) enum Why {
     Contained,
     #[error("neither equation is a multiple of the other")]
     Proportion,
+    #[error("a percent sign is missing from a number below one")]
+    Percent,
+    #[error("several conditions that hold together")]
+    Conjunction,
     #[error("a list and a tuple of the same elements")]
     Order,
     #[error("the values are the same and their names are not")]

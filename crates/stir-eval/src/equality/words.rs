@@ -52,14 +52,33 @@ const FUNCTIONS: [(&str, Func); 30] = [
 
 /// Short words that are not products of letters.
 const WORDS: [&str; 45] = [
-    "no", "on", "yes", "not", "all", "any", "odd", "is", "are", "the", "of", "for", "if", "to", "at", "by", "am",
-    "pm", "sq", "red", "men", "day", "mon", "tue", "wed", "thu", "fri", "sat", "sun", "jan", "feb", "mar", "apr", "may",
+    "no", "on", "yes", "not", "all", "any", "odd", "is", "are", "the", "of", "for", "if", "to", "at", "by", "am", "pm",
+    "sq", "red", "men", "day", "mon", "tue", "wed", "thu", "fri", "sat", "sun", "jan", "feb", "mar", "apr", "may",
     "jun", "jul", "aug", "sep", "oct", "nov", "dec", "tea", "east", "west", "true",
 ];
 
 const NUMBERS: [&str; 21] = [
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
-    "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+    "twenty",
 ];
 
 pub(super) fn meaning(run: &str, after_digit: bool) -> Meaning {
@@ -70,7 +89,8 @@ pub(super) fn meaning(run: &str, after_digit: bool) -> Meaning {
     if WORDS.contains(&lower.as_str()) || (after_digit && super::units::known(run)) || run.contains(' ') {
         return Meaning::Word;
     }
-    let prefix = FUNCTIONS.iter().find(|(name, _)| name.len() > 2 && run.starts_with(name) && run.len() <= name.len() + 2);
+    let prefix =
+        FUNCTIONS.iter().find(|(name, _)| name.len() > 2 && run.starts_with(name) && run.len() <= name.len() + 2);
     if let Some(&(name, func)) = prefix {
         return Meaning::Prefix(Token::Function(func), name.len());
     }
@@ -100,7 +120,8 @@ fn english(lower: &str) -> Option<Token> {
         return Some(Token::Number(Number { digits: value.to_string(), decimals: 0, repeating: 0, exponent: 0 }));
     }
     Some(match lower {
-        "and" | "or" => Token::And,
+        "and" => Token::And,
+        "or" => Token::Or,
         "percent" | "pct" => Token::Percent,
         "degrees" | "degree" | "deg" => Token::Degree,
         "dollars" | "dollar" | "usd" => Token::Words("dollars".to_owned()),
@@ -112,10 +133,44 @@ fn english(lower: &str) -> Option<Token> {
 pub(super) fn skipped(name: &str) -> bool {
     matches!(
         name,
-        "big" | "Big" | "bigg" | "Bigg" | "bigl" | "bigr" | "Bigl" | "Bigr" | "biggl" | "biggr" | "Biggl" | "Biggr"
-            | "displaystyle" | "textstyle" | "scriptstyle" | "limits" | "mathbf" | "mathit" | "mathsf" | "mathnormal"
-            | "boldsymbol" | "bf" | "it" | "ensuremath" | "overrightarrow" | "vec" | "middle" | "nolimits" | "hfill"
-            | "mathop" | "bm" | "math" | "large" | "Large" | "small" | "thinspace" | "angle" | "triangle"
+        "big"
+            | "Big"
+            | "bigg"
+            | "Bigg"
+            | "bigl"
+            | "bigr"
+            | "Bigl"
+            | "Bigr"
+            | "biggl"
+            | "biggr"
+            | "Biggl"
+            | "Biggr"
+            | "displaystyle"
+            | "textstyle"
+            | "scriptstyle"
+            | "limits"
+            | "mathbf"
+            | "mathit"
+            | "mathsf"
+            | "mathnormal"
+            | "boldsymbol"
+            | "bf"
+            | "it"
+            | "ensuremath"
+            | "overrightarrow"
+            | "vec"
+            | "middle"
+            | "nolimits"
+            | "hfill"
+            | "mathop"
+            | "bm"
+            | "math"
+            | "large"
+            | "Large"
+            | "small"
+            | "thinspace"
+            | "angle"
+            | "triangle"
     )
 }
 
@@ -154,7 +209,8 @@ pub(super) fn command(name_: &str) -> Option<Token> {
         "lvert" | "rvert" | "vert" | "mid" => Token::Bar,
         "colon" => Token::Colon,
         "prime" => Token::Prime,
-        "lor" | "land" | "vee" | "wedge" => Token::And,
+        "land" | "wedge" => Token::And,
+        "lor" | "vee" => Token::Or,
         "Reals" | "reals" | "R" => Token::Symbol("\u{211d}".to_owned()),
         _ => Token::Symbol(greek(name_)?.to_string()),
     })
