@@ -9,7 +9,7 @@ mod common;
 
 use std::ops::ControlFlow;
 
-use common::{Column, write_parquet};
+use common::columns::{Column, write_parquet};
 use stir_eval::{Task, TaskError, hub::HubError};
 use support::{FakeHub, Fault};
 

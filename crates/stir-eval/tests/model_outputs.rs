@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{json_lines, shared};
+use common::shared_rows;
 use serde_json::Value;
 use stir_eval::{ChoiceJudge, Judge, MathJudge, NumberJudge};
 
@@ -24,9 +24,8 @@ fn agreement(what: &str, cases: impl IntoIterator<Item = (String, bool, bool, St
 
 #[test]
 fn gsm8k_texts_with_answer_lines() {
-    let Some(path) = shared("model_outputs/gsm8k_example_model_solutions_300.jsonl") else { return };
+    let Some(rows) = shared_rows("model_outputs/gsm8k_example_model_solutions_300.jsonl") else { return };
     let judge = &NumberJudge::default();
-    let rows = json_lines(&path);
     let cases = rows.iter().enumerate().flat_map(|(row, fields)| {
         let gold = judge.extract(fields["ground_truth"].as_str().unwrap()).unwrap();
         let texts = fields.as_object().unwrap().iter().filter(|(_, field)| field.is_object());
@@ -42,9 +41,8 @@ fn gsm8k_texts_with_answer_lines() {
 
 #[test]
 fn math_texts_with_boxes() {
-    let Some(path) = shared("model_outputs/math_cot_50.jsonl") else { return };
+    let Some(rows) = shared_rows("model_outputs/math_cot_50.jsonl") else { return };
     let judge = &MathJudge::default();
-    let rows = json_lines(&path);
     let cases = rows.iter().enumerate().flat_map(|(row, fields)| {
         let gold = fields["gt"].as_str().unwrap();
         let texts = fields["code"].as_array().unwrap().iter().zip(fields["score"].as_array().unwrap());
@@ -61,9 +59,8 @@ fn math_texts_with_boxes() {
 /// row 3, where the file cuts `4:30\text{ p.m.}` to `4:30p..` and labels the right answer wrong.
 #[test]
 fn math_texts_with_gold_from_solutions() {
-    let Some(path) = shared("model_outputs/math_cot_50.jsonl") else { return };
+    let Some(rows) = shared_rows("model_outputs/math_cot_50.jsonl") else { return };
     let judge = &MathJudge::default();
-    let rows = json_lines(&path);
     let cases = rows.iter().enumerate().flat_map(|(row, fields)| {
         let gold = judge.extract(fields["solution"].as_str().unwrap()).unwrap();
         let texts = fields["code"].as_array().unwrap().iter().zip(fields["score"].as_array().unwrap());
@@ -80,7 +77,7 @@ fn math_texts_with_gold_from_solutions() {
 /// number, are listed; where the file says that nothing but a fallback matches, nothing is found.
 #[test]
 fn cases_of_other_extractors() {
-    let Some(path) = shared("grader_cases/extraction_cases.jsonl") else { return };
+    let Some(rows) = shared_rows("grader_cases/extraction_cases.jsonl") else { return };
     let judge = MathJudge::default();
     let spelling = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let differs = |(row, case): (usize, Value)| {
@@ -92,15 +89,15 @@ fn cases_of_other_extractors() {
             row
         })
     };
-    let differing: Vec<usize> = json_lines(&path).into_iter().enumerate().filter_map(differs).collect();
+    let differing: Vec<usize> = rows.into_iter().enumerate().filter_map(differs).collect();
     assert_eq!(differing, [3, 4, 28]);
 }
 
 #[test]
 fn letters_of_another_extractor() {
-    let Some(path) = shared("grader_cases/math_verify_letter_extraction.jsonl") else { return };
+    let Some(rows) = shared_rows("grader_cases/math_verify_letter_extraction.jsonl") else { return };
     let judge = ChoiceJudge::letters(4);
-    for case in json_lines(&path) {
+    for case in rows {
         let found = judge.extract(case["text"].as_str().unwrap());
         assert_eq!(found.as_deref(), case["expected"].as_str(), "{}", case["text"]);
     }

@@ -5,7 +5,10 @@ mod common;
 
 use std::{collections::HashSet, fs, path::Path};
 
-use common::{CHOICES, Column, shared, write_parquet};
+use common::{
+    columns::{CHOICES, Column, write_parquet},
+    shared,
+};
 use stir_eval::{
     AnswerForm, Task, TaskError,
     task::{Benchmark, CATALOGUE, Template},

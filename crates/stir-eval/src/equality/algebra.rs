@@ -8,6 +8,7 @@ use super::{
     interval::Complex,
     poly::{AtomId, Frac, Mono, Poly, merge},
     why::Why,
+    zero,
 };
 
 /// Functions of one argument that stay unevaluated where their value is not known exactly.
@@ -292,6 +293,13 @@ impl Algebra {
             radicand = self.product(&radicand, den)?;
         }
         let sign = self.sign(&radicand)?;
+        if sign.is_none() && radicand.atoms().all(|id| self.known(id).algebraic) {
+            // A nested root that is zero, or may be.
+            return match self.zero(&radicand)? {
+                zero::Zero::Yes => Ok(Frac::integer(0)),
+                _ => Err(Why::Undecided),
+            };
+        }
         let negative = sign == Some(false);
         if negative {
             radicand = radicand.neg();

@@ -33,6 +33,7 @@ impl Algebra {
             Func::Abs => match self.sign(&arg.num)?.zip(self.sign(&arg.den)?) {
                 Some((a, b)) => Ok(if a == b { arg.clone() } else { arg.clone().neg() }),
                 None if arg.is_zero() => Ok(arg.clone()),
+                None if arg.den.as_integer().is_some() && self.is_complex(&arg.num) => self.modulus(arg),
                 None => {
                     let arg = if arg.num.leads_negative() { arg.clone().neg() } else { arg.clone() };
                     Ok(Frac::atom(self.intern(Atom::Call(Func::Abs, arg))))
@@ -41,6 +42,27 @@ impl Algebra {
             Func::Floor | Func::Ceil => Ok(self.integer_part(func, arg)),
             Func::Factorial => self.factorial(arg),
         }
+    }
+
+    /// Whether all atoms are real algebraic numbers and the imaginary unit, which is among them.
+    fn is_complex(&self, poly: &Poly) -> bool {
+        let imaginary = |id: u32| self.known(id).atom == Atom::I;
+        poly.atoms().any(imaginary) && poly.atoms().all(|id| imaginary(id) || self.known(id).algebraic)
+    }
+
+    /// |a + b i| = sqrt(a^2 + b^2).
+    fn modulus(&mut self, of: &Frac) -> Result<Frac, Why> {
+        let i = self.intern(Atom::I);
+        let (mut re, mut im) = (Poly::default(), Poly::default());
+        for (mono, coefficient) in &of.num.0 {
+            let rest: Mono = mono.iter().copied().filter(|&(id, _)| id != i).collect();
+            let part = if rest.len() < mono.len() { &mut im } else { &mut re };
+            part.add_term(rest, coefficient.clone());
+        }
+        let square = self.product(&re, &re)?.add(&self.product(&im, &im)?);
+        let root = self.root(2, &Frac { num: square, den: Poly::constant(BigInt::one()) })?;
+        let den = Frac { num: of.den.clone(), den: Poly::constant(BigInt::one()) };
+        self.div(&root, &den)
     }
 
     fn integer_part(&mut self, func: Func, arg: &Frac) -> Frac {
@@ -137,9 +159,15 @@ impl Algebra {
         }
         let (num, den) = scale.as_rational().ok_or(Why::Undefined)?;
         let is = |algebra: &Self, id: u32, atom: &Atom| algebra.known(id).atom == *atom;
-        let is_e = base.num.0.len() == 1 && base.num.atoms().all(|id| is(self, id, &Atom::E)) && base.den.is_one();
+        let is_e = *base == Frac::atom(self.intern(Atom::E));
+        // e^(k ln x) = x^k.
+        if let (true, &[(id, 1)]) = (is_e, &mono[..])
+            && let Atom::Call(Func::Ln, of) = self.known(id).atom.clone()
+        {
+            return self.pow(&of, scale);
+        }
         // Euler's formula.
-        if is_e && base.num.0.contains_key(&vec![(self.intern(Atom::E), 1)]) {
+        if is_e {
             let imaginary = mono.len() == 2
                 && mono.iter().any(|&(id, e)| e == 1 && is(self, id, &Atom::I))
                 && mono.iter().any(|&(id, e)| e == 1 && is(self, id, &Atom::Pi));

@@ -97,7 +97,7 @@ impl Interval {
     pub(super) fn lazy(self, f: impl Fn(f64) -> f64) -> Self {
         let (middle, width) = (self.lo / 2.0 + self.hi / 2.0, self.hi - self.lo);
         // Beyond this the reduction of the argument may lose digits.
-        if !(width < 1.0) || middle.abs() > 1e6 {
+        if width.is_nan() || width >= 1.0 || middle.abs() > 1e6 {
             return Self { lo: -1.0, hi: 1.0 };
         }
         let value = f(middle);

@@ -1,6 +1,5 @@
 use super::{
     algebra::Func,
-    budget::MAX_BYTES,
     why::Why,
     words::{self, Meaning},
 };
@@ -39,6 +38,13 @@ pub(super) enum Relation {
     Approx,
 }
 
+impl Relation {
+    /// Whether this is an inequality.
+    pub(super) fn orders(self) -> bool {
+        !matches!(self, Self::Equal | Self::Approx | Self::In)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Token {
     Number(Number),
@@ -71,6 +77,7 @@ pub(super) enum Token {
     Comma,
     Semicolon,
     And,
+    Or,
     Colon,
     Relation(Relation),
     Union,
@@ -104,9 +111,6 @@ pub(super) enum Commas {
 
 /// Splits an answer, in LaTeX or plain, into tokens. Linear in its length.
 pub(super) fn lex(text: &str, commas: Commas) -> Result<Vec<Spaced>, Why> {
-    if text.len() > MAX_BYTES {
-        return Err(Why::TooLong);
-    }
     let mut lexer = Lexer { chars: unescaped(text), at: 0, out: Vec::new(), space: false, depth: 0, tables: 0, commas };
     while lexer.at < lexer.chars.len() {
         lexer.step()?;
@@ -191,7 +195,9 @@ impl Lexer {
             '=' if self.peek(0) == Some('=') => self.double(Token::Relation(Relation::Equal)),
             '*' if self.peek(0) == Some('*') => self.double(Token::Power),
             // A full stop or dots at the end.
-            '.' if self.chars[self.at..].iter().all(|&c| c == '$' || c == '.' || c.is_whitespace()) => {}
+            '.' if self.chars[self.at..].iter().all(|&c| c == '$' || c == '.' || c.is_whitespace()) => {
+                self.at = self.chars.len();
+            }
             _ => match words::sign(c) {
                 Some(token) => self.push(token),
                 None if words::superscript(c).is_some() => self.superscript(c),
@@ -376,6 +382,13 @@ impl Lexer {
                 self.push(Token::End);
             }
             "quad" | "qquad" => self.space = true,
+            // `\quadx` is what is left where white space was lost.
+            name if name.starts_with("quad") => {
+                self.at = start + "quad".len();
+                self.space = true;
+            }
+            // A segment, named by its ends.
+            "overline" if self.capitals_follow() => {}
             "mathbb" | "mathcal" => {
                 let name = self.braces()?;
                 let set = match name.as_str() {
@@ -395,6 +408,12 @@ impl Lexer {
             },
         }
         Ok(())
+    }
+
+    fn capitals_follow(&self) -> bool {
+        let rest = self.chars[self.at..].iter().skip_while(|c| c.is_whitespace() || **c == '{');
+        let name: Vec<&char> = rest.take_while(|c| c.is_ascii_alphabetic()).collect();
+        name.len() == 2 && name.iter().all(|c| c.is_ascii_uppercase())
     }
 
     /// A backslash before a sign.
@@ -450,6 +469,7 @@ impl Lexer {
                 Token::Comma
                     | Token::Semicolon
                     | Token::And
+                    | Token::Or
                     | Token::Relation(_)
                     | Token::Open(_)
                     | Token::Times

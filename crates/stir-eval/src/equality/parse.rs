@@ -123,11 +123,12 @@ impl Parser {
     /// separate tuples.
     fn items(&mut self, open: Option<Bracket>) -> Result<Id, Why> {
         let (mut groups, mut group) = (Vec::new(), vec![self.relation()?]);
-        let mut semicolons = false;
+        let (mut semicolons, mut conjunction) = (false, false);
         loop {
             let (mut separated, mut semicolon) = (false, false);
-            while let Some(Token::Comma | Token::And | Token::Semicolon) = self.peek() {
+            while let Some(Token::Comma | Token::And | Token::Or | Token::Semicolon) = self.peek() {
                 semicolon |= self.peek() == Some(&Token::Semicolon);
+                conjunction |= self.peek() == Some(&Token::And);
                 separated = true;
                 self.at += 1;
             }
@@ -140,6 +141,14 @@ impl Parser {
                 break;
             }
             group.push(self.relation()?);
+        }
+        // `x > 1 and x < 3` is no list of solutions.
+        let condition = |id: &Id| match &self.tree.nodes[*id] {
+            Node::Relations(_, relations) => relations.iter().any(|relation| relation.orders()),
+            _ => false,
+        };
+        if conjunction && group.iter().any(condition) {
+            return Err(Why::Conjunction);
         }
         if !semicolons {
             return self.list(group);

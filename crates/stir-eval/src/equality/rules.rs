@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use super::{
     Options, Rule,
     algebra::{Algebra, Atom},
@@ -57,12 +59,17 @@ struct Named {
 
 impl Comparer<'_> {
     pub(super) fn compare(&mut self, gold: &Shape, pred: &Shape) -> Decision {
-        if let Err(why) = self.algebra.budget.spend(1) {
+        if let Err(why) = self.algebra.budget.spend(10) {
             return Decision::unclear(Rule::Limits, why);
         }
         match (gold, pred) {
             (Shape::Unread(why), _) | (_, Shape::Unread(why)) => Decision::unclear(Rule::Unread, why.clone()),
             (Shape::Relations(..), Shape::Relations(..)) => self.relations(gold, pred),
+            (Shape::Relations(..), Shape::List(items)) | (Shape::List(items), Shape::Relations(..))
+                if items.iter().any(|item| matches!(item, Shape::Relations(..))) =>
+            {
+                Decision::unclear(Rule::Forms, Why::NotShown)
+            }
             (Shape::Relations(..), _) => match self.meaning(gold) {
                 Some((_, value)) => self.compare(&value, pred).by(Rule::Assignment),
                 None => Decision::different(Rule::Forms),
@@ -82,14 +89,14 @@ impl Comparer<'_> {
                 Some(cells) => self.each(items, &cells, Rule::Matrix),
                 None => Decision::different(Rule::Forms),
             },
-            (Shape::Based(_, x), Shape::Based(_, y)) => self.based(x, y, false),
-            (Shape::Based(a, x), Shape::Value(y)) => {
+            (Shape::Based(_, base, x), Shape::Based(_, other, y)) => self.based(x, y, false, base == other),
+            (Shape::Based(a, _, x), Shape::Value(y)) => {
                 let same = y.frac.as_integer().is_some_and(|y| y.to_string() == *a);
-                self.based(x, &y.frac, same)
+                self.based(x, &y.frac, same, false)
             }
-            (Shape::Value(x), Shape::Based(b, y)) => {
+            (Shape::Value(x), Shape::Based(b, _, y)) => {
                 let same = x.frac.as_integer().is_some_and(|x| x.to_string() == *b);
-                self.based(&x.frac, y, same)
+                self.based(&x.frac, y, same, false)
             }
             (Shape::Ratio(a, clock, x), Shape::Ratio(b, time, y)) => self.ratios(a, b, *clock || *time, x, y),
             (Shape::Ratio(parts, ..), Shape::Value(value)) => self.ratio_and_value(parts, value, true),
@@ -113,9 +120,21 @@ impl Comparer<'_> {
                 let (a, b) = (self.unnamed(a), self.unnamed(b));
                 self.each(&a, &b, Rule::Tuple)
             }
+            // Named values have an order; of others it is not known whether they are a point or solutions.
             (Shape::List(a), Shape::Sequence(Bracket::Paren, Bracket::Paren, b)) => {
+                let named = self.named(a).filter(|named| !named.one);
                 let (a, b) = (self.unnamed(a), self.unnamed(b));
-                self.each(&a, &b, Rule::Tuple)
+                let decision = self.each(&a, &b, Rule::Tuple);
+                if decision.verdict == Verdict::Equal && named.is_none() {
+                    return Decision::unclear(Rule::Tuple, Why::Order);
+                }
+                decision
+            }
+            // What several relations say together is not worked out.
+            (Shape::List(items), _) | (_, Shape::List(items))
+                if items.iter().any(|item| matches!(item, Shape::Relations(..))) =>
+            {
+                Decision::unclear(Rule::Forms, Why::NotShown)
             }
             _ => Decision::different(Rule::Forms),
         }
@@ -203,6 +222,9 @@ impl Comparer<'_> {
                 if self.options.ordered_lists {
                     self.each(&gold, &pred, Rule::List)
                 } else {
+                    // Repeating an element says nothing new, except where the gold answer does.
+                    let repeats = self.distinct(&gold).len() < gold.len();
+                    let pred = if repeats { pred } else { self.distinct(&pred) };
                     self.unordered(&gold, &pred, Rule::List)
                 }
             }
@@ -298,10 +320,13 @@ impl Comparer<'_> {
         }
     }
 
-    fn based(&mut self, gold: &Frac, pred: &Frac, same_digits: bool) -> Decision {
+    /// Numbers of which one at least names its base. A base is named where the question asks for it, so another
+    /// base, or none, is not right for certain.
+    fn based(&mut self, gold: &Frac, pred: &Frac, same_digits: bool, same_base: bool) -> Decision {
         let decision = self.fracs(gold, pred).by(Rule::Base);
         match decision.verdict {
-            Verdict::Different if same_digits => Decision::unclear(Rule::Base, Why::NoBase),
+            Verdict::Equal if !same_base => Decision::unclear(Rule::Base, Why::OtherBase),
+            Verdict::Different if same_digits && !same_base => Decision::unclear(Rule::Base, Why::NoBase),
             _ => decision,
         }
     }
@@ -359,7 +384,7 @@ impl Comparer<'_> {
             Ok(Zero::Yes) => Decision::equal(rule),
             Ok(Zero::No) => Decision::different(rule),
             Ok(Zero::Unknown(reach)) if reach < 1e-6 => Decision::unclear(rule, Why::Close(reach)),
-            Ok(Zero::Unknown(_)) => Decision::unclear(rule, Why::Undecided),
+            Ok(Zero::Unknown(_)) => Decision::unclear(rule, Why::NotShown),
             Err(why) => Decision::unclear(Rule::Limits, why),
         }
     }
@@ -383,7 +408,13 @@ impl Comparer<'_> {
         let (Some(a), Some(b)) = (&gold.unit, &pred.unit) else {
             let decision = self.marked(gold, pred)?;
             let one = gold.unit.is_some() || pred.unit.is_some();
-            return Ok(if one && decision.verdict == Verdict::Equal { decision.by(Rule::Unit) } else { decision });
+            let marked = gold.mark != pred.mark;
+            return Ok(match decision.verdict {
+                // A unit on one side and a degree or percent sign on the other.
+                Verdict::Equal if one && marked => Decision::unclear(Rule::Unit, Why::Units),
+                Verdict::Equal if one => decision.by(Rule::Unit),
+                _ => decision,
+            });
         };
         if a == b {
             return self.marked(gold, pred);
@@ -428,6 +459,11 @@ impl Comparer<'_> {
         let rule = if mark == Mark::Percent { Rule::Percent } else { Rule::Degrees };
         let dropped = self.rounded(gold, pred)?;
         if dropped.verdict == Verdict::Equal {
+            // 0.5 is as likely half of all as half a percent.
+            let below_one = less(self.algebra, &other.frac, &Frac::integer(1))? == Some(true);
+            if mark == Mark::Percent && below_one && !other.frac.is_zero() {
+                return Ok(Decision::unclear(rule, Why::Percent));
+            }
             return Ok(dropped.by(rule));
         }
         let unit = match mark {
@@ -716,30 +752,52 @@ fn vector(rows: &[Vec<Shape>]) -> Option<Vec<Shape>> {
     (rows.len() == 1 || rows[0].len() == 1).then(|| rows.concat())
 }
 
-/// The letter of a name with an index.
+/// Letters whose indices number the solutions of an equation; other indexed names are sequences.
+const UNKNOWNS: [&str; 6] = ["x", "y", "z", "t", "r", "\u{3b8}"];
+
+/// The letter of an unknown with an index.
 fn stem(algebra: &Algebra, name: &Shape) -> Option<String> {
     let Shape::Value(value) = name else { return None };
     let mut atoms = value.frac.atoms();
     let (Some(id), None) = (atoms.next(), atoms.next()) else { return None };
     match &algebra.known(id).atom {
-        Atom::Symbol(name) => name.split_once('_').map(|(stem, _)| stem.to_owned()),
+        Atom::Symbol(name) => name.split_once('_').map(|(stem, _)| stem.to_owned()).filter(|s| UNKNOWNS.contains(&s.as_str())),
         _ => None,
     }
 }
 
-/// Words are the same in any case, with any white space between.
+/// Words are the same in any case, with any white space and punctuation between. Signs and single letters, which may be
+/// names, count as they are.
 pub(super) fn words(gold: &str, pred: &str) -> Decision {
-    let list = |text: &str| -> Vec<String> {
-        let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-        words.map(str::to_lowercase).collect()
-    };
-    let (gold, pred) = (list(gold), list(pred));
+    let (gold, pred) = (word_list(gold), word_list(pred));
     if gold == pred {
         return Decision::equal(Rule::Text);
     }
     let (short, long) = if gold.len() < pred.len() { (&gold, &pred) } else { (&pred, &gold) };
-    if !short.is_empty() && short.iter().all(|word| long.contains(word)) {
+    let all: HashSet<&str> = long.iter().map(String::as_str).collect();
+    if !short.is_empty() && short.iter().all(|word| all.contains(word.as_str())) {
         return Decision::unclear(Rule::Text, Why::Contained);
     }
     Decision::different(Rule::Text)
+}
+
+fn word_list(text: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    for piece in text.split(|c: char| c.is_whitespace() || ".,;:'\"?!{}$\\".contains(c)) {
+        let mut word = String::new();
+        for c in piece.chars() {
+            if c.is_alphanumeric() {
+                word.push(c);
+                continue;
+            }
+            let before = std::mem::take(&mut word);
+            // A hyphen between words, not the minus sign of `x-y`.
+            let hyphen = c == '-' && before.chars().count() > 1;
+            out.extend((!before.is_empty()).then_some(before));
+            out.extend((!hyphen).then(|| c.to_string()));
+        }
+        out.extend((!word.is_empty()).then_some(word));
+    }
+    let cased = |word: String| if word.chars().count() > 1 { word.to_lowercase() } else { word };
+    out.into_iter().map(cased).collect()
 }

@@ -7,7 +7,7 @@ use super::{
     lex::{Bracket, Relation},
     parse::{Id, Node, Tree},
     poly::Frac,
-    units::{Unit, unit},
+    units::{Unit, multiplier, operation, unit},
     why::Why,
 };
 
@@ -26,8 +26,8 @@ pub(super) enum Shape {
     Relations(Vec<Shape>, Vec<Relation>),
     /// Parts, whether they may be a clock time, and the words after them.
     Ratio(Vec<Shape>, bool, Option<Unit>),
-    /// A number written in a base other than ten: its digits and value.
-    Based(String, Frac),
+    /// A number that names its base: its digits, that base and its value.
+    Based(String, u32, Frac),
     Unread(Why),
 }
 
@@ -144,7 +144,9 @@ impl Reader<'_> {
                 self.ratio(parts, Some(unit(words, *power)))?
             }
             Node::Based(_, 10) => Shape::value(self.plus[id].clone()?),
-            Node::Based(digits, _) => Shape::Based(digits.trim_start_matches('0').to_owned(), self.plus[id].clone()?),
+            Node::Based(digits, base) => {
+                Shape::Based(digits.trim_start_matches('0').to_owned(), *base, self.plus[id].clone()?)
+            }
             Node::Symbol(name) if name == "\u{211d}" => self.reals(),
             Node::Mul(a, b) if self.has_table(*a) || self.has_table(*b) => {
                 let (a, b) = (self.shape(*a)?, self.shape(*b)?);
@@ -174,7 +176,7 @@ impl Reader<'_> {
 
     /// An expression and the signs and units around it; two values where it has a `\pm`.
     fn value(&mut self, id: Id) -> Result<Shape, Why> {
-        let (mut at, mut negative, mut mark, mut measure) = (id, false, None, None);
+        let (mut at, mut negative, mut mark, mut measure, mut scale) = (id, false, None, None, None);
         // `-\$5`, `-5\%`, `\$5\text{ per hour}`: each sign once.
         for _ in 0..4 {
             at = match &self.tree.nodes[at] {
@@ -186,8 +188,10 @@ impl Reader<'_> {
                     measure = Some(unit("dollars", 1));
                     *of
                 }
-                Node::Quantity(of, words, power) if measure.is_none() => {
-                    measure = Some(unit(words, *power));
+                Node::Quantity(of, words, power) if measure.is_none() && scale.is_none() => {
+                    let (times, words) = multiplier(words);
+                    scale = times;
+                    measure = (!words.is_empty()).then(|| unit(words, *power));
                     *of
                 }
                 Node::Percent(of) if mark.is_none() => {
@@ -201,24 +205,37 @@ impl Reader<'_> {
                 _ => break,
             };
         }
+        if let Node::Quantity(_, words, _) = &self.tree.nodes[id]
+            && operation(words)
+        {
+            return Err(Why::Syntax);
+        }
         let decimals = match &self.tree.nodes[at] {
-            Node::Number(number) if number.repeating == 0 && number.exponent == 0 && number.decimals > 0 => {
+            Node::Number(number)
+                if number.repeating == 0 && number.exponent == 0 && number.decimals > 0 && scale.is_none() =>
+            {
                 Some(number.decimals as u32)
             }
             _ => None,
         };
-        let read = |frac: Result<Frac, Why>| -> Result<Shape, Why> {
+        let read = |this: &mut Self, frac: Result<Frac, Why>| -> Result<Shape, Why> {
             let frac = if negative { frac?.neg() } else { frac? };
+            let frac = match scale {
+                Some(times) => this.algebra.mul(&frac, &Frac::integer(times))?,
+                None => frac,
+            };
             Ok(Shape::Value(Value { frac, decimals, mark, unit: measure.clone() }))
         };
-        let plus = read(self.plus[at].clone())?;
-        if !self.both[at] {
+        let (plus, both) = (self.plus[at].clone(), self.both[at]);
+        let plus = read(self, plus)?;
+        if !both {
             return Ok(plus);
         }
         if self.minus.is_empty() {
             self.minus = eval::values(self.algebra, self.tree, false);
         }
-        Ok(Shape::List(vec![plus, read(self.minus[at].clone())?]))
+        let minus = self.minus[at].clone();
+        Ok(Shape::List(vec![plus, read(self, minus)?]))
     }
 
     fn ratio(&mut self, parts: &[Id], unit: Option<Unit>) -> Result<Shape, Why> {
@@ -331,25 +348,25 @@ fn flat(items: Vec<Shape>) -> Vec<Shape> {
     items.into_iter().flat_map(inner).collect()
 }
 
-/// Whether an expression is a name: a variable, letters side by side, an unknown function of something.
+/// Whether an expression is a name: a variable, points side by side, an unknown function of something.
 pub(super) fn is_name(algebra: &Algebra, shape: &Shape) -> bool {
     match shape {
         Shape::Words(_) => true,
         Shape::Value(value) => {
             let frac = &value.frac;
-            let named = |id: u32| {
-                matches!(&algebra.known(id).atom, Atom::Symbol(name) if name != "\u{221e}")
-                    || matches!(&algebra.known(id).atom, Atom::Apply(..))
+            if let Some(inside) = absolute(algebra, frac) {
+                return is_name(algebra, &Shape::value(inside));
+            }
+            let Some((mono, coefficient)) = frac.num.0.first_key_value() else { return false };
+            let plain = frac.den.is_one() && frac.num.0.len() == 1 && coefficient.is_one();
+            let capital = |name: &str| name.len() == 1 && name.starts_with(|c: char| c.is_ascii_uppercase());
+            // Letters side by side are points, `AB`; `xy` is a product.
+            let named = |&(id, exponent): &(u32, u32)| match &algebra.known(id).atom {
+                Atom::Symbol(name) => exponent == 1 && name != "\u{221e}" && (mono.len() == 1 || capital(name)),
+                Atom::Apply(..) => exponent == 1 && mono.len() == 1,
+                _ => false,
             };
-            // Letters that mean numbers elsewhere are names of points and angles beside others.
-            let beside = |id: u32| matches!(&algebra.known(id).atom, Atom::I | Atom::E);
-            let single = |poly: &super::poly::Poly| {
-                let Some((mono, coefficient)) = poly.0.first_key_value() else { return false };
-                poly.0.len() == 1
-                    && coefficient.is_one()
-                    && mono.iter().all(|&(id, e)| e == 1 && (named(id) || beside(id)))
-            };
-            frac.den.is_one() && single(&frac.num) && frac.num.atoms().any(named)
+            plain && !mono.is_empty() && mono.iter().all(named)
         }
         Shape::Sequence(_, _, items) => items.iter().all(|item| is_name(algebra, item)),
         Shape::Ratio(parts, ..) => parts.iter().all(|part| is_name(algebra, part)),

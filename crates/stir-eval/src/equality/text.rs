@@ -154,17 +154,16 @@ pub(super) fn worded(text: &str) -> bool {
     letters * 10 > text.chars().count() * 8
 }
 
-/// Compares answers that are the same words; `None` where they are not.
+/// Compares answers that are nothing but words; `None` where one is not, or where they differ and are so short that they
+/// may be products of variables.
 pub(super) fn words(gold: &str, pred: &str) -> Option<Decision> {
     let (a, b) = (only_words(gold)?, only_words(pred)?);
-    // Short runs of letters may be products of variables, in which capitals count.
-    let long = a.iter().any(|word| word.chars().count() > 3);
-    let same = if long { rules_equal(&a, &b) } else { a == b };
-    same.then(|| Decision::equal(Rule::Text))
-}
-
-fn rules_equal(a: &[String], b: &[String]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_lowercase() == b.to_lowercase())
+    let long = |words: &[String]| words.iter().any(|word| word.chars().count() > 3);
+    if long(&a) && long(&b) {
+        return Some(super::rules::words(&a.join(" "), &b.join(" ")));
+    }
+    // In products of variables capitals count.
+    (a == b).then(|| Decision::equal(Rule::Text))
 }
 
 /// Other ways to read the commas of two answers, where there are any.

@@ -1,7 +1,7 @@
 //! Units that answers carry.
 
 /// Units with their dimension and their size in it. Areas and volumes are powers of lengths.
-const UNITS: [(&[&str], &str, (i64, i64)); 33] = [
+const UNITS: [(&[&str], &str, (i64, i64)); 32] = [
     (&["mm", "millimeter", "millimetre"], "length", (1, 1000)),
     (&["cm", "centimeter", "centimetre"], "length", (1, 100)),
     (&["dm", "decimeter", "decimetre"], "length", (1, 10)),
@@ -33,7 +33,6 @@ const UNITS: [(&[&str], &str, (i64, i64)); 33] = [
     (&["unit"], "", (1, 1)),
     (&["gallon"], "gallon", (1, 1)),
     (&["cup"], "gallon", (1, 16)),
-    (&["dozen"], "", (12, 1)),
     (&["radian", "rad"], "", (1, 1)),
 ];
 
@@ -75,4 +74,28 @@ pub(super) fn unit(words: &str, power: u32) -> Unit {
             Unit { dimension: singular.to_owned(), power, size: (1, 1) }
         }
     }
+}
+
+/// A word like `million` at the start of the words behind a number, and the words after it.
+pub(super) fn multiplier(words: &str) -> (Option<i64>, &str) {
+    let (first, rest) = words.split_once(' ').unwrap_or((words, ""));
+    let times = match first.to_ascii_lowercase().trim_end_matches('s') {
+        "dozen" => 12,
+        "hundred" => 100,
+        "thousand" => 1000,
+        "million" => 1_000_000,
+        "billion" => 1_000_000_000,
+        "trillion" => 1_000_000_000_000,
+        _ => return (None, words),
+    };
+    (Some(times), rest)
+}
+
+/// Whether words behind a number change it in a way that is not worked out here: `5 squared`, `5 less than`.
+pub(super) fn operation(words: &str) -> bool {
+    const OPERATIONS: [&str; 20] = [
+        "squared", "cubed", "factorial", "minus", "plus", "times", "over", "root", "less", "more", "fewer", "negative",
+        "not", "half", "hundredths", "tenths", "thousandths", "below", "above", "pairs",
+    ];
+    words.split_whitespace().any(|word| OPERATIONS.contains(&word.to_ascii_lowercase().as_str()))
 }

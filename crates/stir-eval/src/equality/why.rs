@@ -21,6 +21,10 @@ pub(super) enum Why {
     DivisionByZero,
     #[error("a divisor or a sign that may be zero")]
     Undecided,
+    #[error("neither equality nor a difference was shown")]
+    NotShown,
+    #[error("the same number in another base")]
+    OtherBase,
     #[error("an operation that has no value here")]
     Undefined,
     #[error("agree within {0:.0e} but no exact proof was found")]
@@ -35,6 +39,12 @@ pub(super) enum Why {
     Contained,
     #[error("neither equation is a multiple of the other")]
     Proportion,
+    #[error("a percent sign is missing from a number below one")]
+    Percent,
+    #[error("several conditions that hold together")]
+    Conjunction,
+    #[error("a list and a tuple of the same elements")]
+    Order,
     #[error("the values are the same and their names are not")]
     Names,
     #[error("clock times or ratios")]

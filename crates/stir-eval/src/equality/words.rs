@@ -120,7 +120,8 @@ fn english(lower: &str) -> Option<Token> {
         return Some(Token::Number(Number { digits: value.to_string(), decimals: 0, repeating: 0, exponent: 0 }));
     }
     Some(match lower {
-        "and" | "or" => Token::And,
+        "and" => Token::And,
+        "or" => Token::Or,
         "percent" | "pct" => Token::Percent,
         "degrees" | "degree" | "deg" => Token::Degree,
         "dollars" | "dollar" | "usd" => Token::Words("dollars".to_owned()),
@@ -168,7 +169,8 @@ pub(super) fn skipped(name: &str) -> bool {
             | "Large"
             | "small"
             | "thinspace"
-            | "color"
+            | "angle"
+            | "triangle"
     )
 }
 
@@ -207,7 +209,8 @@ pub(super) fn command(name_: &str) -> Option<Token> {
         "lvert" | "rvert" | "vert" | "mid" => Token::Bar,
         "colon" => Token::Colon,
         "prime" => Token::Prime,
-        "lor" | "land" | "vee" | "wedge" => Token::And,
+        "land" | "wedge" => Token::And,
+        "lor" | "vee" => Token::Or,
         "Reals" | "reals" | "R" => Token::Symbol("\u{211d}".to_owned()),
         _ => Token::Symbol(greek(name_)?.to_string()),
     })

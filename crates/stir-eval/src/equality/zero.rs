@@ -41,6 +41,9 @@ impl Algebra {
         if a == b {
             return Ok(Zero::Yes);
         }
+        if let (Some(a), Some(b)) = (a.as_rational(), b.as_rational()) {
+            return Ok(if a == b { Zero::Yes } else { Zero::No });
+        }
         let left = self.product(&a.num, &b.den)?;
         let right = self.product(&b.num, &a.den)?;
         self.zero(&left.add(&right.neg()))
@@ -93,8 +96,8 @@ impl Algebra {
             }
         }
         let has = |atom: &Atom| poly.atoms().any(|id| self.known(id).atom == *atom);
-        let independent = !opaque && !(has(&Atom::Pi) && has(&Atom::E));
-        Ok(match (all, any_nonzero && independent) {
+        let both = has(&Atom::Pi) && has(&Atom::E);
+        Ok(match (all, any_nonzero && !opaque && !both) {
             (true, _) => Zero::Yes,
             (_, true) => Zero::No,
             _ => Zero::Unknown(reach),
@@ -246,5 +249,5 @@ fn point(name: &str, sample: usize) -> f64 {
     let mut hasher = DefaultHasher::new();
     (name, sample).hash(&mut hasher);
     let share = (hasher.finish() % 4096) as f64 / 4096.0;
-    if sample % 2 == 0 { 0.25 + 2.0 * share } else { 4.0 * share - 2.0 }
+    if sample.is_multiple_of(2) { 0.25 + 2.0 * share } else { 4.0 * share - 2.0 }
 }

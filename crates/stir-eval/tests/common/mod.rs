@@ -2,21 +2,14 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+pub mod columns;
 
-use parquet::{
-    basic::Compression,
-    data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type},
-    file::{properties::WriterProperties, writer::SerializedFileWriter},
-    schema::parser::parse_message_type,
-};
+use std::path::PathBuf;
 
-/// The file or folder `name` of the shared data, if this machine has it; says so when it does not. These are published
-/// data sets, which lie beside the project on some machines and may not be part of it.
+use serde_json::Value;
+
+/// The file or folder `name` of the shared data, if this machine has it; says so when it does not. These are files of
+/// other projects, which lie beside this one on some machines and may not be part of it.
 pub fn shared(name: &str) -> Option<PathBuf> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
     let found = path.exists();
@@ -26,68 +19,82 @@ pub fn shared(name: &str) -> Option<PathBuf> {
     found.then_some(path)
 }
 
-/// The lines of a JSONL file.
-pub fn json_lines(path: &Path) -> Vec<serde_json::Value> {
-    let text = std::fs::read_to_string(path).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+/// The rows of the JSONL file `name` of the [`shared`] data.
+pub fn shared_rows(name: &str) -> Option<Vec<Value>> {
+    let text = std::fs::read_to_string(shared(name)?).unwrap();
+    Some(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
 }
 
-/// The values of a column of a parquet file.
-pub enum Column<'a> {
-    Texts(&'a [&'a str]),
-    Integers(&'a [i64]),
-    Floats(&'a [f64]),
-    Truths(&'a [bool]),
-    /// Lists of texts inside a group, both optional, as the hub writes them.
-    Lists(&'a [&'a [&'a str]]),
+/// The contents of every `\boxed{..}` of a text, with where the box starts and ends.
+pub fn boxes(text: &str) -> Vec<(usize, usize, &str)> {
+    let mut out = Vec::new();
+    let mut at = 0;
+    while let Some(found) = text[at..].find("\\boxed") {
+        let start = at + found;
+        at = start + "\\boxed".len();
+        let rest = text[at..].trim_start();
+        let open = text.len() - rest.len();
+        if !rest.starts_with('{') {
+            continue;
+        }
+        let mut depth = 0;
+        for (i, byte) in rest.bytes().enumerate() {
+            match byte {
+                b'{' => depth += 1,
+                b'}' => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                out.push((start, open + i + 1, &rest[1..i]));
+                at = open + i + 1;
+                break;
+            }
+        }
+    }
+    out
 }
 
-/// The schema of the hub's multiple choice.
-pub const CHOICES: &str = "message schema {
-    optional binary id (UTF8);
-    optional binary question (UTF8);
-    optional group choices {
-        optional group text (LIST) { repeated group list { optional binary element (UTF8); } }
-        optional group label (LIST) { repeated group list { optional binary element (UTF8); } }
+/// The answer of a suite's text: what it boxes last, together with boxes close before that; else its last formula;
+/// else, in a sentence, its last number; else the text itself.
+pub fn answer(text: &str) -> String {
+    let stated = text.rfind("final answer is").map(|at| &text[at + "final answer is".len()..]);
+    let boxes = boxes(text);
+    let boxed_last = boxes.last().is_some_and(|last| stated.is_none_or(|stated| last.1 > text.len() - stated.len()));
+    if let (true, Some(&last)) = (boxed_last || (stated.is_none() && !boxes.is_empty()), boxes.last()) {
+        let mut cluster = vec![last];
+        for &box_ in boxes.iter().rev().skip(1) {
+            if cluster[0].0 - box_.1 >= 40 {
+                break;
+            }
+            cluster.insert(0, box_);
+        }
+        return cluster.iter().map(|(_, _, content)| *content).collect::<Vec<_>>().join(", ");
     }
-    optional binary answerKey (UTF8);
-}";
+    if text.len() <= 60 && text.starts_with('$') {
+        return text.to_owned();
+    }
+    let sentence = stated.unwrap_or(text);
+    let sentence = sentence.split(" I hope it is correct").next().unwrap_or(sentence);
+    if stated.is_some() || sentence.len() < 120 {
+        if let Some(formula) = last_formula(sentence) {
+            return formula.to_owned();
+        }
+    }
+    if text.contains(' ') && text.chars().filter(|c| c.is_alphabetic()).count() > 3 {
+        let is_number = |c: char| c.is_ascii_digit() || c == ',' || c == '.';
+        let parts = sentence.split(|c| !is_number(c)).map(|part| part.trim_matches(['.', ',']));
+        if let Some(number) = parts.filter(|part| !part.is_empty()).next_back() {
+            return number.to_owned();
+        }
+    }
+    text.to_owned()
+}
 
-/// Writes a parquet file; all fields of the schema are optional.
-pub fn write_parquet(path: &Path, schema: &str, columns: &[Column<'_>]) {
-    let schema = Arc::new(parse_message_type(schema).unwrap());
-    let properties = Arc::new(WriterProperties::builder().set_compression(Compression::SNAPPY).build());
-    let mut writer = SerializedFileWriter::new(File::create(path).unwrap(), schema, properties).unwrap();
-    let mut group = writer.next_row_group().unwrap();
-    for column in columns {
-        let mut out = group.next_column().unwrap().unwrap();
-        let levels = |rows: usize| vec![1_i16; rows];
-        match column {
-            Column::Texts(texts) => {
-                let texts: Vec<ByteArray> = texts.iter().map(|&text| text.into()).collect();
-                out.typed::<ByteArrayType>().write_batch(&texts, Some(&levels(texts.len())), None).unwrap()
-            }
-            Column::Integers(values) => {
-                out.typed::<Int64Type>().write_batch(values, Some(&levels(values.len())), None).unwrap()
-            }
-            Column::Floats(values) => {
-                out.typed::<DoubleType>().write_batch(values, Some(&levels(values.len())), None).unwrap()
-            }
-            Column::Truths(values) => {
-                out.typed::<BoolType>().write_batch(values, Some(&levels(values.len())), None).unwrap()
-            }
-            Column::Lists(lists) => {
-                let texts: Vec<ByteArray> =
-                    lists.iter().flat_map(|list| list.iter().map(|&text| text.into())).collect();
-                let first = |list: &&[&str]| (0..list.len()).map(|i| i16::from(i > 0)).collect::<Vec<_>>();
-                let repetitions: Vec<i16> = lists.iter().flat_map(first).collect();
-                out.typed::<ByteArrayType>()
-                    .write_batch(&texts, Some(&vec![4; texts.len()]), Some(&repetitions))
-                    .unwrap()
-            }
-        };
-        out.close().unwrap();
-    }
-    group.close().unwrap();
-    writer.close().unwrap();
+fn last_formula(text: &str) -> Option<&str> {
+    let delimiters = [("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")];
+    delimiters.iter().find_map(|(open, close)| {
+        let end = text.rfind(close)?;
+        let start = text[..end].rfind(open)? + open.len();
+        Some(text[start..end].trim()).filter(|formula| !formula.is_empty())
+    })
 }
