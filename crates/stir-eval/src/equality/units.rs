@@ -94,8 +94,26 @@ pub(super) fn multiplier(words: &str) -> (Option<i64>, &str) {
 /// Whether words behind a number change it in a way that is not worked out here: `5 squared`, `5 less than`.
 pub(super) fn operation(words: &str) -> bool {
     const OPERATIONS: [&str; 20] = [
-        "squared", "cubed", "factorial", "minus", "plus", "times", "over", "root", "less", "more", "fewer", "negative",
-        "not", "half", "hundredths", "tenths", "thousandths", "below", "above", "pairs",
+        "squared",
+        "cubed",
+        "factorial",
+        "minus",
+        "plus",
+        "times",
+        "over",
+        "root",
+        "less",
+        "more",
+        "fewer",
+        "negative",
+        "not",
+        "half",
+        "hundredths",
+        "tenths",
+        "thousandths",
+        "below",
+        "above",
+        "pairs",
     ];
     words.split_whitespace().any(|word| OPERATIONS.contains(&word.to_ascii_lowercase().as_str()))
 }
