@@ -62,6 +62,9 @@ fn numbers_are_exact() {
         ("2^{64}", "18446744073709551617", Different, "number"),
         (r"\left\lfloor \frac{7}{2} \right\rfloor", "3", Equal, "number"),
         (r"|{-3}|", "3", Equal, "number"),
+        ("5 million", "5,000,000", Equal, "number"),
+        ("2 squared", "2", Unclear, "unread"),
+        (r"|3+4i|", "5", Equal, "number"),
     ]);
 }
 
@@ -103,6 +106,8 @@ fn functions_have_their_known_values() {
         (r"\tan 90^\circ", "5", Unclear, "limits"),
         // Equal, as far as can be computed; there is no proof here.
         (r"4\arctan\frac15-\arctan\frac{1}{239}", r"\frac{\pi}{4}", Unclear, "number"),
+        (r"e^{2\ln 3}", "9", Equal, "number"),
+        (r"2^{\ln 3}", "3", Different, "number"),
     ]);
 }
 
@@ -154,6 +159,8 @@ fn expressions_are_equal_as_functions() {
         ("f(x)+1", "1+f(x)", Equal, "expression"),
         ("f(x)", "f(y)", Unclear, "expression"),
         ("x_1+x_2", "x_2+x_{1}", Equal, "expression"),
+        // The sign of the divisor is not known.
+        (r"\sqrt{\frac{x-1}{x-2}}", r"\frac{\sqrt{(x-1)(x-2)}}{x-2}", Different, "expression"),
     ]);
 }
 
@@ -181,6 +188,8 @@ fn percent_degrees_units_and_money() {
         (r"\$0.25", "25 cents", Equal, "unit"),
         ("5", "5m", Equal, "unit"),
         (r"36^\circ", r"\$36", Unclear, "unit"),
+        ("0.5", "0.5%", Unclear, "percent"),
+        (r"\$5 million", "5000000 dollars", Equal, "number"),
     ]);
 }
 
@@ -253,6 +262,9 @@ fn intervals_and_inequalities() {
         (r"1\le|z|\le2", r"z\in[-2,-1]\cup[1,2]", Equal, "inequality"),
         (r"\mathbb{R}", r"(-\infty,\infty)", Equal, "tuple"),
         ("x < 1 or x > 3", r"(-\infty,1)\cup(3,\infty)", Equal, "interval"),
+        // What holds together is no list of solutions.
+        ("x > 1 and x < 3", "x > 1 or x < 3", Unclear, "limits"),
+        ("1 < x < 3", "x > 1, x < 3", Unclear, "forms"),
     ]);
 }
 
@@ -289,6 +301,11 @@ fn equations_and_assignments() {
         ("12:00", "1:00", Different, "ratio"),
         ("5:30", "10:60", Unclear, "ratio"),
         ("5:30 pm", "5:30 am", Different, "ratio"),
+        ("xy=0", "0", Different, "forms"),
+        ("a_1=1, a_2=2", "2, 1", Different, "assignment"),
+        ("a=1,b=2,a=2,b=1", "a=1,b=1,a=2,b=2", Unclear, "assignment"),
+        ("x=2, y=3", "(x,y)=(2,3)", Equal, "assignment"),
+        ("6:00 pm", r"6:00 \text{ p.m.}", Equal, "ratio"),
     ]);
 }
 
@@ -308,6 +325,8 @@ fn matrices() {
             Equal,
             "matrix",
         ),
+        (identity, r"\begin{pmatrix}1&1\\0&0\end{pmatrix}-\begin{pmatrix}0&1\\0&-1\end{pmatrix}", Equal, "matrix"),
+        (r"\begin{vmatrix}1&2\\3&4\end{vmatrix}", r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", Unclear, "unread"),
     ]);
 }
 
@@ -331,6 +350,7 @@ fn choices_and_words() {
         ("5", "none", Different, "forms"),
         ("", "", Different, "text"),
         ("5", "", Different, "text"),
+        ("the set A - B", "the set A + B", Different, "text"),
     ]);
 }
 
@@ -544,10 +564,11 @@ fn random_answers_are_answered_in_time() {
         if time > slowest.0 {
             slowest = (time, gold.clone(), pred.clone());
         }
-        // No order of the two makes equal what is different the other way round, but for rounding.
+        // No order of the two makes equal what is different the other way round, but for rounding and repetition.
         let back = equal(&pred, &gold);
         let opposite = (there == Equal && back.verdict == Different) || (there == Different && back.verdict == Equal);
-        let directed = gold.contains(['.', ',']) || pred.contains(['.', ',']);
+        let directed = |text: &str| [".", ",", ";", "and", "\\pm"].iter().any(|mark| text.contains(mark));
+        let directed = directed(&gold) || directed(&pred);
         assert!(!opposite || directed, "{gold:?} and {pred:?}: {there:?}, {back:?}");
     }
     println!("slowest of {count}: {:?} for {:?} and {:?}", slowest.0, slowest.1, slowest.2);
@@ -670,15 +691,31 @@ fn different_golds_of_math_500_are_different() {
     // Equal by value are only three numbers that are spelled in two ways.
     assert!(same.iter().filter(spelled).count() <= 6, "{same:#?}");
 
-    let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let mut equals = Vec::new();
-    for _ in 0..20_000 {
-        let pair: Vec<&&str> = golds.sample(&mut rng, 2).collect();
-        let grade = equal(pair[0], pair[1]);
-        if grade.verdict == Equal && !["identical", "number", "degrees", "unit"].contains(&grade.rule.as_str()) {
-            equals.push(format!("{} | {} | {}", pair[0], pair[1], grade.rule));
+    // Random pairs, as often as they come: those that differ in more than what one leaves out must be rare.
+    let all: Vec<&str> = rows.iter().map(|row| row["answer"].as_str().unwrap()).collect();
+    for seed in 0..3 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let (mut equals, mut left_out) = (Vec::new(), 0);
+        for _ in 0..20_000 {
+            let pair = loop {
+                let (a, b) = (*all.choose(&mut rng).unwrap(), *all.choose(&mut rng).unwrap());
+                if a != b {
+                    break (a, b);
+                }
+            };
+            let grade = equal(pair.0, pair.1);
+            if grade.verdict != Equal {
+                continue;
+            }
+            if ["identical", "number", "degrees", "unit"].contains(&grade.rule.as_str()) {
+                left_out += 1;
+            } else {
+                equals.push(format!("{} | {} | {}", pair.0, pair.1, grade.rule));
+            }
         }
+        println!(
+            "of 20,000 random pairs: {left_out} are the same number, spelled or marked in another way; {equals:?}"
+        );
+        assert!(equals.len() <= 6, "{equals:?}");
     }
-    println!("of 20,000 random pairs: {equals:?}");
-    assert!(equals.len() <= 2, "{equals:?}");
 }

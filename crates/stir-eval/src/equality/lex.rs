@@ -492,7 +492,7 @@ impl Lexer {
     /// The name after `\begin` or `\end`, and what says how columns are set.
     fn environment(&mut self) -> Result<(), Why> {
         let name = self.braces()?;
-        let table = ["matrix", "pmatrix", "bmatrix", "vmatrix", "Bmatrix", "smallmatrix", "array"];
+        let table = ["matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array"];
         if !table.contains(&name.trim_end_matches('*')) {
             return Err(Why::Syntax);
         }

@@ -101,13 +101,11 @@ impl Comparer<'_> {
 
     /// Numbers with their units and signs.
     pub(super) fn measured(&mut self, gold: &Value, pred: &Value) -> Result<Decision, Why> {
-        let bare = |this: &Self, value: &Value| value.frac.atoms().all(|id| this.algebra.known(id).constant);
         // A letter behind a number is a variable, except beside a number without one.
-        let read = |this: &Self, value: &Value, other: &Value| match this.letter(value) {
-            Some(read) if value.unit.is_none() && bare(this, other) => read,
-            _ => value.clone(),
-        };
-        let (gold, pred) = (&read(self, gold, pred), &read(self, pred, gold));
+        let bare = |value: &Value| value.frac.atoms().all(|id| self.algebra.known(id).constant);
+        let read = |value: &Value, other: &Value| self.letter(value).filter(|_| value.unit.is_none() && bare(other));
+        let (a, b) = (read(gold, pred), read(pred, gold));
+        let (gold, pred) = (a.as_ref().unwrap_or(gold), b.as_ref().unwrap_or(pred));
         let (Some(a), Some(b)) = (&gold.unit, &pred.unit) else {
             let decision = self.marked(gold, pred)?;
             let one = gold.unit.is_some() || pred.unit.is_some();

@@ -53,7 +53,7 @@ pub(super) struct Named {
 
 impl Comparer<'_> {
     pub(super) fn compare(&mut self, gold: &Shape, pred: &Shape) -> Decision {
-        if let Err(why) = self.algebra.budget.spend(10) {
+        if let Err(why) = self.algebra.budget.spend(15) {
             return Decision::unclear(Rule::Limits, why);
         }
         match (gold, pred) {
@@ -210,6 +210,14 @@ impl Comparer<'_> {
                 self.each(&gold, &b.values, Rule::Assignment)
             }
             (a, b) => {
+                let nameless =
+                    |named: &Option<Named>, items: &[Shape]| named.is_none() && items.iter().any(is_assignment);
+                if nameless(&a, gold) || nameless(&b, pred) {
+                    // `a = 1, b = 2, a = 3, b = 4`: which belong together is not worked out.
+                    let decision = self.each(gold, pred, Rule::Assignment);
+                    let unclear = Decision::unclear(Rule::Assignment, Why::NotShown);
+                    return if decision.verdict == Verdict::Equal { decision } else { unclear };
+                }
                 let gold = a.map_or_else(|| gold.to_vec(), |a| a.values);
                 let pred = b.map_or_else(|| pred.to_vec(), |b| b.values);
                 if self.options.ordered_lists {
@@ -290,6 +298,12 @@ impl Comparer<'_> {
         let first = stem(&names[0]);
         let indexed = first.is_some() && names.iter().all(|name| stem(name) == first);
         let one = same || indexed;
+        let repeated = |(place, name): (usize, &Shape)| {
+            names[..place].iter().any(|other| self.compare(other, name).verdict == Verdict::Equal)
+        };
+        if !one && names.iter().enumerate().any(repeated) {
+            return None;
+        }
         let flat = |value| match value {
             Shape::List(inner) if one => inner,
             other => vec![other],
@@ -333,6 +347,10 @@ impl Comparer<'_> {
             _ => Decision::different(Rule::Matrix),
         }
     }
+}
+
+fn is_assignment(shape: &Shape) -> bool {
+    matches!(shape, Shape::Relations(_, relations) if assigns(relations))
 }
 
 fn has_relations(items: &[Shape]) -> bool {

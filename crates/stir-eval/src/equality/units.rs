@@ -61,9 +61,9 @@ pub(super) fn known(word: &str) -> bool {
 /// The unit that words name, with its power: `square meters` and `m` with a power of 2 are the same.
 pub(super) fn unit(words: &str, power: u32) -> Unit {
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
-    let words = words.trim_matches('.').to_owned();
+    let words = words.replace('.', "");
     let (power, name) = match words.split_once(' ') {
-        Some(("square" | "sq" | "sq.", rest)) => (2, rest),
+        Some(("square" | "sq", rest)) => (2, rest),
         Some(("cubic" | "cu", rest)) => (3, rest),
         _ => (power, words.as_str()),
     };
