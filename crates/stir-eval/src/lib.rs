@@ -3,6 +3,7 @@
 //! Nothing here knows a model: texts go in, numbers come out, so answers from any source can be scored.
 //!
 //! - [`answer`]: what a text answers, and whether that equals the gold answer ([`FinalNumber`]).
+//! - [`equality`]: whether two short answers to a mathematical problem say the same, exactly where possible.
 //! - [`stats`]: intervals and paired tests for a few hundred yes-or-no outcomes.
 //! - [`MethodRun`] and [`Comparison`]: methods that answered the same problems, side by side against a baseline.
 //!
