@@ -158,6 +158,9 @@ impl Comparer<'_> {
         let mut free: Vec<usize> = (0..pred.len()).collect();
         let mut unclear: Option<Decision> = None;
         for part in gold {
+            if let Err(why) = self.algebra.budget.spend(1) {
+                return Decision::unclear(Rule::Limits, why);
+            }
             let (mut found, mut doubt) = (None, None);
             for (place, &other) in free.iter().enumerate() {
                 let decision = self.compare(part, &pred[other]);
@@ -183,18 +186,23 @@ impl Comparer<'_> {
 
     /// Sets: what is in one is in the other, however often it is written.
     pub(super) fn sets(&mut self, gold: &[Shape], pred: &[Shape]) -> Decision {
-        let (gold, pred) = (self.distinct(gold), self.distinct(pred));
-        self.unordered(&gold, &pred, Rule::Set)
+        match (self.distinct(gold), self.distinct(pred)) {
+            (Ok(gold), Ok(pred)) => self.unordered(&gold, &pred, Rule::Set),
+            (Err(why), _) | (_, Err(why)) => Decision::unclear(Rule::Limits, why),
+        }
     }
 
-    pub(super) fn distinct(&mut self, items: &[Shape]) -> Vec<Shape> {
+    fn distinct(&mut self, items: &[Shape]) -> Result<Vec<Shape>, Why> {
         let mut out: Vec<Shape> = Vec::new();
         for item in items {
-            if !out.iter().any(|other| self.compare(other, item).verdict == Verdict::Equal) {
+            let known = out.iter().any(|other| self.compare(other, item).verdict == Verdict::Equal);
+            // Nothing is shown any more once the work is used up.
+            self.algebra.budget.spend(1)?;
+            if !known {
                 out.push(item.clone());
             }
         }
-        out
+        Ok(out)
     }
 
     pub(super) fn lists(&mut self, gold: &[Shape], pred: &[Shape]) -> Decision {
@@ -220,12 +228,21 @@ impl Comparer<'_> {
                 }
                 let gold = a.map_or_else(|| gold.to_vec(), |a| a.values);
                 let pred = b.map_or_else(|| pred.to_vec(), |b| b.values);
-                if self.options.ordered_lists {
-                    self.each(&gold, &pred, Rule::List)
+                let ordered = self.each(&gold, &pred, Rule::List);
+                if self.options.ordered_lists || ordered.verdict == Verdict::Equal {
+                    ordered
                 } else {
                     // Repeating an element says nothing new, except where the gold answer does.
-                    let repeats = self.distinct(&gold).len() < gold.len();
-                    let pred = if repeats { pred } else { self.distinct(&pred) };
+                    let pred = match (self.distinct(&gold), self.distinct(&pred)) {
+                        (Ok(once), Ok(distinct)) => {
+                            if once.len() == gold.len() {
+                                distinct
+                            } else {
+                                pred
+                            }
+                        }
+                        (Err(why), _) | (_, Err(why)) => return Decision::unclear(Rule::Limits, why),
+                    };
                     self.unordered(&gold, &pred, Rule::List)
                 }
             }
