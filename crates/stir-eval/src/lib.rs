@@ -6,6 +6,7 @@
 //! - [`extract`]: what a text answers; [`MathJudge`], [`NumberJudge`], [`ChoiceJudge`] and [`YesNoJudge`] say whether
 //!   that is right, [`pairs`] does so for files.
 //! - [`answer`]: the convention of `####` and no other, for models that were trained on it ([`FinalNumber`]).
+//! - [`equality`]: whether two short answers to a mathematical problem say the same, exactly where possible.
 //! - [`stats`]: intervals and paired tests for a few hundred yes-or-no outcomes.
 //! - [`MethodRun`] and [`Comparison`]: methods that answered the same problems, side by side against a baseline.
 //!

@@ -62,6 +62,9 @@ fn numbers_are_exact() {
         ("2^{64}", "18446744073709551617", Different, "number"),
         (r"\left\lfloor \frac{7}{2} \right\rfloor", "3", Equal, "number"),
         (r"|{-3}|", "3", Equal, "number"),
+        ("5 million", "5,000,000", Equal, "number"),
+        ("2 squared", "2", Unclear, "unread"),
+        (r"|3+4i|", "5", Equal, "number"),
     ]);
 }
 
@@ -103,6 +106,8 @@ fn functions_have_their_known_values() {
         (r"\tan 90^\circ", "5", Unclear, "limits"),
         // Equal, as far as can be computed; there is no proof here.
         (r"4\arctan\frac15-\arctan\frac{1}{239}", r"\frac{\pi}{4}", Unclear, "number"),
+        (r"e^{2\ln 3}", "9", Equal, "number"),
+        (r"2^{\ln 3}", "3", Different, "number"),
     ]);
 }
 
@@ -154,6 +159,8 @@ fn expressions_are_equal_as_functions() {
         ("f(x)+1", "1+f(x)", Equal, "expression"),
         ("f(x)", "f(y)", Unclear, "expression"),
         ("x_1+x_2", "x_2+x_{1}", Equal, "expression"),
+        // The sign of the divisor is not known.
+        (r"\sqrt{\frac{x-1}{x-2}}", r"\frac{\sqrt{(x-1)(x-2)}}{x-2}", Different, "expression"),
     ]);
 }
 
@@ -181,6 +188,8 @@ fn percent_degrees_units_and_money() {
         (r"\$0.25", "25 cents", Equal, "unit"),
         ("5", "5m", Equal, "unit"),
         (r"36^\circ", r"\$36", Unclear, "unit"),
+        ("0.5", "0.5%", Unclear, "percent"),
+        (r"\$5 million", "5000000 dollars", Equal, "number"),
     ]);
 }
 
@@ -253,6 +262,9 @@ fn intervals_and_inequalities() {
         (r"1\le|z|\le2", r"z\in[-2,-1]\cup[1,2]", Equal, "inequality"),
         (r"\mathbb{R}", r"(-\infty,\infty)", Equal, "tuple"),
         ("x < 1 or x > 3", r"(-\infty,1)\cup(3,\infty)", Equal, "interval"),
+        // What holds together is no list of solutions.
+        ("x > 1 and x < 3", "x > 1 or x < 3", Unclear, "limits"),
+        ("1 < x < 3", "x > 1, x < 3", Unclear, "forms"),
     ]);
 }
 
@@ -289,6 +301,11 @@ fn equations_and_assignments() {
         ("12:00", "1:00", Different, "ratio"),
         ("5:30", "10:60", Unclear, "ratio"),
         ("5:30 pm", "5:30 am", Different, "ratio"),
+        ("xy=0", "0", Different, "forms"),
+        ("a_1=1, a_2=2", "2, 1", Different, "assignment"),
+        ("a=1,b=2,a=2,b=1", "a=1,b=1,a=2,b=2", Unclear, "assignment"),
+        ("x=2, y=3", "(x,y)=(2,3)", Equal, "assignment"),
+        ("6:00 pm", r"6:00 \text{ p.m.}", Equal, "ratio"),
     ]);
 }
 
@@ -308,6 +325,8 @@ fn matrices() {
             Equal,
             "matrix",
         ),
+        (identity, r"\begin{pmatrix}1&1\\0&0\end{pmatrix}-\begin{pmatrix}0&1\\0&-1\end{pmatrix}", Equal, "matrix"),
+        (r"\begin{vmatrix}1&2\\3&4\end{vmatrix}", r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", Unclear, "unread"),
     ]);
 }
 
@@ -331,6 +350,7 @@ fn choices_and_words() {
         ("5", "none", Different, "forms"),
         ("", "", Different, "text"),
         ("5", "", Different, "text"),
+        ("the set A - B", "the set A + B", Different, "text"),
     ]);
 }
 
@@ -544,38 +564,73 @@ fn random_answers_are_answered_in_time() {
         if time > slowest.0 {
             slowest = (time, gold.clone(), pred.clone());
         }
-        // No order of the two makes equal what is different the other way round, but for rounding.
+        // No order of the two makes equal what is different the other way round, but for rounding and repetition.
         let back = equal(&pred, &gold);
         let opposite = (there == Equal && back.verdict == Different) || (there == Different && back.verdict == Equal);
-        let directed = gold.contains(['.', ',']) || pred.contains(['.', ',']);
+        let directed = |text: &str| [".", ",", ";", "and", "\\pm"].iter().any(|mark| text.contains(mark));
+        let directed = directed(&gold) || directed(&pred);
         assert!(!opposite || directed, "{gold:?} and {pred:?}: {there:?}, {back:?}");
     }
     println!("slowest of {count}: {:?} for {:?} and {:?}", slowest.0, slowest.1, slowest.2);
     assert!(slowest.0 < Duration::from_millis(500), "{slowest:?}");
 }
 
-/// Formulas whose value at x = 3/7 is known, for a check against floating point.
-fn formulas() -> impl Strategy<Value = (String, f64)> {
-    let x = 3.0 / 7.0;
+/// Where formulas are evaluated in floating point: values of x.
+const POINTS: [f64; 3] = [3.0 / 7.0, 1.7, -0.9];
+
+type Formula = (String, [f64; 3]);
+
+fn at(text: &str, value: impl Fn(f64) -> f64) -> Formula {
+    (text.to_owned(), POINTS.map(value))
+}
+
+/// Formulas with their values, NaN where they have none: an independent account of what they mean.
+fn formulas() -> impl Strategy<Value = Formula> {
     let leaf = prop_oneof![
-        (-9i32..10).prop_map(|n| (if n < 0 { format!("({n})") } else { n.to_string() }, f64::from(n))),
-        Just(("x".to_owned(), x)),
-        Just(("\\sqrt{2}".to_owned(), 2f64.sqrt())),
-        Just(("\\pi".to_owned(), std::f64::consts::PI)),
+        (-9i32..10).prop_map(|n| at(&if n < 0 { format!("({n})") } else { n.to_string() }, |_| f64::from(n))),
+        Just(at("x", |x| x)),
+        Just(at("\\sqrt{2}", |_| 2f64.sqrt())),
+        Just(at("\\pi", |_| std::f64::consts::PI)),
     ];
     leaf.prop_recursive(4, 16, 2, |inner| {
         let pair = (inner.clone(), inner.clone());
+        let two = |text: fn(&str, &str) -> String, value: fn(f64, f64) -> f64| {
+            pair.clone().prop_map(move |((a, x), (b, y))| (text(&a, &b), std::array::from_fn(|i| value(x[i], y[i]))))
+        };
+        let one = |text: fn(&str) -> String, value: fn(f64) -> f64| {
+            inner.clone().prop_map(move |(a, x)| (text(&a), x.map(value)))
+        };
         prop_oneof![
-            pair.clone().prop_map(|((a, x), (b, y))| (format!("({a}+{b})"), x + y)),
-            pair.clone().prop_map(|((a, x), (b, y))| (format!("({a}-{b})"), x - y)),
-            pair.prop_map(|((a, x), (b, y))| (format!("{a} \\cdot {b}"), x * y)),
-            inner.clone().prop_map(|(a, x)| (format!("({a})^{{2}}"), x * x)),
-            inner.prop_map(|(a, x)| (format!("\\frac{{{a}}}{{3}}"), x / 3.0)),
+            two(|a, b| format!("({a}+{b})"), |x, y| x + y),
+            two(|a, b| format!("({a}-{b})"), |x, y| x - y),
+            two(|a, b| format!("{a} \\cdot {b}"), |x, y| x * y),
+            two(|a, b| format!("\\frac{{{a}}}{{{b}}}"), |x, y| if y.abs() < 1e-9 { f64::NAN } else { x / y }),
+            one(|a| format!("({a})^{{2}}"), |x| x * x),
+            one(|a| format!("\\frac{{{a}}}{{3}}"), |x| x / 3.0),
+            one(|a| format!("\\sqrt{{{a}}}"), |x| if x.abs() < 1e-9 { f64::NAN } else { x.sqrt() }),
+            one(|a| format!("\\sqrt[3]{{{a}}}"), |x| if x.abs() < 1e-9 { f64::NAN } else { x.cbrt() }),
+            one(|a| format!("|{a}|"), f64::abs),
+            one(|a| format!("\\sin({a})"), f64::sin),
+            one(|a| format!("\\cos({a})"), f64::cos),
+            one(|a| format!("\\ln({a})"), |x| if x > 1e-9 { x.ln() } else { f64::NAN }),
+            one(|a| format!("e^{{{a}}}"), f64::exp),
         ]
     })
 }
 
+/// Whether two formulas agree where both have a value, and where that is.
+fn agree(x: &[f64; 3], y: &[f64; 3]) -> Option<bool> {
+    let both = x.iter().zip(y).filter(|(x, y)| x.is_finite() && y.is_finite() && x.abs() < 1e6 && y.abs() < 1e6);
+    let mut some = None;
+    for (x, y) in both {
+        some = Some(some.unwrap_or(true) && (x - y).abs() <= 1e-6 * (1.0 + x.abs().max(y.abs())));
+    }
+    some
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn any_text_equals_itself_or_is_empty(text in any::<String>()) {
         let grade = equal(&text, &text);
@@ -584,19 +639,21 @@ proptest! {
 
     #[test]
     fn what_is_called_equal_has_equal_values((a, x) in formulas(), (b, y) in formulas()) {
-        let scale = 1.0 + x.abs().max(y.abs());
-        match equal(&a, &b).verdict {
-            Equal => prop_assert!((x - y).abs() < 1e-6 * scale, "{a} {x} and {b} {y}"),
-            // Functions that differ may agree at one point.
-            Different | Unclear => {}
+        if equal(&a, &b).verdict == Equal {
+            prop_assert!(agree(&x, &y) != Some(false), "{a} {x:?} and {b} {y:?}");
         }
-        // Algebra that changes the form and not the value.
-        for same in [format!("0+{a}"), format!("{b}-{b}+{a}"), format!("\\frac{{2 \\cdot ({a})}}{{2}}")] {
+        // Forms that say the same, and some that do only where they are defined.
+        let every = x.iter().all(|x| x.is_finite());
+        for same in [format!("0+{a}"), format!("({a}+1)-1"), format!("\\frac{{2 \\cdot ({a})}}{{2}}"), format!("-(-({a}))")] {
             let grade = equal(&a, &same);
-            prop_assert_eq!(grade.verdict, Equal, "{} and {}: {:?}", a, same, grade);
+            prop_assert!(grade.verdict != Different, "{a} and {same}: {grade:?}");
+            prop_assert!(grade.verdict == Equal || grade.rule == "limits" || !every, "{a} and {same}: {grade:?}");
         }
+        let (left, right) = (format!("({a})^2-({b})^2"), format!("({a}-{b})({a}+{b})"));
+        let grade = equal(&left, &right);
+        prop_assert!(grade.verdict != Different, "{left} and {right}: {grade:?}");
         let off = equal(&a, &format!("{a}+\\frac{{1}}{{7}}"));
-        prop_assert_eq!(off.verdict, Different, "{} {:?}", a, off);
+        prop_assert!(off.verdict != Equal, "{a} {off:?}");
     }
 
     #[test]
@@ -670,15 +727,31 @@ fn different_golds_of_math_500_are_different() {
     // Equal by value are only three numbers that are spelled in two ways.
     assert!(same.iter().filter(spelled).count() <= 6, "{same:#?}");
 
-    let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let mut equals = Vec::new();
-    for _ in 0..20_000 {
-        let pair: Vec<&&str> = golds.sample(&mut rng, 2).collect();
-        let grade = equal(pair[0], pair[1]);
-        if grade.verdict == Equal && !["identical", "number", "degrees", "unit"].contains(&grade.rule.as_str()) {
-            equals.push(format!("{} | {} | {}", pair[0], pair[1], grade.rule));
+    // Random pairs, as often as they come: those that differ in more than what one leaves out must be rare.
+    let all: Vec<&str> = rows.iter().map(|row| row["answer"].as_str().unwrap()).collect();
+    for seed in 0..3 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let (mut equals, mut left_out) = (Vec::new(), 0);
+        for _ in 0..20_000 {
+            let pair = loop {
+                let (a, b) = (*all.choose(&mut rng).unwrap(), *all.choose(&mut rng).unwrap());
+                if a != b {
+                    break (a, b);
+                }
+            };
+            let grade = equal(pair.0, pair.1);
+            if grade.verdict != Equal {
+                continue;
+            }
+            if ["identical", "number", "degrees", "unit"].contains(&grade.rule.as_str()) {
+                left_out += 1;
+            } else {
+                equals.push(format!("{} | {} | {}", pair.0, pair.1, grade.rule));
+            }
         }
+        println!(
+            "of 20,000 random pairs: {left_out} are the same number, spelled or marked in another way; {equals:?}"
+        );
+        assert!(equals.len() <= 6, "{equals:?}");
     }
-    println!("of 20,000 random pairs: {equals:?}");
-    assert!(equals.len() <= 2, "{equals:?}");
 }

@@ -16,7 +16,9 @@ pub(super) fn values(algebra: &mut Algebra, tree: &Tree, plus: bool) -> Vec<Resu
     let mut values = Vec::with_capacity(tree.nodes.len());
     for node in &tree.nodes {
         let value = algebra.budget.spend(1).and_then(|()| value(algebra, node, &values, plus));
-        values.push(value);
+        // Values are copied on the way, so long ones cost more.
+        let terms = value.as_ref().map_or(0, |frac| frac.num.0.len() + frac.den.0.len());
+        values.push(value.and_then(|value| algebra.budget.spend(terms as u64).map(|()| value)));
     }
     values
 }

@@ -324,6 +324,11 @@ impl Lexer {
             self.at += 1;
         }
         let run: String = self.chars[start..self.at].iter().collect();
+        // `p.m.`
+        if matches!(run.as_str(), "a" | "p" | "A" | "P") && self.peek(0) == Some('.') && self.peek(1) == Some('m') {
+            self.at += if self.peek(2) == Some('.') { 3 } else { 2 };
+            return self.push(Token::Words(run.to_ascii_lowercase() + "m"));
+        }
         let after_bracket = matches!(
             self.out.last().map(|last| &last.token),
             Some(Token::Close(Bracket::Paren | Bracket::Square | Bracket::Brace))
@@ -487,7 +492,7 @@ impl Lexer {
     /// The name after `\begin` or `\end`, and what says how columns are set.
     fn environment(&mut self) -> Result<(), Why> {
         let name = self.braces()?;
-        let table = ["matrix", "pmatrix", "bmatrix", "vmatrix", "Bmatrix", "smallmatrix", "array"];
+        let table = ["matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array"];
         if !table.contains(&name.trim_end_matches('*')) {
             return Err(Why::Syntax);
         }

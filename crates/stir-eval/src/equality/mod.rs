@@ -29,8 +29,11 @@ mod lex;
 mod parse;
 mod poly;
 mod precise;
+mod quantities;
+mod relations;
 mod rules;
 mod shape;
+mod terms;
 mod text;
 mod units;
 mod why;
@@ -183,7 +186,7 @@ fn compare(gold: &str, pred: &str, options: &Options, commas: (Commas, Commas)) 
     match (&a, &b) {
         // What is no formula on either side is compared as words.
         (Shape::Unread(Why::Syntax), Shape::Unread(Why::Syntax)) if text::worded(gold) || text::worded(pred) => {
-            rules::words(gold, pred)
+            text::alike(gold, pred)
         }
         (Shape::Unread(Why::Syntax), Shape::Unread(_)) => Decision::unclear(Rule::Unread, Why::Syntax),
         (Shape::Unread(Why::Syntax), _) | (_, Shape::Unread(Why::Syntax)) => {

@@ -130,7 +130,17 @@ impl Reader<'_> {
             Node::List(items) => Shape::List(flat(self.shapes(items)?)),
             Node::Sequence(Bracket::Brace, _, items) => Shape::Set(flat(self.shapes(items)?)),
             Node::Sequence(open, close, items) => Shape::Sequence(*open, *close, self.shapes(items)?),
-            Node::Union(parts) => Shape::Union(self.shapes(parts)?),
+            Node::Union(parts) => {
+                let parts = self.shapes(parts)?;
+                let elements = |part: &Shape| match part {
+                    Shape::Set(items) => Some(items.clone()),
+                    _ => None,
+                };
+                match parts.iter().map(elements).collect::<Option<Vec<_>>>() {
+                    Some(sets) => Shape::Set(sets.concat()),
+                    None => Shape::Union(parts),
+                }
+            }
             Node::Table(rows) => Shape::Matrix(rows.iter().map(|row| self.shapes(row)).collect::<Result<_, _>>()?),
             Node::Relations(sides, relations) => Shape::Relations(self.shapes(sides)?, relations.clone()),
             Node::Without(from, what) => {
@@ -151,6 +161,12 @@ impl Reader<'_> {
             Node::Mul(a, b) if self.has_table(*a) || self.has_table(*b) => {
                 let (a, b) = (self.shape(*a)?, self.shape(*b)?);
                 self.matrix_product(a, b)?
+            }
+            Node::Add(a, b) | Node::Sub(a, b) if self.has_table(*a) && self.has_table(*b) => {
+                let (a, b) = (self.shape(*a)?, self.shape(*b)?);
+                let sign = if matches!(tree.nodes[id], Node::Sub(..)) { -1 } else { 1 };
+                let b = self.matrix_product(Shape::value(Frac::integer(sign)), b)?;
+                self.matrix_sum(a, b)?
             }
             Node::Div(a, b) if self.has_table(*a) => {
                 let divisor = self.plus[*b].clone()?;
@@ -292,6 +308,23 @@ impl Reader<'_> {
             }
         }
         Ok(values.len())
+    }
+
+    fn matrix_sum(&mut self, a: Shape, b: Shape) -> Result<Shape, Why> {
+        let (Shape::Matrix(left), Shape::Matrix(right)) = (a, b) else { return Err(Why::Forms) };
+        if left.len() != right.len() || left[0].len() != right[0].len() {
+            return Err(Why::Undefined);
+        }
+        let mut rows = Vec::new();
+        for (left, right) in left.into_iter().zip(&right) {
+            let mut cells = Vec::new();
+            for (a, b) in left.into_iter().zip(right) {
+                let (Shape::Value(a), Shape::Value(b)) = (a, b) else { return Err(Why::Forms) };
+                cells.push(Shape::value(self.algebra.add(a.frac, &b.frac)?));
+            }
+            rows.push(cells);
+        }
+        Ok(Shape::Matrix(rows))
     }
 
     fn matrix_product(&mut self, a: Shape, b: Shape) -> Result<Shape, Why> {

@@ -1,5 +1,7 @@
 //! Comparing answers as they are written.
 
+use std::collections::HashSet;
+
 use super::{Rule, lex::Commas, rules::Decision, why::Why};
 
 /// An answer without white space, formula delimiters and full stops around it, and without a box or text command that
@@ -160,10 +162,46 @@ pub(super) fn words(gold: &str, pred: &str) -> Option<Decision> {
     let (a, b) = (only_words(gold)?, only_words(pred)?);
     let long = |words: &[String]| words.iter().any(|word| word.chars().count() > 3);
     if long(&a) && long(&b) {
-        return Some(super::rules::words(&a.join(" "), &b.join(" ")));
+        return Some(alike(&a.join(" "), &b.join(" ")));
     }
     // In products of variables capitals count.
     (a == b).then(|| Decision::equal(Rule::Text))
+}
+
+/// Words are the same in any case, with any white space and punctuation between. Signs and single letters, which may be
+/// names, count as they are.
+pub(super) fn alike(gold: &str, pred: &str) -> Decision {
+    let (gold, pred) = (word_list(gold), word_list(pred));
+    if gold == pred {
+        return Decision::equal(Rule::Text);
+    }
+    let (short, long) = if gold.len() < pred.len() { (&gold, &pred) } else { (&pred, &gold) };
+    let all: HashSet<&str> = long.iter().map(String::as_str).collect();
+    if !short.is_empty() && short.iter().all(|word| all.contains(word.as_str())) {
+        return Decision::unclear(Rule::Text, Why::Contained);
+    }
+    Decision::different(Rule::Text)
+}
+
+fn word_list(text: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    for piece in text.split(|c: char| c.is_whitespace() || ".,;:'\"?!{}$\\".contains(c)) {
+        let mut word = String::new();
+        for c in piece.chars() {
+            if c.is_alphanumeric() {
+                word.push(c);
+                continue;
+            }
+            let before = std::mem::take(&mut word);
+            // A hyphen between words, not the minus sign of `x-y`.
+            let hyphen = c == '-' && before.chars().count() > 1;
+            out.extend((!before.is_empty()).then_some(before));
+            out.extend((!hyphen).then(|| c.to_string()));
+        }
+        out.extend((!word.is_empty()).then_some(word));
+    }
+    let cased = |word: String| if word.chars().count() > 1 { word.to_lowercase() } else { word };
+    out.into_iter().map(cased).collect()
 }
 
 /// Other ways to read the commas of two answers, where there are any.

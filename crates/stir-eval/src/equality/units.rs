@@ -61,9 +61,9 @@ pub(super) fn known(word: &str) -> bool {
 /// The unit that words name, with its power: `square meters` and `m` with a power of 2 are the same.
 pub(super) fn unit(words: &str, power: u32) -> Unit {
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
-    let words = words.trim_matches('.').to_owned();
+    let words = words.replace('.', "");
     let (power, name) = match words.split_once(' ') {
-        Some(("square" | "sq" | "sq.", rest)) => (2, rest),
+        Some(("square" | "sq", rest)) => (2, rest),
         Some(("cubic" | "cu", rest)) => (3, rest),
         _ => (power, words.as_str()),
     };
@@ -94,8 +94,26 @@ pub(super) fn multiplier(words: &str) -> (Option<i64>, &str) {
 /// Whether words behind a number change it in a way that is not worked out here: `5 squared`, `5 less than`.
 pub(super) fn operation(words: &str) -> bool {
     const OPERATIONS: [&str; 20] = [
-        "squared", "cubed", "factorial", "minus", "plus", "times", "over", "root", "less", "more", "fewer", "negative",
-        "not", "half", "hundredths", "tenths", "thousandths", "below", "above", "pairs",
+        "squared",
+        "cubed",
+        "factorial",
+        "minus",
+        "plus",
+        "times",
+        "over",
+        "root",
+        "less",
+        "more",
+        "fewer",
+        "negative",
+        "not",
+        "half",
+        "hundredths",
+        "tenths",
+        "thousandths",
+        "below",
+        "above",
+        "pairs",
     ];
     words.split_whitespace().any(|word| OPERATIONS.contains(&word.to_ascii_lowercase().as_str()))
 }

@@ -1,9 +1,6 @@
 //! Whether a polynomial in atoms is zero: what decides that two expressions are equal.
 
-use std::{
-    collections::BTreeMap,
-    hash::{DefaultHasher, Hash, Hasher},
-};
+use std::collections::BTreeMap;
 
 use num_traits::Signed;
 
@@ -161,7 +158,13 @@ impl Algebra {
 
     /// The value of an atom from those of earlier ones.
     fn sample_atom(&mut self, id: AtomId, sample: usize) -> Result<Complex, Why> {
-        self.budget.spend(4)?;
+        let terms = match &self.known(id).atom {
+            Atom::Root(_, p) => p.0.len(),
+            Atom::OpaqueRoot(_, f) | Atom::Call(_, f) => f.num.0.len() + f.den.0.len(),
+            Atom::Power(a, b) => a.num.0.len() + a.den.0.len() + b.num.0.len() + b.den.0.len(),
+            _ => 0,
+        };
+        self.budget.spend(4 + terms as u64)?;
         let values = &self.samples[sample];
         let quotient = |frac: &Frac| {
             let (num, den) = (evaluate(&frac.num, values), evaluate(&frac.den, values));
@@ -246,8 +249,11 @@ fn call(func: Func, arg: Interval) -> Interval {
 /// Where a variable is evaluated: fixed by its name, with few binary digits so that integers of it stay exact. Some
 /// points are positive, so that roots and logarithms exist.
 fn point(name: &str, sample: usize) -> f64 {
-    let mut hasher = DefaultHasher::new();
-    (name, sample).hash(&mut hasher);
-    let share = (hasher.finish() % 4096) as f64 / 4096.0;
+    // FNV-1a: the same on every machine and in every release.
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in name.bytes().chain([b'/', sample as u8]) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    let share = ((hash >> 32) % 4096) as f64 / 4096.0;
     if sample.is_multiple_of(2) { 0.25 + 2.0 * share } else { 4.0 * share - 2.0 }
 }

@@ -75,15 +75,14 @@ pub fn answer(text: &str) -> String {
     }
     let sentence = stated.unwrap_or(text);
     let sentence = sentence.split(" I hope it is correct").next().unwrap_or(sentence);
-    if stated.is_some() || sentence.len() < 120 {
-        if let Some(formula) = last_formula(sentence) {
-            return formula.to_owned();
-        }
+    let formula = last_formula(sentence).filter(|_| stated.is_some() || sentence.len() < 120);
+    if let Some(formula) = formula {
+        return formula.to_owned();
     }
     if text.contains(' ') && text.chars().filter(|c| c.is_alphabetic()).count() > 3 {
         let is_number = |c: char| c.is_ascii_digit() || c == ',' || c == '.';
-        let parts = sentence.split(|c| !is_number(c)).map(|part| part.trim_matches(['.', ',']));
-        if let Some(number) = parts.filter(|part| !part.is_empty()).next_back() {
+        let mut parts = sentence.split(|c| !is_number(c)).map(|part| part.trim_matches(['.', ',']));
+        if let Some(number) = parts.rfind(|part| !part.is_empty()) {
             return number.to_owned();
         }
     }
