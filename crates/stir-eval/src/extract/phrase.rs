@@ -152,7 +152,7 @@ fn sentence(line: &str) -> usize {
                     return at;
                 }
             }
-            ' ' | ',' if is_reason(rest.trim_start_matches(' ')) => return at,
+            ' ' | ',' if is_reason(rest.strip_prefix(' ').unwrap_or(rest)) => return at,
             _ => {}
         }
     }

@@ -136,7 +136,13 @@ fn huge_and_hostile_texts_take_linear_time() {
         "if answer",
     ] {
         let text = unit.repeat(size / unit.len());
-        for text in [text.clone(), format!("\\boxed{{{text}"), format!("The answer is {text}"), format!("{text}}}")] {
+        for text in [
+            text.clone(),
+            format!("\\boxed{{{text}"),
+            format!("The answer is {text}"),
+            format!("The answer is x{text}y"),
+            format!("{text}}}"),
+        ] {
             math(&text);
             guess(&text);
         }
