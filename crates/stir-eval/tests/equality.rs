@@ -65,6 +65,8 @@ fn numbers_are_exact() {
         ("5 million", "5,000,000", Equal, "number"),
         ("2 squared", "2", Unclear, "unread"),
         (r"|3+4i|", "5", Equal, "number"),
+        ("2024-05-06", "2013", Unclear, "unread"),
+        ("0x10", "0", Unclear, "unread"),
     ]);
 }
 
@@ -265,6 +267,10 @@ fn intervals_and_inequalities() {
         // What holds together is no list of solutions.
         ("x > 1 and x < 3", "x > 1 or x < 3", Unclear, "limits"),
         ("1 < x < 3", "x > 1, x < 3", Unclear, "forms"),
+        // Infinity is an end and no number.
+        (r"\infty", "infinity", Equal, "expression"),
+        (r"\infty-\infty", "0", Unclear, "limits"),
+        (r"\frac{\infty}{\infty}", "1", Unclear, "limits"),
     ]);
 }
 

@@ -173,6 +173,9 @@ impl Lexer {
 
     fn step(&mut self) -> Result<(), Why> {
         let Some(c) = self.peek(0) else { return Ok(()) };
+        if c == '0' && self.peek(1) == Some('x') && self.peek(2).is_some_and(|c| c.is_ascii_hexdigit()) {
+            return Err(Why::Syntax);
+        }
         if c.is_ascii_digit() || (c == '.' && self.peek(1).is_some_and(|c| c.is_ascii_digit())) {
             self.number();
             return Ok(());
