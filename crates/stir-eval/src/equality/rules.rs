@@ -96,6 +96,13 @@ impl Comparer<'_> {
             (Shape::Ratio(a, clock, x), Shape::Ratio(b, time, y)) => self.ratios(a, b, *clock || *time, x, y),
             (Shape::Ratio(parts, ..), Shape::Value(value)) => self.ratio_and_value(parts, value, true),
             (Shape::Value(value), Shape::Ratio(parts, ..)) => self.ratio_and_value(parts, value, false),
+            // Parts that touch or overlap are not joined, so other parts may make the same union.
+            (Shape::Union(a), Shape::Union(b)) if a.len() != b.len() => {
+                Decision::unclear(Rule::Interval, Why::NotShown)
+            }
+            (Shape::Union(_), Shape::Sequence(..)) | (Shape::Sequence(..), Shape::Union(_)) => {
+                Decision::unclear(Rule::Interval, Why::NotShown)
+            }
             (Shape::Union(a), Shape::Union(b)) => self.unordered(a, b, Rule::Interval),
             (Shape::Union(a), Shape::List(b)) | (Shape::List(a), Shape::Union(b)) => {
                 self.unordered(a, b, Rule::Interval)
