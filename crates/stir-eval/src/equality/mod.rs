@@ -22,6 +22,7 @@
 
 mod algebra;
 mod budget;
+mod digits;
 mod eval;
 mod functions;
 mod interval;
