@@ -267,7 +267,11 @@ fn intervals_and_inequalities() {
         // What holds together is no list of solutions.
         ("x > 1 and x < 3", "x > 1 or x < 3", Unclear, "limits"),
         ("1 < x < 3", "x > 1, x < 3", Unclear, "forms"),
-        (r"[1,2]\cup[2,3]", "[1,3]", Unclear, "interval"),
+        (r"[1,2]\cup[2,3]", "[1,3]", Equal, "interval"),
+        (r"[1,2)\cup(2,3]", "[1,3]", Different, "interval"),
+        (r"[1,2)\cup\{2\}\cup(2,\sqrt{10}]", r"[1,\sqrt{10}]", Equal, "interval"),
+        (r"(-\infty,a)\cup(a,\infty)", r"(a,\infty)\cup(-\infty,a)", Equal, "interval"),
+        (r"(-\infty,a)\cup(b,\infty)", r"(-\infty,a)\cup(a,\infty)", Unclear, "interval"),
         (r"[1,2]\cup[3,4]", r"[1,2]\cup[3,4)", Different, "interval"),
         // Infinity is an end and no number.
         (r"\infty", "infinity", Equal, "expression"),

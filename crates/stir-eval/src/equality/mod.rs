@@ -36,6 +36,7 @@ mod rules;
 mod shape;
 mod terms;
 mod text;
+mod unions;
 mod units;
 mod why;
 mod words;

@@ -131,17 +131,11 @@ impl Comparer<'_> {
     /// Tuples, lists, sets and unions.
     fn collections(&mut self, gold: &Shape, pred: &Shape) -> Decision {
         match (gold, pred) {
-            // Parts that touch or overlap are not joined, so other parts may make the same union.
-            (Shape::Union(a), Shape::Union(b)) if a.len() != b.len() => {
-                Decision::unclear(Rule::Interval, Why::NotShown)
+            (Shape::Union(a), Shape::Union(b) | Shape::List(b)) | (Shape::List(a), Shape::Union(b)) => {
+                self.unions(a, b)
             }
-            (Shape::Union(_), Shape::Sequence(..)) | (Shape::Sequence(..), Shape::Union(_)) => {
-                Decision::unclear(Rule::Interval, Why::NotShown)
-            }
-            (Shape::Union(a), Shape::Union(b)) => self.unordered(a, b, Rule::Interval),
-            (Shape::Union(a), Shape::List(b)) | (Shape::List(a), Shape::Union(b)) => {
-                self.unordered(a, b, Rule::Interval)
-            }
+            (Shape::Union(a), Shape::Sequence(..) | Shape::Set(_)) => self.unions(a, std::slice::from_ref(pred)),
+            (Shape::Sequence(..) | Shape::Set(_), Shape::Union(b)) => self.unions(std::slice::from_ref(gold), b),
             (Shape::Set(a), Shape::Set(b)) => self.sets(a, b),
             (Shape::Set(a), Shape::List(b)) | (Shape::List(a), Shape::Set(b)) => {
                 let (a, b) = (self.unnamed(a), self.unnamed(b));
