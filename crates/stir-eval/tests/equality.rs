@@ -644,7 +644,7 @@ fn agree(x: &[f64; 3], y: &[f64; 3]) -> Option<bool> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases * 4, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_text_equals_itself_or_is_empty(text in any::<String>()) {
