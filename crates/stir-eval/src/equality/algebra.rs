@@ -323,15 +323,16 @@ impl Algebra {
     }
 
     /// `x^3` under a square root is `x` times the root of `x`: it is defined for `x >= 0` only. The same for any odd
-    /// power of a single variable, and for powers of pi and e, which are positive.
+    /// power of a variable with positive factors, and for powers of pi and e.
     fn take_squares(&mut self, degree: u32, radicand: Poly) -> Result<(Frac, Poly), Why> {
         let single = (degree == 2 && radicand.0.len() == 1).then(|| radicand.0.first_key_value()).flatten();
         let Some((mono, coefficient)) = single else { return Ok((Frac::integer(1), radicand)) };
-        let variables = mono.iter().filter(|&&(id, _)| !self.known(id).constant).count();
-        let outer_and_inner = |&(id, e): &(AtomId, u32)| {
-            let positive = matches!(self.known(id).atom, Atom::Pi | Atom::E) || self.known(id).algebraic;
-            let odd = matches!(self.known(id).atom, Atom::Symbol(_)) && variables == 1 && e % 2 == 1;
-            if positive || odd { (e / 2, e % 2) } else { (0, e) }
+        let positive = |id: AtomId| matches!(self.known(id).atom, Atom::Pi | Atom::E) || self.known(id).algebraic;
+        let mut others = mono.iter().filter(|&&(id, _)| !positive(id));
+        let single = others.next().filter(|_| others.next().is_none() && coefficient.is_positive());
+        let outer_and_inner = |part: &(AtomId, u32)| {
+            let odd = matches!(self.known(part.0).atom, Atom::Symbol(_)) && part.1 % 2 == 1 && single == Some(part);
+            if positive(part.0) || odd { (part.1 / 2, part.1 % 2) } else { (0, part.1) }
         };
         let (mut outer, mut inner) = (Mono::new(), Mono::new());
         for part in mono {

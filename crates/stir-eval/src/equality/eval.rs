@@ -5,7 +5,7 @@ use super::{
     algebra::{Algebra, Atom},
     budget::MAX_BITS,
     lex::Number,
-    parse::{Node, Tree},
+    parse::{Node, Tree, children},
     poly::{Frac, Poly},
     why::Why,
 };
@@ -14,8 +14,17 @@ use super::{
 /// why.
 pub(super) fn values(algebra: &mut Algebra, tree: &Tree, plus: bool) -> Vec<Result<Frac, Why>> {
     let mut values = Vec::with_capacity(tree.nodes.len());
+    // Infinity is an end of intervals and no number: nothing is computed with it.
+    let infinity = tree.nodes.contains(&Node::Infinity).then(|| algebra.intern(Atom::Symbol("\u{221e}".to_owned())));
     for node in &tree.nodes {
-        let value = algebra.budget.spend(1).and_then(|()| value(algebra, node, &values, plus));
+        let infinite = infinity.is_some_and(|infinity| {
+            let has = |id: usize| matches!(&values[id], Ok(frac) if Frac::atoms(frac).any(|id| id == infinity));
+            !matches!(node, Node::Neg(_)) && children(node).into_iter().any(has)
+        });
+        let value = match infinite {
+            true => Err(Why::Undefined),
+            false => algebra.budget.spend(1).and_then(|()| value(algebra, node, &values, plus)),
+        };
         // Values are copied on the way, so long ones cost more.
         let terms = value.as_ref().map_or(0, |frac| frac.num.0.len() + frac.den.0.len());
         values.push(value.and_then(|value| algebra.budget.spend(terms as u64).map(|()| value)));

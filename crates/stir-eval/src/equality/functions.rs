@@ -39,7 +39,7 @@ impl Algebra {
                     Ok(Frac::atom(self.intern(Atom::Call(Func::Abs, arg))))
                 }
             },
-            Func::Floor | Func::Ceil => Ok(self.integer_part(func, arg)),
+            Func::Floor | Func::Ceil => self.integer_part(func, arg),
             Func::Factorial => self.factorial(arg),
         }
     }
@@ -65,12 +65,21 @@ impl Algebra {
         self.div(&root, &den)
     }
 
-    fn integer_part(&mut self, func: Func, arg: &Frac) -> Frac {
+    fn integer_part(&mut self, func: Func, arg: &Frac) -> Result<Frac, Why> {
         match arg.as_rational() {
-            Some((num, den)) if func == Func::Floor => Frac::integer(num.div_floor(&den)),
-            Some((num, den)) => Frac::integer(-(-num).div_floor(&den)),
-            None => Frac::atom(self.intern(Atom::Call(func, arg.clone()))),
+            Some((num, den)) if func == Func::Floor => return Ok(Frac::integer(num.div_floor(&den))),
+            Some((num, den)) => return Ok(Frac::integer(-(-num).div_floor(&den))),
+            None => {}
         }
+        if arg.atoms().all(|id| self.known(id).constant) {
+            let (num, den) = (self.sample(&arg.num, 0)?, self.sample(&arg.den, 0)?);
+            let value = num.re.div(den.re);
+            let part = |x: f64| if func == Func::Floor { x.floor() } else { x.ceil() };
+            if num.is_real() && den.is_real() && part(value.lo) == part(value.hi) && value.reach() < 1e15 {
+                return Ok(Frac::integer(part(value.lo) as i64));
+            }
+        }
+        Ok(Frac::atom(self.intern(Atom::Call(func, arg.clone()))))
     }
 
     fn factorial(&mut self, arg: &Frac) -> Result<Frac, Why> {

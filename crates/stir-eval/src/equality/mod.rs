@@ -22,6 +22,7 @@
 
 mod algebra;
 mod budget;
+mod digits;
 mod eval;
 mod functions;
 mod interval;
@@ -35,6 +36,7 @@ mod rules;
 mod shape;
 mod terms;
 mod text;
+mod unions;
 mod units;
 mod why;
 mod words;

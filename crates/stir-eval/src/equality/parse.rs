@@ -54,6 +54,31 @@ pub(super) struct Tree {
     pub(super) root: Id,
 }
 
+/// The nodes that the value of an expression is made of.
+pub(super) fn children(node: &Node) -> Vec<Id> {
+    match node {
+        Node::Neg(a)
+        | Node::Call(_, a)
+        | Node::Percent(a)
+        | Node::Degree(a)
+        | Node::Money(a)
+        | Node::Quantity(a, ..) => {
+            vec![*a]
+        }
+        Node::Add(a, b)
+        | Node::Sub(a, b)
+        | Node::Mul(a, b)
+        | Node::Div(a, b)
+        | Node::Pow(a, b)
+        | Node::Log(a, b)
+        | Node::Binomial(a, b) => vec![*a, *b],
+        Node::Root(a, b) | Node::Both(a, b, _) => a.iter().copied().chain([*b]).collect(),
+        Node::Apply(_, items) => items.clone(),
+        // In these every element says for itself whether it stands for two.
+        _ => Vec::new(),
+    }
+}
+
 /// How tightly operators bind.
 pub(super) mod power {
     pub(in super::super) const CHOOSE: u8 = 1;
@@ -268,6 +293,8 @@ impl Parser {
             Token::Without => Node::Without(left, self.expression(binds)?),
             Token::Intersection => Node::Intersection(left, self.expression(binds)?),
             Token::Plus => Node::Add(left, self.expression(binds)?),
+            // `2024-05-06`
+            Token::Minus if self.date_follows() => return Err(Why::Syntax),
             Token::Minus => Node::Sub(left, self.expression(binds)?),
             Token::PlusMinus => Node::Both(Some(left), self.expression(binds)?, false),
             Token::MinusPlus => Node::Both(Some(left), self.expression(binds)?, true),
@@ -283,6 +310,11 @@ impl Parser {
             _ => Node::Mul(left, self.expression(binds)?),
         };
         self.push(node).map(Some)
+    }
+
+    fn date_follows(&self) -> bool {
+        matches!(self.peek(), Some(Token::Number(number)) if number.decimals == 0 && number.digits.len() == 2
+            && number.digits.starts_with('0'))
     }
 
     pub(super) fn union(&mut self, first: Id) -> Result<Id, Why> {

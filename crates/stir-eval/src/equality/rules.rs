@@ -58,6 +58,18 @@ impl Comparer<'_> {
         }
         match (gold, pred) {
             (Shape::Unread(why), _) | (_, Shape::Unread(why)) => Decision::unclear(Rule::Unread, why.clone()),
+            (Shape::Value(a), Shape::Value(b)) => self.values(a, b),
+            (Shape::Words(a), Shape::Words(b)) => text::alike(a, b),
+            (Shape::Relations(..), _) | (_, Shape::Relations(..)) => self.with_relation(gold, pred),
+            (Shape::Matrix(_), _) | (_, Shape::Matrix(_)) => self.with_matrix(gold, pred),
+            (Shape::Based(..), _) | (_, Shape::Based(..)) => self.with_base(gold, pred),
+            (Shape::Ratio(..), _) | (_, Shape::Ratio(..)) => self.with_ratio(gold, pred),
+            _ => self.collections(gold, pred),
+        }
+    }
+
+    fn with_relation(&mut self, gold: &Shape, pred: &Shape) -> Decision {
+        match (gold, pred) {
             (Shape::Relations(..), Shape::Relations(..)) => self.relations(gold, pred),
             (Shape::Relations(..), Shape::List(items)) if has_relations(items) => {
                 self.tuple_and_list(gold, items, true)
@@ -73,8 +85,12 @@ impl Comparer<'_> {
                 Some((_, value)) => self.compare(gold, &value).by(Rule::Assignment),
                 None => Decision::different(Rule::Forms),
             },
-            (Shape::Value(a), Shape::Value(b)) => self.values(a, b),
-            (Shape::Words(a), Shape::Words(b)) => text::alike(a, b),
+            _ => Decision::different(Rule::Forms),
+        }
+    }
+
+    fn with_matrix(&mut self, gold: &Shape, pred: &Shape) -> Decision {
+        match (gold, pred) {
             (Shape::Matrix(a), Shape::Matrix(b)) => self.matrices(a, b),
             (Shape::Matrix(rows), Shape::Sequence(_, _, items) | Shape::List(items)) => match vector(rows) {
                 Some(cells) => self.each(&cells, items, Rule::Matrix),
@@ -84,6 +100,12 @@ impl Comparer<'_> {
                 Some(cells) => self.each(items, &cells, Rule::Matrix),
                 None => Decision::different(Rule::Forms),
             },
+            _ => Decision::different(Rule::Forms),
+        }
+    }
+
+    fn with_base(&mut self, gold: &Shape, pred: &Shape) -> Decision {
+        match (gold, pred) {
             (Shape::Based(_, base, x), Shape::Based(_, other, y)) => self.based(x, y, false, base == other),
             (Shape::Based(a, _, x), Shape::Value(y)) => {
                 let same = y.frac.as_integer().is_some_and(|y| y.to_string() == *a);
@@ -93,13 +115,27 @@ impl Comparer<'_> {
                 let same = x.frac.as_integer().is_some_and(|x| x.to_string() == *b);
                 self.based(&x.frac, y, same, false)
             }
+            _ => Decision::different(Rule::Forms),
+        }
+    }
+
+    fn with_ratio(&mut self, gold: &Shape, pred: &Shape) -> Decision {
+        match (gold, pred) {
             (Shape::Ratio(a, clock, x), Shape::Ratio(b, time, y)) => self.ratios(a, b, *clock || *time, x, y),
             (Shape::Ratio(parts, ..), Shape::Value(value)) => self.ratio_and_value(parts, value, true),
             (Shape::Value(value), Shape::Ratio(parts, ..)) => self.ratio_and_value(parts, value, false),
-            (Shape::Union(a), Shape::Union(b)) => self.unordered(a, b, Rule::Interval),
-            (Shape::Union(a), Shape::List(b)) | (Shape::List(a), Shape::Union(b)) => {
-                self.unordered(a, b, Rule::Interval)
+            _ => Decision::different(Rule::Forms),
+        }
+    }
+
+    /// Tuples, lists, sets and unions.
+    fn collections(&mut self, gold: &Shape, pred: &Shape) -> Decision {
+        match (gold, pred) {
+            (Shape::Union(a), Shape::Union(b) | Shape::List(b)) | (Shape::List(a), Shape::Union(b)) => {
+                self.unions(a, b)
             }
+            (Shape::Union(a), Shape::Sequence(..) | Shape::Set(_)) => self.unions(a, std::slice::from_ref(pred)),
+            (Shape::Sequence(..) | Shape::Set(_), Shape::Union(b)) => self.unions(std::slice::from_ref(gold), b),
             (Shape::Set(a), Shape::Set(b)) => self.sets(a, b),
             (Shape::Set(a), Shape::List(b)) | (Shape::List(a), Shape::Set(b)) => {
                 let (a, b) = (self.unnamed(a), self.unnamed(b));

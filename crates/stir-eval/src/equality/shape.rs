@@ -5,7 +5,7 @@ use super::{
     budget::MAX_DEPTH,
     eval,
     lex::{Bracket, Relation},
-    parse::{Id, Node, Tree},
+    parse::{Id, Node, Tree, children},
     poly::Frac,
     units::{Unit, multiplier, operation, unit},
     why::Why,
@@ -71,30 +71,6 @@ pub(super) fn shape(algebra: &mut Algebra, tree: &Tree) -> Shape {
     let minus = if both[tree.root] { eval::values(algebra, tree, false) } else { Vec::new() };
     let mut reader = Reader { algebra, tree, both, plus, minus, depth: 0 };
     reader.shape(tree.root).unwrap_or_else(Shape::Unread)
-}
-
-fn children(node: &Node) -> Vec<Id> {
-    match node {
-        Node::Neg(a)
-        | Node::Call(_, a)
-        | Node::Percent(a)
-        | Node::Degree(a)
-        | Node::Money(a)
-        | Node::Quantity(a, ..) => {
-            vec![*a]
-        }
-        Node::Add(a, b)
-        | Node::Sub(a, b)
-        | Node::Mul(a, b)
-        | Node::Div(a, b)
-        | Node::Pow(a, b)
-        | Node::Log(a, b)
-        | Node::Binomial(a, b) => vec![*a, *b],
-        Node::Root(a, b) | Node::Both(a, b, _) => a.iter().copied().chain([*b]).collect(),
-        Node::Apply(_, items) => items.clone(),
-        // In these every element says for itself whether it stands for two.
-        _ => Vec::new(),
-    }
 }
 
 struct Reader<'a> {

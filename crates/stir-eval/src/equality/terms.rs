@@ -2,7 +2,7 @@
 
 use super::{
     algebra::Func,
-    lex::{Bracket, Number, Spaced, Token},
+    lex::{Bracket, Number, Relation, Spaced, Token},
     parse::{Id, Node, Parser, power},
     why::Why,
 };
@@ -142,7 +142,8 @@ impl Parser {
             name.push_str(&self.subscript()?);
         }
         let bare = name.split(['_', '\'']).next().unwrap_or(&name);
-        if FUNCTION_NAMES.contains(&bare) && self.eat(&Token::Open(Bracket::Paren)) {
+        let function = FUNCTION_NAMES.contains(&bare) || self.is_defined_here();
+        if function && self.eat(&Token::Open(Bracket::Paren)) {
             let arguments = self.items(Some(Bracket::Paren))?;
             self.expect(&Token::Close(Bracket::Paren))?;
             let arguments = match &self.tree.nodes[arguments] {
@@ -152,6 +153,15 @@ impl Parser {
             return self.push(Node::Apply(name, arguments));
         }
         self.push(Node::Symbol(name))
+    }
+
+    /// Whether `(x) =` follows, so that the letter before it is a function whatever its name.
+    fn is_defined_here(&self) -> bool {
+        let ahead = |i: usize| self.tokens.get(self.at + i).map(|spaced| &spaced.token);
+        ahead(0) == Some(&Token::Open(Bracket::Paren))
+            && matches!(ahead(1), Some(Token::Symbol(_)))
+            && ahead(2) == Some(&Token::Close(Bracket::Paren))
+            && ahead(3) == Some(&Token::Relation(Relation::Equal))
     }
 
     /// What a subscript says, letter by letter.

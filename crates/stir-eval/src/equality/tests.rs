@@ -10,6 +10,7 @@ use super::{
     precise::{Sign, sign},
     rules::Comparer,
     shape::shape,
+    text,
     why::Why,
 };
 
@@ -131,4 +132,47 @@ fn work_is_counted_and_bounded() {
         assert!((least..=most).contains(&steps), "{text}: {steps}");
         assert_eq!(steps, work(text, &format!("{text}+0")), "{text}");
     }
+}
+
+#[test]
+fn only_what_holds_all_of_an_answer_is_taken_off() {
+    for (text, expected) in [
+        (" $x$. ", "x"),
+        (r"\boxed{\frac12}.", r"\frac12"),
+        (r"$$\boxed{\text{(C)}}$$", "(C)"),
+        (r"\text{a} \text{b}", r"\text{a} \text{b}"),
+        ("$a$ and $b$", "$a$ and $b$"),
+        (r"\text{\}}", r"\}"),
+        ("**7**", "7"),
+        ("$", "$"),
+        ("", ""),
+    ] {
+        assert_eq!(text::bare(text), expected, "{text}");
+    }
+    for (a, b, same) in [
+        (r"\left( 1 , 2 \right)", "(1,2)", true),
+        (r"\dfrac{1}{2}", r"\tfrac{1}{2}", true),
+        ("1 2", "12", false),
+        ("x y", "xy", false),
+        (r"\leftarrow", "arrow", false),
+        ("{1}", "1", false),
+    ] {
+        assert_eq!(text::spelling(a) == text::spelling(b), same, "{a} {b}");
+    }
+}
+
+#[test]
+fn bounds_hold_what_is_computed() {
+    use super::interval::Interval;
+    let third = Interval::ONE.div(Interval::point(3.0));
+    assert!(third.lo < third.hi && third.mul(Interval::point(3.0)).add(Interval::point(-1.0)).reach() < 1e-15);
+    assert!(!third.mul(Interval::point(3.0)).add(Interval::point(-1.0)).excludes_zero());
+    assert_eq!(Interval::ONE.div(Interval { lo: -1.0, hi: 1.0 }), Interval::WHOLE);
+    assert_eq!(Interval::ZERO.mul(Interval::WHOLE), Interval::WHOLE);
+    let huge = Interval::integer(&BigInt::from(10).pow(400));
+    assert!(huge.lo > 1e308 && huge.hi.is_infinite());
+    let odd = Interval::integer(&(BigInt::from(1u64 << 53) + 1));
+    assert!(odd.lo <= 9_007_199_254_740_992.0 && odd.hi >= 9_007_199_254_740_994.0);
+    assert_eq!(Interval::point(1e300).lazy(f64::sin), Interval { lo: -1.0, hi: 1.0 });
+    assert_eq!(Interval::point(-1.0).rising((0.0, f64::MAX), f64::sqrt), Interval::WHOLE);
 }

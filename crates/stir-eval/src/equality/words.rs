@@ -271,6 +271,7 @@ pub(super) fn sign(c: char) -> Option<Token> {
         '%' => Token::Percent,
         '\u{b0}' | '\u{ba}' => Token::Degree,
         '\'' | '\u{2032}' => Token::Prime,
+        '\u{a2}' => Token::Words("cents".to_owned()),
         '\u{20ac}' | '\u{a3}' | '\u{a5}' => Token::Money,
         '(' => Token::Open(Bracket::Paren),
         ')' => Token::Close(Bracket::Paren),
