@@ -4,32 +4,19 @@
 //!
 //! - [`answer`]: what a text answers, and whether that equals the gold answer ([`FinalNumber`]).
 //! - [`stats`]: intervals and paired tests for a few hundred yes-or-no outcomes.
-//! - [`MethodRun`] and [`Comparison`]: methods that answered the same problems, side by side against a baseline.
+//! - [`Run`] and [`Comparison`]: methods that answered the same problems, side by side against a baseline.
 //!
 //! ```
-//! use stir_eval::{Answer, Comparison, FinalNumber, MethodRun};
+//! use stir_eval::{FinalNumber, stats::{mcnemar, wilson}};
 //!
-//! let gold = [("a", "4"), ("b", "1,200")];
-//! let run = |name: &str, texts: [&str; 2]| MethodRun {
-//!     name: name.into(),
-//!     answers: gold
-//!         .iter()
-//!         .zip(texts)
-//!         .map(|((id, gold), text)| Answer {
-//!             id: (*id).into(),
-//!             correct: FinalNumber.correct(gold, text),
-//!             tokens: text.len(),
-//!             probe_tokens: 0,
-//!         })
-//!         .collect(),
-//!     seconds: 0.5,
-//! };
-//! let plain = run("plain", ["2 + 2 = 4\n#### 4", "About a thousand."]);
-//! let stir = run("stir", ["#### 4.0", "#### $1200"]);
-//! let comparison = Comparison::new(&plain, &[stir])?;
-//! assert_eq!(comparison.get("plain").map(|m| m.accuracy), Some(0.5));
-//! assert_eq!(comparison.get("stir").map(|m| m.accuracy), Some(1.0));
-//! println!("{comparison}");
+//! let gold = ["4", "1,200", "7"];
+//! let solved = |texts: [&str; 3]| gold.iter().zip(texts).map(|(gold, text)| FinalNumber.correct(gold, text)).collect();
+//! let plain: Vec<bool> = solved(["2 + 2 = 4\n#### 4", "About a thousand.", "#### 6"]);
+//! let steered: Vec<bool> = solved(["#### 4.0", "#### $1200", "#### 7"]);
+//! assert_eq!((plain, steered), (vec![true, false, false], vec![true; 3]));
+//! // Two problems won and none lost, out of three: a long way from evidence.
+//! assert_eq!(mcnemar(2, 0).exact, 0.5);
+//! assert!(wilson(1, 3, 0.95)?.high > 0.79);
 //! # Ok::<(), stir_eval::EvalError>(())
 //! ```
 
@@ -39,14 +26,15 @@ pub mod answer;
 mod compare;
 mod error;
 mod judge;
-mod outcome;
+mod pool;
 mod record;
 pub mod stats;
 mod table;
+#[cfg(test)]
+mod testing;
 
 pub use answer::FinalNumber;
 pub use compare::{Comparison, MethodSummary, Paired};
 pub use error::EvalError;
 pub use judge::{Grade, Judge, Judged, Verdict};
-pub use outcome::{Answer, MethodRun};
 pub use record::{Record, Run, Settings};
