@@ -136,9 +136,9 @@ impl Comparison {
     /// [`EvalError::UnknownId`] for answers that do not pair one to one, and [`EvalError::Seconds`] for a time that is
     /// negative or not finite. Each names the first offender.
     pub fn new(baseline: &Run, others: &[Run]) -> Result<Self, EvalError> {
-        let mut all = vec![Self::of(&groups(std::iter::once(baseline).chain(others)))?];
-        Self::adjust(&mut all)?;
-        Ok(all.remove(0))
+        let mut comparison = Self::of(&groups(std::iter::once(baseline).chain(others)))?;
+        Self::adjust([&mut comparison])?;
+        Ok(comparison)
     }
 
     /// Compares `groups` with the first of them; p-values are not adjusted yet.
@@ -175,9 +175,9 @@ impl Comparison {
     }
 
     /// Adjusts the p-values of all comparisons together, as one family of tests.
-    pub(crate) fn adjust(all: &mut [Self]) -> Result<(), EvalError> {
+    pub(crate) fn adjust<'c>(all: impl IntoIterator<Item = &'c mut Self>) -> Result<(), EvalError> {
         let mut paired: Vec<&mut Paired> = all
-            .iter_mut()
+            .into_iter()
             .flat_map(|comparison| &mut comparison.methods)
             .filter_map(|method| method.paired.as_mut())
             .collect();

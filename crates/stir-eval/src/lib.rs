@@ -28,6 +28,7 @@ mod error;
 mod judge;
 mod pool;
 mod record;
+pub mod report;
 pub mod stats;
 mod table;
 #[cfg(test)]
