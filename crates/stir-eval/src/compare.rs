@@ -36,11 +36,9 @@ const POWER: f64 = 0.8;
 ///         "judged": {"answer": "4", "grade": {"verdict": verdict, "rule": "number"}}, "tokens": 3,
 ///         "probe_tokens": 0, "other_tokens": 0, "forward_passes": 3, "finish": "eos",
 ///     });
-///     serde_json::from_value(serde_json::json!({
-///         "settings": {"model": "tiny", "task": "sums", "method": method, "seed": 0},
-///         "records": ["p1", "p2"].into_iter().zip(verdicts).map(record).collect::<Vec<_>>(),
-///         "seconds": 1.5,
-///     }))
+///     let records: Vec<_> = ["p1", "p2"].into_iter().zip(verdicts).map(record).collect();
+///     let settings = serde_json::json!({"model": "tiny", "task": "sums", "method": method, "seed": 0});
+///     serde_json::from_value(serde_json::json!({"settings": settings, "records": records, "seconds": 1.5}))
 /// };
 /// let (plain, stir) = (run("plain", ["different", "equal"])?, run("stir", ["equal", "equal"])?);
 /// let comparison = Comparison::new(&plain, &[stir])?;
@@ -135,7 +133,7 @@ impl Comparison {
     /// [`EvalError::DuplicateMethod`], [`EvalError::DuplicateId`], [`EvalError::MissingId`] and
     /// [`EvalError::UnknownId`] for answers that do not pair one to one, and [`EvalError::Seconds`] for a time that is
     /// negative or not finite. Each names the first offender.
-    pub fn new(baseline: &Run, others: &[Run]) -> Result<Self, EvalError> {
+    pub fn new<'r>(baseline: &'r Run, others: impl IntoIterator<Item = &'r Run>) -> Result<Self, EvalError> {
         let mut comparison = Self::of(&groups(std::iter::once(baseline).chain(others)))?;
         Self::adjust([&mut comparison])?;
         Ok(comparison)

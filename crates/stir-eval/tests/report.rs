@@ -60,6 +60,7 @@ fn an_experiment_becomes_a_report() {
         "figures/lengths-stories.svg",
         "figures/sensitivity-k-scale-stories.svg",
         "figures/sensitivity-layer-puzzles.svg",
+        "figures/grid-k-scale-layer-stir-stories.svg",
         "figures/transfer-accuracy-stir.svg",
         "figures/transfer-tokens-stir.svg",
         "figures/map-pca-stories.svg",
@@ -83,8 +84,8 @@ fn an_experiment_becomes_a_report() {
     assert_eq!(table[0]["task"], "stories");
     assert_eq!(table[0]["methods"].as_object().unwrap().len(), 6);
     assert_eq!(table[0]["methods"]["stir"]["seeds"], serde_json::json!([0, 1, 2]));
-    // A line for each of 6 methods, 9 other settings and 2 other libraries on each task, and the names.
-    assert_eq!(found["table.csv"].lines().count(), 2 * 17 + 1);
+    // A line for each of 6 methods, 13 other settings and 2 other libraries on each task, and the names.
+    assert_eq!(found["table.csv"].lines().count(), 2 * 21 + 1);
     assert!(found["table.csv"].lines().all(|line| line.split(',').count() >= 31));
     for (name, text) in &found {
         if name.ends_with(".svg") {

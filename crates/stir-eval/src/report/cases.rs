@@ -87,7 +87,8 @@ impl Text {
     }
 }
 
-/// The cases of a block: those first that methods differ on, then the others, in the order of the problems.
+/// The cases of a block, in the order of the problems: those first that a steering method changes, then those that any
+/// methods differ on, then the others.
 /// `names` are those of all methods of the page.
 pub(super) fn cases(experiment: &Experiment<'_>, block: &Block<'_>, config: &ReportConfig, names: &[&str]) -> Cases {
     let index = |records: &'_ [Record]| -> HashMap<String, usize> {
@@ -105,8 +106,18 @@ pub(super) fn cases(experiment: &Experiment<'_>, block: &Block<'_>, config: &Rep
         let right: Vec<bool> = answers(id).iter().map(|record| record.judged.correct()).collect();
         right.windows(2).any(|pair| pair[0] != pair[1])
     };
-    let (differing, alike): (Vec<&Record>, Vec<&Record>) = baseline.records.iter().partition(|r| differs(&r.id));
-    let shown: Vec<&Record> = differing.iter().chain(&alike).copied().take(config.cases_per_task).collect();
+    // The method that steers, where there is one, is what most want to see beside the baseline.
+    let steers = |run: &crate::Run| run.records.iter().any(|record| record.steps.iter().any(Step::steered));
+    let steered = methods.iter().position(|(run, ..)| steers(run)).unwrap_or(1);
+    let rank = |id: &str| {
+        let right: Vec<bool> = answers(id).iter().map(|record| record.judged.correct()).collect();
+        let changed = right.get(steered).is_some_and(|after| *after != right[0]);
+        if changed { 0 } else { 2 - u8::from(differs(id)) }
+    };
+    let mut ranked: Vec<(u8, &Record)> = baseline.records.iter().map(|record| (rank(&record.id), record)).collect();
+    ranked.sort_by_key(|(rank, _)| *rank);
+    let differing = ranked.iter().filter(|(rank, _)| *rank < 2).count();
+    let shown: Vec<&Record> = ranked.iter().map(|(_, record)| *record).take(config.cases_per_task).collect();
     let case = |record: &&Record| Case {
         id: record.id.clone(),
         gold: record.gold.clone(),
@@ -126,7 +137,7 @@ pub(super) fn cases(experiment: &Experiment<'_>, block: &Block<'_>, config: &Rep
         task: experiment.place(block),
         shown: shown.len(),
         problems: baseline.records.len(),
-        differing: differing.len(),
+        differing,
         cases: shown.iter().map(case).collect(),
     }
 }
@@ -195,11 +206,11 @@ fn segment(number_of: usize, step: Option<&Step>, text: Text) -> Segment {
         gain: number(scored.gain, 3),
     };
     let hits = step.retrieved.iter().map(|hit| format!("{} ({:.3})", hit.entry, hit.similarity));
-    let layer = step.layer.map_or_else(String::new, |layer| format!(" after layer {layer}"));
+    let layer = step.layer.map_or_else(String::new, |layer| format!(", after layer {layer}"));
     let decision = match (step.steered(), step.chosen, step.segment) {
         (true, entry, _) => {
             let what = if entry.is_some() { entry_name(entry) } else { "a vector that is no entry".to_owned() };
-            Some(format!("{what}, {} times{layer}", number(f64::from(step.scale), 2)))
+            Some(format!("{what} \u{d7} {}{layer}", number(f64::from(step.scale), 2)))
         }
         (false, _, segment) if segment > 1 && !step.retrieved.is_empty() => Some("nothing added".to_owned()),
         _ => None,

@@ -41,7 +41,6 @@ struct Page<'p> {
     sensitivity: Vec<Picture>,
     transfer: Vec<Picture>,
     map: Vec<Picture>,
-    usage: Vec<Picture>,
     libraries: Vec<Library>,
     cases: Vec<Cases>,
     /// What the viewer shows side by side at first.
@@ -85,6 +84,8 @@ struct Row {
 struct Library {
     title: String,
     facts: String,
+    /// One, or none where nothing was added.
+    pictures: Vec<Picture>,
     rows: Vec<Entry>,
     left_out: usize,
 }
@@ -96,7 +97,8 @@ struct Entry {
     retrieved: usize,
     considered: usize,
     added: usize,
-    where_: String,
+    /// Control points, and how often at each.
+    places: String,
     scale: String,
     gain: String,
     right: String,
@@ -134,8 +136,11 @@ pub(super) fn html(report: &Report<'_>, sections: &[Section]) -> Result<String, 
         };
         figures.map(picture).collect()
     };
-    let libraries: Vec<Library> =
+    // The figures are of those in which something was added, in the same order.
+    let mut used = pictures("library").into_iter();
+    let mut libraries: Vec<Library> =
         usages(report).into_iter().map(|(block, method, usage)| library(report, block, method, &usage)).collect();
+    libraries.iter_mut().filter(|l| !l.rows.is_empty()).for_each(|l| l.pictures.extend(used.next()));
 
     let mut environment = Environment::new();
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
@@ -162,7 +167,6 @@ pub(super) fn html(report: &Report<'_>, sections: &[Section]) -> Result<String, 
         sensitivity: pictures("sensitivity"),
         transfer: pictures("transfer"),
         map: pictures("map"),
-        usage: pictures("library"),
         libraries,
         cases,
         left: names.first().copied().unwrap_or_default(),
@@ -216,8 +220,8 @@ fn row(report: &Report<'_>, method: &MethodSummary, baseline: &MethodSummary) ->
         thrown_away: if thrown > 0.0 { number(thrown, 1) } else { NONE.to_owned() },
         seconds: number(method.seconds, 1),
         wins: paired(&|p| format!("{} / {}", p.wins, p.losses)),
-        p: paired(&|p| p_value(p.mcnemar_p)),
-        holm: paired(&|p| p_value(p.holm_p)),
+        p: paired(&|p| powers(&p_value(p.mcnemar_p))),
+        holm: paired(&|p| powers(&p_value(p.holm_p))),
         needed: paired(&|p| p.problems_needed.map_or_else(|| NONE.to_owned(), |n| number(n as f64, 0))),
         seeds: method.seeds.len(),
         cut_off: share(method.cut_off),
@@ -226,6 +230,24 @@ fn row(report: &Report<'_>, method: &MethodSummary, baseline: &MethodSummary) ->
         params: method.params.iter().map(|(key, value)| (key.clone(), show(value))).collect(),
         mined_from: method.mined_from.clone().unwrap_or_default(),
     }
+}
+
+/// `1.2e-7` as people write it.
+fn powers(text: &str) -> String {
+    let Some((digits, power)) = text.split_once('e') else { return text.to_owned() };
+    let raised = |c: char| match c {
+        '-' => '\u{207b}',
+        '0' => '\u{2070}',
+        '1' => '\u{b9}',
+        '2' => '\u{b2}',
+        '3' => '\u{b3}',
+        '4'..='9' => char::from_u32(0x2070 + u32::from(c) - u32::from('0')).unwrap_or(c),
+        other => other,
+    };
+    if power == "0" {
+        return format!("< 10{}", "-300".chars().map(raised).collect::<String>());
+    }
+    format!("{digits}\u{b7}10{}", power.chars().map(raised).collect::<String>())
 }
 
 fn library(report: &Report<'_>, block: &Block<'_>, method: &MethodSummary, usage: &Usage) -> Library {
@@ -248,7 +270,7 @@ fn library(report: &Report<'_>, block: &Block<'_>, method: &MethodSummary, usage
             retrieved: uses.retrieved,
             considered: uses.considered,
             added: uses.scales.len(),
-            where_: places.join(", "),
+            places: places.join(", "),
             scale: number(mean(&uses.scales), 2),
             gain: if uses.gains.is_empty() { NONE.to_owned() } else { signed(mean(&uses.gains), 3) },
             right: format!("{} of {}", uses.right, uses.answers),
@@ -260,6 +282,7 @@ fn library(report: &Report<'_>, block: &Block<'_>, method: &MethodSummary, usage
             "{} control points, something added at {steered} % of them; {used}{of} entries were added at least once.",
             number(usage.points as f64, 0)
         ),
+        pictures: vec![],
         rows: ranked.iter().take(ENTRIES).map(line).collect(),
         left_out: ranked.len().saturating_sub(ENTRIES),
     }

@@ -128,7 +128,7 @@ async function keyboard(page, name) {
   await page.keyboard.press("Enter");
   assert.notEqual(await open(), was, `${name}: Enter opens and closes a case`);
   if (was) await page.keyboard.press("Enter");
-  const decision = await reach((e) => e.tag === "SUMMARY" && /segment \d/.test(e.text));
+  const decision = await reach((e) => e.tag === "SUMMARY" && /^Segment \d/.test(e.text));
   await page.keyboard.press("Space");
   assert(await open(), `${name}: Space opens the decision ${decision.text}`);
 }

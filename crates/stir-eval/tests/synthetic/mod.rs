@@ -56,6 +56,9 @@ pub fn runs() -> Vec<Run> {
         for layer in [0.3, 0.45, 0.75, 0.9] {
             runs.push(run(task, problems, "stir", 0, None, 1.0, layer));
         }
+        for (k_scale, layer) in [(0.5, 0.45), (0.5, 0.75), (1.5, 0.45), (1.5, 0.75)] {
+            runs.push(run(task, problems, "stir", 0, None, k_scale, layer));
+        }
         for from in ["stories", "puzzles", "riddles"].into_iter().filter(|from| *from != task) {
             runs.push(run(task, problems, "stir", 0, Some(from), 1.0, 0.6));
         }
@@ -87,7 +90,7 @@ fn run(task: &str, problems: usize, method: &str, seed: u64, from: Option<&str>,
     };
     let stream =
         method.bytes().map(u64::from).sum::<u64>() + (k_scale * 100.0) as u64 * 7 + (layer * 100.0) as u64 * 13;
-    let mut own = SampleRng::new(seed + 17 * stream, from.map_or(0, |from| from.len() as u64));
+    let mut own = SampleRng::new(seed + 17 * stream, from.map_or(0, |from| from.bytes().map(u64::from).sum()));
     let mut records: Vec<Record> = (0..problems).map(|i| record(task, i, skill, k_scale, seed, &mut own)).collect();
     let mut clock = 0.0;
     for record in &mut records {

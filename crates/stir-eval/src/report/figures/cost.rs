@@ -19,7 +19,7 @@ fn one(experiment: &Experiment<'_>, block: &Block<'_>) -> Figure {
     let y = Axis::holding("accuracy, %", accuracies, 5);
     let plot = Plot::within(&canvas, (0.0, 330.0), x, y);
     plot.draw(&mut canvas);
-    canvas.polyline(&staircase(&plot, &front(methods)), "dots axis");
+    canvas.polyline(&staircase(&plot, &front(methods)), "front");
     let mut labels = Labels::new([plot.left, plot.top - 8.0, plot.right(), plot.bottom()]);
     for m in methods {
         let (colour, (x, y)) = (experiment.look(&m.method).colour, plot.at(m.tokens, 100.0 * m.accuracy));

@@ -10,6 +10,8 @@ use crate::{
 
 /// Height of a method's line.
 const LINE: f64 = 44.0;
+/// Room for the headings.
+const TOP: f64 = 26.0;
 
 /// How each method differs from the baseline in accuracy and in tokens, with intervals; one figure a block.
 pub(crate) fn differences(experiment: &Experiment<'_>) -> Vec<Figure> {
@@ -18,18 +20,18 @@ pub(crate) fn differences(experiment: &Experiment<'_>) -> Vec<Figure> {
 
 fn one(experiment: &Experiment<'_>, block: &Block<'_>) -> Figure {
     let methods = &block.table.methods[1..];
-    let height = 30.0 + LINE * methods.len() as f64 + 42.0;
+    let height = TOP + LINE * methods.len() as f64 + 42.0;
     let mut canvas = Canvas::new(WIDTH, height);
     let baseline = &block.table.methods[0];
     let accuracy = |m: &MethodSummary| m.paired.map(|paired| scaled(paired.accuracy_difference, 100.0));
     let tokens =
         |m: &MethodSummary| m.paired.map(|paired| scaled(paired.tokens_difference, 100.0 / baseline.tokens.max(1.0)));
     let half = WIDTH / 2.0 - 8.0;
-    column(experiment, &mut canvas, methods, (0.0, half), "accuracy, points", &accuracy, true);
-    column(experiment, &mut canvas, methods, (half + 16.0, half), "tokens, %", &tokens, false);
+    column(experiment, &mut canvas, methods, (0.0, half), ("accuracy, points", "better \u{2192}"), &accuracy);
+    column(experiment, &mut canvas, methods, (half + 16.0, half), ("tokens, %", "\u{2190} better"), &tokens);
     for (place, method) in methods.iter().enumerate() {
-        let class = format!("f{} strong", experiment.look(&method.method).colour);
-        let y = 30.0 + LINE * place as f64 + 10.0;
+        let class = format!("f{} strong halo", experiment.look(&method.method).colour);
+        let y = TOP + LINE * place as f64 + 10.0;
         canvas.text((0.0, y), Anchor::Start, &class, &fit(&method.name, WIDTH, 13.0));
     }
     let said = methods.iter().filter_map(|m| {
@@ -64,31 +66,26 @@ fn column(
     canvas: &mut Canvas,
     methods: &[MethodSummary],
     (left, width): (f64, f64),
-    label: &str,
+    (heading, direction): (&str, &str),
     difference: &dyn Fn(&MethodSummary) -> Option<MeanDifference>,
-    more_is_better: bool,
 ) {
     let found: Vec<(&MethodSummary, MeanDifference)> =
         methods.iter().filter_map(|m| difference(m).map(|d| (m, d))).collect();
     let values = found.iter().flat_map(|(_, d)| [d.interval.low, d.interval.high]).chain([0.0]);
-    let (top, height) = (30.0, LINE * methods.len() as f64);
     let plot = Plot {
-        left: left + 8.0,
-        top,
-        width: width - 24.0,
-        height,
-        x: Axis::holding(
-            &format!("{label} ({})", if more_is_better { "more is better" } else { "less is better" }),
-            values,
-            4,
-        ),
+        left: left + 18.0,
+        top: TOP,
+        width: width - 36.0,
+        height: LINE * methods.len() as f64,
+        x: Axis::holding(direction, values, 4),
         y: Axis::bare([0.0, 1.0]),
     };
+    canvas.text((left, 13.0), Anchor::Start, "ink", heading);
     plot.draw(canvas);
     canvas.line((plot.x(0.0), plot.top), (plot.x(0.0), plot.bottom()), "rule");
     for (place, (method, d)) in found.iter().enumerate() {
         let look = experiment.look(&method.method);
-        let y = top + LINE * (place as f64 + 0.66);
+        let y = TOP + LINE * (place as f64 + 0.66);
         let stroke = format!("thick s{}", look.colour);
         canvas.line((plot.x(d.interval.low), y), (plot.x(d.interval.high), y), &stroke);
         canvas.marker(look.shape, (plot.x(d.mean), y), 5.5, &format!("f{} spaper", look.colour));

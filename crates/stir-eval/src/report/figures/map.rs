@@ -51,7 +51,12 @@ fn draw(label: &str, kind: &str, what: &str, plane: &Plane) -> Figure {
     canvas.rect((plot.left, plot.top), (plot.width, plot.height), "grid", 0.0);
     let at = |[x, y]: [f64; 2]| plot.at(x, y);
     let pairs = || plane.chunks_exact(2).map(|pair| (at(pair[0]), at(pair[1])));
-    pairs().for_each(|(failure, success)| canvas.arrow(failure, success, "thin axis faint"));
+    for (failure, success) in pairs() {
+        // Up to the edge of the mark, so that the head shows.
+        let (dx, dy) = (success.0 - failure.0, success.1 - failure.1);
+        let rest = (1.0 - 5.0 / dx.hypot(dy).max(5.0)).max(0.0);
+        canvas.arrow(failure, (failure.0 + rest * dx, failure.1 + rest * dy), "thin axis faint");
+    }
     pairs().for_each(|(failure, _)| canvas.circle(failure, 3.2, "hollow sworse"));
     pairs().for_each(|(_, success)| canvas.circle(success, 3.4, "better spaper"));
     canvas.circle((8.0, 10.0), 4.0, "hollow sworse");

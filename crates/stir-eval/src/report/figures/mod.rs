@@ -2,6 +2,7 @@
 
 mod cost;
 mod differences;
+mod heatmap;
 mod lengths;
 mod map;
 mod sensitivity;

@@ -2,22 +2,32 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{WIDTH, percent};
+use super::{
+    WIDTH,
+    heatmap::{Heatmap, heatmap},
+    percent,
+};
 use crate::{
     MethodSummary,
     pool::show,
     report::{
         experiment::{Block, Experiment, slug},
-        svg::{Anchor, Axis, Canvas, Figure, Labels, Plot, fit, number},
+        svg::{Axis, Canvas, Figure, Labels, Plot, fit, number},
     },
 };
 
 /// What a setting does to accuracy and tokens: one figure for every setting of a block that some method was run with
-/// several values of, its other settings being those of the main table.
+/// several values of, its other settings being those of the main table; and a heatmap for every two settings that were
+/// varied together.
 pub(crate) fn sensitivity(experiment: &Experiment<'_>) -> Vec<Figure> {
     let of_block = |block| {
         let keys: BTreeSet<&String> = experiment_keys(block);
-        keys.into_iter().filter_map(move |key| one(experiment, block, key))
+        let lines = keys.iter().filter_map(|key| one(experiment, block, key));
+        let pairs = keys
+            .iter()
+            .flat_map(|first| keys.iter().filter(move |second| *second > first).map(move |second| (first, second)));
+        let grids = pairs.flat_map(|(first, second)| grids(experiment, block, first, second));
+        lines.chain(grids).collect::<Vec<_>>()
     };
     experiment.blocks.iter().flat_map(of_block).collect()
 }
@@ -97,11 +107,63 @@ fn one(experiment: &Experiment<'_>, block: &Block<'_>, key: &str) -> Option<Figu
     })
 }
 
+/// The gain in accuracy over the values of two settings, for each method that has more of their pairs than the cross
+/// through its main ones, which the lines show.
+fn grids(experiment: &Experiment<'_>, block: &Block<'_>, first: &str, second: &str) -> Vec<Figure> {
+    let without = |m: &MethodSummary| {
+        let mut params = m.params.clone();
+        params.retain(|key, _| key != first && key != second);
+        params
+    };
+    let of = |&place: &usize| {
+        let main = &block.all.methods[place];
+        let alike = |m: &&MethodSummary| {
+            m.method == main.method && m.mined_from == main.mined_from && without(m) == without(main)
+        };
+        let cells: Vec<(&Value, &Value, f64)> = block
+            .all
+            .methods
+            .iter()
+            .filter(alike)
+            .filter_map(|m| Some((m.params.get(first)?, m.params.get(second)?, m.paired?.accuracy_difference.mean)))
+            .collect();
+        let rows = placed(cells.iter().map(|cell| cell.0));
+        let columns = placed(cells.iter().map(|cell| cell.1));
+        if rows.len() < 2 || columns.len() < 2 || cells.len() < rows.len() + columns.len() {
+            return None;
+        }
+        let value = |row: usize, column: usize| {
+            let cell = cells.iter().find(|cell| (cell.0, cell.1) == (rows[row].0, columns[column].0));
+            cell.map(|cell| 100.0 * cell.2)
+        };
+        let here = |row: usize, column: usize| {
+            (main.params.get(first), main.params.get(second)) == (Some(rows[row].0), Some(columns[column].0))
+        };
+        let names = |values: &[(&Value, f64, String)]| values.iter().map(|value| value.2.clone()).collect();
+        let place = format!("{}, {}", main.method, experiment.place(block));
+        Some(heatmap(&Heatmap {
+            name: format!("grid-{}-{}-{}", slug(first), slug(second), slug(&place)),
+            title: format!("Accuracy by {first} and {second}: {place}"),
+            unit: "accuracy, points",
+            more_is_better: true,
+            rows: (first, names(&rows)),
+            columns: (second, names(&columns)),
+            value: &value,
+            framed: &here,
+        }))
+    };
+    block.main.iter().filter_map(of).collect()
+}
+
 /// The values of all series with their places on the axis: the numbers they are, or, where some are none, 0, 1, ...
 fn places<'b>(all: &[Series<'b>]) -> Vec<(&'b Value, f64, String)> {
+    placed(all.iter().flat_map(|series| series.points.iter().map(|(value, _)| *value)))
+}
+
+fn placed<'b>(all: impl Iterator<Item = &'b Value>) -> Vec<(&'b Value, f64, String)> {
     let mut values: Vec<&Value> = vec![];
-    for (value, _) in all.iter().flat_map(|series| &series.points) {
-        if !values.contains(value) {
+    for value in all {
+        if !values.contains(&value) {
             values.push(value);
         }
     }
@@ -139,6 +201,8 @@ fn draw(
     let level = plot.y(measure(baseline)[0]);
     canvas.line((plot.left, level), (plot.right(), level), "thick s0");
     let mut labels = Labels::new([plot.left, plot.top - 8.0, plot.right(), plot.bottom()]);
+    labels.keep_clear_along(&[(plot.left, level), (plot.right(), level)]);
+    let mut ends = vec![];
     for (index, Series { method, points }) in all.iter().enumerate() {
         let look = experiment.look(method);
         // Apart by a little, so that the bars of two methods do not hide each other.
@@ -148,19 +212,20 @@ fn draw(
         let at = |x: f64, y: f64| (plot.x(x) + shift, plot.y(y));
         let line: Vec<(f64, f64)> = sorted.iter().map(|&(x, [middle, ..])| at(x, middle)).collect();
         canvas.polyline(&line, &format!("thick s{}", look.colour));
+        labels.keep_clear_along(&line);
         for &(x, [middle, low, high]) in &sorted {
             canvas.line(at(x, low), at(x, high), &format!("thin s{}", look.colour));
             canvas.marker(look.shape, at(x, middle), 4.5, &format!("f{} spaper", look.colour));
             let (x, y) = at(x, (low + high) / 2.0);
             labels.keep_clear((x, y), 5.0, (at(0.0, low).1 - at(0.0, high).1) / 2.0);
         }
-        if named && let Some(&last) = line.last() {
-            labels.write(canvas, last, &format!("f{} strong", look.colour), &fit(method, 140.0, 13.0));
-        }
+        ends.extend(line.last().map(|&end| (end, look.colour, method)));
     }
     if named {
-        let name = fit(&baseline.name, 140.0, 13.0);
-        canvas.text((plot.left + 4.0, level - 6.0), Anchor::Start, "f0 strong halo", &name);
+        for (end, colour, method) in ends {
+            labels.write(canvas, end, &format!("f{colour} strong"), &fit(method, 140.0, 13.0));
+        }
+        labels.write_along(canvas, level, "f0 strong", &fit(&baseline.name, 140.0, 13.0));
     }
 }
 

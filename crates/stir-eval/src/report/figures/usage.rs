@@ -57,7 +57,7 @@ impl Usage {
                     let uses = usage.uses(step.chosen);
                     *uses.at.entry(step.segment - 1).or_default() += 1;
                     uses.scales.push(f64::from(step.scale));
-                    uses.gains.extend(step.winner().map(|winner| winner.gain));
+                    uses.gains.extend(step.winner().map(|winner| winner.gain).filter(|gain| gain.is_finite()));
                     if !touched.contains(&step.chosen) {
                         touched.push(step.chosen);
                     }
@@ -118,7 +118,7 @@ pub(crate) fn usage(
     let mut canvas = Canvas::new(WIDTH, top + line * rows.len() as f64 + 8.0);
     let colour = experiment.look(method).colour;
     canvas.text((left, 14.0), Anchor::Start, "ink", "control point");
-    canvas.text((WIDTH - right + 14.0, 14.0), Anchor::Start, "ink", "scale: mean, range");
+    canvas.text((WIDTH, 14.0), Anchor::End, "ink", "mean scale, range");
     for m in 1..=columns {
         let x = left + column * (m as f64 - 0.5);
         let more = if m == columns && last > columns { "+" } else { "" };

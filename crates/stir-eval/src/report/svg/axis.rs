@@ -31,7 +31,7 @@ impl Axis {
     pub(crate) fn wide(label: &str, values: impl IntoIterator<Item = f64>, count: usize) -> Self {
         let values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
         let (low, high) = range(values.iter().copied());
-        if values.iter().any(|&value| value <= 0.0) || high <= 5.0 * low {
+        if low <= 0.0 || high <= 5.0 * low {
             return Self::holding(label, values, count);
         }
         let round = |decade: i32| [1.0, 2.0, 5.0].map(|digit| digit * 10f64.powi(decade));
@@ -104,7 +104,7 @@ pub(crate) fn number(value: f64, decimals: usize) -> String {
     let (whole, fraction) = text.split_once('.').map_or((text.as_str(), None), |(whole, part)| (whole, Some(part)));
     let mut grouped = String::new();
     for (place, digit) in whole.chars().enumerate() {
-        if place > 0 && (whole.len() - place) % 3 == 0 && whole.len() > 4 {
+        if place > 0 && (whole.len() - place).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -201,8 +201,8 @@ mod tests {
         assert_eq!(texts(&Axis::holding("", [3.0, 97.0], 5)), ["0", "20", "40", "60", "80", "100"]);
         assert_eq!(texts(&Axis::holding("", [-0.12, 0.31], 4)), ["\u{2212}0.2", "0.0", "0.2", "0.4"]);
         assert_eq!(texts(&Axis::holding("", [9_000.0, 31_000.0], 4)), ["0", "10,000", "20,000", "30,000", "40,000"]);
-        assert_eq!(texts(&Axis::wide("", [30.0, 900.0], 4)), ["20", "50", "100", "200", "500", "1000"]);
-        assert_eq!(texts(&Axis::wide("", [0.0, 900.0], 3)), ["0", "500", "1000"]);
+        assert_eq!(texts(&Axis::wide("", [30.0, 900.0], 4)), ["20", "50", "100", "200", "500", "1,000"]);
+        assert_eq!(texts(&Axis::wide("", [0.0, 900.0], 3)), ["0", "500", "1,000"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Figures as SVG text: what a report needs and no more (`docs/decisions/0008-figures.md` says why not a library).
+//! Figures as SVG text: what a report needs and no more (`docs/decisions/0009-figures.md` says why not a library).
 //!
 //! Shapes carry classes, never colours: [`style`] gives the classes their colours for light and dark, and is the same
 //! for figures in a page and for those in files of their own.

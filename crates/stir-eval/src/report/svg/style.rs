@@ -39,9 +39,10 @@ const DARK: Theme = Theme {
 pub(crate) fn style() -> String {
     let shapes = "\
 .figure{font:13px/1.2 system-ui,-apple-system,\"Segoe UI\",Roboto,\"Helvetica Neue\",Arial,sans-serif}\
-.figure .grid,.figure .axis,.figure .rule,.figure .thin,.figure .thick,.figure .dots{fill:none}\
+.figure .grid,.figure .axis,.figure .rule,.figure .front,.figure .lead,.figure .thin,.figure .thick,.figure .dots{fill:none}\
 .figure .grid,.figure .axis,.figure .rule{stroke-width:1}\
 .figure .thin{stroke-width:1.25}\
+.figure .front{stroke-width:4;stroke-linejoin:round;opacity:.3}\
 .figure .thick{stroke-width:2;stroke-linejoin:round}\
 .figure .dots{stroke-width:1.25;stroke-dasharray:2 3}\
 .figure .faint{opacity:.55}\
@@ -56,7 +57,7 @@ fn colours(theme: &Theme) -> String {
     let mut css = format!(
         ".figure .paper,.figure .hollow{{fill:{paper}}}.figure .halo{{stroke:{paper};stroke-width:3;paint-order:stroke}}\
          .figure .ink{{fill:{ink}}}.figure .muted{{fill:{muted}}}.figure .grid{{stroke:{grid}}}\
-         .figure .axis{{stroke:{muted}}}.figure .rule{{stroke:{ink}}}\
+         .figure .axis,.figure .front{{stroke:{muted}}}.figure .rule{{stroke:{ink}}}\
          .figure .better{{fill:{better}}}.figure .worse{{fill:{worse}}}\
          .figure .sbetter{{stroke:{better}}}.figure .sworse{{stroke:{worse}}}.figure .spaper{{stroke:{paper}}}"
     );
