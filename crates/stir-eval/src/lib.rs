@@ -5,6 +5,7 @@
 //! - [`answer`]: what a text answers, and whether that equals the gold answer ([`FinalNumber`]).
 //! - [`stats`]: intervals and paired tests for a few hundred yes-or-no outcomes.
 //! - [`Run`] and [`Comparison`]: methods that answered the same problems, side by side against a baseline.
+//! - [`report`]: all runs of an experiment as a page to read, with figures and tables.
 //!
 //! ```
 //! use stir_eval::{FinalNumber, stats::{mcnemar, wilson}};

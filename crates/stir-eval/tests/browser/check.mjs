@@ -31,7 +31,7 @@ const views = [
   { name: "phone-dark", colorScheme: "dark", width: 375, height: 740 },
 ];
 for (const { name, colorScheme, width, height } of views) {
-  const context = await browser.newContext({ colorScheme, viewport: { width, height }, bypassCSP: true });
+  const context = await browser.newContext({ colorScheme, viewport: { width, height } });
   const page = await context.newPage();
   const trouble = [];
   page.on("console", (message) => { if (["error", "warning"].includes(message.type())) trouble.push(message.text()); });
