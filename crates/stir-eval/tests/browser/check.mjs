@@ -113,9 +113,13 @@ async function keyboard(page, name) {
   assert.notEqual(one_task, before, `${name}: the task filters`);
   await page.keyboard.press("ArrowUp");
   await reach((e) => e.id === "filter-outcome");
-  await page.keyboard.press("ArrowDown");
-  assert.notEqual(await count(), before, `${name}: the outcome filters`);
-  await page.keyboard.press("ArrowUp");
+  const outcomes = new Set();
+  for (let i = 0; i < 5; i++) {
+    await page.keyboard.press("ArrowDown");
+    outcomes.add(await count());
+  }
+  assert(outcomes.size > 1, `${name}: the outcome filters`);
+  for (let i = 0; i < 5; i++) await page.keyboard.press("ArrowUp");
   await reach((e) => e.id === "filter-text");
   await page.keyboard.type("zzz-not-there");
   assert.match(await count(), /^0 of /, `${name}: the text filters`);
