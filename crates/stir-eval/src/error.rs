@@ -18,6 +18,14 @@ pub enum EvalError {
         /// What was given.
         value: f64,
     },
+    /// An error rate or a power that is not strictly between 0 and 1.
+    #[error("{rate} must lie strictly between 0 and 1, not {value}")]
+    Rate {
+        /// Which: `alpha` or `power`.
+        rate: &'static str,
+        /// What was given.
+        value: f64,
+    },
     /// Paired samples that cannot be paired.
     #[error("paired samples differ in length: {baseline} and {method}")]
     UnequalLengths {
@@ -54,8 +62,33 @@ pub enum EvalError {
         /// The method's name.
         method: String,
     },
-    /// Two methods under one name.
-    #[error("two methods are named {method:?}")]
+    /// Nothing to report on.
+    #[error("there are no runs")]
+    NoRuns,
+    /// A task that the baseline did not answer, so that nothing can be compared on it.
+    #[error("no run of the baseline {baseline:?} with model {model:?} on task {task:?}")]
+    NoBaseline {
+        /// The baseline's name.
+        baseline: String,
+        /// The model.
+        model: String,
+        /// The task.
+        task: String,
+    },
+    /// Runs that cannot stand in one table.
+    #[error("method {method:?} was run with {field} {found:?}, the baseline with {expected:?}")]
+    Apart {
+        /// The method's name.
+        method: String,
+        /// The setting that differs: `model` or `task`.
+        field: &'static str,
+        /// Its value in the baseline's run.
+        expected: String,
+        /// Its value in the method's run.
+        found: String,
+    },
+    /// Two runs that differ in nothing, or two methods under one name.
+    #[error("two methods are named {method:?}, or one was run twice with the same settings and seed")]
     DuplicateMethod {
         /// The name.
         method: String,

@@ -8,32 +8,20 @@
 //! - [`answer`]: the convention of `####` and no other, for models that were trained on it ([`FinalNumber`]).
 //! - [`equality`]: whether two short answers to a mathematical problem say the same, exactly where possible.
 //! - [`stats`]: intervals and paired tests for a few hundred yes-or-no outcomes.
-//! - [`MethodRun`] and [`Comparison`]: methods that answered the same problems, side by side against a baseline.
+//! - [`Run`] and [`Comparison`]: methods that answered the same problems, side by side against a baseline.
+//! - [`report`]: all runs of an experiment as a page to read, with figures and tables.
 //!
 //! ```
-//! use stir_eval::{Answer, Comparison, FinalNumber, MethodRun};
+//! use stir_eval::{FinalNumber, stats::{mcnemar, wilson}};
 //!
-//! let gold = [("a", "4"), ("b", "1,200")];
-//! let run = |name: &str, texts: [&str; 2]| MethodRun {
-//!     name: name.into(),
-//!     answers: gold
-//!         .iter()
-//!         .zip(texts)
-//!         .map(|((id, gold), text)| Answer {
-//!             id: (*id).into(),
-//!             correct: FinalNumber.correct(gold, text),
-//!             tokens: text.len(),
-//!             probe_tokens: 0,
-//!         })
-//!         .collect(),
-//!     seconds: 0.5,
-//! };
-//! let plain = run("plain", ["2 + 2 = 4\n#### 4", "About a thousand."]);
-//! let stir = run("stir", ["#### 4.0", "#### $1200"]);
-//! let comparison = Comparison::new(&plain, &[stir])?;
-//! assert_eq!(comparison.get("plain").map(|m| m.accuracy), Some(0.5));
-//! assert_eq!(comparison.get("stir").map(|m| m.accuracy), Some(1.0));
-//! println!("{comparison}");
+//! let gold = ["4", "1,200", "7"];
+//! let solved = |texts: [&str; 3]| gold.iter().zip(texts).map(|(gold, text)| FinalNumber.correct(gold, text)).collect();
+//! let plain: Vec<bool> = solved(["2 + 2 = 4\n#### 4", "About a thousand.", "#### 6"]);
+//! let steered: Vec<bool> = solved(["#### 4.0", "#### $1200", "#### 7"]);
+//! assert_eq!((plain, steered), (vec![true, false, false], vec![true; 3]));
+//! // Two problems won and none lost, out of three: a long way from evidence.
+//! assert_eq!(mcnemar(2, 0).exact, 0.5);
+//! assert!(wilson(1, 3, 0.95)?.high > 0.79);
 //! # Ok::<(), stir_eval::EvalError>(())
 //! ```
 
@@ -46,12 +34,15 @@ mod error;
 pub mod extract;
 mod judge;
 mod judges;
-mod outcome;
 pub mod pairs;
+mod pool;
 mod record;
+pub mod report;
 pub mod stats;
 mod table;
 pub mod task;
+#[cfg(test)]
+mod testing;
 
 pub use answer::FinalNumber;
 pub use compare::{Comparison, MethodSummary, Paired};
@@ -59,7 +50,6 @@ pub use error::EvalError;
 pub use extract::Extractor;
 pub use judge::{Grade, Judge, Judged, Verdict};
 pub use judges::{ChoiceJudge, MathJudge, NumberJudge, YesNoJudge};
-pub use outcome::{Answer, MethodRun};
 pub use record::{Record, Run, Settings};
 #[cfg(feature = "hub")]
 pub use stir_hub as hub;

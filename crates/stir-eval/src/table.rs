@@ -2,8 +2,17 @@ use std::fmt;
 
 use crate::{Comparison, MethodSummary};
 
-const HEADER: [&str; 7] =
-    ["method", "accuracy, % (95 % CI)", "tokens", "probe tokens", "seconds", "wins/losses", "McNemar p"];
+const HEADER: [&str; 9] = [
+    "method",
+    "accuracy, % (95 % CI)",
+    "tokens",
+    "probe tokens",
+    "seconds",
+    "wins/losses",
+    "McNemar p",
+    "Holm p",
+    "problems needed",
+];
 
 type Cells = [String; HEADER.len()];
 
@@ -28,18 +37,26 @@ impl Comparison {
     /// The table as Markdown, with a line break at its end.
     ///
     /// ```
-    /// use stir_eval::{Answer, Comparison, MethodRun};
-    /// let answers = vec![Answer { id: "p1".into(), correct: true, tokens: 94, probe_tokens: 0 }];
-    /// let plain = MethodRun { name: "plain".into(), answers, seconds: 2.0 };
+    /// use stir_eval::{Comparison, Run};
+    /// let plain: Run = serde_json::from_str(r#"{
+    ///     "settings": {"model": "tiny", "task": "sums", "method": "plain", "seed": 0},
+    ///     "records": [{
+    ///         "id": "p1", "prompt": "2 + 2?", "gold": "4", "text": "Four. #### 4", "token_ids": [1, 2, 3],
+    ///         "judged": {"answer": "4", "grade": {"verdict": "equal", "rule": "number"}}, "tokens": 3,
+    ///         "probe_tokens": 0, "other_tokens": 0, "forward_passes": 3, "finish": "eos"
+    ///     }],
+    ///     "seconds": 2.0
+    /// }"#)?;
     /// let table = Comparison::new(&plain, &[])?.to_markdown();
-    /// assert_eq!(table.lines().nth(2), Some("| plain | 100.0 (20.7 to 100.0) | 94.0 | 0.0 | 2.0 | - | - |"));
-    /// # Ok::<(), stir_eval::EvalError>(())
+    /// assert_eq!(table.lines().nth(2), Some("| plain | 100.0 (20.7 to 100.0) | 3.0 | 0.0 | 2.0 | - | - | - | - |"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn to_markdown(&self) -> String {
         let line = |cells: Cells| format!("| {} |\n", cells.join(" | "));
         let rule = std::array::from_fn(|column| String::from(if column == 0 { ":---" } else { "---:" }));
-        // A bar in a name would open a cell of its own.
-        let rows = self.methods.iter().map(|method| cells(method).map(|cell| cell.replace('|', "\\|")));
+        // A bar in a name would open a cell of its own, a line break would end the table.
+        let plain = |cell: String| cell.replace('|', "\\|").replace(['\n', '\r'], " ");
+        let rows = self.methods.iter().map(|method| cells(method).map(plain));
         [HEADER.map(String::from), rule].into_iter().chain(rows).map(line).collect()
     }
 }
@@ -56,44 +73,50 @@ fn cells(method: &MethodSummary) -> Cells {
         format!("{:.1}", method.seconds),
         against_baseline(method.paired.map(|paired| format!("{}/{}", paired.wins, paired.losses))),
         against_baseline(method.paired.map(|paired| p_value(paired.mcnemar_p))),
+        against_baseline(method.paired.map(|paired| p_value(paired.holm_p))),
+        against_baseline(method.paired.and_then(|paired| paired.problems_needed).map(|needed| needed.to_string())),
     ]
 }
 
 /// Four decimals, or two digits where those would read as zero.
-fn p_value(p: f64) -> String {
+pub(crate) fn p_value(p: f64) -> String {
     if p < 0.001 { format!("{p:.1e}") } else { format!("{p:.4}") }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::{Answer, MethodRun};
-
     use super::*;
+    use crate::{Run, testing};
 
-    fn run(name: &str, solved: usize) -> MethodRun {
-        let answer = |i| Answer { id: format!("p{i}"), correct: i < solved, tokens: 100 + i, probe_tokens: 2 * i };
-        MethodRun { name: name.into(), answers: (0..20).map(answer).collect(), seconds: 12.34 }
+    fn run(name: &str, solved: usize) -> Run {
+        let ids: Vec<String> = (0..20).map(|i| format!("p{i}")).collect();
+        let answers: Vec<(&str, bool)> = ids.iter().enumerate().map(|(i, id)| (id.as_str(), i < solved)).collect();
+        let mut run = testing::run(name, &answers);
+        for (i, record) in run.records.iter_mut().enumerate() {
+            (record.tokens, record.probe_tokens) = (100 + i, 2 * i);
+        }
+        Run { seconds: 12.34, ..run }
     }
 
     #[test]
     fn plain_text_is_aligned() {
         let comparison = Comparison::new(&run("plain", 5), &[run("größer", 17)]).unwrap();
         let expected = "\
-method  accuracy, % (95 % CI)  tokens  probe tokens  seconds  wins/losses  McNemar p
-plain     25.0 (11.2 to 46.9)   109.5          19.0     12.3            -          -
-größer    85.0 (64.0 to 94.8)   109.5          19.0     12.3         12/0     4.9e-4
+method  accuracy, % (95 % CI)  tokens  probe tokens  seconds  wins/losses  McNemar p  Holm p  problems needed
+plain     25.0 (11.2 to 46.9)   109.5          19.0     12.3            -          -       -                -
+größer    85.0 (64.0 to 94.8)   109.5          19.0     12.3         12/0     4.9e-4  4.9e-4               11
 ";
         assert_eq!(comparison.to_string(), expected);
     }
 
     #[test]
     fn markdown_escapes_bars() {
-        let comparison = Comparison::new(&run("plain", 5), &[run("a|b", 8)]).unwrap();
+        let comparison = Comparison::new(&run("plain", 5), &[run("a|b\nc", 8)]).unwrap();
         let expected = "\
-| method | accuracy, % (95 % CI) | tokens | probe tokens | seconds | wins/losses | McNemar p |
-| :--- | ---: | ---: | ---: | ---: | ---: | ---: |
-| plain | 25.0 (11.2 to 46.9) | 109.5 | 19.0 | 12.3 | - | - |
-| a\\|b | 40.0 (21.9 to 61.3) | 109.5 | 19.0 | 12.3 | 3/0 | 0.2500 |
+| method | accuracy, % (95 % CI) | tokens | probe tokens | seconds | wins/losses | McNemar p | Holm p | problems needed |
+| :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+| plain | 25.0 (11.2 to 46.9) | 109.5 | 19.0 | 12.3 | - | - | - | - |
+| a\\|b c | 40.0 (21.9 to 61.3) | 109.5 | 19.0 | 12.3 | 3/0 | 0.2500 | 0.2500 | 50 |
 ";
         assert_eq!(comparison.to_markdown(), expected);
     }

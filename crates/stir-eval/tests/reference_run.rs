@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a failed check is a panic
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use serde::Deserialize;
-use stir_eval::{Answer, Comparison, FinalNumber, MethodRun};
+use stir_core::Finish;
+use stir_eval::{Comparison, FinalNumber, Grade, Judged, Record, Run, Settings, Verdict, answer::final_answer};
 
 /// What is read of a line; the rest of it belongs to other crates.
 #[derive(Deserialize)]
@@ -22,6 +23,29 @@ fn lines() -> Vec<Line> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/reference-run/rollouts.jsonl");
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn record(line: &Line) -> Record {
+    let verdict = if FinalNumber.correct(&line.gold, &line.text) { Verdict::Equal } else { Verdict::Different };
+    Record {
+        id: line.id.clone(),
+        prompt: String::new(),
+        gold: line.gold.clone(),
+        text: line.text.clone(),
+        token_ids: line.token_ids.clone(),
+        judged: Judged {
+            answer: final_answer(&line.text).map(str::to_owned),
+            grade: Some(Grade { verdict, rule: "final number".into(), why: None }),
+        },
+        tokens: line.token_ids.len(),
+        probe_tokens: 0,
+        other_tokens: 0,
+        forward_passes: line.token_ids.len(),
+        finish: Finish::Eos,
+        steps: vec![],
+        segment_ends: vec![],
+        seconds: None,
+    }
 }
 
 #[test]
@@ -43,18 +67,16 @@ fn judge_agrees_on_every_line() {
 #[test]
 fn two_samples_compare_as_two_methods() {
     let lines = lines();
-    let run = |sample: usize| MethodRun {
-        name: format!("sample {sample}"),
-        answers: lines
-            .iter()
-            .filter(|line| line.k == sample)
-            .map(|line| Answer {
-                id: line.id.clone(),
-                correct: FinalNumber.correct(&line.gold, &line.text),
-                tokens: line.token_ids.len(),
-                probe_tokens: 0,
-            })
-            .collect(),
+    let run = |sample: usize| Run {
+        settings: Settings {
+            model: "reference".into(),
+            task: "stories".into(),
+            method: format!("sample {sample}"),
+            mined_from: None,
+            seed: 0,
+            params: BTreeMap::new(),
+        },
+        records: lines.iter().filter(|line| line.k == sample).map(record).collect(),
         seconds: 1.0,
     };
     let comparison = Comparison::new(&run(0), &[run(1)]).unwrap();
@@ -69,4 +91,7 @@ fn two_samples_compare_as_two_methods() {
     let paired = method.paired.unwrap();
     assert_eq!((paired.wins, paired.losses), (13, 5));
     assert!(close(paired.mcnemar_p, 0.09625244140625));
+    // See `stats::problems_needed` for how: 130.07 of them.
+    assert_eq!(paired.problems_needed, Some(131));
+    assert!(close(paired.tokens_difference.mean, -390.0 / 60.0));
 }

@@ -2,9 +2,15 @@
 //!
 //! Benchmarks are small and methods answer the same problems, so intervals must hold near 0 and 1 ([`wilson`]), and
 //! differences are tested on pairs ([`mcnemar`], [`paired_bootstrap`]); several methods against one baseline need a
-//! correction ([`holm`]).
+//! correction ([`holm`]), and a difference that was not shown may need more problems ([`problems_needed`]).
+//!
+//! Several seeds: the samples of one problem are not independent, so the problem stays the unit of everything. Each
+//! problem counts with its mean over the seeds; intervals come from how these means scatter ([`wilson_clustered`],
+//! [`paired_bootstrap`] on them), and so does the test ([`sign_flip`], which is McNemar's for one seed).
 
 mod bootstrap;
+mod power;
+mod seeds;
 
 use serde::Serialize;
 use statrs::{
@@ -12,7 +18,11 @@ use statrs::{
     function::factorial::ln_binomial,
 };
 
-pub use self::bootstrap::{MeanDifference, paired_bootstrap};
+pub use self::{
+    bootstrap::{MeanDifference, paired_bootstrap},
+    power::problems_needed,
+    seeds::{sign_flip, wilson_clustered},
+};
 use crate::EvalError;
 
 /// A closed interval, in the units of what it estimates. Serialises as `[low, high]`.
@@ -66,17 +76,25 @@ pub fn wilson(successes: usize, n: usize, confidence: f64) -> Result<Interval, E
     if successes > n {
         return Err(EvalError::TooManySuccesses { successes, n });
     }
-    let trials = n as f64;
-    let p = successes as f64 / trials;
+    Ok(score_interval(successes as f64 / n as f64, n as f64, confidence))
+}
+
+/// The score interval of a proportion `p` of `n` trials, which need not be a whole number.
+fn score_interval(p: f64, n: f64, confidence: f64) -> Interval {
     // From the lower tail: 1/2 + confidence/2 rounds to 1 for the largest confidences, which lie an infinite z away.
-    let z = -Normal::standard().inverse_cdf((1.0 - confidence) / 2.0);
-    let shrink = 1.0 + z * z / trials;
-    let centre = (p + z * z / (2.0 * trials)) / shrink;
-    let half = z / shrink * (p * (1.0 - p) / trials + z * z / (4.0 * trials * trials)).sqrt();
+    let z = -normal_quantile((1.0 - confidence) / 2.0);
+    let shrink = 1.0 + z * z / n;
+    let centre = (p + z * z / (2.0 * n)) / shrink;
+    let half = z / shrink * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
     // In exact arithmetic the bounds touch 0 at no success, 1 at no failure, and enclose p; rounding must not undo it.
-    let low = if successes == 0 { 0.0 } else { (centre - half).clamp(0.0, p) };
-    let high = if successes == n { 1.0 } else { (centre + half).clamp(p, 1.0) };
-    Ok(Interval { low, high })
+    let low = if p <= 0.0 { 0.0 } else { (centre - half).clamp(0.0, p) };
+    let high = if p >= 1.0 { 1.0 } else { (centre + half).clamp(p, 1.0) };
+    Interval { low, high }
+}
+
+/// The value that a standard normal variable falls short of with probability `p`.
+fn normal_quantile(p: f64) -> f64 {
+    Normal::standard().inverse_cdf(p)
 }
 
 /// Two-sided p-values of [`mcnemar`].
