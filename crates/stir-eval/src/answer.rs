@@ -4,6 +4,8 @@
 //! answer stands on one line after `####`. A text that never gets there has no answer, whatever numbers it contains;
 //! picking one of them would credit a method for answers it did not give.
 
+use crate::{Grade, Judge, Verdict};
+
 /// What introduces the final answer.
 const MARKER: &str = "####";
 
@@ -75,7 +77,19 @@ impl FinalNumber {
     /// assert!(!FinalNumber.correct("54", "40 - 12 = 28\n\n28 + 26 = 54"));
     /// ```
     pub fn correct(&self, gold: &str, text: &str) -> bool {
-        final_answer(text).is_some_and(|answer| answers_equal(gold, answer))
+        self.judge(gold, text).correct()
+    }
+}
+
+impl Judge for FinalNumber {
+    fn extract(&self, text: &str) -> Option<String> {
+        final_answer(text).map(str::to_owned)
+    }
+
+    /// By the rule `spelling`: equality of canonical spellings.
+    fn grade(&self, gold: &str, answer: &str) -> Grade {
+        let verdict = if answers_equal(gold, answer) { Verdict::Equal } else { Verdict::Different };
+        Grade { verdict, rule: "spelling".to_owned(), why: None }
     }
 }
 

@@ -1,8 +1,11 @@
 //! Scores the answers of reasoning models, and says how sure one can be that one method beats another.
 //!
-//! Nothing here knows a model: texts go in, numbers come out, so answers from any source can be scored.
+//! Scoring knows no model: texts go in, numbers come out, so answers from any source can be scored. Who has an
+//! [`Engine`](stir_core::Engine) finds here the ways of answering that are compared, too.
 //!
 //! - [`answer`]: what a text answers, and whether that equals the gold answer ([`FinalNumber`]).
+//! - [`method`]: plain decoding, the usual baselines and STIR on one engine.
+//! - [`answers`]: files of answers that survive being killed.
 //! - [`stats`]: intervals and paired tests for a few hundred yes-or-no outcomes.
 //! - [`MethodRun`] and [`Comparison`]: methods that answered the same problems, side by side against a baseline.
 //!
@@ -36,9 +39,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod answer;
+pub mod answers;
 mod compare;
 mod error;
 mod judge;
+pub mod method;
 mod outcome;
 mod record;
 pub mod stats;

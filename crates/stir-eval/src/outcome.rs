@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use crate::Run;
+
 /// What one answer of one method came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,4 +35,18 @@ pub struct MethodRun {
     pub answers: Vec<Answer>,
     /// Wall time of the whole run, in seconds.
     pub seconds: f64,
+}
+
+impl From<&Run> for MethodRun {
+    /// The run by the name of its method. What was generated besides the answer and thrown away, in probes, in votes or
+    /// in stages, counts as probe tokens.
+    fn from(run: &Run) -> Self {
+        let answers = run.records.iter().map(|record| Answer {
+            id: record.id.clone(),
+            correct: record.judged.correct(),
+            tokens: record.tokens,
+            probe_tokens: record.spent() - record.tokens,
+        });
+        Self { name: run.settings.method.clone(), answers: answers.collect(), seconds: run.seconds }
+    }
 }
