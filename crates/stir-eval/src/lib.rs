@@ -6,6 +6,7 @@
 //! - [`answer`]: what a text answers, and whether that equals the gold answer ([`FinalNumber`]).
 //! - [`method`]: plain decoding, the usual baselines and STIR on one engine.
 //! - [`answers`]: files of answers that survive being killed.
+//! - [`experiment`]: models, tasks, methods, grids and seeds as a file, and what runs it.
 //! - [`stats`]: intervals and paired tests for a few hundred yes-or-no outcomes.
 //! - [`MethodRun`] and [`Comparison`]: methods that answered the same problems, side by side against a baseline.
 //!
@@ -42,6 +43,7 @@ pub mod answer;
 pub mod answers;
 mod compare;
 mod error;
+pub mod experiment;
 mod judge;
 pub mod method;
 mod outcome;
