@@ -14,7 +14,7 @@ use std::{
 
 use common::FirstMark;
 use serde::{Deserialize, Serialize};
-use stir_basis::{Candidates, Pair};
+use stir_basis::{Candidates, Library, Pair};
 use stir_core::{Delimiter, Engine, Request, SampleRng, generate_all, toy::ToyEngine};
 use stir_eval::{
     Judge, Run,
@@ -214,7 +214,7 @@ grid = { k_scale = [0.5, 2.0] }
 
 fn run(toml: &str, lab: &ToyLab, out: &Path) -> Vec<Run> {
     let experiment = Experiment::parse(toml).unwrap();
-    Runner::new(&experiment, lab).unwrap().run(out).unwrap()
+    Runner::new(&experiment, lab).unwrap().run(out).unwrap().runs
 }
 
 /// Runs without what no two have alike.
@@ -279,6 +279,15 @@ fn stages_are_shared_and_cells_are_told_apart() {
     };
     assert_ne!(texts(0.5), texts(2.0));
     assert!(folder.path().join("index.json").exists());
+
+    let experiment = Experiment::parse(TOML).unwrap();
+    let libraries = Runner::new(&experiment, &lab).unwrap().run(folder.path()).unwrap().libraries;
+    assert_eq!(libraries.len(), 2 * 2 * 4);
+    for used in &libraries {
+        let library = Library::load(&used.library).unwrap();
+        assert_eq!(library.layers(), [used.params["layer"].as_u64().unwrap() as usize]);
+        assert_eq!(Candidates::load(&used.candidates).unwrap().pairs.len(), 8);
+    }
 }
 
 #[test]

@@ -65,7 +65,7 @@ use stir_core::Sampling;
 pub use self::{
     error::{ExperimentError, RunnerError},
     lab::{Event, Lab},
-    runner::Runner,
+    runner::{LibraryFiles, Outcome, Runner},
     store::digest,
 };
 use crate::method::MethodConfig;

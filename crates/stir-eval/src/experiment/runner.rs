@@ -1,7 +1,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     ops::ControlFlow,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use serde_json::{Value, json};
@@ -35,6 +35,32 @@ pub struct Runner<'x, L: Lab> {
     cells: Vec<Cell>,
 }
 
+/// What an experiment came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The runs of all cells, in order: models, seeds, tasks, methods, libraries.
+    pub runs: Vec<Run>,
+    /// The libraries that they used, in the order of first use.
+    pub libraries: Vec<LibraryFiles>,
+}
+
+/// A library that an experiment made, and what it was selected from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LibraryFiles {
+    /// Name of the model.
+    pub model: String,
+    /// Name of the task that was mined.
+    pub mined_from: String,
+    /// Seed of the rollouts.
+    pub seed: u64,
+    /// The settings that the experiment names, as in the runs that used it.
+    pub params: BTreeMap<String, Value>,
+    /// The file of the library.
+    pub library: PathBuf,
+    /// The file of the candidates.
+    pub candidates: PathBuf,
+}
+
 /// What a task is to the lab.
 struct Problems<L: Lab> {
     mine: Option<L::Problems>,
@@ -57,6 +83,7 @@ struct Made {
     library: Library,
     digest: String,
     folder: String,
+    files: LibraryFiles,
 }
 
 impl<'x, L: Lab> Runner<'x, L> {
@@ -128,31 +155,38 @@ impl<'x, L: Lab> Runner<'x, L> {
         std::iter::once(task).chain(others).filter(|&task| self.tasks[task].mine.is_some()).collect()
     }
 
-    /// Runs what is missing; outputs go to the folder `out`. Returns the runs of all cells, in order: models, seeds,
-    /// tasks, methods, libraries.
+    /// Runs what is missing; outputs go to the folder `out`.
     ///
     /// The folder is for one process at a time. Whatever happens to that process, what it had finished is not done
     /// again; and what belongs to other settings, of this or another experiment, lies in other folders.
     ///
     /// # Errors
     /// [`RunnerError`]; what was finished stays.
-    pub fn run(&self, out: &Path) -> Result<Vec<Run>, Failure<L>> {
+    pub fn run(&self, out: &Path) -> Result<Outcome, Failure<L>> {
         let store = Store::open(out)?;
-        let (mut runs, mut index) = (Vec::with_capacity(self.cells.len()), Vec::new());
+        let (mut runs, mut libraries, mut index) = (Vec::with_capacity(self.cells.len()), Vec::new(), Vec::new());
         for model in 0..self.models.len() {
             let at = || format!("models {:?}", self.experiment.models[model].name);
             let engine = self.lab.load(&self.models[model]).map_err(|source| RunnerError::Lab { at: at(), source })?;
-            let mut bench =
-                ModelBench { runner: self, store: &store, engine, libraries: HashMap::new(), asked: HashMap::new() };
+            let mut bench = ModelBench {
+                runner: self,
+                store: &store,
+                name: &self.experiment.models[model].name,
+                engine,
+                libraries: HashMap::new(),
+                used: Vec::new(),
+                asked: HashMap::new(),
+            };
             for (number, cell) in self.cells.iter().enumerate().filter(|(_, cell)| cell.model == model) {
                 let (run, folders) = bench.cell(number, cell)?;
                 index.push(json!({ "settings": run.settings, "folders": folders }));
                 runs.push(run);
             }
+            libraries.append(&mut bench.used);
         }
         let index = json!({ "experiment": self.experiment, "runs": index });
         store.write("index.json", serde_json::to_string_pretty(&index)?.as_bytes())?;
-        Ok(runs)
+        Ok(Outcome { runs, libraries })
     }
 }
 
@@ -160,9 +194,12 @@ impl<'x, L: Lab> Runner<'x, L> {
 struct ModelBench<'r, 'x, L: Lab> {
     runner: &'r Runner<'x, L>,
     store: &'r Store,
+    name: &'r str,
     engine: L::Engine,
     /// By seed, task and recipe.
     libraries: HashMap<(u64, usize, usize), Made>,
+    /// Their files, in the order of first use.
+    used: Vec<LibraryFiles>,
     /// Questions to be answered, by task.
     asked: HashMap<usize, Vec<Question>>,
 }
@@ -240,14 +277,9 @@ impl<L: Lab> ModelBench<'_, '_, L> {
         let experiment = self.runner.experiment;
         let method = &self.runner.methods[cell.method];
         let mut params = method.params.clone();
-        if let (Some((_, recipe)), Some(made)) = (cell.library, made) {
-            for (name, value) in &self.runner.recipes[recipe].0.params {
-                let name = if params.contains_key(name) { format!("mining.{name}") } else { name.clone() };
-                params.insert(name, value.clone());
-            }
-            if let [layer] = made.library.layers()[..] {
-                params.insert("layer".into(), json!(layer));
-            }
+        for (name, value) in made.iter().flat_map(|made| &made.files.params) {
+            let name = if params.contains_key(name) { format!("mining.{name}") } else { name.clone() };
+            params.insert(name, value.clone());
         }
         Settings {
             model: experiment.models[cell.model].name.clone(),
@@ -304,7 +336,22 @@ impl<L: Lab> ModelBench<'_, '_, L> {
             select(&candidates, basis).map_err(refused)?.save(place.dir.join("library.stir")).map_err(refused)
         })?;
         let library = Library::load(place.dir.join("library.stir")).map_err(refused)?;
-        let made = Made { library, digest: place.content("library.stir")?, folder: place.name };
+        let mut params = recipe_data.params.clone();
+        if let [layer] = library.layers()[..] {
+            // However it was said, this is the one.
+            params.remove("layers");
+            params.insert("layer".into(), json!(layer));
+        }
+        let files = LibraryFiles {
+            model: self.name.to_owned(),
+            mined_from: name.to_owned(),
+            seed,
+            params,
+            library: place.dir.join("library.stir"),
+            candidates: candidates.dir.join("candidates.stir"),
+        };
+        self.used.push(files.clone());
+        let made = Made { library, digest: place.content("library.stir")?, folder: place.name, files };
         self.libraries.insert((seed, task, recipe), made);
         Ok(())
     }

@@ -37,7 +37,7 @@ pub struct Deer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mean {
-    /// Their sum over their number.
+    /// Their sum over their number: what the authors' program computes unless told otherwise.
     Arithmetic,
     /// That of their logarithms.
     Geometric,
