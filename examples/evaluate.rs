@@ -1,33 +1,41 @@
-//! Compares ways of answering the same problems: plain decoding, STIR and its ablations.
+//! Compares ways of answering the same problems: plain decoding, the usual baselines, STIR and its ablations.
 //!
 //! ```text
 //! cargo run --release --example evaluate -- --library library.stir --task problems.jsonl --out results
+//! cargo run --release --example evaluate -- --experiment examples/experiments/stories.toml --out results
 //! ```
 //!
-//! Answers are kept in `answers.METHOD.jsonl`; a stopped run goes on where it stopped.
+//! The first compares on one set of problems with one library; answers are kept in `answers.METHOD.jsonl`. The second
+//! runs all that a file describes: models, tasks, what is mined, methods, grids of settings, seeds. Either goes on
+//! where it stopped.
 
 mod common;
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use clap::Parser;
 use common::{
     ModelArgs,
-    answers::{CompareArgs, Problems},
+    answers::{CompareArgs, Problems, present},
+    lab::Workbench,
 };
 use miette::{IntoDiagnostic, Result, WrapErr};
+use stir::eval::experiment::{Experiment, Runner};
 
-/// Compare plain decoding with STIR on problems with known answers.
+/// Compare ways of answering on problems with known answers.
 #[derive(Parser)]
 struct Args {
     #[command(flatten)]
     model: ModelArgs,
+    /// Experiment to run, TOML; it says all that the other flags do, but for --out and --json
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["library", "task"])]
+    experiment: Option<PathBuf>,
     /// Library, as written by the example basis
-    #[arg(long, value_name = "FILE")]
-    library: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "experiment")]
+    library: Option<PathBuf>,
     /// Problems, JSONL: id, gold, and a question or a finished prompt
-    #[arg(long, value_name = "FILE")]
-    task: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "experiment")]
+    task: Option<PathBuf>,
     /// Folder for answers and results
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -37,7 +45,24 @@ struct Args {
 
 fn main() -> Result<()> {
     let args: Args = common::start()?;
-    std::fs::create_dir_all(&args.out).into_diagnostic().wrap_err_with(|| args.out.display().to_string())?;
-    let problems = Problems::open(args.model.load()?, &args.library, &args.task, args.model.seed, true)?;
-    problems.compare(&args.compare, &args.out)
+    fs::create_dir_all(&args.out).into_diagnostic().wrap_err_with(|| args.out.display().to_string())?;
+    match (&args.experiment, &args.library, &args.task) {
+        (None, Some(library), Some(task)) => {
+            let lm = args.model.load()?;
+            let problems = Problems::open(&lm, library, task, args.model.seed)?;
+            problems.compare(&args.compare, &args.model.name(), &args.out)
+        }
+        (path, ..) => run(&path.clone().unwrap_or_default(), &args),
+    }
+}
+
+fn run(path: &PathBuf, args: &Args) -> Result<()> {
+    let text = fs::read_to_string(path).into_diagnostic().wrap_err_with(|| path.display().to_string())?;
+    let read = || path.display().to_string();
+    let experiment = Experiment::parse(&text).into_diagnostic().wrap_err_with(read)?;
+    let lab = Workbench::default();
+    let runner = Runner::new(&experiment, &lab).into_diagnostic().wrap_err_with(read)?;
+    let runs = runner.run(&args.out);
+    lab.finish();
+    present(&runs.into_diagnostic()?.runs, args.compare.json, &args.out)
 }

@@ -74,7 +74,8 @@ fn main() -> Result<()> {
 
     let library = out.join("library.stir");
     build_library(&args, &lm, &common::read_tasks(&lm, &mine)?)?.save(&library).into_diagnostic()?;
-    Problems::open(lm, &library, &eval, args.model.seed, true)?.compare(&args.compare, out)?;
+    let problems = Problems::open(&lm, &library, &eval, args.model.seed)?;
+    problems.compare(&args.compare, &args.model.name(), out)?;
     eprintln!("\nall in {:.0} s; everything is in {}", start.elapsed().as_secs_f64(), out.display());
     Ok(())
 }

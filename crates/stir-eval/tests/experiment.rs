@@ -342,7 +342,7 @@ fn a_run_that_dies_anywhere_goes_on_and_ends_the_same() {
     let mut deaths = 0;
     let found = loop {
         lab.answers.set(0);
-        lab.dies.set(Some(3 + 31 * deaths));
+        lab.dies.set(Some(3 + 17 * deaths));
         match catch_unwind(AssertUnwindSafe(|| run(TOML, &lab, folder.path()))) {
             Ok(found) => break found,
             Err(_) => deaths += 1,

@@ -297,17 +297,23 @@ pub(crate) fn typed<T: DeserializeOwned>(at: &str, value: Value) -> Result<T, Ex
     })
 }
 
-/// The field that is to blame for the error `message`: without it there is none, or another. (Of a value within a
-/// tagged enum serde does not say where it stands.)
+/// The field that is to blame for the error `message`: without it there is none or, failing such a field, another. (Of
+/// a value within a tagged enum serde does not say where it stands.)
 fn blame<T: DeserializeOwned>(whole: &Value, path: &mut Vec<String>, message: &str) {
     let pointer: String = path.iter().map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1"))).collect();
-    for name in whole.pointer(&pointer).and_then(Value::as_object).into_iter().flat_map(Map::keys) {
+    let names = whole.pointer(&pointer).and_then(Value::as_object).into_iter().flat_map(Map::keys);
+    let innocence = |name: &&String| {
         let mut without = whole.clone();
-        without.pointer_mut(&pointer).and_then(Value::as_object_mut).map(|fields| fields.remove(name));
-        if T::deserialize(&without).err().is_none_or(|error| error.to_string() != message) {
-            path.push(name.clone());
-            return blame::<T>(whole, path, message);
+        without.pointer_mut(&pointer).and_then(Value::as_object_mut).map(|fields| fields.remove(name.as_str()));
+        match T::deserialize(&without) {
+            Ok(_) => 0,
+            Err(error) if error.to_string() == message => 2,
+            Err(_) => 1,
         }
+    };
+    if let Some((_, name)) = names.map(|name| (innocence(&name), name)).filter(|(grade, _)| *grade < 2).min() {
+        path.push(name.clone());
+        blame::<T>(whole, path, message);
     }
 }
 
