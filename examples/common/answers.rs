@@ -100,7 +100,7 @@ pub struct CompareArgs {
     /// Methods to compare, the baseline first: plain, sampling, self_consistency, self_discover, deer, static_boundary,
     /// static_token, stir, and the ablations no_memory, no_probing, random_vector, random_choice, static_vector
     #[arg(long, value_delimiter = ',', value_parser = MethodName::parse,
-        default_value = "plain,stir,no_probing,random_vector,static_vector,static_boundary,self_consistency,deer")]
+        default_value = "plain,stir,no_probing,random_vector,static_vector,sampling,self_consistency")]
     methods: Vec<MethodName>,
     /// Print one JSON object instead of the table
     #[arg(long)]

@@ -5,9 +5,7 @@
 mod common;
 
 use common::{FirstMark, config, library, questions, replies, request};
-use stir_core::{
-    Addition, Engine, Finish, HookPoint, Request, Row, Sampling, Session, TokenId, generate_all, toy::ToyEngine,
-};
+use stir_core::{Addition, Engine, Finish, HookPoint, Request, Row, Sampling, TokenId, generate_all, toy::ToyEngine};
 use stir_eval::{
     Judge,
     method::{AnswerError, Bench, Exam, MethodConfig, Question, Reply},
@@ -338,7 +336,7 @@ fn early_exits_are_those_of_a_plain_computation() {
             }
         }
     }
-    assert!(exits > 100 && stays > 20 && refused > 100, "{exits} exits, {stays} stays, {refused} refused");
+    assert!(exits > 100 && stays > 100 && refused > 20, "{exits} exits, {stays} stays, {refused} refused");
 }
 
 #[test]
@@ -420,5 +418,4 @@ fn settings_are_refused_by_field() {
     ] {
         assert!(serde_json::from_str::<MethodConfig>(typo).is_err(), "{typo}");
     }
-    let _ = engine.session().is_empty();
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Record, Run, Settings,
     answers::{Answers, read_lines},
-    method::{Bench, Exam, MethodConfig, Question},
+    method::{Bench, Exam, Question},
 };
 
 /// The version of what the digests are made of: another one makes everything anew.
@@ -216,7 +216,12 @@ impl<L: Lab> ModelBench<'_, '_, L> {
         }
         let (runner, lab) = (self.runner, self.runner.lab);
         let made = cell.library.and_then(|(from, recipe)| self.libraries.get(&(cell.seed, from, recipe)));
-        let (exam, config, depends) = self.exam(cell, made)?;
+        let exam = self.exam(cell);
+        let config = runner.methods[cell.method].config.clone().seeded(cell.seed);
+        let mut depends = exam.settings(&config, made.map(|made| made.digest.as_str()))?;
+        depends["format"] = json!(FORMAT);
+        // Who judges is decided by the problems, not by the questions made of them.
+        depends["problems"] = json!(runner.tasks[cell.task].answer);
         let place = self.store.place("answers", &depends)?;
         let settings = self.settings(cell, made);
         let observe = |done| {
@@ -252,8 +257,8 @@ impl<L: Lab> ModelBench<'_, '_, L> {
         Ok((Run { settings, records, seconds }, folders))
     }
 
-    /// What a cell asks, how it is answered, and all that the answers depend on.
-    fn exam(&self, cell: &Cell, made: Option<&Made>) -> Result<(Exam<'_, L::Engine>, MethodConfig, Value), Failure<L>> {
+    /// What a cell asks.
+    fn exam(&self, cell: &Cell) -> Exam<'_, L::Engine> {
         let experiment = self.runner.experiment;
         let request = Request {
             max_tokens: experiment.answers.max_tokens,
@@ -263,13 +268,7 @@ impl<L: Lab> ModelBench<'_, '_, L> {
             ..Request::default()
         };
         let questions = self.asked.get(&cell.task).map_or(&[][..], Vec::as_slice);
-        let exam = Exam { engine: &self.engine, questions, request, width: experiment.width };
-        let config = self.runner.methods[cell.method].config.clone().seeded(cell.seed);
-        let mut depends = exam.settings(&config, made.map(|made| made.digest.as_str()))?;
-        depends["format"] = json!(FORMAT);
-        // Who judges is decided by the problems, not by the questions made of them.
-        depends["problems"] = json!(self.runner.tasks[cell.task].answer);
-        Ok((exam, config, depends))
+        Exam { engine: &self.engine, questions, request, width: experiment.width }
     }
 
     /// What reports tell a cell by.
