@@ -11,7 +11,10 @@
 
 mod common;
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::Parser;
 use common::{
@@ -19,7 +22,7 @@ use common::{
     answers::{CompareArgs, Problems, present},
     lab::Workbench,
 };
-use miette::{IntoDiagnostic, Result, WrapErr};
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use stir::eval::experiment::{Experiment, Runner};
 
 /// Compare ways of answering on problems with known answers.
@@ -47,16 +50,18 @@ fn main() -> Result<()> {
     let args: Args = common::start()?;
     fs::create_dir_all(&args.out).into_diagnostic().wrap_err_with(|| args.out.display().to_string())?;
     match (&args.experiment, &args.library, &args.task) {
+        (Some(experiment), ..) => run(experiment, &args),
         (None, Some(library), Some(task)) => {
             let lm = args.model.load()?;
             let problems = Problems::open(&lm, library, task, args.model.seed)?;
             problems.compare(&args.compare, &args.model.name(), &args.out)
         }
-        (path, ..) => run(&path.clone().unwrap_or_default(), &args),
+        // The flags are declared so that this cannot be.
+        (None, ..) => Err(miette!("--library and --task, or --experiment, must be given")),
     }
 }
 
-fn run(path: &PathBuf, args: &Args) -> Result<()> {
+fn run(path: &Path, args: &Args) -> Result<()> {
     let text = fs::read_to_string(path).into_diagnostic().wrap_err_with(|| path.display().to_string())?;
     let read = || path.display().to_string();
     let experiment = Experiment::parse(&text).into_diagnostic().wrap_err_with(read)?;
