@@ -195,9 +195,7 @@ impl Lab for Workbench {
         });
         bar.finish_and_clear();
         match summary.into_diagnostic()?.failures.into_iter().next() {
-            Some(failure) => {
-                Err(Err::<(), _>(failure).into_diagnostic().err().unwrap_or_else(|| miette!("failed")).into())
-            }
+            Some(failure) => Err(Report::from_err(failure).into()),
             None => Ok(()),
         }
     }
