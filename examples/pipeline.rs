@@ -22,6 +22,7 @@ use clap::Parser;
 use common::{
     ModelArgs,
     answers::{CompareArgs, Problems},
+    tasks::TaskArgs,
     word_problems::{Split, WordProblem},
 };
 use miette::{IntoDiagnostic, Result, WrapErr};
@@ -73,8 +74,10 @@ fn main() -> Result<()> {
     write_problems(&eval, "eval", &tested)?;
 
     let library = out.join("library.stir");
-    build_library(&args, &lm, &common::read_tasks(&lm, &mine)?)?.save(&library).into_diagnostic()?;
-    Problems::open(lm, &library, &eval, args.model.seed, true)?.compare(&args.compare, out)?;
+    let tasks = TaskArgs::file(&mine).open(&lm)?.tasks();
+    build_library(&args, &lm, &tasks)?.save(&library).into_diagnostic()?;
+    let problems = Problems::open(&lm, &library, &TaskArgs::file(&eval), args.model.seed)?;
+    problems.compare(&args.compare, &args.model.name(), Some(out.join("candidates.stir")), out)?;
     eprintln!("\nall in {:.0} s; everything is in {}", start.elapsed().as_secs_f64(), out.display());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Stage 1: samples of every problem, judged by the number after `####` and rewarded.
+//! Stage 1: samples of every problem, judged and rewarded.
 //!
 //! ```text
 //! cargo run --release --example rollout -- --task problems.jsonl --out rollouts.jsonl
@@ -12,21 +12,20 @@ mod common;
 use std::{ops::ControlFlow, path::PathBuf};
 
 use clap::Parser;
-use common::{ModelArgs, SamplingArgs};
-use miette::{IntoDiagnostic, Result, WrapErr, ensure};
-use stir::{
-    eval::FinalNumber,
-    rollout::{RolloutConfig, Rollouts},
+use common::{
+    ModelArgs, SamplingArgs,
+    tasks::{self, TaskArgs},
 };
+use miette::{IntoDiagnostic, Result, WrapErr, ensure};
+use stir::rollout::{RolloutConfig, Rollouts};
 
 /// Draw, judge and reward samples of every problem.
 #[derive(Parser)]
 struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// Problems, JSONL: id, question (or a finished prompt) and gold
-    #[arg(long, value_name = "FILE")]
-    task: PathBuf,
+    #[command(flatten)]
+    task: TaskArgs,
     /// Rollouts, JSONL; what is there of this very run is kept
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -59,8 +58,9 @@ fn main() -> Result<()> {
     };
     config.validate().into_diagnostic()?;
     let lm = args.model.load()?;
-    let tasks = common::read_tasks(&lm, &args.task)?;
-    let judge = |gold: &str, text: &str| FinalNumber.correct(gold, text);
+    let tasks = args.task.open(&lm)?.tasks();
+    let judges = args.task.judges()?;
+    let judge = tasks::Rollouts(&*judges);
     let bar = common::progress(0, "rollout");
     let run = Rollouts::new(&lm, config).into_diagnostic()?;
     let summary = run.run(&tasks, &judge, &args.out, |progress| {
@@ -81,7 +81,7 @@ fn main() -> Result<()> {
     let failed = summary.failures.len();
     for failure in summary.failures {
         let index = tasks.iter().position(|task| task.id == failure.id).unwrap_or_default();
-        let place = common::location(&args.task, index, &failure.id);
+        let place = common::location(&args.task.task, index, &failure.id);
         let report = Err::<(), _>(failure.reason).into_diagnostic().wrap_err(place);
         report.unwrap_or_else(|report| eprintln!("{report:?}"));
     }

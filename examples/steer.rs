@@ -9,7 +9,7 @@
 
 mod common;
 
-use std::path::PathBuf;
+use std::{ops::ControlFlow, path::PathBuf};
 
 use clap::{
     Parser,
@@ -17,10 +17,21 @@ use clap::{
 };
 use common::{
     ModelArgs,
-    answers::{AnswerArgs, Answered, Problems},
+    answers::{AnswerArgs, Problems},
+    progress,
+    tasks::TaskArgs,
 };
-use miette::Result;
-use stir::controller::Variant;
+use miette::{IntoDiagnostic, Result};
+use serde::{Deserialize, Serialize};
+use stir::{
+    controller::{Step, Variant},
+    core::{Finish, TokenId},
+    eval::{
+        FinalNumber,
+        answers::Answers,
+        method::{MethodConfig, Reply},
+    },
+};
 
 /// Answer prompts, steered by a library.
 #[derive(Parser)]
@@ -44,16 +55,76 @@ struct Args {
     answers: AnswerArgs,
 }
 
+/// A line of the output. Equal runs give equal lines: there is no time in them.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    id: String,
+    prompt: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gold: Option<String>,
+    text: String,
+    token_ids: Vec<TokenId>,
+    tokens: usize,
+    probe_tokens: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correct: Option<bool>,
+    steps: Vec<Step>,
+    finish: Finish,
+    forward_passes: usize,
+}
+
 fn main() -> Result<()> {
     let args: Args = common::start()?;
-    let problems = Problems::open(args.model.load()?, &args.library, &args.prompts, args.model.seed, false)?;
-    print(&problems.answer(&args.answers, args.variant, &args.out, "steer")?);
+    let lm = args.model.load()?;
+    let problems = Problems::open(&lm, &args.library, &TaskArgs::file(&args.prompts), args.model.seed)?;
+    let config = MethodConfig::Stir(args.answers.steering.config(args.variant, args.model.seed));
+    let exam = problems.exam(&args.answers)?;
+    let (method, settings) = problems.method(&exam, &config)?;
+    let mut answers = problems.begin(&exam, &args.out, &settings)?;
+    let there: Vec<bool> = (0..problems.asked.questions.len()).map(|place| answers.has(place)).collect();
+
+    let bar = progress(there.len() as u64, "steer");
+    bar.set_position(answers.len() as u64);
+    let mut kept = Ok(());
+    let answered = exam.replies(
+        &*method,
+        |place| there[place],
+        |place, reply| {
+            bar.inc(1);
+            kept = keep(&mut answers, &problems, place, reply);
+            if kept.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        },
+    );
+    bar.finish_and_clear();
+    answered.map_err(|error| problems.located(error))?;
+    kept?;
+    let lines = answers.finish().into_diagnostic()?;
+    let lines = lines.iter().map(|line| serde_json::from_str(line));
+    print(&lines.collect::<Result<Vec<Line>, _>>().into_diagnostic()?);
     Ok(())
 }
 
+fn keep(answers: &mut Answers, problems: &Problems<'_>, place: usize, reply: Reply) -> Result<()> {
+    let (question, gold) = (&problems.asked.questions[place], problems.asked.golds[place].clone());
+    let line = Line {
+        id: question.id.clone(),
+        prompt: question.prompt.clone(),
+        correct: gold.as_deref().map(|gold| FinalNumber.correct(gold, &reply.text)),
+        gold,
+        text: reply.text,
+        token_ids: reply.token_ids,
+        tokens: reply.tokens,
+        probe_tokens: reply.probe_tokens,
+        steps: reply.steps,
+        finish: reply.finish,
+        forward_passes: reply.forward_passes,
+    };
+    answers.push(place, &line).into_diagnostic()
+}
+
 /// Sums up the answers, those of earlier parts of the run included.
-fn print(answers: &[Answered]) {
-    let mean = |number: fn(&Answered) -> usize| answers.iter().map(number).sum::<usize>() as f64 / answers.len() as f64;
+fn print(answers: &[Line]) {
+    let mean = |number: fn(&Line) -> usize| answers.iter().map(number).sum::<usize>() as f64 / answers.len() as f64;
     println!("answers            {}", answers.len());
     let judged: Vec<bool> = answers.iter().filter_map(|answer| answer.correct).collect();
     if !judged.is_empty() {

@@ -1,26 +1,37 @@
 //! Answering problems, steered or not: what `steer`, `evaluate` and `pipeline` do alike.
 
 use std::{
+    collections::BTreeMap,
     fs,
     ops::ControlFlow,
     path::{Path, PathBuf},
-    time::Instant,
 };
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use miette::{IntoDiagnostic, Report, Result, WrapErr, ensure, miette};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use stir::{
-    basis::Library,
-    controller::{Controller, ControllerConfig, Scope, Steered, Step, Variant},
-    core::{DriveError, Engine, Finish, Request, TokenId, drive},
-    eval::{Answer, Comparison, FinalNumber, MethodRun},
-    model::Lm,
-    rollout::Task,
+    basis::{Candidates, Library},
+    controller::{ControllerConfig, Scope, Variant},
+    core::Request,
+    eval::{
+        Comparison, Record, Run, Settings,
+        answers::{Answers, AnswersError, write_atomically},
+        experiment::LibraryFiles,
+        method::{
+            AnswerError, At, Bench, Deer, Exam, Judges, Method, MethodConfig, Render, RunError, SelfConsistency,
+            StaticVector,
+        },
+        report::{LibraryDescription, ReportConfig},
+    },
+    model::{Lm, ModelError},
 };
 
-use super::{Resumable, SamplingArgs, location, named, progress, read_tasks, requests, write_atomically};
+use super::{
+    SamplingArgs, location, named, progress, render,
+    tasks::{Asked, TaskArgs},
+    unescaped,
+};
 
 /// How answers are generated and steered.
 #[derive(clap::Args)]
@@ -32,7 +43,7 @@ pub struct AnswerArgs {
     pub steering: SteeringArgs,
     #[command(flatten)]
     pub sampling: SamplingArgs<false>,
-    /// Sequences decoded side by side
+    /// Answers under way side by side
     #[arg(long, default_value_t = 16)]
     pub width: usize,
 }
@@ -93,232 +104,304 @@ impl SteeringArgs {
 /// What is compared and how it is shown.
 #[derive(clap::Args)]
 pub struct CompareArgs {
-    /// Methods to compare, the baseline first
+    /// Methods to compare, the baseline first: plain, sampling, self_consistency, self_discover, deer, static_boundary,
+    /// static_token, stir, and the ablations no_memory, no_probing, random_vector, random_choice, static_vector
     #[arg(long, value_delimiter = ',', value_parser = MethodName::parse,
-        default_value = "plain,stir,no_probing,random_vector,static_vector")]
+        default_value = "plain,stir,no_probing,random_vector,static_vector,sampling,self_consistency")]
     methods: Vec<MethodName>,
     /// Print one JSON object instead of the table
     #[arg(long)]
-    json: bool,
+    pub json: bool,
+    /// Samples of self_consistency
+    #[arg(long, default_value_t = 8)]
+    votes: usize,
+    #[command(flatten)]
+    deer: DeerArgs,
     #[command(flatten)]
     pub answers: AnswerArgs,
 }
 
-/// A line of an answer file.
-#[derive(Serialize)]
-struct Line<'a> {
-    id: &'a str,
-    prompt: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    gold: Option<&'a str>,
-    text: String,
-    token_ids: &'a [TokenId],
-    tokens: usize,
-    probe_tokens: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    correct: Option<bool>,
-    steps: &'a [Step],
-    finish: Finish,
-    forward_passes: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seconds: Option<f64>,
+/// How `deer` tries answers.
+#[derive(clap::Args)]
+struct DeerArgs {
+    /// Text after which deer tries an answer, as is or with \n, \r, \t, \\
+    #[arg(long, value_name = "TEXT", default_value = r"\n\n", value_parser = unescaped, allow_hyphen_values = true)]
+    deer_transition: String,
+    /// Text that it asks for an answer with; that of the task where none is given
+    #[arg(long, value_name = "TEXT", value_parser = unescaped, allow_hyphen_values = true)]
+    deer_elicit: Option<String>,
+    /// Text that ends a trial; that of the task where none is given
+    #[arg(long, value_name = "TEXT", value_parser = unescaped, allow_hyphen_values = true)]
+    deer_close: Option<String>,
+    /// Tokens of a trial at most
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    deer_tokens: usize,
+    /// Mean probability of a trial's tokens from which on thinking ends
+    #[arg(long, value_name = "P", default_value_t = 0.95)]
+    deer_threshold: f64,
 }
 
-/// The numbers of a line.
-#[derive(Deserialize)]
-pub struct Answered {
-    pub id: String,
-    pub tokens: usize,
-    pub probe_tokens: usize,
-    pub correct: Option<bool>,
-    pub steps: Vec<Steering>,
-    /// Wall time from the start of the run until this answer was finished, where it was measured.
-    #[serde(default)]
-    pub seconds: f64,
+impl DeerArgs {
+    fn config(&self, [elicit, close]: &[String; 2]) -> Deer {
+        Deer {
+            transition: self.deer_transition.clone(),
+            keep_transition: true,
+            elicit: self.deer_elicit.as_ref().unwrap_or(elicit).clone(),
+            close: self.deer_close.as_ref().unwrap_or(close).clone(),
+            trial_tokens: self.deer_tokens,
+            threshold: self.deer_threshold,
+            ..Deer::default()
+        }
+    }
 }
 
-/// The part of a step that the summaries need.
-#[derive(Deserialize)]
-pub struct Steering {
-    pub scale: f32,
+/// A way of answering, by the name it has in tables.
+#[derive(Debug, Clone, PartialEq)]
+struct MethodName {
+    name: String,
+    config: MethodConfig,
+}
+
+impl MethodName {
+    fn parse(name: &str) -> Result<Self, String> {
+        let fixed = |at| Some(MethodConfig::StaticVector(StaticVector { at, ..StaticVector::default() }));
+        let config = match name {
+            "static_boundary" => fixed(At::Boundary),
+            "static_token" => fixed(At::Token),
+            name => MethodConfig::named(name),
+        };
+        let config = config.ok_or_else(|| "there is no such method".to_owned())?;
+        Ok(Self { name: name.to_owned(), config })
+    }
+
+    /// With the settings of the command line.
+    fn config(&self, args: &CompareArgs, elicit: &[String; 2], seed: u64) -> MethodConfig {
+        let steering = &args.answers.steering;
+        match &self.config {
+            MethodConfig::Stir(own) => MethodConfig::Stir(steering.config(own.variant, seed)),
+            MethodConfig::StaticVector(own) => {
+                MethodConfig::StaticVector(StaticVector { scale: steering.k_scale, ..own.clone() })
+            }
+            MethodConfig::SelfConsistency(own) => {
+                MethodConfig::SelfConsistency(SelfConsistency { samples: args.votes, ..own.clone() })
+            }
+            MethodConfig::Deer(_) => MethodConfig::Deer(args.deer.config(elicit)),
+            other => other.clone(),
+        }
+    }
 }
 
 /// Problems to be answered by a model, with a library at hand.
-pub struct Problems {
-    lm: Lm,
+pub struct Problems<'l> {
+    pub lm: &'l Lm,
     library: Library,
     library_path: PathBuf,
     /// Digest of the library's file.
     digest: String,
-    /// File the problems come from, for messages.
-    source: PathBuf,
-    tasks: Vec<Task>,
+    pub asked: Asked,
+    /// What reports call the task.
+    name: String,
+    judges: Box<Judges<'static>>,
+    render: Box<Render<'l, ModelError>>,
     seed: u64,
-    /// Whether answers carry the time they took, which makes no two runs alike.
-    timed: bool,
 }
 
-impl Problems {
-    /// The problems in the file `source`, to be answered by `lm`, steered with the library in `library`.
-    pub fn open(lm: Lm, library: &Path, source: &Path, seed: u64, timed: bool) -> Result<Self> {
+impl<'l> Problems<'l> {
+    /// The problems of `task`, to be answered by `lm`, steered with the library in `library`.
+    pub fn open(lm: &'l Lm, library: &Path, task: &TaskArgs, seed: u64) -> Result<Self> {
         let bytes = fs::read(library).into_diagnostic().wrap_err_with(|| library.display().to_string())?;
         Ok(Self {
+            lm,
             library: Library::load(library).into_diagnostic()?,
             library_path: library.to_owned(),
-            digest: digest(&bytes),
-            source: source.to_owned(),
-            tasks: read_tasks(&lm, source)?,
-            lm,
+            digest: blake3::hash(&bytes).to_hex().to_string(),
+            asked: task.open(lm)?,
+            name: task.name(),
+            judges: task.judges()?,
+            render: Box::new(|system, user| render(lm, system, user)),
             seed,
-            timed,
         })
     }
 
-    /// Answers every problem; the answers go to `out` in the order of the problems.
-    pub fn answer(&self, args: &AnswerArgs, variant: Variant, out: &Path, what: &'static str) -> Result<Vec<Answered>> {
+    /// The questions put to the model.
+    pub fn exam(&self, args: &AnswerArgs) -> Result<Exam<'_, Lm>> {
         ensure!(args.width > 0, "width is 0, must be >= 1");
-        let config = args.steering.config(variant, self.seed);
-        let settings = self.settings(args, &config)?;
-        let controller = Controller::new(&self.library, self.lm.fingerprint(), config)
-            .into_diagnostic()
-            .wrap_err_with(|| self.library_path.display().to_string())?;
-        // Streams are numbered by place in the file, so that an answer does not depend on how often the run stopped.
-        let shared = Request {
+        let request = Request {
             max_tokens: args.max_tokens,
             sampling: args.sampling.sampling(),
             stop: args.sampling.stop.clone(),
             seed: self.seed,
             ..Request::default()
         };
-        let requests = requests(&self.lm, &self.source, &self.tasks, &shared)?;
-
-        let ids: Vec<&str> = self.tasks.iter().map(|task| task.id.as_str()).collect();
-        let mut file = Resumable::begin(out, &settings, &ids)?;
-        let before = parse(file.lines())?.iter().map(|answer| answer.seconds).fold(0.0, f64::max);
-        let waiting: Vec<usize> = (0..self.tasks.len()).filter(|&i| !file.has(i)).collect();
-        let bar = progress(self.tasks.len() as u64, what);
-        bar.set_position(file.len() as u64);
-        let start = Instant::now();
-        let lanes = waiting.iter().map(|&i| Ok(controller.lane(&self.lm, &requests[i], 0)?));
-        let mut refused = None;
-        let ran = drive(&self.lm, lanes, args.width, |lane, answer| {
-            let place = waiting[lane];
-            bar.inc(1);
-            match file
-                .push(place, &self.line(place, &answer, self.timed.then(|| before + start.elapsed().as_secs_f64())))
-            {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    refused = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
-        });
-        bar.finish_and_clear();
-        ran.map_err(|error| match error {
-            DriveError::Sampling { lane, source } => {
-                let place = waiting[lane];
-                Report::from_err(source).wrap_err(location(&self.source, place, ids[place]))
-            }
-            error => Report::from_err(error),
-        })?;
-        match refused {
-            Some(error) => Err(error),
-            None => parse(file.finish()?.iter().map(String::as_str)),
-        }
+        Ok(Exam { engine: self.lm, questions: &self.asked.questions, request, width: args.width })
     }
 
-    /// Everything that an answer depends on.
-    fn settings(&self, args: &AnswerArgs, config: &ControllerConfig) -> Result<Value> {
-        let mut settings = serde_json::to_value(config).into_diagnostic()?;
-        settings["max_tokens"] = json!(args.max_tokens);
-        if let Value::Object(sampling) = json!(args.sampling.sampling()) {
-            sampling.into_iter().for_each(|(name, value)| settings[name] = value);
-        }
-        settings["stop"] = json!(args.sampling.stop);
-        settings["model"] = json!(self.lm.fingerprint());
-        settings["compute"] = json!(self.lm.computation());
-        settings["library"] = json!(self.digest);
-        settings["prompts"] = json!(digest(&serde_json::to_vec(&self.tasks).into_diagnostic()?));
-        Ok(settings)
+    /// A method, and all that its answers to `exam` depend on.
+    pub fn method(&self, exam: &Exam<'_, Lm>, config: &MethodConfig) -> Result<(Box<dyn Method<Lm> + '_>, Value)> {
+        let (judges, library) = (&*self.judges, Some(&self.library));
+        let bench = Bench { engine: self.lm, judges, library, render: &*self.render };
+        let method = config.build(bench).into_diagnostic().wrap_err_with(|| self.library_path.display().to_string())?;
+        let library = config.needs_library().then_some(self.digest.as_str());
+        Ok((method, exam.settings(config, library).into_diagnostic()?))
     }
 
-    fn line<'a>(&'a self, place: usize, answer: &'a Steered, seconds: Option<f64>) -> Line<'a> {
-        let task = &self.tasks[place];
-        let text = answer.text(self.lm.vocab());
-        let gold = task.gold.as_deref();
-        Line {
-            id: &task.id,
-            prompt: &task.prompt,
-            gold,
-            correct: gold.map(|gold| FinalNumber.correct(gold, &text)),
-            text,
-            token_ids: &answer.tokens,
-            tokens: answer.tokens.len(),
-            probe_tokens: answer.probe_tokens,
-            steps: &answer.steps,
-            finish: answer.finish,
-            forward_passes: answer.forward_passes,
-            seconds,
-        }
+    /// The file `out` of answers to `exam`, begun or taken up; not where there is a question that cannot be asked.
+    pub fn begin(&self, exam: &Exam<'_, Lm>, out: &Path, settings: &Value) -> Result<Answers> {
+        exam.requests().map_err(|error| self.located(error))?;
+        let ids: Vec<&str> = self.asked.questions.iter().map(|question| question.id.as_str()).collect();
+        Answers::begin(out, settings, &ids).map_err(begun)
     }
 
     /// Answers every problem by every method and shows how they compare; answers go to `dir/answers.METHOD.jsonl`, the
-    /// comparison to `dir/results.json`.
-    pub fn compare(&self, args: &CompareArgs, dir: &Path) -> Result<()> {
+    /// comparison to `dir/results.json`, the report to `dir/report.html`. `candidates` is the file that the library was
+    /// selected from, to be shown.
+    pub fn compare(&self, args: &CompareArgs, model: &str, candidates: Option<PathBuf>, dir: &Path) -> Result<()> {
+        self.asked.check_golds()?;
+        let exam = self.exam(&args.answers)?;
         let mut runs = Vec::with_capacity(args.methods.len());
-        for &MethodName { name, variant } in &args.methods {
-            let answers = self.answer(&args.answers, variant, &dir.join(format!("answers.{name}.jsonl")), name)?;
-            let seconds = answers.iter().map(|answer| answer.seconds).fold(0.0, f64::max);
-            let judged = answers.into_iter().map(|a| {
-                let unjudged = || miette!("{}: problem {:?} has no gold", self.source.display(), a.id);
-                let correct = a.correct.ok_or_else(unjudged)?;
-                Ok(Answer { id: a.id, correct, tokens: a.tokens, probe_tokens: a.probe_tokens })
+        for method in &args.methods {
+            let config = method.config(args, &self.asked.elicit, self.seed);
+            let (way, settings) = self.method(&exam, &config)?;
+            let answers = self.begin(&exam, &dir.join(format!("answers.{}.jsonl", method.name)), &settings)?;
+            let bar = progress(self.asked.questions.len() as u64, &method.name);
+            let records = exam.run(&*way, &*self.judges, answers, |done| {
+                bar.set_position(done as u64);
+                ControlFlow::Continue(())
             });
-            runs.push(MethodRun { name: name.to_owned(), answers: judged.collect::<Result<_>>()?, seconds });
+            bar.finish_and_clear();
+            let records = records.map_err(|error| match error {
+                RunError::Answer(error) => self.located(error),
+                error => Report::from_err(error),
+            })?;
+            let mut params = settings["method"].as_object().cloned().unwrap_or_default();
+            params.remove("method");
+            let settings = Settings {
+                model: model.to_owned(),
+                task: self.name.clone(),
+                method: method.name.clone(),
+                mined_from: None,
+                seed: self.seed,
+                params: params.into_iter().collect(),
+            };
+            runs.push(run(settings, records.unwrap_or_default()));
         }
-        let (baseline, others) = runs.split_first().ok_or_else(|| miette!("no methods to compare"))?;
-        let comparison = Comparison::new(baseline, others).into_diagnostic()?;
-        let json = show(&comparison, args.json)?;
-        write_atomically(&dir.join("results.json"), json.as_bytes())
+        let library = Shown::new(model, &self.name, &self.library_path, candidates)?;
+        present(&self.name, &runs, vec![library], args.json, dir)
+    }
+
+    /// An error with the place of its problem in the file.
+    pub fn located(&self, error: AnswerError<ModelError>) -> Report {
+        let place = match &error {
+            AnswerError::Request { id, .. } | AnswerError::Prompt { id, .. } | AnswerError::Sampling { id, .. } => {
+                let place = self.asked.questions.iter().position(|question| question.id == *id);
+                place.map(|place| location(&self.asked.source, place, id))
+            }
+            AnswerError::Engine(_) | AnswerError::Settings(_) => None,
+        };
+        let report = Report::from_err(error);
+        match place {
+            Some(place) => report.wrap_err(place),
+            None => report,
+        }
     }
 }
 
-/// A way of answering, by the name it has in tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MethodName {
-    name: &'static str,
-    variant: Variant,
-}
-
-impl MethodName {
-    /// The method of that name: `plain`, or a variant of the controller.
-    pub fn parse(name: &str) -> Result<Self, String> {
-        let all = Variant::ALL
-            .map(|(variant, own)| Self { name: if variant == Variant::NoMemory { "plain" } else { own }, variant });
-        let known = || all.map(|method| method.name).join(", ");
-        all.into_iter().find(|method| method.name == name).ok_or_else(|| format!("not one of {}", known()))
+/// What to do about answers of other settings.
+fn begun(error: AnswersError) -> Report {
+    match error {
+        AnswersError::Settings { .. } => {
+            miette!(help = "remove that file to start over, or go on with the earlier settings", "{error}")
+        }
+        error => Report::from_err(error),
     }
 }
 
-/// The digest of a file's contents.
-fn digest(bytes: &[u8]) -> String {
-    blake3::hash(bytes).to_hex().to_string()
+fn run(settings: Settings, records: Vec<Record>) -> Run {
+    let seconds = records.iter().filter_map(|record| record.seconds).fold(0.0, f64::max);
+    Run { settings, records, seconds }
 }
 
-/// Shows a comparison: the table to people, one JSON object to programs.
+/// Shows what `runs` came to, task by task, the first method the baseline: the table to people, JSON to programs. Writes
+/// the same to `dir/results.json`, and all there is to see to `dir/report.html`, with its figures and tables beside it.
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "this is what the programs are for")]
-fn show(comparison: &Comparison, as_json: bool) -> Result<String> {
-    let json = serde_json::to_string(comparison).into_diagnostic()?;
-    if as_json {
-        eprintln!("{comparison}");
-        println!("{json}");
-    } else {
-        println!("{comparison}");
+pub fn present(title: &str, runs: &[Run], libraries: Vec<Shown>, as_json: bool, dir: &Path) -> Result<()> {
+    let mut groups: Vec<Vec<&Run>> = Vec::new();
+    for run in runs {
+        let same = |group: &&mut Vec<&Run>| {
+            let (a, b) = (&group[0].settings, &run.settings);
+            (&a.model, &a.task) == (&b.model, &b.task)
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.push(run),
+            None => groups.push(vec![run]),
+        }
     }
-    Ok(json)
+    let mut texts = Vec::new();
+    for group in &groups {
+        let (baseline, others) = group.split_first().ok_or_else(|| miette!("no methods to compare"))?;
+        let comparison = Comparison::new(baseline, others.iter().copied()).into_diagnostic()?;
+        let Settings { model, task, .. } = &baseline.settings;
+        let title = if groups.len() == 1 { String::new() } else { format!("{task}, {model}\n") };
+        texts.push(serde_json::to_string(&comparison).into_diagnostic()?);
+        match as_json {
+            true => eprintln!("{title}{comparison}"),
+            false => println!("{title}{comparison}"),
+        }
+    }
+    let json = if let [one] = &texts[..] { one.clone() } else { format!("[{}]", texts.join(",")) };
+    if as_json {
+        println!("{json}");
+    }
+    write_atomically(&dir.join("results.json"), json.as_bytes()).into_diagnostic()?;
+    report(title, runs, libraries, dir)?;
+    eprintln!("report: {}", dir.join("report.html").display());
+    Ok(())
 }
 
-fn parse<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<Answered>> {
-    lines.map(serde_json::from_str).collect::<Result<_, _>>().into_diagnostic()
+/// A library, as reports show it.
+pub struct Shown {
+    description: LibraryDescription,
+    /// Where it comes from, for people.
+    label: String,
+    /// What it was selected from, where that is there.
+    candidates: Option<PathBuf>,
+}
+
+impl Shown {
+    /// The library in the file `library`, which runs of `model` used with `mined_from` in their settings.
+    pub fn new(model: &str, mined_from: &str, library: &Path, candidates: Option<PathBuf>) -> Result<Self> {
+        let library = Library::load(library).into_diagnostic()?;
+        let description = LibraryDescription::new(model, mined_from, &library);
+        Ok(Self { description, label: format!("{mined_from}, {model}"), candidates })
+    }
+
+    /// A library of an experiment.
+    pub fn of_experiment(files: &LibraryFiles) -> Result<Self> {
+        let mut shown = Self::new(&files.model, &files.mined_from, &files.library, Some(files.candidates.clone()))?;
+        for (name, value) in &files.params {
+            shown.label += &format!(", {name} {value}");
+        }
+        shown.description.params = files.params.clone();
+        Ok(shown)
+    }
+}
+
+/// Writes the report of `runs`, with what their libraries were made of.
+fn report(title: &str, runs: &[Run], libraries: Vec<Shown>, dir: &Path) -> Result<()> {
+    let baseline = runs.first().map(|run| run.settings.method.clone()).unwrap_or_default();
+    let config = ReportConfig { baseline, ..ReportConfig::default() };
+    let mut mined: BTreeMap<PathBuf, (String, Candidates)> = BTreeMap::new();
+    for Shown { label, candidates, .. } in &libraries {
+        if let Some(path) = candidates.as_ref().filter(|path| !mined.contains_key(*path)) {
+            mined.insert(path.clone(), (label.clone(), Candidates::load(path).into_diagnostic()?));
+        }
+    }
+    let mut report = stir::eval::report::Report::new(title, runs, config).into_diagnostic()?;
+    for (label, candidates) in mined.values() {
+        report = report.with_map(label, &candidates.pairs);
+    }
+    for library in libraries {
+        report = report.with_library(library.description);
+    }
+    report.write(dir).into_diagnostic()
 }

@@ -1,26 +1,25 @@
-//! What the examples share: flags, loading, errors that name file and line, and output that survives an interruption.
+//! What the examples share: flags, loading, and errors that name file and line.
 #![allow(dead_code, reason = "each example uses a part")]
 
 pub(crate) mod answers;
+pub(crate) mod lab;
+pub(crate) mod tasks;
 pub(crate) mod word_problems;
 
 use std::{
-    collections::BTreeMap,
     ffi::OsString,
-    fs::{self, File, OpenOptions, TryLockError},
-    io::Write,
+    fs,
     path::{Path, PathBuf},
 };
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use miette::{IntoDiagnostic, MietteHandlerOpts, Result, WrapErr, miette};
-use serde::{Serialize, de::DeserializeOwned};
+use miette::{IntoDiagnostic, MietteHandlerOpts, Result, WrapErr};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use stir::{
-    core::{Delimiter, Engine, Request, Sampling},
-    model::{ComputeType, DecoderConfig, DeviceSpec, Lm, LoadOptions},
-    rollout::{Task, read_problems},
+    core::{Delimiter, Sampling},
+    model::{ComputeType, DecoderConfig, DeviceSpec, Lm, LoadOptions, Message, ModelError},
 };
 
 /// The model that comes with the sources.
@@ -44,6 +43,11 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
+    /// What reports call the model: the name of its folder.
+    pub fn name(&self) -> String {
+        self.model.file_name().unwrap_or(self.model.as_os_str()).to_string_lossy().into_owned()
+    }
+
     /// The model on its device.
     pub fn load(&self) -> Result<Lm> {
         self.load_with(|_| ())
@@ -148,28 +152,10 @@ pub fn progress(total: u64, what: &str) -> ProgressBar {
     }
 }
 
-/// The problems of a JSONL file with their prompts: as they are, or their questions through the chat template.
-pub fn read_tasks(lm: &Lm, path: &Path) -> Result<Vec<Task>> {
-    let problems = read_problems(path).into_diagnostic()?;
-    let tasks = problems.iter().enumerate().map(|(i, problem)| {
-        let task = problem.task(|question| lm.chat_prompt(question)).into_diagnostic();
-        task.wrap_err_with(|| location(path, i, &problem.id))
-    });
-    tasks.collect()
-}
-
-/// What is asked of the engine for every prompt that was read from `path`: `shared`, with the prompt's tokens and a
-/// random stream for each place. All are checked before the first token is generated.
-pub fn requests(lm: &Lm, path: &Path, tasks: &[Task], shared: &Request) -> Result<Vec<Request>> {
-    // What is wrong with the settings is wrong with every prompt.
-    Request { prompt: vec![0], ..shared.clone() }.check(lm.shape()).into_diagnostic()?;
-    let ask = |(task, stream): (&Task, u64)| -> Result<Request> {
-        let request = Request { prompt: lm.encode_prompt(&task.prompt).into_diagnostic()?, stream, ..shared.clone() };
-        request.check(lm.shape()).into_diagnostic()?;
-        Ok(request)
-    };
-    let places = tasks.iter().zip(0..).enumerate();
-    places.map(|(i, place)| ask(place).wrap_err_with(|| location(path, i, &tasks[i].id))).collect()
+/// The model's prompt for a system and a user message.
+pub fn render(lm: &Lm, system: Option<&str>, user: &str) -> Result<String, ModelError> {
+    let messages: Vec<Message> = system.map(Message::system).into_iter().chain([Message::user(user)]).collect();
+    lm.chat_template()?.render(&messages)
 }
 
 /// Where the problem at place `index` of a JSONL file stands, for people to find it.
@@ -221,15 +207,7 @@ pub fn named<T: DeserializeOwned>(name: String) -> Result<T, serde_json::Error> 
 
 /// Puts `bytes` where `path` says in one step: whoever reads sees all of them or what was there before.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = with_suffix(path, &format!(".{}.tmp", std::process::id()));
-    let written = File::create(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        // The failure to write is what matters; a left-over is not.
-        let _ = fs::remove_file(&temporary);
-    }
-    written.into_diagnostic().wrap_err_with(|| format!("cannot write {}", path.display()))
+    stir::eval::answers::write_atomically(path, bytes).into_diagnostic()
 }
 
 /// `path` with `suffix` at its end.
@@ -237,106 +215,4 @@ pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()
-}
-
-/// A JSONL output whose lines come in any order and end up sorted, and that keeps what an interrupted run finished.
-///
-/// Lines go to `<out>.partial` as they come, after one that tells the run's settings; [`finish`](Self::finish) puts
-/// them in order into `out` and removes the partial file.
-pub struct Resumable {
-    out: PathBuf,
-    partial: PathBuf,
-    file: File,
-    /// By place in the output.
-    lines: BTreeMap<usize, String>,
-}
-
-impl Resumable {
-    /// Begins `out`, or takes up what is left of an earlier run of the same `settings`, a JSON object. `ids` are the
-    /// lines that there will be, in order, by their field `id`.
-    pub fn begin(out: &Path, settings: &Value, ids: &[&str]) -> Result<Self> {
-        let partial = with_suffix(out, ".partial");
-        let refused = || format!("cannot write {}", partial.display());
-        let file = OpenOptions::new().read(true).append(true).create(true).open(&partial);
-        let file = file.into_diagnostic().wrap_err_with(refused)?;
-        // Where there are no locks (some network file systems) that is no reason not to work.
-        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
-            return Err(miette!("{} is being written by another run", partial.display()));
-        }
-        let mut this = Self { out: out.to_owned(), partial: partial.clone(), file, lines: BTreeMap::new() };
-        let text = fs::read_to_string(&partial).into_diagnostic().wrap_err_with(refused)?;
-        // A process that died while it wrote leaves a last line without an end.
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        this.file.set_len(whole as u64).into_diagnostic().wrap_err_with(refused)?;
-        match text[..whole].split_once('\n') {
-            None => this.append(&settings.to_string())?,
-            Some((first, rest)) => this.resume(settings, first, rest, ids)?,
-        }
-        Ok(this)
-    }
-
-    fn resume(&mut self, settings: &Value, first: &str, rest: &str, ids: &[&str]) -> Result<()> {
-        let parse = |line: &str| -> Result<Value> {
-            serde_json::from_str(line)
-                .into_diagnostic()
-                .wrap_err_with(|| format!("{} is damaged", self.partial.display()))
-        };
-        // Compared as text that was read back, so that numbers are what a reader of the file would see.
-        let (then, now) = (parse(first)?, parse(&settings.to_string())?);
-        let names = now.as_object().into_iter().flat_map(|object| object.keys());
-        if let Some(name) = names.into_iter().find(|name| then[*name] != now[*name]) {
-            return Err(miette!(
-                help = "remove that file to start over, or go on with the earlier settings",
-                "{}: {name} was {} when the run was begun and is {} now",
-                self.partial.display(),
-                then[name],
-                now[name]
-            ));
-        }
-        let places: BTreeMap<&str, usize> = ids.iter().enumerate().map(|(i, id)| (*id, i)).collect();
-        for line in rest.lines() {
-            let value = parse(line)?;
-            if let Some(&place) = value["id"].as_str().and_then(|id| places.get(id)) {
-                self.lines.insert(place, line.to_owned());
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether line `place` is there.
-    pub fn has(&self, place: usize) -> bool {
-        self.lines.contains_key(&place)
-    }
-
-    /// The lines that are there, in order.
-    pub fn lines(&self) -> impl Iterator<Item = &str> {
-        self.lines.values().map(String::as_str)
-    }
-
-    /// How many lines are there.
-    pub fn len(&self) -> usize {
-        self.lines.len()
-    }
-
-    /// Keeps line `place`.
-    pub fn push(&mut self, place: usize, line: &impl Serialize) -> Result<()> {
-        let line = serde_json::to_string(line).into_diagnostic()?;
-        self.append(&line)?;
-        self.lines.insert(place, line);
-        Ok(())
-    }
-
-    /// Writes the output; returns its lines.
-    pub fn finish(self) -> Result<Vec<String>> {
-        let lines: Vec<String> = self.lines.into_values().collect();
-        let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
-        write_atomically(&self.out, text.as_bytes())?;
-        fs::remove_file(&self.partial).into_diagnostic().wrap_err_with(|| self.partial.display().to_string())?;
-        Ok(lines)
-    }
-
-    fn append(&mut self, line: &str) -> Result<()> {
-        let written = self.file.write_all(format!("{line}\n").as_bytes());
-        written.into_diagnostic().wrap_err_with(|| format!("cannot write {}", self.partial.display()))
-    }
 }

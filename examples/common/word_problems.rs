@@ -83,16 +83,45 @@ impl WordProblem {
 
     /// `count` different problems of the split, without those in `avoid`; the same ones for the same seed.
     pub fn draw_many(count: usize, seed: u64, split: Split, avoid: &[Self]) -> Vec<Self> {
+        Self::draw_some(count, seed, split, |problem| !avoid.contains(problem))
+    }
+
+    /// `count` different problems of the split that are `wanted`; the same ones for the same seed. Fewer, where no more
+    /// are met in many draws.
+    pub fn draw_some(count: usize, seed: u64, split: Split, wanted: impl Fn(&Self) -> bool) -> Vec<Self> {
         let mut rng = SampleRng::new(seed, 0);
-        let mut seen: BTreeSet<Self> = avoid.iter().cloned().collect();
+        let mut seen = BTreeSet::new();
         let mut problems = Vec::with_capacity(count);
-        while problems.len() < count {
+        for _ in 0..1000 * (count + 1) {
+            if problems.len() == count {
+                break;
+            }
             let problem = Self::draw(&mut rng, split);
-            if seen.insert(problem.clone()) {
+            if wanted(&problem) && seen.insert(problem.clone()) {
                 problems.push(problem);
             }
         }
         problems
+    }
+
+    /// What stories count.
+    pub fn topics() -> impl Iterator<Item = &'static str> {
+        TOPICS.iter().map(|(topic, _)| *topic)
+    }
+
+    /// What this one counts.
+    pub fn topic(&self) -> &'static str {
+        TOPICS[self.topic].0
+    }
+
+    /// How many changes it tells of.
+    pub fn steps(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Whether it belongs to one half of all problems or to the other.
+    pub fn is_even(&self) -> bool {
+        (self.digest() >> 32).is_multiple_of(2)
     }
 
     /// One way somebody with the two habits might solve it.

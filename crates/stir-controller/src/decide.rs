@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use stir_basis::{Hit, Library};
 use stir_core::{Fingerprint, HookPoint, SampleRng};
 
@@ -122,13 +122,20 @@ pub struct Scored {
     /// Its index in the library.
     pub entry: usize,
     /// `S`
+    #[serde(deserialize_with = "number")]
     pub score: f64,
     /// `A`
     pub advantage: f64,
     /// Cosine of the state and its key.
     pub similarity: f32,
-    /// `P - P_null`; 0 where nothing was probed.
+    /// `P - P_null`; 0 where nothing was probed, NaN where a probe has no score.
+    #[serde(deserialize_with = "number")]
     pub gain: f64,
+}
+
+/// JSON writes null for a number that is not finite.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 impl<'l> Controller<'l> {

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use stir_basis::{Action, Entry, Library, normalize};
-use stir_controller::{Controller, ControllerConfig, ControllerError, Decision, Plan, ProbeScores, Scope, Variant};
+use stir_controller::{
+    Controller, ControllerConfig, ControllerError, Decision, Plan, ProbeScores, Scope, Scored, Variant,
+};
 use stir_core::{Delimiter, Fingerprint, HookPoint};
 
 fn fingerprint() -> Fingerprint {
@@ -323,4 +325,14 @@ fn libraries_that_do_not_fit() {
     let other = Fingerprint { weights: "x".into(), ..fingerprint() };
     let error = Controller::new(&stay, &other, base()).unwrap_err();
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("weights"));
+}
+
+/// JSON has no NaN; a log of steps that holds one must read back all the same.
+#[test]
+fn a_gain_that_is_not_finite_reads_back() {
+    let broken = Scored { entry: 3, score: f64::NAN, advantage: 0.5, similarity: 0.25, gain: f64::NAN };
+    let text = serde_json::to_string(&broken).unwrap();
+    let back: Scored = serde_json::from_str(&text).unwrap();
+    assert!(back.gain.is_nan() && back.score.is_nan() && back.advantage == 0.5);
+    assert_eq!(serde_json::to_string(&back).unwrap(), text);
 }

@@ -1,12 +1,16 @@
 //! Scores the answers of reasoning models, and says how sure one can be that one method beats another.
 //!
-//! Nothing here knows a model: texts go in, numbers come out, so answers from any source can be scored.
+//! Scoring knows no model: texts go in, numbers come out, so answers from any source can be scored. Who has an
+//! [`Engine`](stir_core::Engine) finds here the ways of answering that are compared, too.
 //!
 //! - [`task`]: benchmarks with their problems, prompts and judges, built in and of one's own.
 //! - [`extract`]: what a text answers; [`MathJudge`], [`NumberJudge`], [`ChoiceJudge`] and [`YesNoJudge`] say whether
 //!   that is right, [`pairs`] does so for files.
 //! - [`answer`]: the convention of `####` and no other, for models that were trained on it ([`FinalNumber`]).
 //! - [`equality`]: whether two short answers to a mathematical problem say the same, exactly where possible.
+//! - [`method`]: plain decoding, the usual baselines and STIR on one engine.
+//! - [`answers`]: files of answers that survive being killed.
+//! - [`experiment`]: models, tasks, methods, grids and seeds as a file, and what runs it.
 //! - [`stats`]: intervals and paired tests for a few hundred yes-or-no outcomes.
 //! - [`Run`] and [`Comparison`]: methods that answered the same problems, side by side against a baseline.
 //! - [`report`]: all runs of an experiment as a page to read, with figures and tables.
@@ -28,12 +32,15 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod answer;
+pub mod answers;
 mod compare;
 pub mod equality;
 mod error;
+pub mod experiment;
 pub mod extract;
 mod judge;
 mod judges;
+pub mod method;
 pub mod pairs;
 mod pool;
 mod record;

@@ -13,6 +13,11 @@ use crate::{
 pub trait Judge {
     /// Whether the generated `text` answers as `gold` does.
     fn correct(&self, gold: &str, text: &str) -> bool;
+
+    /// As [`correct`](Self::correct), where what is right depends on more of the task than `gold`, its answer.
+    fn solves(&self, _task: &Task, gold: &str, text: &str) -> bool {
+        self.correct(gold, text)
+    }
 }
 
 impl<F: Fn(&str, &str) -> bool> Judge for F {
@@ -132,7 +137,7 @@ impl<'e, E: Engine> Rollouts<'e, E> {
 
     fn record(&self, task: &Task, k: usize, generated: Generated, judge: &impl Judge) -> Rollout {
         let text = generated.text(self.engine.vocab());
-        let correct = task.gold.as_deref().is_some_and(|gold| judge.correct(gold, &text));
+        let correct = task.gold.as_deref().is_some_and(|gold| judge.solves(task, gold, &text));
         Rollout {
             id: task.id.clone(),
             k,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 pub mod columns;
+pub mod toy;
 
 use std::path::PathBuf;
 

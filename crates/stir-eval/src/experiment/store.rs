@@ -1,0 +1,155 @@
+//! Where the outputs of stages lie.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+
+use crate::answers::{AnswersError, lock, refused, same_settings, write_atomically};
+
+/// The digest of settings: BLAKE3 of their JSON text with the fields of every object in order of name, hexadecimal.
+///
+/// ```
+/// use serde_json::json;
+/// use stir_eval::experiment::digest;
+/// assert_eq!(digest(&json!({"a": 1, "b": 2})), digest(&json!({"b": 2, "a": 1})));
+/// assert_ne!(digest(&json!({"a": 1.0})), digest(&json!({"a": 1})));
+/// ```
+pub fn digest(settings: &Value) -> String {
+    let mut text = String::new();
+    canonical(settings, &mut text);
+    blake3::hash(text.as_bytes()).to_hex().to_string()
+}
+
+/// Whether the map of a JSON object keeps the order of insertion is up to other crates; here it does not matter.
+fn canonical(value: &Value, text: &mut String) {
+    match value {
+        Value::Object(fields) => {
+            let mut names: Vec<&String> = fields.keys().collect();
+            names.sort();
+            text.push('{');
+            for name in names {
+                text.push_str(&Value::from(name.as_str()).to_string());
+                text.push(':');
+                canonical(&fields[name.as_str()], text);
+                text.push(',');
+            }
+            text.push('}');
+        }
+        Value::Array(items) => {
+            text.push('[');
+            for item in items {
+                canonical(item, text);
+                text.push(',');
+            }
+            text.push(']');
+        }
+        plain => text.push_str(&plain.to_string()),
+    }
+}
+
+/// The folder of an experiment's outputs, held by one process.
+#[derive(Debug)]
+pub(super) struct Store {
+    root: PathBuf,
+    /// Its lock is held for as long as it is open.
+    _lock: File,
+}
+
+/// The folder of a stage's output.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) dir: PathBuf,
+    /// `KIND/DIGEST`.
+    pub(super) name: String,
+}
+
+impl Store {
+    /// Takes the folder; makes it where there is none.
+    pub(super) fn open(root: &Path) -> Result<Self, AnswersError> {
+        fs::create_dir_all(root).map_err(refused("create", root))?;
+        let path = root.join("lock");
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+        let file = file.map_err(refused("open", &path))?;
+        lock(&file, root)?;
+        Ok(Self { root: root.to_owned(), _lock: file })
+    }
+
+    /// The folder of the stage `kind` under `settings`, which stand in it as `settings.json`.
+    pub(super) fn place(&self, kind: &str, settings: &Value) -> Result<Place, AnswersError> {
+        // Half of the digest names a folder; the settings in it tell whether it is the right one.
+        let name = format!("{kind}/{}", &digest(settings)[..32]);
+        let dir = self.root.join(&name);
+        fs::create_dir_all(&dir).map_err(refused("create", &dir))?;
+        let path = dir.join("settings.json");
+        match fs::read(&path) {
+            Ok(bytes) => {
+                let damaged = |source| AnswersError::Line { path: path.clone(), line: 1, source };
+                same_settings(&path, &serde_json::from_slice(&bytes).map_err(damaged)?, settings)?;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                write_atomically(&path, serde_json::to_string_pretty(settings)?.as_bytes())?;
+            }
+            Err(error) => return Err(refused("read", &path)(error)),
+        }
+        Ok(Place { dir, name })
+    }
+
+    /// A file of the experiment itself.
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), AnswersError> {
+        write_atomically(&self.root.join(name), bytes)
+    }
+}
+
+impl Place {
+    /// Whether the stage came to its end here.
+    pub(super) fn is_done(&self) -> bool {
+        self.dir.join("done").exists()
+    }
+
+    /// Says that it did.
+    pub(super) fn done(&self) -> Result<(), AnswersError> {
+        write_atomically(&self.dir.join("done"), b"")
+    }
+
+    /// The digest of a file's content.
+    pub(super) fn content(&self, file: &str) -> Result<String, AnswersError> {
+        let path = self.dir.join(file);
+        let mut hasher = blake3::Hasher::new();
+        let read = File::open(&path).and_then(|file| hasher.update_reader(file).map(|_| ()));
+        read.map_err(refused("read", &path))?;
+        Ok(hasher.finalize().to_hex().to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The digests name folders that people keep: a change must show.
+    #[test]
+    fn the_digest_is_pinned() {
+        let mut text = String::new();
+        canonical(&json!({"b": [1, 0.5, "x\"y"], "a": {"d": null, "c": true}}), &mut text);
+        assert_eq!(text, r#"{"a":{"c":true,"d":null,},"b":[1,0.5,"x\"y",],}"#);
+    }
+
+    #[test]
+    fn a_folder_is_held_by_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        assert!(matches!(Store::open(folder.path()), Err(AnswersError::InUse { .. })));
+        let place = store.place("stage", &json!({"x": 1})).unwrap();
+        assert!(!place.is_done());
+        place.done().unwrap();
+        assert!(store.place("stage", &json!({"x": 1})).unwrap().is_done());
+        assert!(!store.place("stage", &json!({"x": 2})).unwrap().is_done());
+        // Somebody else's settings under this name.
+        fs::write(place.dir.join("settings.json"), r#"{"x": 3}"#).unwrap();
+        assert!(matches!(store.place("stage", &json!({"x": 1})), Err(AnswersError::Settings { .. })));
+    }
+}

@@ -1,0 +1,267 @@
+use serde::{Deserialize, Serialize};
+use stir_core::{
+    Choice, Delimiter, EmptyDelimiter, Engine, Lane, Output, Request, RequestError, Row, SampleRng, Sampling,
+    SamplingError, SegmentCounter, Sequence, Session, TokenId, Vocab,
+};
+
+use super::{AnswerLane, LaneError, LaneResult, Method, MethodError, Question, Reply, config::positive};
+
+const NAME: &str = "deer";
+
+/// Settings of DEER (Yang et al. 2025, "Dynamic early exit in reasoning models"): where the model turns to another
+/// thought, an answer is tried, and thinking ends as soon as the model is confident of it.
+///
+/// A trial is a fork of the cache, so it costs its own tokens alone. One that convinces is kept: the answer goes on
+/// from it, and thoughts that it cut off count as other tokens. `elicit` is written by the method and not generated;
+/// kept, it is part of the answer and of its budget.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Deer {
+    /// The text that marks a transition.
+    pub transition: String,
+    /// Whether that text stays before a trial, as a line break may; if not, the trial stands in its place.
+    pub keep_transition: bool,
+    /// What asks for an answer.
+    pub elicit: String,
+    /// The text that ends a trial.
+    pub close: String,
+    /// Tokens of a trial at most.
+    pub trial_tokens: usize,
+    /// Confidence from which on a trial convinces, in [0, 1].
+    pub threshold: f64,
+    /// What confidence is.
+    pub mean: Mean,
+}
+
+/// The mean of the probabilities that the model gives to the tokens of a trial, each the likeliest of its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mean {
+    /// Their sum over their number: what the authors' program computes unless told otherwise.
+    Arithmetic,
+    /// That of their logarithms.
+    Geometric,
+}
+
+impl Default for Deer {
+    fn default() -> Self {
+        Self {
+            transition: "Wait".into(),
+            keep_transition: false,
+            elicit: "\n**Final Answer**\n\\boxed{".into(),
+            close: "}".into(),
+            trial_tokens: 20,
+            threshold: 0.95,
+            mean: Mean::Arithmetic,
+        }
+    }
+}
+
+impl Deer {
+    pub(super) fn validate(&self) -> Result<(), MethodError> {
+        positive(NAME, "trial_tokens", self.trial_tokens)?;
+        if !(0.0..=1.0).contains(&self.threshold) {
+            let value = self.threshold.to_string();
+            return Err(MethodError::Setting { method: NAME, field: "threshold", value, bound: "in [0, 1]" });
+        }
+        delimiter("transition", &self.transition)?;
+        delimiter("close", &self.close)?;
+        Ok(())
+    }
+}
+
+fn delimiter(field: &'static str, text: &str) -> Result<Delimiter, MethodError> {
+    Delimiter::new(text).ok_or(MethodError::Delimiter { method: NAME, field, source: EmptyDelimiter })
+}
+
+/// DEER on an engine.
+pub(super) struct EarlyExit<'m, E> {
+    engine: &'m E,
+    settings: Deer,
+    transition: Delimiter,
+    close: Delimiter,
+}
+
+impl<'m, E: Engine> EarlyExit<'m, E> {
+    pub(super) fn new(engine: &'m E, settings: Deer) -> Result<Self, MethodError> {
+        let (transition, close) =
+            (delimiter("transition", &settings.transition)?, delimiter("close", &settings.close)?);
+        Ok(Self { engine, settings, transition, close })
+    }
+}
+
+impl<E: Engine> Method<E> for EarlyExit<'_, E> {
+    fn lane<'a>(&'a self, _: &'a Question, request: Request) -> Result<AnswerLane<'a, E>, RequestError> {
+        let elicit = match self.engine.encode(&self.settings.elicit) {
+            Ok(elicit) => elicit,
+            Err(error) => return Ok(AnswerLane::failed(LaneError::Prompt(error))),
+        };
+        // What follows a trial draws from a stream of its own.
+        let after = Request { stream: request.stream.wrapping_add(1), ..request.clone() };
+        Ok(AnswerLane::new(DeerLane {
+            method: self,
+            elicit,
+            session: self.engine.session(),
+            sequence: Sequence::new(self.engine, &request, 0)?,
+            conclusion: Some(Sequence::new(self.engine, &after, 0)?),
+            budget: request.max_tokens.min(self.engine.shape().max_context - request.prompt.len()),
+            transitions: SegmentCounter::new(self.transition.clone()),
+            trial: None,
+            other_tokens: 0,
+            passes: 0,
+        }))
+    }
+}
+
+struct DeerLane<'a, E: Engine> {
+    method: &'a EarlyExit<'a, E>,
+    elicit: Vec<TokenId>,
+    /// May lag behind the sequence.
+    session: E::Session,
+    sequence: Sequence,
+    /// An empty answer to the same prompt; gone once it is the sequence, and nothing is tried any more.
+    conclusion: Option<Sequence>,
+    budget: usize,
+    transitions: SegmentCounter,
+    trial: Option<Trial<E::Session>>,
+    other_tokens: usize,
+    passes: usize,
+}
+
+/// An answer that is being tried.
+struct Trial<S> {
+    session: S,
+    /// Prompt, thoughts that are kept, `elicit`, and the trial itself.
+    tokens: Vec<TokenId>,
+    /// How many of the answer's tokens are kept before it.
+    kept: usize,
+    /// The trial itself.
+    choices: Vec<Choice>,
+    close: SegmentCounter,
+}
+
+impl<E: Engine> Lane<E::Session> for DeerLane<'_, E> {
+    type Done = LaneResult<E>;
+
+    fn rows<'a>(&'a mut self, rows: &mut Vec<Row<'a, E::Session>>) {
+        let (session, tokens) = match &mut self.trial {
+            Some(trial) => (&mut trial.session, &trial.tokens[..]),
+            None => (&mut self.session, self.sequence.tokens()),
+        };
+        let tokens = &tokens[session.len()..];
+        rows.push(Row { session, tokens, additions: Vec::new(), capture: &[], logits: true });
+    }
+
+    fn absorb(&mut self, vocab: &Vocab, mut outputs: Vec<Output>) -> Result<Option<LaneResult<E>>, SamplingError> {
+        self.passes += 1;
+        let logits = outputs.pop().unwrap_or_default().logits;
+        match self.trial.take() {
+            Some(trial) => self.try_on(vocab, trial, &logits),
+            None => {
+                self.sequence.draw(vocab, &logits)?;
+                self.transition(vocab);
+            }
+        }
+        Ok(self.sequence.finish().filter(|_| self.trial.is_none()).map(|_| {
+            let reply = Reply::generated(vocab, self.sequence.generated());
+            Ok(Reply { other_tokens: self.other_tokens, forward_passes: self.passes, ..reply })
+        }))
+    }
+}
+
+impl<E: Engine> DeerLane<'_, E> {
+    /// Begins a trial where the last token ends a transition and there is room for one.
+    fn transition(&mut self, vocab: &Vocab) {
+        let (settings, answer) = (&self.method.settings, self.sequence.answer());
+        if self.conclusion.is_none() || self.sequence.finish().is_some() {
+            return;
+        }
+        let bytes = answer.last().map_or(&[][..], |&token| vocab.bytes(token));
+        // How many bytes of the token follow the last transition that it completes.
+        let ends = (0..bytes.len()).filter(|&i| self.transitions.push(&bytes[i..=i]) > 0).last();
+        let Some(after) = ends.map(|end| bytes.len() - 1 - end) else { return };
+        let kept = match settings.keep_transition {
+            true => answer.len(),
+            false => token_at(vocab, answer, after + settings.transition.len()),
+        };
+        // At least one token must be left for the conclusion.
+        if kept + self.elicit.len() + settings.trial_tokens >= self.budget {
+            return;
+        }
+        let prompt = self.sequence.tokens().len() - answer.len();
+        let kept_tokens = &self.sequence.tokens()[..prompt + kept];
+        let mut session = self.session.fork();
+        // Without words to ask by, the trial needs the logits after what is kept.
+        session.rewind(if self.elicit.is_empty() { kept_tokens.len() - 1 } else { kept_tokens.len() });
+        self.trial = Some(Trial {
+            session,
+            tokens: [kept_tokens, &self.elicit].concat(),
+            kept,
+            choices: Vec::new(),
+            close: SegmentCounter::new(self.method.close.clone()),
+        });
+    }
+
+    /// One more token of the trial.
+    fn try_on(&mut self, vocab: &Vocab, mut trial: Trial<E::Session>, logits: &[f32]) {
+        // Greedy decoding draws nothing. A trial of broken logits is given up.
+        let choice = Sampling::GREEDY.pick(logits, &[], &mut SampleRng::new(0, 0)).ok();
+        let (mut ended, mut generated) = (choice.is_none(), trial.choices.len());
+        if let Some(choice) = choice {
+            generated += 1;
+            if vocab.is_eos(choice.token) {
+                ended = true;
+            } else {
+                trial.tokens.push(choice.token);
+                trial.choices.push(choice);
+                ended = trial.close.push(vocab.bytes(choice.token)) > 0
+                    || trial.choices.len() == self.method.settings.trial_tokens;
+            }
+        }
+        if !ended {
+            self.trial = Some(trial);
+        } else if choice.is_some() && self.convinces(&trial.choices) {
+            self.other_tokens += generated - trial.choices.len();
+            self.conclude(vocab, trial);
+        } else {
+            self.other_tokens += generated;
+        }
+    }
+
+    fn convinces(&self, choices: &[Choice]) -> bool {
+        let (n, log_probs) = (choices.len() as f64, choices.iter().map(|choice| f64::from(choice.log_prob)));
+        let confidence = match self.method.settings.mean {
+            Mean::Arithmetic => log_probs.map(f64::exp).sum::<f64>() / n,
+            Mean::Geometric => (log_probs.sum::<f64>() / n).exp(),
+        };
+        // Without a token it is NaN, which is not above anything.
+        confidence >= self.method.settings.threshold
+    }
+
+    /// Goes on from the trial: thinking is over.
+    fn conclude(&mut self, vocab: &Vocab, trial: Trial<E::Session>) {
+        let Some(mut conclusion) = self.conclusion.take() else { return };
+        let thoughts = self.sequence.answer().iter().zip(self.sequence.log_probs());
+        let thoughts = thoughts.map(|(&token, &log_prob)| Choice { token, log_prob }).take(trial.kept);
+        // Not generated, hence without a probability of its own.
+        let elicit = self.elicit.iter().map(|&token| Choice { token, log_prob: 0.0 });
+        thoughts.chain(elicit).chain(trial.choices).for_each(|choice| conclusion.push(vocab, choice));
+        self.other_tokens += self.sequence.answer().len() - trial.kept;
+        self.sequence = conclusion;
+        self.session = trial.session;
+        // Where the trial ended with the model's end token, all of it is encoded.
+        self.session.rewind(self.sequence.tokens().len() - 1);
+    }
+}
+
+/// The token of `answer` in which the byte lies that stands `back` bytes before the end.
+fn token_at(vocab: &Vocab, answer: &[TokenId], mut back: usize) -> usize {
+    for (index, &token) in answer.iter().enumerate().rev() {
+        let len = vocab.bytes(token).len();
+        if len >= back {
+            return index;
+        }
+        back -= len;
+    }
+    0
+}

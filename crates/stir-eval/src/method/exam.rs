@@ -1,0 +1,179 @@
+use std::{ops::ControlFlow, time::Instant};
+
+use serde_json::{Value, json};
+use stir_core::{DriveError, Engine, Request, drive};
+
+use super::{AnswerError, AnswerLane, Judges, LaneError, Method, MethodConfig, Question, Reply, RunError};
+use crate::{Record, answers::Answers};
+
+/// Questions put to a model.
+#[derive(Debug, Clone)]
+pub struct Exam<'a, E> {
+    /// The model.
+    pub engine: &'a E,
+    /// What is asked.
+    pub questions: &'a [Question],
+    /// What all answers share: budget, stop strings, seed, and how tokens are drawn where the method does not say.
+    /// Prompt and random stream are those of the question.
+    pub request: Request,
+    /// Answers under way at a time.
+    pub width: usize,
+}
+
+impl<E: Engine> Exam<'_, E> {
+    /// What is asked of the engine for every question. All are checked before the first token is generated.
+    ///
+    /// # Errors
+    /// [`AnswerError::Settings`], or the first question that cannot be asked.
+    pub fn requests(&self) -> Result<Vec<Request>, AnswerError<E::Error>> {
+        let shape = self.engine.shape();
+        // What is wrong with the settings is wrong with every prompt.
+        let settings = Request { prompt: vec![0], samples: 1, ..self.request.clone() };
+        settings.check(shape).map_err(AnswerError::Settings)?;
+        let ask = |question: &Question| {
+            let id = || question.id.clone();
+            let prompt = self.engine.encode_prompt(&question.prompt);
+            let prompt = prompt.map_err(|source| AnswerError::Prompt { id: id(), source })?;
+            let request = Request { prompt, stream: stream_of(&question.id), ..settings.clone() };
+            request.check(shape).map_err(|source| AnswerError::Request { id: id(), source })?;
+            Ok(request)
+        };
+        self.questions.iter().map(ask).collect()
+    }
+
+    /// Answers every question but those that `skip`, given their places, says are done. `done` receives a question's
+    /// place and the reply as soon as it is there; `Break` ends the run.
+    ///
+    /// An answer depends on its question, the method and [`request`](Self::request), not on what else is answered or
+    /// how many side by side (but for the rounding of batched arithmetic).
+    ///
+    /// # Errors
+    /// As [`requests`](Self::requests), before anything is generated; [`AnswerError`] when a question cannot be
+    /// answered after all, or the engine fails.
+    pub fn replies(
+        &self,
+        method: &dyn Method<E>,
+        skip: impl Fn(usize) -> bool,
+        mut done: impl FnMut(usize, Reply) -> ControlFlow<()>,
+    ) -> Result<(), AnswerError<E::Error>> {
+        let requests = self.requests()?;
+        let waiting: Vec<usize> = (0..self.questions.len()).filter(|&place| !skip(place)).collect();
+        let lanes = waiting.iter().map(|&place| {
+            let lane = method.lane(&self.questions[place], requests[place].clone());
+            Ok(lane.unwrap_or_else(|error| AnswerLane::failed(LaneError::Request(error))))
+        });
+        let id = |lane: usize| self.questions[waiting[lane]].id.clone();
+        let mut failed = None;
+        let ran = drive(self.engine, lanes, self.width, |lane, result| match result {
+            Ok(reply) => done(waiting[lane], reply),
+            Err(error) => {
+                failed = Some(match error {
+                    LaneError::Request(source) => AnswerError::Request { id: id(lane), source },
+                    LaneError::Prompt(source) => AnswerError::Prompt { id: id(lane), source },
+                });
+                ControlFlow::Break(())
+            }
+        });
+        ran.map_err(|error| match error {
+            DriveError::Engine(source) => AnswerError::Engine(source),
+            DriveError::Sampling { lane, source } => AnswerError::Sampling { id: id(lane), source },
+            DriveError::Request(source) | DriveError::Refused { source, .. } => AnswerError::Settings(source),
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Answers every question that `answers` lacks, judges the replies and keeps them there; in the end writes the
+    /// output and returns its records, in order. `observer` is told how many answers there are, at the start and after
+    /// every one; `Break` ends the run, and `None` comes back.
+    ///
+    /// Each record has the wall time from the start of the run to its answer; what earlier parts of the run took
+    /// counts.
+    ///
+    /// # Errors
+    /// [`RunError`]; what was answered stays.
+    pub fn run(
+        &self,
+        method: &dyn Method<E>,
+        judges: &Judges<'_>,
+        mut answers: Answers,
+        mut observer: impl FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Option<Vec<Record>>, RunError<E::Error>> {
+        let there: Vec<Record> = parse(answers.lines())?;
+        let before = there.iter().filter_map(|record| record.seconds).fold(0.0, f64::max);
+        let done: Vec<bool> = (0..self.questions.len()).map(|place| answers.has(place)).collect();
+        let (start, mut refused) = (Instant::now(), None);
+        let mut stopped = observer(answers.len()).is_break();
+        if !stopped {
+            self.replies(
+                method,
+                |place| done[place],
+                |place, reply| {
+                    let question = &self.questions[place];
+                    let record = Record {
+                        seconds: Some(before + start.elapsed().as_secs_f64()),
+                        ..reply.judged(question, &*judges(question))
+                    };
+                    if let Err(error) = answers.push(place, &record) {
+                        refused = Some(error);
+                        return ControlFlow::Break(());
+                    }
+                    let flow = observer(answers.len());
+                    stopped = flow.is_break();
+                    flow
+                },
+            )?;
+        }
+        match refused {
+            Some(error) => Err(error.into()),
+            None if stopped && answers.len() < self.questions.len() => Ok(None),
+            None => Ok(Some(parse(answers.finish()?.iter().map(String::as_str))?)),
+        }
+    }
+
+    /// Everything that the answers of a method depend on: what keeps the answers of two settings apart. `library` is
+    /// the digest of the vectors that it steers with.
+    ///
+    /// # Errors
+    /// When a setting cannot be written as JSON.
+    pub fn settings(&self, method: &MethodConfig, library: Option<&str>) -> Result<Value, serde_json::Error> {
+        let Request { max_tokens, sampling, ref stop, seed, .. } = self.request;
+        let mut questions = blake3::Hasher::new();
+        for question in self.questions {
+            questions.update(&serde_json::to_vec(question)?).update(b"\n");
+        }
+        Ok(json!({
+            "model": self.engine.fingerprint(),
+            "computation": self.engine.computation(),
+            "questions": questions.finalize().to_hex().to_string(),
+            "max_tokens": max_tokens,
+            "sampling": sampling,
+            "stop": stop,
+            "seed": seed,
+            "method": serde_json::to_value(method)?,
+            "library": library,
+        }))
+    }
+}
+
+fn parse<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<Record>, serde_json::Error> {
+    lines.map(serde_json::from_str).collect()
+}
+
+/// The random stream of a question, and of the first of those that follow for a method that needs several: the first
+/// eight bytes (little endian) of the BLAKE3 hash of its id.
+fn stream_of(id: &str) -> u64 {
+    let hash = blake3::hash(id.as_bytes());
+    hash.as_bytes().iter().take(8).rev().fold(0, |stream, &byte| stream << 8 | u64::from(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    /// The streams are part of every result's reproducibility: a change of hash must show.
+    #[test]
+    fn the_streams_are_pinned() {
+        let hash = blake3::hash(b"p1");
+        let expected = u64::from_le_bytes(hash.as_bytes()[..8].try_into().unwrap());
+        assert_eq!(super::stream_of("p1"), expected);
+        assert_ne!(super::stream_of("p1"), super::stream_of("p2"));
+    }
+}

@@ -1,0 +1,97 @@
+//! What the tests on the toy engine share.
+#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
+
+use stir_basis::{Action, Entry, Library, normalize};
+use stir_core::{Delimiter, Engine, Request, SampleRng, Sampling, toy::ToyEngine};
+use stir_eval::{
+    Grade, Judge, Verdict,
+    method::{Bench, Exam, MethodConfig, Question, Reply},
+};
+
+/// The first digit or vowel of a text is what it answers.
+pub struct FirstMark;
+
+impl Judge for FirstMark {
+    fn extract(&self, text: &str) -> Option<String> {
+        text.chars().find(|c| "0123456789aeiou".contains(*c)).map(String::from)
+    }
+
+    fn grade(&self, gold: &str, answer: &str) -> Grade {
+        let verdict = if gold == answer { Verdict::Equal } else { Verdict::Different };
+        Grade { verdict, rule: "mark".into(), why: None }
+    }
+}
+
+/// Judges whatever is asked.
+pub fn first_mark(_: &Question) -> Arc<dyn Judge> {
+    Arc::new(FirstMark)
+}
+
+/// What the toy engine's vocabulary has of a message: its end, which is what differs between stages.
+pub fn render(system: Option<&str>, user: &str) -> String {
+    let text = format!("{}{user}", system.unwrap_or_default());
+    let known: Vec<char> = text.chars().filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit()).collect();
+    known[known.len().saturating_sub(20)..].iter().collect()
+}
+
+pub fn questions(n: usize) -> Vec<Question> {
+    let ask = |i: usize| {
+        let prompt = format!("q{i}{}", "abc".repeat(i % 4));
+        Question { id: format!("p{i}"), user: prompt.clone(), prompt, system: None, gold: "e".into() }
+    };
+    (0..n).map(ask).collect()
+}
+
+/// Entries at the first control points of two layers, with vectors that are felt.
+pub fn library(engine: &ToyEngine) -> Library {
+    let mut rng = SampleRng::new(11, 0);
+    let mut stream = |scale: f64| -> Vec<f32> { (0..10).map(|_| (rng.normal() * scale) as f32).collect() };
+    let mut entries = Vec::new();
+    for m in 1..6 {
+        for layer in [0, 1] {
+            for action in [Action::Steer(stream(1.5)), Action::Stay] {
+                let key = normalize(&stream(1.0)).unwrap().into();
+                entries.push(Entry { problem: format!("m{m}"), m, layer, quality: 0.7, key, action });
+            }
+        }
+    }
+    let delimiter = Delimiter::new("\n").unwrap();
+    Library::from_entries(engine.fingerprint().clone(), delimiter, entries, BTreeMap::new()).unwrap()
+}
+
+pub fn request(max_tokens: usize, seed: u64) -> Request {
+    Request { max_tokens, sampling: Sampling::GREEDY, seed, ..Request::default() }
+}
+
+/// The replies of a method, in the order of the questions.
+pub fn replies(
+    engine: &ToyEngine,
+    library: Option<&Library>,
+    config: &MethodConfig,
+    questions: &[Question],
+    request: Request,
+    width: usize,
+) -> Vec<Reply> {
+    let bench = Bench { engine, judges: &first_mark, library, render: &|system, user| Ok(render(system, user)) };
+    let method = config.build(bench).unwrap();
+    let mut replies = BTreeMap::new();
+    let exam = Exam { engine, questions, request, width };
+    let ran = exam.replies(
+        &*method,
+        |_| false,
+        |place, reply| {
+            assert!(replies.insert(place, reply).is_none());
+            ControlFlow::Continue(())
+        },
+    );
+    ran.unwrap();
+    assert_eq!(replies.len(), questions.len());
+    replies.into_values().collect()
+}
+
+pub fn config(json: &str) -> MethodConfig {
+    serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"))
+}

@@ -1,0 +1,421 @@
+//! Every method on the toy engine, against plain computations that share no code with it.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod common;
+
+use common::toy::{FirstMark, config, first_mark, library, questions, replies, request};
+use stir_core::{Addition, Engine, Finish, HookPoint, Request, Row, Sampling, TokenId, generate_all, toy::ToyEngine};
+use stir_eval::{
+    Judge,
+    method::{AnswerError, Bench, Exam, MethodConfig, Question, Reply},
+};
+
+const ALL: [&str; 12] = [
+    r#"{"method": "plain"}"#,
+    r#"{"method": "sampling", "sampling": {"temperature": 1.0, "top_p": 0.9}}"#,
+    r#"{"method": "self_consistency", "samples": 4}"#,
+    r#"{"method": "self_discover", "stage_tokens": 9}"#,
+    r#"{"method": "deer", "transition": "\n", "keep_transition": true, "elicit": "so", "close": "a", "trial_tokens": 3, "threshold": 0.5}"#,
+    r#"{"method": "deer", "transition": "\n", "elicit": "", "close": "\n", "trial_tokens": 4, "threshold": 0.4, "mean": "geometric"}"#,
+    r#"{"method": "static_vector", "scale": 0.5}"#,
+    r#"{"method": "static_vector", "scale": 0.2, "at": "token"}"#,
+    r#"{"method": "stir"}"#,
+    r#"{"method": "stir", "variant": "no_probing", "scope": "persistent"}"#,
+    r#"{"method": "stir", "variant": "random_choice"}"#,
+    r#"{"method": "stir", "variant": "static_vector"}"#,
+];
+
+/// All that a reply must keep whatever the method.
+fn check(engine: &ToyEngine, reply: &Reply, budget: usize) {
+    assert_eq!(reply.tokens, reply.token_ids.len());
+    assert!(reply.tokens <= budget);
+    assert!(engine.vocab().text(&reply.token_ids).starts_with(&reply.text));
+    assert_eq!(reply.steps.len(), reply.segment_ends.len());
+    assert!(reply.segment_ends.is_sorted() && reply.segment_ends.iter().all(|&end| end <= reply.text.len()));
+    if !reply.steps.is_empty() {
+        assert_eq!(reply.steps.iter().map(|step| step.tokens).sum::<usize>(), reply.tokens);
+        assert_eq!(reply.segment_ends.last(), Some(&reply.text.len()));
+    }
+}
+
+#[test]
+fn batches_equal_singles_and_runs_repeat() {
+    for seed in [1, 4] {
+        let engine = ToyEngine::new(seed);
+        let (library, questions) = (library(&engine), questions(7));
+        for json in ALL {
+            let config = config(json);
+            let run = |questions: &[Question], width| {
+                replies(&engine, Some(&library), &config, questions, request(40, 5), width)
+            };
+            let together = run(&questions, 5);
+            together.iter().for_each(|reply| check(&engine, reply, 40));
+            let alone: Vec<Reply> =
+                questions.iter().flat_map(|question| run(std::slice::from_ref(question), 1)).collect();
+            assert_eq!(together, alone, "{json}");
+            assert_eq!(together, run(&questions, 1), "{json}");
+        }
+    }
+}
+
+#[test]
+fn budgets_hold_and_stop_strings_end_answers() {
+    let engine = ToyEngine::without_eos(2);
+    let (library, questions) = (library(&engine), questions(5));
+    for json in ALL {
+        for budget in [1, 2, 7, 500] {
+            for reply in replies(&engine, Some(&library), &config(json), &questions, request(budget, 0), 3) {
+                check(&engine, &reply, budget);
+                assert_eq!(reply.finish, Finish::Length, "{json}");
+                // Without an end token only the context ends what the budget does not.
+                assert!(reply.tokens == budget || budget == 500, "{json}: {} of {budget}", reply.tokens);
+            }
+        }
+        let stops = Request { stop: vec!["\n".into()], ..request(60, 0) };
+        for reply in replies(&engine, Some(&library), &config(json), &questions, stops, 3) {
+            assert!(!reply.text.contains('\n'), "{json}");
+        }
+    }
+}
+
+#[test]
+fn seeds_decide_what_is_drawn() {
+    let engine = ToyEngine::new(3);
+    let questions = questions(6);
+    let texts = |json: &str, seed| -> Vec<String> {
+        let replies = replies(&engine, None, &config(json), &questions, request(30, seed), 4);
+        replies.into_iter().map(|reply| reply.text).collect()
+    };
+    for json in &ALL[1..3] {
+        assert_eq!(texts(json, 1), texts(json, 1));
+        assert_ne!(texts(json, 1), texts(json, 2));
+    }
+    assert_eq!(texts(ALL[0], 1), texts(ALL[0], 2));
+    // Two questions of one prompt are drawn apart, by their ids.
+    let twins = ["x", "y"].map(|id| Question { id: id.into(), ..questions[0].clone() });
+    let drawn = replies(&engine, None, &config(ALL[1]), &twins, request(30, 0), 2);
+    assert_ne!(drawn[0].text, drawn[1].text);
+}
+
+#[test]
+fn plain_and_unsteered_are_the_same() {
+    let engine = ToyEngine::new(5);
+    let (library, questions) = (library(&engine), questions(6));
+    let run = |json: &str| replies(&engine, Some(&library), &config(json), &questions, request(50, 0), 4);
+    let plain = run(r#"{"method": "plain"}"#);
+    for json in [
+        r#"{"method": "stir", "variant": "no_memory"}"#,
+        r#"{"method": "static_vector", "scale": 0}"#,
+        r#"{"method": "static_vector", "scale": 0, "at": "token"}"#,
+        r#"{"method": "deer", "transition": "zzzz"}"#.replace("zzzz", "0z0z0z").as_str(),
+    ] {
+        // The words that DEER asks with are not in the toy vocabulary; no question gets so far.
+        let json = json.replace(r#""transition""#, r#""elicit": "so", "transition""#);
+        for (plain, other) in plain.iter().zip(run(&json)) {
+            assert_eq!((&plain.token_ids, plain.finish), (&other.token_ids, other.finish), "{json}");
+            assert_eq!((other.other_tokens, other.probe_tokens), (0, 0), "{json}");
+        }
+    }
+    let steered = run(ALL[6]);
+    assert!(plain.iter().zip(&steered).any(|(plain, steered)| plain.token_ids != steered.token_ids));
+}
+
+#[test]
+fn votes_are_counted_over_the_samples_of_one_request() {
+    let engine = ToyEngine::new(7);
+    let questions = questions(8);
+    let mut groups = 0;
+    for (question, reply) in
+        questions.iter().zip(replies(&engine, None, &config(ALL[2]), &questions, request(25, 9), 3))
+    {
+        let hash = blake3::hash(question.id.as_bytes());
+        let stream = u64::from_le_bytes(hash.as_bytes()[..8].try_into().unwrap());
+        let prompt = engine.encode_prompt(&question.prompt).unwrap();
+        let asked = Request { prompt, stream, samples: 4, sampling: Sampling::default(), ..request(25, 9) };
+        let samples = generate_all(&engine, &[asked], 4).unwrap().remove(0);
+        let answers: Vec<Option<String>> =
+            samples.iter().map(|sample| FirstMark.extract(&sample.text(engine.vocab()))).collect();
+        let votes =
+            |answer: &Option<String>| answers.iter().filter(|other| other.is_some() && *other == answer).count();
+        let most = answers.iter().map(votes).max().unwrap();
+        let chosen = if most == 0 { 0 } else { answers.iter().position(|answer| votes(answer) == most).unwrap() };
+        assert_eq!(reply.token_ids, samples[chosen].tokens);
+        let all: usize = samples.iter().map(|sample| sample.tokens.len()).sum();
+        assert_eq!(reply.tokens + reply.other_tokens, all);
+        // The prompt takes one pass, and every token of the longest sample one.
+        let longest = samples.iter().map(|sample| sample.tokens.len()).max().unwrap();
+        assert_eq!(reply.forward_passes, longest + usize::from(question.prompt.len() > 1));
+        groups += usize::from(most < 4);
+    }
+    assert!(groups > 0, "the samples must disagree somewhere");
+}
+
+#[test]
+fn plans_are_made_in_stages_and_all_of_them_count() {
+    let engine = ToyEngine::new(8);
+    let questions = questions(5);
+    for (question, reply) in
+        questions.iter().zip(replies(&engine, None, &config(ALL[3]), &questions, request(12, 0), 2))
+    {
+        let prompt = reply.prompt.unwrap();
+        // The solution is asked for with the question at the end, and is what plain decoding makes of that prompt.
+        assert!(prompt.ends_with(&question.prompt));
+        let again = [Question { prompt, ..question.clone() }];
+        let plain = replies(&engine, None, &MethodConfig::Plain {}, &again, request(12, 0), 1).remove(0);
+        assert_eq!((reply.token_ids, reply.finish), (plain.token_ids, plain.finish));
+        assert!((3..=27).contains(&reply.other_tokens));
+        assert_eq!(reply.forward_passes, reply.tokens + reply.other_tokens);
+    }
+}
+
+#[test]
+fn a_plan_that_leaves_no_room_is_an_empty_answer() {
+    let engine = ToyEngine::new(8);
+    let long = |_: Option<&str>, user: &str| Ok("a".repeat(user.len()));
+    let bench = Bench { engine: &engine, judges: &first_mark, library: None, render: &long };
+    let method = config(ALL[3]).build(bench).unwrap();
+    let questions = questions(2);
+    let exam = Exam { engine: &engine, questions: &questions, request: request(9, 0), width: 2 };
+    let mut replies = Vec::new();
+    exam.replies(
+        &*method,
+        |_| false,
+        |_, reply| {
+            replies.push(reply);
+            std::ops::ControlFlow::Continue(())
+        },
+    )
+    .unwrap();
+    assert_eq!(replies.len(), 2);
+    for reply in replies {
+        assert_eq!((reply.text.as_str(), reply.tokens, reply.other_tokens), ("", 0, 0));
+        assert_eq!(reply.finish, Finish::Length);
+        assert!(!reply.judged(&questions[0], &FirstMark).judged.correct());
+    }
+}
+
+/// Logits after `tokens`, computed from nothing, with `vectors` added at the positions `at`.
+fn logits(
+    engine: &ToyEngine,
+    tokens: &[TokenId],
+    vectors: &[(HookPoint, Vec<f32>)],
+    at: &[usize],
+    scale: f32,
+) -> Vec<f32> {
+    let mut session = engine.session();
+    let additions = at.iter().flat_map(|&position| {
+        vectors.iter().map(move |(point, vector)| Addition { point: *point, position, vector, scale })
+    });
+    let additions = additions.collect();
+    let row = Row { session: &mut session, tokens, additions, capture: &[], logits: true };
+    engine.forward(&mut [row]).unwrap().remove(0).logits
+}
+
+#[test]
+fn static_vectors_stay_where_they_were_added() {
+    for seed in 0..4 {
+        let engine = ToyEngine::new(seed);
+        let library = library(&engine);
+        let vectors: Vec<_> =
+            library.layers().into_iter().map(|l| (HookPoint::ResidPost(l), library.mean_delta(l).unwrap())).collect();
+        assert_eq!(vectors.len(), 2);
+        let questions = questions(4);
+        for (at, scale) in [("boundary", 1.0f32), ("token", 0.3)] {
+            let json = format!(r#"{{"method": "static_vector", "scale": {scale}, "at": "{at}"}}"#);
+            for (question, reply) in
+                questions.iter().zip(replies(&engine, Some(&library), &config(&json), &questions, request(40, 0), 2))
+            {
+                let mut tokens = engine.encode_prompt(&question.prompt).unwrap();
+                let (start, mut places) = (tokens.len(), Vec::new());
+                let mut newlines = 0;
+                for &found in &reply.token_ids {
+                    let logits = logits(&engine, &tokens, &vectors, &places, scale);
+                    assert_eq!(found as usize, stir_core::argmax(&logits).unwrap(), "{json}");
+                    tokens.push(found);
+                    let text = engine.vocab().text(&tokens[start..]);
+                    if at == "token" || text.matches('\n').count() > newlines {
+                        places.push(tokens.len() - 1);
+                    }
+                    newlines = text.matches('\n').count();
+                }
+                let steered = reply.steps.iter().filter(|step| step.scale != 0.0).count();
+                assert_eq!(steered > 0, at == "token" || reply.steps.len() > 1);
+            }
+        }
+    }
+}
+
+/// What DEER does, without caches, forks or lanes: the answer's tokens, and how many others were generated.
+fn deer(engine: &ToyEngine, prompt: &str, budget: usize, json: &str) -> (Vec<TokenId>, usize, bool) {
+    let settings: serde_json::Value = serde_json::from_str(json).unwrap();
+    let text = |name: &str| settings[name].as_str().unwrap_or_default().to_owned();
+    let (transition, elicit, close) = (text("transition"), engine.encode(&text("elicit")).unwrap(), text("close"));
+    let (limit, threshold) =
+        (settings["trial_tokens"].as_u64().unwrap() as usize, settings["threshold"].as_f64().unwrap());
+    let prompt = engine.encode_prompt(prompt).unwrap();
+    let budget = budget.min(96 - prompt.len());
+    let next = |answer: &[TokenId]| {
+        let logits = logits(engine, &[&prompt, answer].concat(), &[], &[], 0.0);
+        let token = stir_core::argmax(&logits).unwrap() as TokenId;
+        (token, f64::from(stir_core::log_prob(&logits, token).unwrap()).exp())
+    };
+    let (mut answer, mut other, mut thinking) = (Vec::new(), 0, true);
+    loop {
+        let before = engine.vocab().text(&answer).matches(&transition).count();
+        answer.push(next(&answer).0);
+        if engine.vocab().is_eos(answer[answer.len() - 1]) || answer.len() == budget {
+            return (answer, other, !thinking);
+        }
+        let found = engine.vocab().text(&answer);
+        if !thinking || found.matches(&transition).count() == before {
+            continue;
+        }
+        // Non-overlapping matches from the left: the last of them is the one that is complete now.
+        let place = found.match_indices(&transition).last().unwrap().0;
+        let keep = settings["keep_transition"] == true;
+        let kept = (0..answer.len()).take_while(|&n| engine.vocab().text(&answer[..=n]).len() <= place).count();
+        let kept = if keep { answer.len() } else { kept };
+        if kept + elicit.len() + limit >= budget {
+            continue;
+        }
+        let mut trial = [&answer[..kept], &elicit].concat();
+        let (from, mut probabilities) = (trial.len(), Vec::new());
+        let mut generated = 0;
+        while probabilities.len() < limit && !engine.vocab().text(&trial[from..]).contains(&close) {
+            let (token, probability) = next(&trial);
+            generated += 1;
+            if engine.vocab().is_eos(token) {
+                break;
+            }
+            trial.push(token);
+            probabilities.push(probability);
+        }
+        let n = probabilities.len() as f64;
+        let confidence = match settings["mean"] == "geometric" {
+            true => (probabilities.iter().map(|p| p.ln()).sum::<f64>() / n).exp(),
+            false => probabilities.iter().sum::<f64>() / n,
+        };
+        if n > 0.0 && confidence >= threshold {
+            other += answer.len() - kept + generated - probabilities.len();
+            (answer, thinking) = (trial, false);
+        } else {
+            other += generated;
+        }
+    }
+}
+
+#[test]
+fn early_exits_are_those_of_a_plain_computation() {
+    let (mut exits, mut stays, mut refused) = (0, 0, 0);
+    for seed in 0..6 {
+        for engine in [ToyEngine::new(seed), ToyEngine::without_eos(seed)] {
+            let questions = questions(4);
+            for (transition, keep, elicit, close, limit, mean) in [
+                (r"\n", true, "so", "a", 3, "arithmetic"),
+                (r"\n", false, "so", r"\n", 5, "geometric"),
+                (r"\n", false, "", "b", 4, "arithmetic"),
+                ("a", true, "", "c", 2, "geometric"),
+                ("e", false, "12", "d", 6, "arithmetic"),
+            ] {
+                for threshold in [0.0, 0.4, 0.7, 0.9, 1.0] {
+                    let json = format!(
+                        r#"{{"method": "deer", "transition": "{transition}", "keep_transition": {keep},
+                            "elicit": "{elicit}", "close": "{close}", "trial_tokens": {limit},
+                            "threshold": {threshold}, "mean": "{mean}"}}"#
+                    );
+                    let found = replies(&engine, None, &config(&json), &questions, request(40, 0), 3);
+                    for (question, reply) in questions.iter().zip(found) {
+                        let (tokens, other, exited) = deer(&engine, &question.prompt, 40, &json);
+                        assert_eq!((&reply.token_ids, reply.other_tokens), (&tokens, other), "{json}");
+                        exits += usize::from(exited);
+                        refused += usize::from(!exited && other > 0);
+                        stays += usize::from(!exited && other == 0);
+                    }
+                }
+            }
+        }
+    }
+    assert!(exits > 100 && stays > 100 && refused > 20, "{exits} exits, {stays} stays, {refused} refused");
+}
+
+#[test]
+fn what_cannot_be_asked_is_named_before_anything_is_generated() {
+    let engine = ToyEngine::new(1);
+    let bench = Bench { engine: &engine, judges: &first_mark, library: None, render: &|_, user| Ok(user.into()) };
+    let method = MethodConfig::Plain {}.build(bench).unwrap();
+    let run = |questions: &[Question], request: Request| {
+        let exam = Exam { engine: &engine, questions, request, width: 2 };
+        exam.replies(&*method, |_| false, |_, _| panic!("nothing may be generated"))
+    };
+    let with = |prompt: &str| {
+        let mut questions = questions(3);
+        questions[1].prompt = prompt.into();
+        questions
+    };
+    for (prompt, word) in [("", "p1"), ("a b", "p1"), ("a".repeat(96).as_str(), "p1")] {
+        let error = run(&with(prompt), request(5, 0)).unwrap_err();
+        assert!(error.to_string().contains(word), "{error}");
+    }
+    assert!(matches!(run(&questions(2), request(0, 0)), Err(AnswerError::Settings(_))));
+    assert!(run(&[], request(5, 0)).is_ok());
+
+    // Words of a method that the tokenizer does not know, and prompts that cannot be rendered.
+    for json in [r#"{"method": "deer"}"#, r#"{"method": "self_discover"}"#] {
+        let method = config(json).build(bench).unwrap();
+        let questions = questions(3);
+        let exam = Exam { engine: &engine, questions: &questions, request: request(5, 0), width: 2 };
+        let error = exam.replies(&*method, |_| false, |_, _| panic!("no answer")).unwrap_err();
+        assert!(matches!(&error, AnswerError::Prompt { id, .. } if id == "p0"), "{error}");
+    }
+}
+
+#[test]
+fn settings_are_refused_by_field() {
+    let engine = ToyEngine::new(1);
+    let (library, foreign) = (library(&engine), library(&ToyEngine::new(2)));
+    let build = |json: &str, library| {
+        let bench = Bench { engine: &engine, judges: &first_mark, library, render: &|_, user| Ok(user.into()) };
+        let mut error: &dyn std::error::Error = &config(json).build(bench).err().unwrap();
+        let mut text = error.to_string();
+        while let Some(source) = error.source() {
+            text += &format!(": {source}");
+            error = source;
+        }
+        text
+    };
+    for (json, words) in [
+        (r#"{"method": "sampling", "sampling": {"temperature": -1, "top_p": 1}}"#, ["sampling", "temperature is -1"]),
+        (r#"{"method": "self_consistency", "samples": 0}"#, ["self_consistency", "samples is 0"]),
+        (
+            r#"{"method": "self_consistency", "sampling": {"temperature": 1, "top_p": 0}}"#,
+            ["self_consistency", "top_p is 0"],
+        ),
+        (r#"{"method": "self_discover", "stage_tokens": 0}"#, ["self_discover", "stage_tokens is 0"]),
+        (r#"{"method": "self_discover", "modules": []}"#, ["self_discover", "modules is 0"]),
+        (r#"{"method": "deer", "threshold": 1.5}"#, ["deer", "threshold is 1.5"]),
+        (r#"{"method": "deer", "transition": ""}"#, ["deer", "transition"]),
+        (r#"{"method": "deer", "close": ""}"#, ["deer", "close"]),
+        (r#"{"method": "deer", "trial_tokens": 0}"#, ["deer", "trial_tokens is 0"]),
+        (r#"{"method": "static_vector", "scale": -1}"#, ["static_vector", "scale is -1"]),
+        (r#"{"method": "static_vector", "scale": 1e39}"#, ["static_vector", "not finite"]),
+        (r#"{"method": "stir", "probe_tokens": 0}"#, ["stir", "probe_tokens is 0"]),
+    ] {
+        let error = build(json, Some(&library));
+        assert!(words.iter().all(|word| error.contains(word)), "{json}: {error}");
+    }
+    for json in &ALL[6..] {
+        assert!(build(json, None).contains("needs a library"));
+        assert!(build(json, Some(&foreign)).contains("another model"));
+    }
+    for typo in [
+        r#"{"method": "plain", "samples": 2}"#,
+        r#"{"method": "sampling", "temperature": 1}"#,
+        r#"{"method": "deer", "treshold": 1}"#,
+        r#"{"method": "stir", "kscale": 1}"#,
+        r#"{"method": "guess"}"#,
+        r#"{"k_scale": 1}"#,
+    ] {
+        assert!(serde_json::from_str::<MethodConfig>(typo).is_err(), "{typo}");
+    }
+}

@@ -1,0 +1,267 @@
+//! What an experiment needs of the programs: models in folders, problems in files or made up, mining.
+
+use std::{
+    cell::RefCell,
+    fmt, fs,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use indicatif::ProgressBar;
+use miette::{IntoDiagnostic, Report, Result, WrapErr, ensure, miette};
+use serde::{Deserialize, Serialize};
+use stir::{
+    core::Sampling,
+    eval::{
+        FinalNumber,
+        experiment::{Event, Lab},
+        method::{Judges, Question},
+    },
+    induction::{Induction, InductionConfig},
+    model::{Lm, ModelError},
+    rollout::{RolloutConfig, Rollouts, read_groups},
+};
+
+use super::{
+    DEFAULT_MODEL, ModelArgs, progress, render,
+    tasks::{self, Asked, TaskArgs, rollout_tasks},
+    with_suffix,
+    word_problems::{Split, WordProblem},
+};
+
+/// Where a model comes from.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelSource {
+    /// Its folder; the model that comes with the sources, where none is named.
+    folder: PathBuf,
+    /// As the flag `--device`.
+    device: String,
+    /// As the flag `--compute`.
+    compute: String,
+}
+
+impl Default for ModelSource {
+    fn default() -> Self {
+        Self { folder: DEFAULT_MODEL.into(), device: "flex".into(), compute: "f32".into() }
+    }
+}
+
+/// Problems: those of a file, or stories made up for the model that comes with the sources.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ProblemSource {
+    /// A JSONL file, as the other programs read them.
+    File(PathBuf),
+    /// A task, as the flags `--task`, `--data`, `--answers` and `--limit` say.
+    Task(TaskArgs),
+    /// Stories that the model was not trained on.
+    Stories(Stories),
+}
+
+/// Which stories.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stories {
+    /// How many.
+    count: usize,
+    /// Which half of all stories they are drawn from: what is mined and what is answered should share none.
+    half: Half,
+    /// What they count; anything, where none is named.
+    #[serde(default)]
+    topics: Vec<String>,
+    /// How many changes they tell of; 2 to 4, where none is named.
+    #[serde(default)]
+    steps: Vec<usize>,
+    /// Of the draw.
+    #[serde(default)]
+    seed: u64,
+}
+
+/// A half of all stories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Half {
+    /// To mine from.
+    Mine,
+    /// To be answered.
+    Answer,
+}
+
+/// Settings of stage 1. The seed is that of the experiment.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RolloutSettings {
+    samples: usize,
+    max_tokens: usize,
+    eta: f64,
+    sampling: Sampling,
+    stop: Vec<String>,
+}
+
+impl Default for RolloutSettings {
+    fn default() -> Self {
+        let RolloutConfig { samples, max_tokens, eta, sampling, stop, .. } = RolloutConfig::default();
+        Self { samples, max_tokens, eta, sampling, stop }
+    }
+}
+
+/// A report as an error with a cause, which it is not by itself.
+#[derive(Debug)]
+pub struct LabError(Report);
+
+impl fmt::Display for LabError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for LabError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl From<Report> for LabError {
+    fn from(report: Report) -> Self {
+        Self(report)
+    }
+}
+
+/// The lab of these programs.
+#[derive(Default)]
+pub struct Workbench {
+    /// Of the cell under way.
+    bar: RefCell<Option<(usize, ProgressBar)>>,
+}
+
+impl Workbench {
+    /// No bar any more.
+    pub fn finish(&self) {
+        if let Some((_, bar)) = self.bar.borrow_mut().take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Lab for Workbench {
+    type Model = ModelSource;
+    type Problems = ProblemSource;
+    type Rollout = RolloutSettings;
+    type Induction = InductionConfig;
+    type Engine = Lm;
+    type Error = LabError;
+
+    fn load(&self, model: &ModelSource) -> Result<Lm, LabError> {
+        let device = model.device.parse().into_diagnostic()?;
+        let compute = model.compute.parse().into_diagnostic()?;
+        Ok(ModelArgs { model: model.folder.clone(), device, compute, seed: 0 }.load()?)
+    }
+
+    fn questions(&self, lm: &Lm, problems: &ProblemSource) -> Result<Vec<Question>, LabError> {
+        match problems {
+            ProblemSource::File(path) => Ok(known(TaskArgs::file(path).open(lm)?)?),
+            ProblemSource::Task(task) => Ok(known(task.open(lm)?)?),
+            ProblemSource::Stories(stories) => Ok(stories.questions(lm)?),
+        }
+    }
+
+    fn judges(&self, problems: &ProblemSource) -> Result<Box<Judges<'_>>, LabError> {
+        match problems {
+            ProblemSource::Task(task) => Ok(task.judges()?),
+            ProblemSource::File(_) | ProblemSource::Stories(_) => Ok(Box::new(|_| Arc::new(FinalNumber))),
+        }
+    }
+
+    fn render(&self, lm: &Lm, system: Option<&str>, user: &str) -> Result<String, ModelError> {
+        render(lm, system, user)
+    }
+
+    fn rollouts(
+        &self,
+        lm: &Lm,
+        questions: &[Question],
+        judges: &Judges<'_>,
+        settings: &RolloutSettings,
+        seed: u64,
+        out: &Path,
+    ) -> Result<(), LabError> {
+        let RolloutSettings { samples, max_tokens, eta, sampling, ref stop } = *settings;
+        let config =
+            RolloutConfig { samples, max_tokens, eta, sampling, stop: stop.clone(), seed, ..RolloutConfig::default() };
+        let golds: Vec<_> = questions.iter().map(|question| Some(question.gold.clone())).collect();
+        let (tasks, judge) = (rollout_tasks(questions, &golds), tasks::Rollouts(judges));
+        let bar = progress((tasks.len() * samples) as u64, "rollout");
+        let summary = Rollouts::new(lm, config).into_diagnostic()?.run(&tasks, &judge, out, |progress| {
+            bar.set_position(progress.done as u64);
+            ControlFlow::Continue(())
+        });
+        bar.finish_and_clear();
+        match summary.into_diagnostic()?.failures.into_iter().next() {
+            Some(failure) => Err(Report::from_err(failure).into()),
+            None => Ok(()),
+        }
+    }
+
+    fn candidates(&self, lm: &Lm, rollouts: &Path, settings: &InductionConfig, out: &Path) -> Result<(), LabError> {
+        let sidecar = with_suffix(rollouts, ".settings.json");
+        let made = fs::read_to_string(&sidecar).into_diagnostic().wrap_err_with(|| sidecar.display().to_string())?;
+        let run = Induction::new(lm, settings.clone()).into_diagnostic()?.rollout_settings(made);
+        let bar = progress(0, "induce");
+        let mined = run.run(read_groups(rollouts).into_diagnostic()?, |progress| {
+            bar.set_length(progress.total.unwrap_or_default() as u64);
+            bar.set_position(progress.problems as u64);
+            ControlFlow::Continue(())
+        });
+        bar.finish_and_clear();
+        Ok(mined.into_diagnostic()?.0.save(out).into_diagnostic()?)
+    }
+
+    fn observe(&self, event: Event<'_>) {
+        let Event::Answers { cell, cells, settings, done, total } = event else { return };
+        let mut bar = self.bar.borrow_mut();
+        if bar.as_ref().is_none_or(|(of, _)| *of != cell) {
+            if let Some((_, before)) = bar.take() {
+                before.finish_and_clear();
+            }
+            let new = progress(total as u64, &settings.method);
+            new.set_message(format!("{} of {cells}", cell + 1));
+            *bar = Some((cell, new));
+        }
+        if let Some((_, bar)) = &*bar {
+            bar.set_position(done as u64);
+        }
+    }
+}
+
+/// Problems whose right answers are known.
+fn known(asked: Asked) -> Result<Vec<Question>> {
+    asked.check_golds()?;
+    Ok(asked.questions)
+}
+
+impl Stories {
+    fn questions(&self, lm: &Lm) -> Result<Vec<Question>> {
+        for topic in &self.topics {
+            ensure!(WordProblem::topics().any(|known| known == topic), "topics: there are no stories of {topic:?}");
+        }
+        if let Some(steps) = self.steps.iter().find(|steps| !(2..=4).contains(*steps)) {
+            return Err(miette!("steps is {steps}, must be from 2 to 4"));
+        }
+        let wanted = |problem: &WordProblem| {
+            let half = if problem.is_even() { Half::Mine } else { Half::Answer };
+            half == self.half
+                && (self.topics.is_empty() || self.topics.iter().any(|topic| topic == problem.topic()))
+                && (self.steps.is_empty() || self.steps.contains(&problem.steps()))
+        };
+        let drawn = WordProblem::draw_some(self.count, self.seed, Split::HeldOut, wanted);
+        ensure!(drawn.len() == self.count, "count is {}, but only {} such stories were found", self.count, drawn.len());
+        let ask = |(i, problem): (usize, WordProblem)| -> Result<Question> {
+            let prompt = lm.chat_prompt(&problem.question).into_diagnostic()?;
+            let gold = problem.answer.to_string();
+            Ok(Question { id: format!("story-{i}"), prompt, system: None, user: problem.question, gold })
+        };
+        drawn.into_iter().enumerate().map(ask).collect()
+    }
+}

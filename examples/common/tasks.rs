@@ -1,0 +1,194 @@
+//! What is asked: built-in tasks, tasks of one's own, and plain files of problems.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use serde::{Deserialize, Serialize};
+use stir::{
+    eval::{
+        AnswerForm, FinalNumber, Judge, Prompt, Task,
+        method::{Judges, Question},
+    },
+    model::Lm,
+    rollout::{self, Judge as RolloutJudge, read_problems},
+};
+
+use super::{location, render};
+
+/// Which problems.
+#[derive(clap::Args, Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskArgs {
+    /// Problems, JSONL: id, gold, and a question or a finished prompt; or a built-in task (math500, gsm8k, ..), or the
+    /// description of one of your own (TOML; see docs/tasks.md)
+    #[arg(long, value_name = "FILE|NAME")]
+    pub task: PathBuf,
+    /// File or folder with the problems of a built-in task; with the feature hub they are fetched where this is missing
+    #[arg(long, value_name = "PATH")]
+    #[serde(default)]
+    pub data: Option<PathBuf>,
+    /// What the answers of a file look like: math, number, choice or yes_no. Without it an answer is the number after
+    /// its last ####
+    #[arg(long, value_name = "FORM", value_parser = form)]
+    #[serde(default)]
+    pub answers: Option<AnswerForm>,
+    /// Only the first problems
+    #[arg(long, value_name = "N")]
+    #[serde(default)]
+    pub limit: Option<usize>,
+}
+
+fn form(name: &str) -> Result<AnswerForm, String> {
+    AnswerForm::named(name).map_err(|error| error.to_string())
+}
+
+/// Problems, ready to be asked.
+pub struct Asked {
+    /// In order.
+    pub questions: Vec<Question>,
+    /// The right answers, where they are known.
+    pub golds: Vec<Option<String>>,
+    /// Where they come from, for messages.
+    pub source: PathBuf,
+    /// What elicits an answer from unfinished reasoning, and what closes it.
+    pub elicit: [String; 2],
+    /// By id; what is not here is judged by the number after `####`.
+    judges: HashMap<String, Arc<dyn Judge>>,
+}
+
+impl TaskArgs {
+    /// The problems of a JSONL file whose answers stand after `####`.
+    pub fn file(path: &Path) -> Self {
+        Self { task: path.to_owned(), data: None, answers: None, limit: None }
+    }
+
+    /// What reports call the task: its name, or that of its file.
+    pub fn name(&self) -> String {
+        self.task.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Whether a file of problems is meant that follows the convention of `####`.
+    fn is_plain(&self) -> bool {
+        let described = self.task.extension().is_some_and(|extension| !extension.eq_ignore_ascii_case("jsonl"));
+        self.data.is_none() && self.answers.is_none() && self.task.is_file() && !described
+    }
+
+    /// The problems with their prompts for `lm`.
+    pub fn open(&self, lm: &Lm) -> Result<Asked> {
+        let mut asked = if self.is_plain() { plain(lm, &self.task)? } else { self.of_task(lm)? };
+        let limit = self.limit.unwrap_or(usize::MAX);
+        asked.questions.truncate(limit);
+        asked.golds.truncate(limit);
+        Ok(asked)
+    }
+
+    /// Who judges the problems, without a model to ask.
+    pub fn judges(&self) -> Result<Box<Judges<'static>>> {
+        let judges = if self.is_plain() { HashMap::new() } else { judges(&self.load()?) };
+        Ok(Box::new(move |question| of(&judges, question)))
+    }
+
+    fn of_task(&self, lm: &Lm) -> Result<Asked> {
+        let task = self.load()?;
+        let ask = |problem| -> Result<Question> {
+            let Prompt { system, user } = task.prompt(problem);
+            let prompt = render(lm, system.as_deref(), &user).into_diagnostic();
+            let prompt = prompt.wrap_err_with(|| format!("{}: problem {:?}", task.name(), problem.id))?;
+            Ok(Question { id: problem.id.clone(), prompt, system, user, gold: problem.gold.clone() })
+        };
+        let questions: Vec<Question> = task.problems().iter().map(ask).collect::<Result<_>>()?;
+        let golds = questions.iter().map(|question| Some(question.gold.clone())).collect();
+        let elicit = [task.answer_prefix(), task.answer_suffix()].map(str::to_owned);
+        Ok(Asked { questions, golds, source: self.task.clone(), elicit, judges: judges(&task) })
+    }
+
+    fn load(&self) -> Result<Task> {
+        let name = self.task.to_string_lossy();
+        match (&self.data, self.answers) {
+            (None, Some(form)) => Task::custom(&self.task, Some(form)).into_diagnostic(),
+            #[cfg(feature = "hub")]
+            (None, None) if !self.task.exists() => fetched(&name),
+            (data, _) => Task::open(&name, data.as_deref()).into_diagnostic(),
+        }
+    }
+}
+
+/// A built-in task from the hub.
+#[cfg(feature = "hub")]
+fn fetched(name: &str) -> Result<Task> {
+    let options = stir::eval::hub::Options::from_env().into_diagnostic()?;
+    Task::from_hub(name, None, &options, |_| std::ops::ControlFlow::Continue(())).into_diagnostic()
+}
+
+fn judges(task: &Task) -> HashMap<String, Arc<dyn Judge>> {
+    task.problems().iter().map(|problem| (problem.id.clone(), task.judge_of(problem))).collect()
+}
+
+fn of(judges: &HashMap<String, Arc<dyn Judge>>, question: &Question) -> Arc<dyn Judge> {
+    judges.get(&question.id).cloned().unwrap_or_else(|| Arc::new(FinalNumber))
+}
+
+/// The problems of a JSONL file: prompts as they are, or questions through the chat template.
+fn plain(lm: &Lm, path: &Path) -> Result<Asked> {
+    let problems = read_problems(path).into_diagnostic()?;
+    let ask = |(i, problem): (usize, &rollout::Problem)| {
+        let task = problem.task(|question| lm.chat_prompt(question)).into_diagnostic();
+        let rollout::Task { id, prompt, gold } = task.wrap_err_with(|| location(path, i, &problem.id))?;
+        let user = problem.question.clone().unwrap_or_else(|| prompt.clone());
+        Ok((Question { id, prompt, system: None, user, gold: gold.clone().unwrap_or_default() }, gold))
+    };
+    let asked = problems.iter().enumerate().map(ask).collect::<Result<Vec<_>>>()?;
+    let (questions, golds) = asked.into_iter().unzip();
+    let elicit = ["#### ", "\n"].map(str::to_owned);
+    Ok(Asked { questions, golds, source: path.to_owned(), elicit, judges: HashMap::new() })
+}
+
+impl Asked {
+    /// Who judges the answers to a question.
+    pub fn judge_of(&self, question: &Question) -> Arc<dyn Judge> {
+        of(&self.judges, question)
+    }
+
+    /// That every right answer is known.
+    pub fn check_golds(&self) -> Result<()> {
+        match self.golds.iter().position(Option::is_none) {
+            Some(place) => {
+                Err(miette!("{}: problem {:?} has no gold", self.source.display(), self.questions[place].id))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The problems as rollouts are drawn of them.
+    pub fn tasks(&self) -> Vec<rollout::Task> {
+        rollout_tasks(&self.questions, &self.golds)
+    }
+}
+
+/// Questions as rollouts are drawn of them.
+pub fn rollout_tasks(questions: &[Question], golds: &[Option<String>]) -> Vec<rollout::Task> {
+    let task = |(question, gold): (&Question, &Option<String>)| rollout::Task {
+        id: question.id.clone(),
+        prompt: question.prompt.clone(),
+        gold: gold.clone(),
+    };
+    questions.iter().zip(golds).map(task).collect()
+}
+
+/// Judges rollouts as answers are judged.
+pub struct Rollouts<'j>(pub &'j Judges<'j>);
+
+impl RolloutJudge for Rollouts<'_> {
+    fn correct(&self, gold: &str, text: &str) -> bool {
+        FinalNumber.correct(gold, text)
+    }
+
+    fn solves(&self, task: &rollout::Task, gold: &str, text: &str) -> bool {
+        let question = Question { id: task.id.clone(), ..Question::default() };
+        (self.0)(&question).judge(gold, text).correct()
+    }
+}
