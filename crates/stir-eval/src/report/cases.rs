@@ -87,8 +87,8 @@ impl Text {
     }
 }
 
-/// The cases of a block, in the order of the problems: those first that a steering method changes, then those that any
-/// methods differ on, then the others.
+/// The cases of a block, in the order of the problems: those first that a steering method loses (they are few, and should
+/// not be lost among its wins), then those that it wins, those that other methods differ on, and the others.
 /// `names` are those of all methods of the page.
 pub(super) fn cases(experiment: &Experiment<'_>, block: &Block<'_>, config: &ReportConfig, names: &[&str]) -> Cases {
     let index = |records: &'_ [Record]| -> HashMap<String, usize> {
@@ -111,12 +111,16 @@ pub(super) fn cases(experiment: &Experiment<'_>, block: &Block<'_>, config: &Rep
     let steered = methods.iter().position(|(run, ..)| steers(run)).unwrap_or(1);
     let rank = |id: &str| {
         let right: Vec<bool> = answers(id).iter().map(|record| record.judged.correct()).collect();
-        let changed = right.get(steered).is_some_and(|after| *after != right[0]);
-        if changed { 0 } else { 2 - u8::from(differs(id)) }
+        match right.get(steered).map(|after| (right[0], *after)) {
+            Some((true, false)) => 0,
+            Some((false, true)) => 1,
+            _ if differs(id) => 2,
+            _ => 3,
+        }
     };
     let mut ranked: Vec<(u8, &Record)> = baseline.records.iter().map(|record| (rank(&record.id), record)).collect();
     ranked.sort_by_key(|(rank, _)| *rank);
-    let differing = ranked.iter().filter(|(rank, _)| *rank < 2).count();
+    let differing = ranked.iter().filter(|(rank, _)| *rank < 3).count();
     let shown: Vec<&Record> = ranked.iter().map(|(_, record)| *record).take(config.cases_per_task).collect();
     let case = |record: &&Record| Case {
         id: record.id.clone(),
