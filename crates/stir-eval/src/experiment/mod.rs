@@ -46,8 +46,8 @@
 //! ```
 //!
 //! What `source`, `mine`, `answer`, `rollout` and `induction` hold is up to the lab. `[answers]` is what all methods
-//! share (see [`AnswerSettings`]), a `basis` is a [`BasisConfig`](stir_basis::BasisConfig), and a method a
-//! [`MethodConfig`](crate::method::MethodConfig) with a name and a grid.
+//! share (see [`AnswerSettings`]), a `basis` is a [`BasisConfig`], and a method a
+//! [`MethodConfig`] with a name and a grid.
 
 mod error;
 mod grid;

@@ -81,7 +81,7 @@ pub struct Question {
     pub gold: String,
 }
 
-/// What a method answers, and what that took: a [`Record`](crate::Record) that nobody has judged.
+/// What a method answers, and what that took: a [`Record`] that nobody has judged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reply {
     /// The prompt of the answer, where it is not that of the question.
