@@ -40,6 +40,9 @@ struct Args {
     /// Only these of them: mixed, rollouts, hooks, steering, control
     #[arg(long, value_delimiter = ',', requires = "own")]
     only: Vec<String>,
+    /// Sequences side by side where steering is measured
+    #[arg(long, value_delimiter = ',', default_value = "1,16")]
+    lanes: Vec<usize>,
     /// Factor of the lengths of answers in them
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
@@ -56,7 +59,7 @@ fn main() {
     let options = LoadOptions { compute: args.compute, ..LoadOptions::default() };
     let lm = Lm::load_with(&args.model, &DeviceSpec::FLEX.open().unwrap(), options, |_| ()).unwrap();
     if args.own {
-        own::table(&lm, &args.only, args.scale, args.rounds);
+        own::table(&lm, &args.only, &args.lanes, args.scale, args.rounds);
         return;
     }
     println!("{}", json!({ "ready": true, "version": env!("CARGO_PKG_VERSION") }));

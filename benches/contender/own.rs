@@ -10,7 +10,7 @@ use stir::{
 use crate::{best, prompt, start, steering, step};
 
 /// Prints the table.
-pub fn table(lm: &Lm, only: &[String], scale: f64, rounds: usize) {
+pub fn table(lm: &Lm, only: &[String], lanes: &[usize], scale: f64, rounds: usize) {
     println!("| measure | | value |\n|---|---|---:|");
     let wanted = |name: &str| only.is_empty() || only.iter().any(|only| only == name);
     if wanted("mixed") {
@@ -23,7 +23,7 @@ pub fn table(lm: &Lm, only: &[String], scale: f64, rounds: usize) {
         hooks(lm, rounds);
     }
     if wanted("steering") {
-        for lanes in [1, 16] {
+        for &lanes in lanes {
             steering::overhead(lm, lanes, scale, rounds);
         }
     }
@@ -42,14 +42,16 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0
 }
 
-/// What each of `measures` gives, median of `rounds` in which they take turns, after one in which they warm up.
-pub fn medians<const N: usize>(rounds: usize, mut measures: [&mut dyn FnMut() -> f64; N]) -> [f64; N] {
+/// What each of `measures` gives in each of `rounds` in which they take turns, after one in which they warm up.
+pub fn turns<const N: usize>(rounds: usize, mut measures: [&mut dyn FnMut() -> f64; N]) -> Vec<[f64; N]> {
     measures.iter_mut().for_each(|measure| _ = measure());
-    let mut found = [const { Vec::new() }; N];
-    for _ in 0..rounds {
-        found.iter_mut().zip(&mut measures).for_each(|(found, measure)| found.push(measure()));
-    }
-    found.map(median)
+    (0..rounds).map(|_| measures.each_mut().map(|measure| measure())).collect()
+}
+
+/// The median over the rounds of `value` of what was measured in a round. A ratio of what was measured one right after
+/// the other is steadier than one of medians: machines have slow and fast minutes.
+pub fn over<const N: usize>(turns: &[[f64; N]], value: impl Fn(&[f64; N]) -> f64) -> f64 {
+    median(turns.iter().map(value).collect())
 }
 
 pub fn seconds<T>(run: impl FnOnce() -> T) -> f64 {
@@ -77,12 +79,13 @@ fn mixed(lm: &Lm, scale: f64, rounds: usize) {
         answers.iter().flatten().map(|answer| answer.tokens.len()).sum::<usize>() as f64 / start.elapsed().as_secs_f64()
     };
     let (of_many, of_one) = (requests(&|i| lengths[i]), requests(&|_| mean));
-    let [many, one] = medians(rounds, [&mut || rate(&of_many), &mut || rate(&of_one)]);
+    let turns = turns(rounds, [&mut || rate(&of_many), &mut || rate(&of_one)]);
+    let (many, one) = (over(&turns, |t| t[0]), over(&turns, |t| t[1]));
     let (least, most) = (lengths.iter().min().unwrap(), lengths.iter().max().unwrap());
     let measure = "64 answers, 8 lanes";
     line(measure, &format!("lengths {least} to {most}"), format!("{many:.1} tokens/s"));
     line(measure, &format!("all {mean} long"), format!("{one:.1} tokens/s"));
-    line(measure, "mixed / equal", format!("{:.3}", many / one));
+    line(measure, "mixed / equal", format!("{:.3}", over(&turns, |t| t[0] / t[1])));
 }
 
 /// Eight samples of one prompt against the least that they need: one encoding of it, and that many steps of 8 lanes.
@@ -99,11 +102,12 @@ fn rollouts(lm: &Lm, scale: f64, rounds: usize) {
         let mut last = vec![prompt[0]; 8];
         seconds(|| (1..tokens).for_each(|_| last = best(&step(lm, &mut sessions, &last))))
     };
-    let [all, prefill, decode] = medians(rounds, [&mut { all }, &mut { prefill }, &mut { decode }]);
+    let turns = turns(rounds, [&mut { all }, &mut { prefill }, &mut { decode }]);
+    let [all, prefill, decode] = [0, 1, 2].map(|i| over(&turns, |t| t[i]));
     let measure = format!("8 samples of {tokens} tokens, prompt of 500");
     line(&measure, "one request", format!("{all:.2} s"));
     line(&measure, "prefill + decoding of 8 lanes", format!("{prefill:.2} + {decode:.2} s"));
-    line(&measure, "request / (prefill + decode)", format!("{:.3}", all / (prefill + decode)));
+    line(&measure, "request / (prefill + decode)", format!("{:.3}", over(&turns, |t| t[0] / (t[1] + t[2]))));
 }
 
 /// A step of decoding with hook points that nobody uses against one through a decoder that has none. One lane, many
@@ -112,13 +116,13 @@ fn hooks(lm: &Lm, rounds: usize) {
     let (mut base, _) = start(lm, 1, 32);
     let base = base.remove(0);
     let tokens = prompt(0, 1);
-    let [idle, none] = medians(
+    let turns = turns(
         20 * rounds,
         [&mut || seconds(|| append(lm, &mut base.fork(), &tokens)), &mut || {
             seconds(|| lm.forward_without_hooks(&mut base.fork(), &tokens).unwrap())
         }],
     );
-    line("hook points, one lane", "idle / none", format!("{:.4}", idle / none));
+    line("hook points, one lane", "idle / none", format!("{:.4}", over(&turns, |t| t[0] / t[1])));
 }
 
 /// One pass of one row with nothing but tokens and logits; appends to `session`.

@@ -9,20 +9,22 @@ use stir::{
 const DELIMITER: TokenId = 0;
 
 /// The engine, but for its logits after answers of 1, 2, .. segments less a token: there they want the delimiter, and
-/// anywhere else anything but it. All prompts have one length. This costs a write per row and pass.
+/// anywhere else anything but it; and but for the states it reads, all of which are one, so that what a library says of
+/// it is said at every control point. All prompts have one length. This costs a write per row and pass.
 pub struct Segmented<'m> {
     lm: &'m Lm,
     vocab: Vocab,
     prompt: usize,
     segment: usize,
+    state: Vec<f32>,
 }
 
 impl<'m> Segmented<'m> {
-    /// Segments of so many tokens after prompts of so many.
-    pub fn new(lm: &'m Lm, prompt: usize, segment: usize) -> Self {
+    /// Segments of so many tokens after prompts of so many; `state` is what is read anywhere.
+    pub fn new(lm: &'m Lm, prompt: usize, segment: usize, state: Vec<f32>) -> Self {
         let bytes = |token| if token == DELIMITER { &b"\n\n"[..] } else { b"x" };
         let vocab = Vocab::new((0..lm.shape().vocab_size as TokenId).map(bytes), []);
-        Self { lm, vocab, prompt, segment }
+        Self { lm, vocab, prompt, segment, state }
     }
 }
 
@@ -60,6 +62,7 @@ impl Engine for Segmented<'_> {
 
     fn forward(&self, rows: &mut [Row<'_, KvCache>]) -> Result<Vec<Output>, ModelError> {
         let mut outputs = self.lm.forward(rows)?;
+        outputs.iter_mut().flat_map(|output| &mut output.captures).for_each(|state| state.copy_from_slice(&self.state));
         for (row, output) in rows.iter().zip(&mut outputs).filter(|(row, _)| row.logits) {
             // Tokens of the answer, the next one among them.
             let answer = (row.session.len() + 1).saturating_sub(self.prompt);

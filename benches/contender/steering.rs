@@ -13,7 +13,7 @@ use stir::{
 };
 
 use crate::{
-    own::{append, line, medians, seconds},
+    own::{append, line, over, seconds, turns},
     prompt,
     segmented::Segmented,
 };
@@ -44,58 +44,58 @@ fn state(lm: &Lm, tokens: &[TokenId]) -> Vec<f32> {
     lm.forward(&mut [row]).unwrap().remove(0).captures.remove(0)
 }
 
-/// Eight entries at each control point, all near the states there, so that eight are retrieved and four of them probed.
+/// Eight entries at each control point, all near `state`, so that eight are retrieved and four of them probed.
 ///
-/// Which side wins is set by the entries' qualities; the vectors are a hundredth of a state.
-fn library(lm: &Lm, engine: &Segmented<'_>, prompt: Vec<TokenId>, says: Says) -> Library {
-    let delimiter = Delimiter::default();
-    let mut tokens = prompt.clone();
-    tokens.extend(&generate_all(engine, &[greedy(prompt.clone(), 7 * SEGMENT)], 1).unwrap()[0][0].tokens);
+/// Which side wins is set by the entries' qualities; the vectors are a hundredth of the state.
+fn library(lm: &Lm, state: &[f32], says: Says) -> Library {
     let mut rng = SampleRng::new(2, 0);
+    let size = (state.iter().map(|x| x * x).sum::<f32>() / state.len() as f32).sqrt();
     let mut entries = Vec::new();
-    for m in 1..=7 {
-        let state = state(lm, &tokens[..prompt.len() + m * SEGMENT]);
-        let size = (state.iter().map(|x| x * x).sum::<f32>() / state.len() as f32).sqrt();
+    for (m, i) in (1..=7).flat_map(|m| (0..8).map(move |i| (m, i))) {
         let mut near =
             |share: f32| -> Vec<f32> { state.iter().map(|x| x + share * size * rng.normal() as f32).collect() };
-        for i in 0..8 {
-            let key = normalize(&near(0.1)).unwrap();
-            let steer = i % 2 == 0;
-            let vector = near(0.5).iter().zip(&state).map(|(near, x)| 0.02 * (near - x)).collect();
-            let quality = match (steer, says) {
-                (true, _) => 0.8,
-                (false, Says::Steer) => 0.0,
-                (false, Says::Stay) => 100.0,
-            };
-            let action = if steer { Action::Steer(vector) } else { Action::Stay };
-            entries.push(Entry { problem: format!("p{i}"), m, layer: layer(lm), quality, key: key.into(), action });
-        }
+        let key = normalize(&near(0.1)).unwrap();
+        let steer = i % 2 == 0;
+        let vector = near(0.5).iter().zip(state).map(|(near, x)| 0.02 * (near - x)).collect();
+        let quality = match (steer, says) {
+            (true, _) => 0.8,
+            (false, Says::Steer) => 0.0,
+            (false, Says::Stay) => 100.0,
+        };
+        let action = if steer { Action::Steer(vector) } else { Action::Stay };
+        entries.push(Entry { problem: format!("p{i}"), m, layer: layer(lm), quality, key: key.into(), action });
     }
-    Library::from_entries(lm.fingerprint().clone(), delimiter, entries, BTreeMap::new()).unwrap()
+    Library::from_entries(lm.fingerprint().clone(), Delimiter::default(), entries, BTreeMap::new()).unwrap()
 }
 
 /// Tokens per second of answers of 8 segments, each control point probed, against plain decoding of the same.
 pub fn overhead(lm: &Lm, lanes: usize, scale: f64, rounds: usize) {
     let segments = ((8.0 * scale).round() as usize).max(2);
     let tokens = segments * SEGMENT;
-    let engine = Segmented::new(lm, 32, SEGMENT);
+    let state = state(lm, &prompt(lanes, 32));
+    let libraries = [Says::Steer, Says::Stay].map(|says| library(lm, &state, says));
+    let engine = Segmented::new(lm, 32, SEGMENT, state);
     let requests: Vec<Request> = (0..lanes).map(|lane| greedy(prompt(lane, 32), tokens)).collect();
-    let libraries = [Says::Steer, Says::Stay].map(|says| library(lm, &engine, prompt(lanes, 32), says));
     let controller = |library| Controller::new(library, lm.fingerprint(), ControllerConfig::default()).unwrap();
     let [steer, stay] = libraries.each_ref().map(controller);
     let steered = |controller: &Controller<'_>| controller.generate_all(&engine, &requests, lanes).unwrap();
 
     let per_second = |seconds: f64| (lanes * tokens) as f64 / seconds;
     let plain = || per_second(seconds(|| generate_all(&engine, &requests, lanes).unwrap()));
-    let (committed, left) = (|| per_second(seconds(|| steered(&steer))), || per_second(seconds(|| steered(&stay))));
-    let [plain, committed, left] = medians(rounds, [&mut { plain }, &mut { committed }, &mut { left }]);
+    let committed = || per_second(seconds(|| steered(&steer)));
+    let left = || per_second(seconds(|| steered(&stay)));
+    let turns = turns(rounds, [&mut { plain }, &mut { committed }, &mut { left }]);
 
     let measure = format!("steering, {lanes} lanes, {segments} segments of {SEGMENT}");
-    line(&measure, "plain decoding", format!("{plain:.1} tokens/s"));
-    for (rate, controller) in [(committed, &steer), (left, &stay)] {
+    line(&measure, "plain decoding", format!("{:.1} tokens/s", over(&turns, |t| t[0])));
+    for (i, controller) in [(1, &steer), (2, &stay)] {
         let (points, probed, commits) = counts(&steered(controller));
         let what = format!("{commits} of {points} control points committed, {probed} probed");
-        line(&measure, &what, format!("{rate:.1} tokens/s, {:.3} of plain", rate / plain));
+        line(
+            &measure,
+            &what,
+            format!("{:.1} tokens/s, {:.3} of plain", over(&turns, |t| t[i]), over(&turns, |t| t[i] / t[0])),
+        );
     }
 }
 
@@ -110,9 +110,10 @@ fn counts(answers: &[Vec<Steered>]) -> (usize, usize, usize) {
 /// behind a steered segment that has to be encoded again, and the published scheme, which encodes the whole prefix for
 /// each thing it wants to know.
 pub fn control_point(lm: &Lm, rounds: usize) {
-    let engine = Segmented::new(lm, PREFIX - 2 * SEGMENT, SEGMENT);
     let prompt = prompt(0, PREFIX - 2 * SEGMENT);
-    let library = library(lm, &engine, prompt.clone(), Says::Steer);
+    let state = state(lm, &prompt);
+    let library = library(lm, &state, Says::Steer);
+    let engine = Segmented::new(lm, prompt.len(), SEGMENT, state);
     let controller = Controller::new(&library, lm.fingerprint(), ControllerConfig::default()).unwrap();
     let request = greedy(prompt, 2 * SEGMENT + 1);
     let ours = || {
@@ -126,11 +127,12 @@ pub fn control_point(lm: &Lm, rounds: usize) {
     let prefix = crate::prompt(0, PREFIX);
     let vectors: Vec<&[f32]> = library.entries().iter().filter_map(Entry::vector).take(4).collect();
     let published = || seconds(|| without_cache(lm, &prefix, &vectors));
-    let [ours, published] = medians(rounds, [&mut { ours }, &mut { published }]);
+    let turns = turns(rounds, [&mut { ours }, &mut { published }]);
+    let (ours, published) = (over(&turns, |t| t[0]), over(&turns, |t| t[1]));
     let measure = format!("one control point, prefix of {}", prefix.len());
     line(&measure, "ours", format!("{:.0} ms", ours * 1e3));
     line(&measure, "published scheme", format!("{:.0} ms", published * 1e3));
-    line(&measure, "published / ours", format!("{:.2}", published / ours));
+    line(&measure, "published / ours", format!("{:.2}", over(&turns, |t| t[1] / t[0])));
 }
 
 /// Runs a lane until its answer holds `tokens`.

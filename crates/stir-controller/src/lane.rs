@@ -5,25 +5,30 @@ use stir_core::{
 
 use crate::{Commit, Controller, Decision, Place, Plan, Scope, Steered, Step};
 
+/// How many tokens of a steered segment are encoded without the impulse at a time. On a CPU a pass of up to six costs what
+/// one costs, and what attention reads of the past is read once for all of them.
+const FOLLOW: usize = 4;
+
 /// One steered sequence, to be run by [`drive`](stir_core::drive).
 ///
 /// Between boundaries it decodes one token per pass. At a boundary the pass that encodes the boundary token also reads
 /// the state there; then the probes run, all in the same passes, as forks that share the prefix; then the segment goes
-/// on from the state already computed, or the boundary token is encoded once more with the impulse. After a steered
-/// segment its tokens are encoded again without the impulse, in the pass that reads the next boundary. Where nothing
-/// is added and decoding is greedy, the unsteered probe is the start of the segment and is not computed twice.
+/// on from the state already computed, or the boundary token is encoded once more with the impulse, in a fork. The
+/// session itself follows a few tokens at a time, without the impulse, in the passes in which the fork goes ahead: it
+/// is where the next segment starts. Where nothing is added and decoding is greedy, the unsteered probe is the start of
+/// the segment and is not computed twice.
 #[derive(Debug)]
 pub struct SteeredLane<'c, 'l, S> {
     controller: &'c Controller<'l>,
     /// Numbers the sequence for variants that draw at random.
     number: u64,
-    /// May lag behind the sequence.
+    /// May lag behind the sequence. Knows of no impulse, unless impulses persist.
     session: S,
+    /// The fork that a steered segment runs in.
+    steered: Option<S>,
     sequence: Sequence,
     counter: SegmentCounter,
     stage: Stage<'l, S>,
-    /// Position of the impulse in the running segment, while it has to be taken back at the segment's end.
-    steered_from: Option<usize>,
     steps: Vec<Step>,
     probe_tokens: usize,
     non_finite: usize,
@@ -97,7 +102,7 @@ impl<'l> Controller<'l> {
             sequence,
             counter: SegmentCounter::new(self.library().delimiter().clone()),
             stage: Stage::Decode,
-            steered_from: None,
+            steered: None,
             steps: vec![Step::new(1, &Decision::default())],
             probe_tokens: 0,
             non_finite: 0,
@@ -138,14 +143,17 @@ impl<S: Session> Lane<S> for SteeredLane<'_, '_, S> {
                     }),
                     _ => None,
                 };
-                let encoded = self.session.len();
-                rows.push(Row {
-                    session: &mut self.session,
-                    tokens: &self.sequence.tokens()[encoded..],
-                    additions: impulse.into_iter().collect(),
-                    capture,
-                    logits: true,
-                });
+                let tokens = self.sequence.tokens();
+                let behind = &tokens[self.session.len()..];
+                let (session, follower) = match &mut self.steered {
+                    Some(steered) => (steered, Some(&mut self.session).filter(|_| behind.len() >= FOLLOW)),
+                    None => (&mut self.session, None),
+                };
+                let (additions, ahead) = (impulse.into_iter().collect(), &tokens[session.len()..]);
+                rows.push(Row { session, tokens: ahead, additions, capture, logits: true });
+                if let Some(session) = follower {
+                    rows.push(Row { session, tokens: behind, additions: Vec::new(), capture: &[], logits: false });
+                }
             }
         }
     }
@@ -161,11 +169,14 @@ impl<S: Session> Generation<S> for SteeredLane<'_, '_, S> {
 
     fn advance(&mut self, vocab: &Vocab, mut outputs: Vec<Output>) -> Result<(), SamplingError> {
         self.sequence.count_pass();
-        match std::mem::replace(&mut self.stage, Stage::Decode) {
-            Stage::Decode | Stage::Commit(_) => self.extend(vocab, &outputs.pop().unwrap_or_default()),
-            Stage::Read => self.plan(vocab, outputs.pop().unwrap_or_default()),
-            Stage::Probe(probe) => self.probe(vocab, probe, outputs),
+        let stage = std::mem::replace(&mut self.stage, Stage::Decode);
+        if let Stage::Probe(probe) = stage {
+            return self.probe(vocab, probe, outputs);
         }
+        // Behind it may be that of the session that follows.
+        outputs.truncate(1);
+        let output = outputs.pop().unwrap_or_default();
+        if matches!(stage, Stage::Read) { self.plan(vocab, output) } else { self.extend(vocab, &output) }
     }
 
     fn sequence(&self) -> &Sequence {
@@ -207,9 +218,7 @@ impl<'l, S: Session> SteeredLane<'_, 'l, S> {
         if before > self.controller.config().max_control_points {
             return;
         }
-        if let Some(from) = self.steered_from.take() {
-            self.session.rewind(from);
-        }
+        self.steered = None;
         if !self.controller.config().acts_at(m) {
             self.commit(Decision::default());
         } else if let Some(decision) = self.controller.blind() {
@@ -296,9 +305,9 @@ impl<'l, S: Session> SteeredLane<'_, 'l, S> {
         self.steps.push(Step::new(self.counter.count() + 1, &decision));
         let Some(commit) = decision.commit else { return false };
         let boundary = self.sequence.tokens().len() - 1;
-        self.session.rewind(boundary);
-        if self.controller.config().scope == Scope::Segment {
-            self.steered_from = Some(boundary);
+        match self.controller.config().scope {
+            Scope::Segment => self.steered.insert(self.session.fork()).rewind(boundary),
+            Scope::Persistent => self.session.rewind(boundary),
         }
         self.stage = Stage::Commit(commit);
         true
