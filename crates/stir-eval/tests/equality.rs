@@ -417,6 +417,8 @@ fn hostile_answers_are_answered_in_time() {
         "1".repeat(1 << 20),
         r"\sin(10^{300})+\cos(10^{300})".to_owned(),
         r"\sin(24\sin(24\sin(24\sin(24x))))".to_owned(),
+        r"\sqrt[3]{(\sin(2\sqrt{2}+\sqrt{2}))^{(0.75)^{12}}}".to_owned(),
+        r"(x+\sqrt2)^{0.123456789}".to_owned(),
         r"\sqrt[64]{2}+\sqrt[63]{3}+\sqrt[61]{5}".to_owned(),
     ];
     for (open, close) in

@@ -11,6 +11,9 @@ use super::{
     zero,
 };
 
+/// Highest degree of a root that is computed with.
+pub(super) const MAX_DEGREE: u32 = 64;
+
 /// Functions of one argument that stay unevaluated where their value is not known exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Func {
@@ -142,6 +145,7 @@ impl Algebra {
     }
 
     pub(super) fn product(&mut self, a: &Poly, b: &Poly) -> Result<Poly, Why> {
+        self.budget.spend(1)?;
         if a.is_one() {
             return Ok(b.clone());
         }
@@ -274,6 +278,9 @@ impl Algebra {
         if degree == 1 || of.is_zero() {
             return Ok(of.clone());
         }
+        if degree > MAX_DEGREE {
+            return Err(Why::TooManyBits);
+        }
         if let Some((num, den)) = of.as_rational() {
             return self.root_of_rational(degree, &num, &den);
         }
@@ -350,7 +357,7 @@ impl Algebra {
     }
 
     fn root_of_rational(&mut self, degree: u32, num: &BigInt, den: &BigInt) -> Result<Frac, Why> {
-        if degree > 64 || den.bits() * u64::from(degree) > super::budget::MAX_BITS {
+        if den.bits() * u64::from(degree) > super::budget::MAX_BITS {
             return Err(Why::TooManyBits);
         }
         let radicand = num.abs() * den.pow(degree - 1);

@@ -2,7 +2,7 @@ use num_bigint::BigInt;
 use num_traits::{One, ToPrimitive};
 
 use super::{
-    algebra::{Algebra, Atom},
+    algebra::{Algebra, Atom, MAX_DEGREE},
     budget::MAX_BITS,
     lex::Number,
     parse::{Node, Tree, children},
@@ -53,7 +53,7 @@ fn value(algebra: &mut Algebra, node: &Node, values: &[Result<Frac, Why>], plus:
         }
         Node::Root(degree, of) => {
             let degree = match degree {
-                Some(id) => get(*id)?.as_integer().and_then(|k| k.to_u32()).filter(|k| (1..=64).contains(k)),
+                Some(id) => get(*id)?.as_integer().and_then(|k| k.to_u32()).filter(|k| (1..=MAX_DEGREE).contains(k)),
                 None => Some(2),
             };
             let of = get(*of)?;

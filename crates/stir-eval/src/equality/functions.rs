@@ -3,7 +3,7 @@ use num_integer::Integer;
 use num_traits::{One, Signed, ToPrimitive};
 
 use super::{
-    algebra::{Algebra, Atom, Func},
+    algebra::{Algebra, Atom, Func, MAX_DEGREE},
     poly::{Frac, Mono, Poly},
     why::Why,
 };
@@ -129,6 +129,9 @@ impl Algebra {
             let den = den.to_u32().ok_or(Why::TooManyBits)?;
             if den == 1 {
                 return self.power(base, num);
+            }
+            if den > MAX_DEGREE {
+                return Ok(self.opaque_power(base, exponent.clone()));
             }
             let root = self.root(den, base)?;
             return self.power(&root, num);
