@@ -95,8 +95,9 @@ impl TaskArgs {
     fn of_task(&self, lm: &Lm) -> Result<Asked> {
         let task = self.load()?;
         let ask = |problem| -> Result<Question> {
-            let Prompt { system, user } = task.prompt(problem);
-            let prompt = render(lm, system.as_deref(), &user).into_diagnostic();
+            let Prompt { system, user, is_raw } = task.prompt(problem);
+            let rendered = || render(lm, system.as_deref(), &user);
+            let prompt = if is_raw { Ok(user.clone()) } else { rendered() }.into_diagnostic();
             let prompt = prompt.wrap_err_with(|| format!("{}: problem {:?}", task.name(), problem.id))?;
             Ok(Question { id: problem.id.clone(), prompt, system, user, gold: problem.gold.clone() })
         };
