@@ -70,6 +70,6 @@ fn run(path: &Path, args: &Args) -> Result<()> {
     let runs = runner.run(&args.out);
     lab.finish();
     let Outcome { runs, libraries } = runs.into_diagnostic()?;
-    let libraries = libraries.iter().map(Shown::of_experiment).collect::<Result<_>>()?;
-    present(&experiment.name, &runs, libraries, args.compare.json, &args.out)
+    let libraries = libraries.iter().map(|files| Shown::of_experiment(files, &libraries)).collect::<Result<_>>()?;
+    present(&experiment.name, &runs, libraries, experiment.main.clone(), args.compare.json, &args.out)
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use stir::model::Checkpoint;
 use tempfile::TempDir;
 
-const STAGES: [&str; 7] = ["inspect", "rollout", "induce", "basis", "steer", "chat", "evaluate"];
+const STAGES: [&str; 8] = ["inspect", "rollout", "induce", "basis", "steer", "chat", "evaluate", "grade"];
 
 /// A stage with the flags of `args`, which white space separates; paths without white space only.
 fn run(stage: &str, args: &str) -> Output {
@@ -405,6 +405,65 @@ fn methods_answer_the_same_problems_and_count_what_they_spend() {
     refuse("evaluate", &format!("--model {model} --library {library} --task {bare} --out {out}"), &["\"7\"", "gold"]);
 }
 
+#[test]
+fn tasks_are_judged_by_what_their_answers_are() {
+    let folder = Folder::new();
+    let problem = |id: usize, gold: &str| json!({"id": id, "question": "Sam has 3 apples.", "gold": gold}).to_string();
+    folder.write("t.jsonl", [problem(1, "3"), problem(2, "4")].join("\n"));
+    let described = folder.write("t.toml", "data = 't.jsonl'\nanswer = 'math'\nuser = '{question} How many?'");
+    let (_, library, _) = folder.stages(6);
+    let (model, out) = (reference("model"), folder.path("e"));
+    let flags = format!("--model {model} --library {library} --task {described} --out {out} --max-tokens 40");
+    succeed("evaluate", &format!("{flags} --methods plain,self_consistency --votes 3"));
+    for answer in records(folder.0.path().join("e/answers.plain.jsonl")) {
+        assert!(answer["prompt"].as_str().unwrap().contains("apples. How many?"), "{answer}");
+        // The model ends with a line of ####, which judges of formulas take as well.
+        let judged = &answer["judged"];
+        assert!(judged["answer"].is_null() || judged["grade"]["rule"].is_string(), "{judged}");
+    }
+    let page = fs::read_to_string(folder.0.path().join("e/report.html")).unwrap();
+    assert!(page.contains("self_consistency") && page.contains("</html>"));
+    let refused = run("evaluate", &format!("{flags} --answers sums"));
+    assert!(refused.status.code() == Some(2) && String::from_utf8_lossy(&refused.stderr).contains("sums"));
+    let unknown = format!("--model {model} --library {library} --task sudoku --out {out}");
+    refuse("evaluate", &unknown, &["sudoku"]);
+    refuse("evaluate", &unknown.replace("sudoku", "gsm8k"), &["gsm8k"]);
+    refuse("evaluate", &unknown.replace("sudoku", "gsm8k --data nowhere"), &["nowhere"]);
+}
+
+#[test]
+fn grade_keeps_lines_and_names_bad_ones() {
+    let folder = Folder::new();
+    let grade = |flags: &str, input: &str| {
+        let mut child = command("grade", flags)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let pairs = [
+        json!({"gold": "\\frac{1}{2}", "pred": "0.5", "id": 7}),
+        json!({"gold": "5", "pred": "9^{9^{9^9}}"}),
+        json!({"gold": "x", "pred": "y"}),
+    ];
+    let output = grade("--task math500", &pairs.each_ref().map(Value::to_string).join("\n"));
+    let verdicts = folder.write("v.jsonl", String::from_utf8(output.stdout).unwrap());
+    let verdicts = records(verdicts);
+    assert_eq!(verdicts.len(), 3);
+    assert_eq!((&verdicts[0]["equal"], &verdicts[0]["id"]), (&json!(true), &json!(7)));
+    assert_eq!((&verdicts[1]["equal"], &verdicts[2]["equal"]), (&json!(null), &json!(false)));
+    assert!(verdicts.iter().all(|verdict| verdict["rule"].is_string()) && verdicts[1]["why"].is_string());
+    let text = json!({"gold": "4", "pred": "So it is \\boxed{4}."}).to_string();
+    let output = grade("--task gsm8k --text", &text);
+    assert!(String::from_utf8(output.stdout).unwrap().contains("\"equal\":true"));
+    let output = grade("--task math", &format!("{text}\n{{\"gold\": 1"));
+    assert!(output.status.code() == Some(1) && String::from_utf8_lossy(&output.stderr).contains("line 2"));
+    assert_eq!(grade("--task math", "").status.code(), Some(0));
+}
+
 const EXPERIMENT: &str = r#"
 name = "small"
 seeds = [3]
@@ -464,7 +523,10 @@ fn outputs(out: &str) -> BTreeMap<String, String> {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                folders.push(path);
+                // Those of the report are of the last run alone.
+                if !path.ends_with("figures") {
+                    folders.push(path);
+                }
                 continue;
             }
             let mut content = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
@@ -508,7 +570,7 @@ fn an_experiment_that_is_killed_goes_on_and_ends_the_same() {
     let flags = experiment(&folder, |text| text);
     let (whole, killed) = (folder.path("whole"), folder.path("killed"));
     let printed = succeed("evaluate", &format!("{flags} --out {whole}"));
-    for word in ["stir (k_scale 0.5, layer 1", "vote", "short, reference, seed 3", "file, reference, seed 3"] {
+    for word in ["stir (k_scale 0.5, layer 1", "vote", "short, reference\n", "file, reference\n"] {
         assert!(printed.contains(word), "{word}: {printed}");
     }
     let (all, mut kills) = (finished(&whole), 0);

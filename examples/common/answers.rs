@@ -286,7 +286,7 @@ impl<'l> Problems<'l> {
             runs.push(run(settings, records.unwrap_or_default()));
         }
         let library = Shown::new(model, &self.name, &self.library_path, candidates)?;
-        present(&self.name, &runs, vec![library], args.json, dir)
+        present(&self.name, &runs, vec![library], BTreeMap::new(), args.json, dir)
     }
 
     /// An error with the place of its problem in the file.
@@ -321,10 +321,18 @@ fn run(settings: Settings, records: Vec<Record>) -> Run {
     Run { settings, records, seconds }
 }
 
-/// Shows what `runs` came to, task by task, the first method the baseline: the table to people, JSON to programs. Writes
-/// the same to `dir/results.json`, and all there is to see to `dir/report.html`, with its figures and tables beside it.
+/// Shows what `runs` came to, task by task, the first method the baseline; `main` are the settings that stand for their
+/// methods where several were tried. The table to people, JSON to programs. Writes the same to `dir/results.json`, and
+/// all there is to see to `dir/report.html`, with its figures and tables beside it.
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "this is what the programs are for")]
-pub fn present(title: &str, runs: &[Run], libraries: Vec<Shown>, as_json: bool, dir: &Path) -> Result<()> {
+pub fn present(
+    title: &str,
+    runs: &[Run],
+    libraries: Vec<Shown>,
+    main: BTreeMap<String, Value>,
+    as_json: bool,
+    dir: &Path,
+) -> Result<()> {
     let mut groups: Vec<Vec<&Run>> = Vec::new();
     for run in runs {
         let same = |group: &&mut Vec<&Run>| {
@@ -353,7 +361,7 @@ pub fn present(title: &str, runs: &[Run], libraries: Vec<Shown>, as_json: bool, 
         println!("{json}");
     }
     write_atomically(&dir.join("results.json"), json.as_bytes()).into_diagnostic()?;
-    report(title, runs, libraries, dir)?;
+    report(title, runs, libraries, main, dir)?;
     eprintln!("report: {}", dir.join("report.html").display());
     Ok(())
 }
@@ -375,10 +383,11 @@ impl Shown {
         Ok(Self { description, label: format!("{mined_from}, {model}"), candidates })
     }
 
-    /// A library of an experiment.
-    pub fn of_experiment(files: &LibraryFiles) -> Result<Self> {
+    /// A library of an experiment, one of `all`.
+    pub fn of_experiment(files: &LibraryFiles, all: &[LibraryFiles]) -> Result<Self> {
         let mut shown = Self::new(&files.model, &files.mined_from, &files.library, Some(files.candidates.clone()))?;
-        for (name, value) in &files.params {
+        let varied = files.params.iter().filter(|(name, value)| all.iter().any(|o| o.params.get(*name) != Some(value)));
+        for (name, value) in varied {
             shown.label += &format!(", {name} {value}");
         }
         shown.description.params = files.params.clone();
@@ -387,9 +396,9 @@ impl Shown {
 }
 
 /// Writes the report of `runs`, with what their libraries were made of.
-fn report(title: &str, runs: &[Run], libraries: Vec<Shown>, dir: &Path) -> Result<()> {
+fn report(title: &str, runs: &[Run], libraries: Vec<Shown>, main: BTreeMap<String, Value>, dir: &Path) -> Result<()> {
     let baseline = runs.first().map(|run| run.settings.method.clone()).unwrap_or_default();
-    let config = ReportConfig { baseline, ..ReportConfig::default() };
+    let config = ReportConfig { baseline, main, ..ReportConfig::default() };
     let mut mined: BTreeMap<PathBuf, (String, Candidates)> = BTreeMap::new();
     for Shown { label, candidates, .. } in &libraries {
         if let Some(path) = candidates.as_ref().filter(|path| !mined.contains_key(*path)) {

@@ -85,6 +85,10 @@ pub struct Experiment {
     /// Answers under way at a time; no answer depends on it.
     #[serde(default = "sixteen")]
     pub width: usize,
+    /// Which points of the grids stand for their methods in the main table of a report: values of settings, by name (see
+    /// [`ReportConfig::main`](crate::report::ReportConfig::main)).
+    #[serde(default)]
+    pub main: BTreeMap<String, Value>,
     /// The models.
     pub models: Vec<Named>,
     /// The tasks.

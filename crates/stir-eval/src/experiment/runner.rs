@@ -317,9 +317,8 @@ impl<L: Lab> ModelBench<'_, '_, L> {
         let rollouts = self.stage("rollouts", name, &settings, |place| {
             let out = place.dir.join("rollouts.jsonl");
             let judges = runner.lab.judges(problems);
-            let drawn = judges.and_then(|judges| {
-                runner.lab.rollouts(&self.engine, &questions, &*judges, rollout, seed, &out)
-            });
+            let drawn =
+                judges.and_then(|judges| runner.lab.rollouts(&self.engine, &questions, &*judges, rollout, seed, &out));
             drawn.map_err(|source| RunnerError::Lab { at: at("rollouts"), source })
         })?;
 

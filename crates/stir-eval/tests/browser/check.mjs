@@ -108,10 +108,11 @@ async function keyboard(page, name) {
   assert.match(before, /^\d+ of \d+ cases shown$/);
   const select = await reach((e) => e.id === "filter-task");
   assert(select.ring, `${name}: focus shows`);
-  await page.keyboard.press("ArrowDown");
-  const one_task = await count();
-  assert.notEqual(one_task, before, `${name}: the task filters`);
-  await page.keyboard.press("ArrowUp");
+  if ((await page.locator("#filter-task option").count()) > 2) {
+    await page.keyboard.press("ArrowDown");
+    assert.notEqual(await count(), before, `${name}: the task filters`);
+    await page.keyboard.press("ArrowUp");
+  }
   await reach((e) => e.id === "filter-outcome");
   const outcomes = new Set();
   for (let i = 0; i < 5; i++) {
