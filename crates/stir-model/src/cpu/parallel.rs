@@ -121,7 +121,7 @@ struct Opened<'b>(&'b Board);
 impl<'b> Opened<'b> {
     fn new(board: &'b Board) -> Self {
         let pieces = board.state.load(Ordering::Relaxed) / PIECE;
-        board.state.store((pieces + 1) * PIECE | OPEN, Ordering::SeqCst);
+        board.state.store(((pieces + 1) * PIECE) | OPEN, Ordering::SeqCst);
         Self(board)
     }
 }
