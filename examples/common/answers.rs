@@ -242,7 +242,12 @@ impl<'l> Problems<'l> {
         let bench = Bench { engine: self.lm, judges, library, render: &*self.render };
         let method = config.build(bench).into_diagnostic().wrap_err_with(|| self.library_path.display().to_string())?;
         let library = config.needs_library().then_some(self.digest.as_str());
-        Ok((method, exam.settings(config, library).into_diagnostic()?))
+        let mut settings = exam.settings(config, library).into_diagnostic()?;
+        // The same questions may be judged in several ways.
+        if let Some(form) = self.asked.form {
+            settings["answers"] = serde_json::to_value(form).into_diagnostic()?;
+        }
+        Ok((method, settings))
     }
 
     /// The file `out` of answers to `exam`, begun or taken up; not where there is a question that cannot be asked.

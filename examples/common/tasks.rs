@@ -56,8 +56,8 @@ pub struct Asked {
     pub source: PathBuf,
     /// What elicits an answer from unfinished reasoning, and what closes it.
     pub elicit: [String; 2],
-    /// By id; what is not here is judged by the number after `####`.
-    judges: HashMap<String, Arc<dyn Judge>>,
+    /// What answers look like; `None` where they stand after `####`.
+    pub form: Option<AnswerForm>,
 }
 
 impl TaskArgs {
@@ -88,8 +88,13 @@ impl TaskArgs {
 
     /// Who judges the problems, without a model to ask.
     pub fn judges(&self) -> Result<Box<Judges<'static>>> {
-        let judges = if self.is_plain() { HashMap::new() } else { judges(&self.load()?) };
-        Ok(Box::new(move |question| of(&judges, question)))
+        // By id; what is not there is judged by the number after `####`.
+        let mut judges: HashMap<String, Arc<dyn Judge>> = HashMap::new();
+        if !self.is_plain() {
+            let task = self.load()?;
+            judges.extend(task.problems().iter().map(|problem| (problem.id.clone(), task.judge_of(problem))));
+        }
+        Ok(Box::new(move |question| judges.get(&question.id).cloned().unwrap_or_else(|| Arc::new(FinalNumber))))
     }
 
     fn of_task(&self, lm: &Lm) -> Result<Asked> {
@@ -104,7 +109,7 @@ impl TaskArgs {
         let questions: Vec<Question> = task.problems().iter().map(ask).collect::<Result<_>>()?;
         let golds = questions.iter().map(|question| Some(question.gold.clone())).collect();
         let elicit = [task.answer_prefix(), task.answer_suffix()].map(str::to_owned);
-        Ok(Asked { questions, golds, source: self.task.clone(), elicit, judges: judges(&task) })
+        Ok(Asked { questions, golds, source: self.task.clone(), elicit, form: Some(task.form()) })
     }
 
     fn load(&self) -> Result<Task> {
@@ -125,14 +130,6 @@ fn fetched(name: &str) -> Result<Task> {
     Task::from_hub(name, None, &options, |_| std::ops::ControlFlow::Continue(())).into_diagnostic()
 }
 
-fn judges(task: &Task) -> HashMap<String, Arc<dyn Judge>> {
-    task.problems().iter().map(|problem| (problem.id.clone(), task.judge_of(problem))).collect()
-}
-
-fn of(judges: &HashMap<String, Arc<dyn Judge>>, question: &Question) -> Arc<dyn Judge> {
-    judges.get(&question.id).cloned().unwrap_or_else(|| Arc::new(FinalNumber))
-}
-
 /// The problems of a JSONL file: prompts as they are, or questions through the chat template.
 fn plain(lm: &Lm, path: &Path) -> Result<Asked> {
     let problems = read_problems(path).into_diagnostic()?;
@@ -145,15 +142,10 @@ fn plain(lm: &Lm, path: &Path) -> Result<Asked> {
     let asked = problems.iter().enumerate().map(ask).collect::<Result<Vec<_>>>()?;
     let (questions, golds) = asked.into_iter().unzip();
     let elicit = ["#### ", "\n"].map(str::to_owned);
-    Ok(Asked { questions, golds, source: path.to_owned(), elicit, judges: HashMap::new() })
+    Ok(Asked { questions, golds, source: path.to_owned(), elicit, form: None })
 }
 
 impl Asked {
-    /// Who judges the answers to a question.
-    pub fn judge_of(&self, question: &Question) -> Arc<dyn Judge> {
-        of(&self.judges, question)
-    }
-
     /// That every right answer is known.
     pub fn check_golds(&self) -> Result<()> {
         match self.golds.iter().position(Option::is_none) {
