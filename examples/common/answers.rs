@@ -242,12 +242,7 @@ impl<'l> Problems<'l> {
         let bench = Bench { engine: self.lm, judges, library, render: &*self.render };
         let method = config.build(bench).into_diagnostic().wrap_err_with(|| self.library_path.display().to_string())?;
         let library = config.needs_library().then_some(self.digest.as_str());
-        let mut settings = exam.settings(config, library).into_diagnostic()?;
-        // The same questions may be judged in several ways.
-        if let Some(form) = self.asked.form {
-            settings["answers"] = serde_json::to_value(form).into_diagnostic()?;
-        }
-        Ok((method, settings))
+        Ok((method, exam.settings(config, library).into_diagnostic()?))
     }
 
     /// The file `out` of answers to `exam`, begun or taken up; not where there is a question that cannot be asked.

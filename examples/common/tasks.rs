@@ -56,8 +56,6 @@ pub struct Asked {
     pub source: PathBuf,
     /// What elicits an answer from unfinished reasoning, and what closes it.
     pub elicit: [String; 2],
-    /// What answers look like; `None` where they stand after `####`.
-    pub form: Option<AnswerForm>,
 }
 
 impl TaskArgs {
@@ -104,12 +102,13 @@ impl TaskArgs {
             let rendered = || render(lm, system.as_deref(), &user);
             let prompt = if is_raw { Ok(user.clone()) } else { rendered() }.into_diagnostic();
             let prompt = prompt.wrap_err_with(|| format!("{}: problem {:?}", task.name(), problem.id))?;
-            Ok(Question { id: problem.id.clone(), prompt, system, user, gold: problem.gold.clone() })
+            let (id, gold) = (problem.id.clone(), problem.gold.clone());
+            Ok(Question { id, prompt, system, user, gold, form: Some(task.form()) })
         };
         let questions: Vec<Question> = task.problems().iter().map(ask).collect::<Result<_>>()?;
         let golds = questions.iter().map(|question| Some(question.gold.clone())).collect();
         let elicit = [task.answer_prefix(), task.answer_suffix()].map(str::to_owned);
-        Ok(Asked { questions, golds, source: self.task.clone(), elicit, form: Some(task.form()) })
+        Ok(Asked { questions, golds, source: self.task.clone(), elicit })
     }
 
     fn load(&self) -> Result<Task> {
@@ -137,12 +136,13 @@ fn plain(lm: &Lm, path: &Path) -> Result<Asked> {
         let task = problem.task(|question| lm.chat_prompt(question)).into_diagnostic();
         let rollout::Task { id, prompt, gold } = task.wrap_err_with(|| location(path, i, &problem.id))?;
         let user = problem.question.clone().unwrap_or_else(|| prompt.clone());
-        Ok((Question { id, prompt, system: None, user, gold: gold.clone().unwrap_or_default() }, gold))
+        let right = gold.clone().unwrap_or_default();
+        Ok((Question { id, prompt, user, gold: right, ..Question::default() }, gold))
     };
     let asked = problems.iter().enumerate().map(ask).collect::<Result<Vec<_>>>()?;
     let (questions, golds) = asked.into_iter().unzip();
     let elicit = ["#### ", "\n"].map(str::to_owned);
-    Ok(Asked { questions, golds, source: path.to_owned(), elicit, form: None })
+    Ok(Asked { questions, golds, source: path.to_owned(), elicit })
 }
 
 impl Asked {
@@ -173,7 +173,17 @@ pub fn rollout_tasks(questions: &[Question], golds: &[Option<String>]) -> Vec<ro
 }
 
 /// Judges rollouts as answers are judged.
-pub struct Rollouts<'j>(pub &'j Judges<'j>);
+pub struct Rollouts<'j> {
+    judges: &'j Judges<'j>,
+    form: Option<AnswerForm>,
+}
+
+impl<'j> Rollouts<'j> {
+    /// Of `questions`, which are all of one task.
+    pub fn new(judges: &'j Judges<'j>, questions: &[Question]) -> Self {
+        Self { judges, form: questions.first().and_then(|question| question.form) }
+    }
+}
 
 impl RolloutJudge for Rollouts<'_> {
     fn correct(&self, gold: &str, text: &str) -> bool {
@@ -182,6 +192,10 @@ impl RolloutJudge for Rollouts<'_> {
 
     fn solves(&self, task: &rollout::Task, gold: &str, text: &str) -> bool {
         let question = Question { id: task.id.clone(), ..Question::default() };
-        (self.0)(&question).judge(gold, text).correct()
+        (self.judges)(&question).judge(gold, text).correct()
+    }
+
+    fn name(&self) -> Option<String> {
+        Some(format!("{:?}", self.form?))
     }
 }
