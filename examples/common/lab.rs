@@ -170,7 +170,8 @@ impl Lab for Workbench {
     fn judges(&self, problems: &ProblemSource) -> Result<Box<Judges<'_>>, LabError> {
         match problems {
             ProblemSource::Task(task) => Ok(task.judges()?),
-            ProblemSource::File(_) | ProblemSource::Stories(_) => Ok(Box::new(|_| Arc::new(FinalNumber))),
+            ProblemSource::File(path) => Ok(TaskArgs::file(path).judges()?),
+            ProblemSource::Stories(_) => Ok(Box::new(|_| Arc::new(FinalNumber))),
         }
     }
 
