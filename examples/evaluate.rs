@@ -5,9 +5,9 @@
 //! cargo run --release --example evaluate -- --experiment examples/experiments/stories.toml --out results
 //! ```
 //!
-//! The first compares on one set of problems with one library; answers are kept in `answers.METHOD.jsonl`. The second
-//! runs all that a file describes: models, tasks, what is mined, methods, grids of settings, seeds. Either goes on
-//! where it stopped.
+//! The first compares on one set of problems with one library; answers are kept in `answers.METHOD.jsonl`. Where it is
+//! stopped, the method under way goes on where it stopped; those before it answer again. The second runs all that a file
+//! describes: models, tasks, what is mined, methods, grids of settings, seeds. What it has finished is not done again.
 
 mod common;
 

@@ -58,9 +58,10 @@ fn main() -> Result<()> {
     };
     config.validate().into_diagnostic()?;
     let lm = args.model.load()?;
-    let tasks = args.task.open(&lm)?.tasks();
+    let asked = args.task.open(&lm)?;
+    let tasks = asked.tasks();
     let judges = args.task.judges()?;
-    let judge = tasks::Rollouts(&*judges);
+    let judge = tasks::Rollouts::new(&*judges, &asked.questions);
     let bar = common::progress(0, "rollout");
     let run = Rollouts::new(&lm, config).into_diagnostic()?;
     let summary = run.run(&tasks, &judge, &args.out, |progress| {

@@ -27,7 +27,6 @@ use stir::{
     controller::{Step, Variant},
     core::{Finish, TokenId},
     eval::{
-        FinalNumber,
         answers::Answers,
         method::{MethodConfig, Reply},
     },
@@ -109,7 +108,7 @@ fn keep(answers: &mut Answers, problems: &Problems<'_>, place: usize, reply: Rep
     let line = Line {
         id: question.id.clone(),
         prompt: question.prompt.clone(),
-        correct: gold.as_deref().map(|gold| FinalNumber.correct(gold, &reply.text)),
+        correct: gold.as_deref().map(|gold| (problems.judges)(question).judge(gold, &reply.text).correct()),
         gold,
         text: reply.text,
         token_ids: reply.token_ids,

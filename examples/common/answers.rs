@@ -201,7 +201,7 @@ pub struct Problems<'l> {
     pub asked: Asked,
     /// What reports call the task.
     name: String,
-    judges: Box<Judges<'static>>,
+    pub judges: Box<Judges<'static>>,
     render: Box<Render<'l, ModelError>>,
     seed: u64,
 }

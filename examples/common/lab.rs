@@ -170,7 +170,8 @@ impl Lab for Workbench {
     fn judges(&self, problems: &ProblemSource) -> Result<Box<Judges<'_>>, LabError> {
         match problems {
             ProblemSource::Task(task) => Ok(task.judges()?),
-            ProblemSource::File(_) | ProblemSource::Stories(_) => Ok(Box::new(|_| Arc::new(FinalNumber))),
+            ProblemSource::File(path) => Ok(TaskArgs::file(path).judges()?),
+            ProblemSource::Stories(_) => Ok(Box::new(|_| Arc::new(FinalNumber))),
         }
     }
 
@@ -191,7 +192,7 @@ impl Lab for Workbench {
         let config =
             RolloutConfig { samples, max_tokens, eta, sampling, stop: stop.clone(), seed, ..RolloutConfig::default() };
         let golds: Vec<_> = questions.iter().map(|question| Some(question.gold.clone())).collect();
-        let (tasks, judge) = (rollout_tasks(questions, &golds), tasks::Rollouts(judges));
+        let (tasks, judge) = (rollout_tasks(questions, &golds), tasks::Rollouts::new(judges, questions));
         let bar = progress((tasks.len() * samples) as u64, "rollout");
         let summary = Rollouts::new(lm, config).into_diagnostic()?.run(&tasks, &judge, out, |progress| {
             bar.set_position(progress.done as u64);
@@ -260,7 +261,7 @@ impl Stories {
         let ask = |(i, problem): (usize, WordProblem)| -> Result<Question> {
             let prompt = lm.chat_prompt(&problem.question).into_diagnostic()?;
             let gold = problem.answer.to_string();
-            Ok(Question { id: format!("story-{i}"), prompt, system: None, user: problem.question, gold })
+            Ok(Question { id: format!("story-{i}"), prompt, user: problem.question, gold, ..Question::default() })
         };
         drawn.into_iter().enumerate().map(ask).collect()
     }

@@ -56,8 +56,6 @@ pub struct Asked {
     pub source: PathBuf,
     /// What elicits an answer from unfinished reasoning, and what closes it.
     pub elicit: [String; 2],
-    /// By id; what is not here is judged by the number after `####`.
-    judges: HashMap<String, Arc<dyn Judge>>,
 }
 
 impl TaskArgs {
@@ -88,8 +86,13 @@ impl TaskArgs {
 
     /// Who judges the problems, without a model to ask.
     pub fn judges(&self) -> Result<Box<Judges<'static>>> {
-        let judges = if self.is_plain() { HashMap::new() } else { judges(&self.load()?) };
-        Ok(Box::new(move |question| of(&judges, question)))
+        // By id; what is not there is judged by the number after `####`.
+        let mut judges: HashMap<String, Arc<dyn Judge>> = HashMap::new();
+        if !self.is_plain() {
+            let task = self.load()?;
+            judges.extend(task.problems().iter().map(|problem| (problem.id.clone(), task.judge_of(problem))));
+        }
+        Ok(Box::new(move |question| judges.get(&question.id).cloned().unwrap_or_else(|| Arc::new(FinalNumber))))
     }
 
     fn of_task(&self, lm: &Lm) -> Result<Asked> {
@@ -99,12 +102,13 @@ impl TaskArgs {
             let rendered = || render(lm, system.as_deref(), &user);
             let prompt = if is_raw { Ok(user.clone()) } else { rendered() }.into_diagnostic();
             let prompt = prompt.wrap_err_with(|| format!("{}: problem {:?}", task.name(), problem.id))?;
-            Ok(Question { id: problem.id.clone(), prompt, system, user, gold: problem.gold.clone() })
+            let (id, gold) = (problem.id.clone(), problem.gold.clone());
+            Ok(Question { id, prompt, system, user, gold, form: Some(task.form()) })
         };
         let questions: Vec<Question> = task.problems().iter().map(ask).collect::<Result<_>>()?;
         let golds = questions.iter().map(|question| Some(question.gold.clone())).collect();
         let elicit = [task.answer_prefix(), task.answer_suffix()].map(str::to_owned);
-        Ok(Asked { questions, golds, source: self.task.clone(), elicit, judges: judges(&task) })
+        Ok(Asked { questions, golds, source: self.task.clone(), elicit })
     }
 
     fn load(&self) -> Result<Task> {
@@ -125,14 +129,6 @@ fn fetched(name: &str) -> Result<Task> {
     Task::from_hub(name, None, &options, |_| std::ops::ControlFlow::Continue(())).into_diagnostic()
 }
 
-fn judges(task: &Task) -> HashMap<String, Arc<dyn Judge>> {
-    task.problems().iter().map(|problem| (problem.id.clone(), task.judge_of(problem))).collect()
-}
-
-fn of(judges: &HashMap<String, Arc<dyn Judge>>, question: &Question) -> Arc<dyn Judge> {
-    judges.get(&question.id).cloned().unwrap_or_else(|| Arc::new(FinalNumber))
-}
-
 /// The problems of a JSONL file: prompts as they are, or questions through the chat template.
 fn plain(lm: &Lm, path: &Path) -> Result<Asked> {
     let problems = read_problems(path).into_diagnostic()?;
@@ -140,20 +136,16 @@ fn plain(lm: &Lm, path: &Path) -> Result<Asked> {
         let task = problem.task(|question| lm.chat_prompt(question)).into_diagnostic();
         let rollout::Task { id, prompt, gold } = task.wrap_err_with(|| location(path, i, &problem.id))?;
         let user = problem.question.clone().unwrap_or_else(|| prompt.clone());
-        Ok((Question { id, prompt, system: None, user, gold: gold.clone().unwrap_or_default() }, gold))
+        let right = gold.clone().unwrap_or_default();
+        Ok((Question { id, prompt, user, gold: right, ..Question::default() }, gold))
     };
     let asked = problems.iter().enumerate().map(ask).collect::<Result<Vec<_>>>()?;
     let (questions, golds) = asked.into_iter().unzip();
     let elicit = ["#### ", "\n"].map(str::to_owned);
-    Ok(Asked { questions, golds, source: path.to_owned(), elicit, judges: HashMap::new() })
+    Ok(Asked { questions, golds, source: path.to_owned(), elicit })
 }
 
 impl Asked {
-    /// Who judges the answers to a question.
-    pub fn judge_of(&self, question: &Question) -> Arc<dyn Judge> {
-        of(&self.judges, question)
-    }
-
     /// That every right answer is known.
     pub fn check_golds(&self) -> Result<()> {
         match self.golds.iter().position(Option::is_none) {
@@ -181,7 +173,17 @@ pub fn rollout_tasks(questions: &[Question], golds: &[Option<String>]) -> Vec<ro
 }
 
 /// Judges rollouts as answers are judged.
-pub struct Rollouts<'j>(pub &'j Judges<'j>);
+pub struct Rollouts<'j> {
+    judges: &'j Judges<'j>,
+    form: Option<AnswerForm>,
+}
+
+impl<'j> Rollouts<'j> {
+    /// Of `questions`, which are all of one task.
+    pub fn new(judges: &'j Judges<'j>, questions: &[Question]) -> Self {
+        Self { judges, form: questions.first().and_then(|question| question.form) }
+    }
+}
 
 impl RolloutJudge for Rollouts<'_> {
     fn correct(&self, gold: &str, text: &str) -> bool {
@@ -190,6 +192,10 @@ impl RolloutJudge for Rollouts<'_> {
 
     fn solves(&self, task: &rollout::Task, gold: &str, text: &str) -> bool {
         let question = Question { id: task.id.clone(), ..Question::default() };
-        (self.0)(&question).judge(gold, text).correct()
+        (self.judges)(&question).judge(gold, text).correct()
+    }
+
+    fn name(&self) -> Option<String> {
+        Some(format!("{:?}", self.form?))
     }
 }

@@ -232,6 +232,8 @@ impl Paired {
         let (before, after) = (baseline.accuracies(), method.accuracies());
         let gained: Vec<f64> = after.iter().zip(&before).map(|(after, before)| after - before).collect();
         let mcnemar_p = sign_flip(&differences);
+        // Gains that cancel do so in whole numbers; in floating point a rest may be left.
+        let is_apart = differences.iter().map(|&d| i64::from(d)).sum::<i64>() != 0;
         let seconds = baseline.seconds.as_ref().zip(method.seconds.as_ref());
         Ok(Self {
             wins: differences.iter().filter(|&&d| d > 0).count(),
@@ -241,7 +243,7 @@ impl Paired {
             accuracy_difference: difference(&before, &after)?,
             tokens_difference: difference(&baseline.tokens, &method.tokens)?,
             seconds_difference: seconds.map(|(before, after)| difference(before, after)).transpose()?,
-            problems_needed: problems_needed(&gained, ALPHA, POWER)?,
+            problems_needed: if is_apart { problems_needed(&gained, ALPHA, POWER)? } else { None },
         })
     }
 }
@@ -308,6 +310,17 @@ mod tests {
         let paired = stir.paired.unwrap();
         assert_eq!((paired.wins, paired.losses, paired.mcnemar_p), (2, 0, 0.5));
         assert!((paired.accuracy_difference.mean - 7.0 / 18.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn no_number_of_problems_shows_gains_that_cancel() {
+        let seeded = |method: &str, seed, a, b| with(run(method, &[("a", a), ("b", b)]), |s| s.seed = seed);
+        // 1 - 2/3 and 0 - 1/3, which add up to 5.6e-17.
+        let plain = [seeded("plain", 0, true, true), seeded("plain", 1, true, false), seeded("plain", 2, false, false)];
+        let stir = [0, 1, 2].map(|seed| seeded("stir", seed, true, false));
+        let comparison = Comparison::new(&plain[0], plain[1..].iter().chain(&stir)).unwrap();
+        let paired = comparison.get("stir").unwrap().paired.unwrap();
+        assert_eq!((paired.wins, paired.losses, paired.problems_needed), (1, 1, None));
     }
 
     #[test]

@@ -130,6 +130,9 @@ impl Pairs {
                 .iter()
                 .map(|choice| choice.as_str().ok_or_else(|| refused("choices", "a list of texts")))
                 .collect::<Result<Vec<&str>, _>>()?,
+            Some(other) if self.form == AnswerForm::Choice && !other.is_null() => {
+                return Err(refused("choices", "a list of texts"));
+            }
             _ => Vec::new(),
         };
         let own = (!choices.is_empty()).then(|| self.form.judge(&choices, self.fallback));
@@ -155,9 +158,10 @@ fn tell(judged: &Judged, counts: &mut Counts, pair: &mut Map<String, Value>) {
     pair.insert("equal".to_owned(), equal);
     pair.insert("rule".to_owned(), grade.rule.clone().into());
     pair.insert("answer".to_owned(), judged.answer.clone().into());
-    if let Some(why) = &grade.why {
-        pair.insert("why".to_owned(), why.clone().into());
-    }
+    match &grade.why {
+        Some(why) => pair.insert("why".to_owned(), why.clone().into()),
+        None => pair.remove("why"),
+    };
 }
 
 #[cfg(test)]
@@ -197,6 +201,12 @@ mod tests {
     }
 
     #[test]
+    fn no_reason_stays_of_an_earlier_verdict() {
+        let (_, lines) = graded(AnswerForm::Math, false, br#"{"gold": "1", "pred": "1", "why": "old"}"#).unwrap();
+        assert_eq!(lines[0].get("why"), None);
+    }
+
+    #[test]
     fn bad_lines_are_named() {
         let line = |input: &[u8]| graded(AnswerForm::Math, false, input).unwrap_err();
         let good = b"{\"gold\": \"1\", \"pred\": \"1\"}\n";
@@ -208,6 +218,9 @@ mod tests {
         assert!(matches!(after(b"{\"gold\": null, \"pred\": \"1\"}"), PairError::Field { field: "gold", .. }));
         assert!(matches!(after(b"{\"gold\": \"1\"}"), PairError::Field { field: "pred", .. }));
         assert!(matches!(after(b"{\"gold\": \"1\", \"pred\": []}"), PairError::Field { field: "pred", .. }));
+        let choices = b"{\"gold\": \"A\", \"pred\": \"A\", \"choices\": \"the sun\"}";
+        let refused = graded(AnswerForm::Choice, false, choices).unwrap_err();
+        assert!(matches!(refused, PairError::Field { line: 1, field: "choices", .. }));
         assert_eq!(graded(AnswerForm::Math, true, b"").unwrap().0, Counts::default());
     }
 }

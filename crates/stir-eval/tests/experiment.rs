@@ -92,7 +92,7 @@ impl Lab for ToyLab {
     fn questions(&self, _: &ToyEngine, problems: &Problems) -> Result<Vec<Question>, Broken> {
         let ask = |i| {
             let prompt = format!("{}{i}", problems.prefix);
-            Question { id: format!("p{i}"), user: prompt.clone(), prompt, system: None, gold: "a".into() }
+            Question { id: format!("p{i}"), user: prompt.clone(), prompt, gold: "a".into(), ..Question::default() }
         };
         Ok((0..problems.count).map(ask).collect())
     }

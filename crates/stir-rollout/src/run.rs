@@ -18,6 +18,12 @@ pub trait Judge {
     fn solves(&self, _task: &Task, gold: &str, text: &str) -> bool {
         self.correct(gold, text)
     }
+
+    /// What tells it from other judges of the same tasks, where there are several. It stands in the settings beside an
+    /// output: what another judge has judged is not taken up.
+    fn name(&self) -> Option<String> {
+        None
+    }
 }
 
 impl<F: Fn(&str, &str) -> bool> Judge for F {
@@ -89,7 +95,7 @@ impl<'e, E: Engine> Rollouts<'e, E> {
         out: impl AsRef<Path>,
         mut observer: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Summary<E::Error>, RunError<E::Error>> {
-        let settings = settings::describe(&self.config, self.engine, tasks)?;
+        let settings = settings::describe(&self.config, self.engine, tasks, judge.name())?;
         let mut tally = Tally::new(tasks.len());
         let add = |task, rollout: &Rollout| tally.add(task, rollout);
         let mut output = Output::open(out.as_ref(), tasks, self.config.samples, &settings, add)?;

@@ -20,16 +20,23 @@ struct Settings<'a> {
     computation: String,
     /// Digest of every task, in order.
     tasks: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    judge: Option<String>,
 }
 
 /// The settings as JSON text. The width of the batch is left out: it may change between the parts of a run.
-pub(crate) fn describe(config: &RolloutConfig, engine: &impl Engine, tasks: &[Task]) -> Result<String, RolloutError> {
+pub(crate) fn describe(
+    config: &RolloutConfig,
+    engine: &impl Engine,
+    tasks: &[Task],
+    judge: Option<String>,
+) -> Result<String, RolloutError> {
     let mut digest = blake3::Hasher::new();
     for task in tasks {
         digest.update(&serde_json::to_vec(task)?).update(b"\n");
     }
     let (model, computation) = (engine.fingerprint(), engine.computation());
-    let settings = Settings { config, model, computation, tasks: digest.finalize().to_hex().to_string() };
+    let settings = Settings { config, model, computation, tasks: digest.finalize().to_hex().to_string(), judge };
     let text = serde_json::to_string(&settings)?;
     // Back from the text, so that numbers are what a reader of the file would see.
     let mut settings: Value = serde_json::from_str(&text)?;

@@ -13,7 +13,7 @@ use stir_core::{
     toy::{ToyEngine, ToyError, ToySession},
 };
 use stir_rollout::{
-    FailureReason, Progress, RolloutConfig, RolloutError, Rollouts, RunError, Summary, Task, read_groups,
+    FailureReason, Judge, Progress, RolloutConfig, RolloutError, Rollouts, RunError, Summary, Task, read_groups,
     read_rollouts, reward, sample_stream,
 };
 
@@ -224,6 +224,18 @@ fn refused(result: Result<Summary<ToyError>, RunError<ToyError>>) -> RolloutErro
     }
 }
 
+struct Stern;
+
+impl Judge for Stern {
+    fn correct(&self, _: &str, _: &str) -> bool {
+        false
+    }
+
+    fn name(&self) -> Option<String> {
+        Some("stern".to_owned())
+    }
+}
+
 #[test]
 fn two_settings_are_never_mixed() {
     let folder = Folder::new();
@@ -246,6 +258,9 @@ fn two_settings_are_never_mixed() {
     let other = ToyEngine::new(2);
     let error = refused(Rollouts::new(&other, config()).unwrap().run(&tasks(), &judge, folder.out(), all));
     assert!(matches!(&error, RolloutError::Settings { field, .. } if field == "model.weights"), "{error}");
+
+    let error = refused(Rollouts::new(&engine(), config()).unwrap().run(&tasks(), &Stern, folder.out(), all));
+    assert!(matches!(&error, RolloutError::Settings { field, .. } if field == "judge"), "{error}");
 
     let sidecar = folder.0.path().join("rollouts.jsonl.settings.json");
     fs::write(&sidecar, "{").unwrap();

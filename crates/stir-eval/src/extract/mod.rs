@@ -141,7 +141,9 @@ impl Extractor {
             };
             match found {
                 Found::Answer(answer) => {
-                    let answer = strip_markup(&answer);
+                    // In a box an exclamation mark makes a factorial.
+                    let is_factorial = *form == Form::Boxed && answer.trim_end().ends_with('!');
+                    let answer = if is_factorial { answer.trim() } else { strip_markup(&answer) };
                     if let Some(answer) = Some(answer).filter(|answer| !answer.is_empty()).and_then(read) {
                         return Look::Answer(answer);
                     }

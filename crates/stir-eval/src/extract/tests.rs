@@ -81,6 +81,15 @@ fn forms_come_in_order_and_unreadable_ones_are_passed_over() {
 }
 
 #[test]
+fn an_exclamation_mark_belongs_to_what_is_boxed() {
+    for (text, answer) in
+        [("\\boxed{10!}", "10!"), ("It is \\boxed{10}!", "10"), ("\\boxed{ n! }", "n!"), ("The answer is 10!", "10")]
+    {
+        assert_eq!(math(text).as_deref(), Some(answer), "{text:?}");
+    }
+}
+
+#[test]
 fn words_of_others_do_not_count() {
     assert_eq!(math("It is \\boxed{1}.\n\nQuestion: 2 + 2?\nIt is \\boxed{4}.").as_deref(), Some("1"));
     assert_eq!(math("Problem: 1 + 1?\nSolution: \\boxed{2}\n\nProblem: 2 + 2? \\boxed{4}").as_deref(), Some("2"));

@@ -63,7 +63,9 @@ impl ChoiceJudge {
     /// The letter that an answer stands for.
     fn read(&self, answer: &str) -> Option<char> {
         let bare = unwrapped(answer);
-        self.read_text(bare, |option, answer| option == answer)
+        // A capital alone is a label, also where it is the text of another option.
+        self.read_lone(bare)
+            .or_else(|| self.read_text(bare, |option, answer| option == answer))
             .or_else(|| self.read_letter(bare))
             .or_else(|| self.read_number(bare))
             .or_else(|| self.read_text(bare, contains_words))

@@ -63,7 +63,7 @@ pub use self::{
     static_vector::{At, StaticVector},
     vote::SelfConsistency,
 };
-use crate::{Judge, Record};
+use crate::{AnswerForm, Judge, Record};
 
 /// What a method is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -79,6 +79,9 @@ pub struct Question {
     pub user: String,
     /// The right answer.
     pub gold: String,
+    /// What answers look like, where a task says it: the same question may be judged in several ways.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub form: Option<AnswerForm>,
 }
 
 /// What a method answers, and what that took: a [`Record`] that nobody has judged.

@@ -14,7 +14,8 @@ use crate::EvalError;
 /// rounded up. For wins and losses `q` is the rate of both together and this is the sample size of McNemar's test
 /// (Connor 1987, "Sample size for testing differences in proportions for the paired-sample design", Biometrics 43). It
 /// rests on the normal approximation: with that many problems the exact test has a power of 0.77 to 0.79 where 0.8 was
-/// asked for (the cases of the tests below), and below 10 or so the number means little. `None` without a difference: no number of problems would show it.
+/// asked for (in the cases of its tests), and below 10 or so the number means little. `None` without a difference: no
+/// number of problems would show it.
 ///
 /// ```
 /// use stir_eval::stats::problems_needed;

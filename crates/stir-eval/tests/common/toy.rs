@@ -40,7 +40,7 @@ pub fn render(system: Option<&str>, user: &str) -> String {
 pub fn questions(n: usize) -> Vec<Question> {
     let ask = |i: usize| {
         let prompt = format!("q{i}{}", "abc".repeat(i % 4));
-        Question { id: format!("p{i}"), user: prompt.clone(), prompt, system: None, gold: "e".into() }
+        Question { id: format!("p{i}"), user: prompt.clone(), prompt, gold: "e".into(), ..Question::default() }
     };
     (0..n).map(ask).collect()
 }

@@ -64,7 +64,7 @@ struct Board {
     /// How many pieces of work there have been, times [`PIECE`]; whether the last one may be joined ([`OPEN`]); and how
     /// many members are at it.
     state: AtomicU64,
-    /// The piece of work, good for those who have joined it.
+    /// The piece of work, good for those who have joined it; one that does nothing while nothing is open.
     work: Cell<&'static (dyn Fn() + Sync)>,
     /// Of each member: whether it has to be woken.
     asleep: Vec<AtomicBool>,
@@ -90,7 +90,8 @@ impl Crew {
             asleep: (0..members).map(|_| AtomicBool::new(false)).collect(),
             panic: Mutex::new(None),
         });
-        let members = (0..members).filter_map(|member| {
+        // Where one cannot be had, those after it are not tried: the places in `asleep` are those of the members.
+        let members = (0..members).map_while(|member| {
             let board = Arc::clone(&board);
             let name = format!("stir-kernels-{member}");
             thread::Builder::new().name(name).spawn(move || board.serve(member)).ok()
@@ -101,6 +102,8 @@ impl Crew {
     /// Calls `work` on this thread, and on every member that comes before it is done here.
     fn run(&self, work: &(dyn Fn() + Sync)) {
         let board = &*self.board;
+        // A panic is left over where the caller of an earlier piece panicked too. It is not of this piece.
+        drop(board.panic.lock().ok().and_then(|mut panic| panic.take()));
         // SAFETY: only the lifetime changes. `work` is used by members that joined, and `Opened` waits for them.
         board.work.set(unsafe { std::mem::transmute::<&(dyn Fn() + Sync), &'static (dyn Fn() + Sync)>(work) });
         let opened = Opened::new(board);
@@ -131,10 +134,12 @@ impl Drop for Opened<'_> {
         self.0.state.fetch_and(!OPEN, Ordering::AcqRel);
         let mut turns = 0u32;
         while self.0.state.load(Ordering::Acquire) & MEMBERS != 0 {
-            turns += 1;
+            turns = turns.wrapping_add(1);
             // Whoever is at work may have lost its core to something else.
             if turns.is_multiple_of(1 << 12) { thread::yield_now() } else { std::hint::spin_loop() }
         }
+        // Nothing is left on the board that may be gone.
+        self.0.work.set(&|| ());
     }
 }
 
@@ -265,6 +270,7 @@ mod tests {
         };
         assert!(ends_badly(|by_caller| by_caller));
         assert!(ends_badly(|by_caller| !by_caller));
+        assert!(ends_badly(|_| true));
         assert!(!ends_badly(|_| false));
     }
 }

@@ -100,6 +100,15 @@ fn options_of_digits_and_options_that_contain_each_other() {
 }
 
 #[test]
+fn options_whose_texts_are_letters() {
+    let blood = ChoiceJudge::new(["B", "A", "AB", "O"]);
+    assert!(blood.judge("A", "Answer: A").correct());
+    assert!(!blood.judge("A", "Answer: B").correct());
+    assert_eq!(blood.extract("Answer: AB").as_deref(), Some("C"));
+    assert_eq!(blood.extract("Answer: O").as_deref(), Some("D"));
+}
+
+#[test]
 fn letters_alone_and_the_number_of_options() {
     let judge = ChoiceJudge::letters(5);
     assert!(judge.judge("E", "The answer is (E)").correct());
