@@ -107,7 +107,7 @@ fn counts(answers: &[Vec<Steered>]) -> (usize, usize, usize) {
 }
 
 /// One control point, from the token that ends the segment to the first of the next, a vector being committed: ours,
-/// behind a steered segment that has to be encoded again, and the published scheme, which encodes the whole prefix for
+/// behind a steered segment that the session has followed, and the published scheme, which encodes the whole prefix for
 /// each thing it wants to know.
 pub fn control_point(lm: &Lm, rounds: usize) {
     let prompt = prompt(0, PREFIX - 2 * SEGMENT);

@@ -115,7 +115,7 @@ impl ControllerConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// For one segment, as published: afterwards the segment is encoded again without it.
+    /// For one segment, as published: what follows sees that segment as encoded without it.
     Segment,
     /// For good: the steered keys and values stay in the cache.
     Persistent,

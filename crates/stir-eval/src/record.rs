@@ -24,7 +24,8 @@ pub struct Record {
     pub judged: Judged,
     /// Tokens of the answer itself (committed).
     pub tokens: usize,
-    /// Tokens of probes at control points, thrown away.
+    /// Tokens of probes at control points, thrown away. (Those of an unsteered probe that became the start of its segment
+    /// count here and there.)
     pub probe_tokens: usize,
     /// All other tokens that were generated for this answer and are not in it: samples that a vote was taken of, stages
     /// of prompting, answers tried on the way.

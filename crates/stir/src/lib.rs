@@ -145,7 +145,7 @@
 //! ```
 //!
 //! What is committed is added once, at the boundary token: `stream += scale * vector` after decoder layer `layer`.
-//! Before the next boundary is read, that segment should be encoded again without it; `SteeredLane` does so on every
+//! Before the next boundary is read, that segment should be encoded without it as well; `SteeredLane` does so on every
 //! engine.
 //!
 //! Where a segment ends is a matter of bytes, not of tokens, and must be the same when mining and when steering:

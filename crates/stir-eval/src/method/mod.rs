@@ -95,7 +95,8 @@ pub struct Reply {
     pub token_ids: Vec<TokenId>,
     /// How many those are (committed).
     pub tokens: usize,
-    /// Tokens of probes at control points, thrown away.
+    /// Tokens of probes at control points, thrown away. (Those of an unsteered probe that became the start of its segment
+    /// count here and there.)
     pub probe_tokens: usize,
     /// All other tokens that were generated on the way.
     pub other_tokens: usize,
