@@ -39,6 +39,112 @@ fn typesetting_says_nothing() {
 }
 
 #[test]
+fn words_behind_numbers_are_not_all_units() {
+    check(&[
+        ("5", "5 thirds", Unclear, "unread"),
+        ("3", "three quarters", Unclear, "unread"),
+        ("2", "two thirds", Unclear, "unread"),
+        ("7", "seven eighths", Unclear, "unread"),
+        ("5", "5 halves", Unclear, "unread"),
+        ("5", "5 is wrong", Unclear, "unread"),
+        ("5", r"5\text{ doubled}", Unclear, "unread"),
+        ("5", "5 millionths", Unclear, "unread"),
+        ("5", "5 to the fourth", Unclear, "unread"),
+        ("5", "5 apples", Equal, "unit"),
+        ("A", r"\text{A star}", Unclear, "unread"),
+        ("C", "C minor", Unclear, "unread"),
+        ("2x", r"2x\text{ meters}", Equal, "unit"),
+    ]);
+}
+
+#[test]
+fn currencies_differ() {
+    check(&[
+        (r"\$5", "\u{20ac}5", Unclear, "unit"),
+        (r"\$5", "\u{a3}5", Unclear, "unit"),
+        ("\u{a5}5", "\u{a3}5", Unclear, "unit"),
+        ("5", "\u{20ac}5", Equal, "unit"),
+        ("5 euros", "\u{20ac}5", Equal, "number"),
+        ("\u{20ac}1,200", "1200", Equal, "unit"),
+        ("80 ounces", "\u{a3}5", Different, "number"),
+        (r"\$5", "5 dollars", Equal, "number"),
+    ]);
+}
+
+#[test]
+fn compound_units_may_be_missing() {
+    check(&[
+        (r"9.8\text{ m/s}^2", "9.8", Equal, "unit"),
+        (r"5\text{ m/s}", "5", Equal, "unit"),
+        ("5 m/s", r"5\text{ m/s}", Equal, "number"),
+        ("9.8 m/s^2", r"9.8\text{ m/s}^2", Equal, "number"),
+        (r"5\text{ m/s}", r"5\text{ m/s}^2", Unclear, "unit"),
+        ("30", "30 km/h", Equal, "unit"),
+        ("30", "31 km/h", Different, "number"),
+        (r"30\text{ km/h}", "30 km/h", Equal, "number"),
+        (r"30\text{ km/h}", "30 mph", Unclear, "unit"),
+        ("5a/b", "5", Different, "expression"),
+    ]);
+}
+
+#[test]
+fn chains_of_numbers_give_the_one_before_the_approximation() {
+    check(&[
+        (r"10\pi", r"10\pi \approx 31.4", Equal, "assignment"),
+        (r"\sqrt2", r"\sqrt{2} \approx 1.414", Equal, "assignment"),
+        (r"\frac13", r"\frac13 \approx 0.333", Equal, "assignment"),
+        ("0.33", r"\frac13\approx 0.33", Equal, "assignment"),
+        ("31.4", r"10\pi \approx 31.4", Equal, "assignment"),
+        ("31", r"10\pi \approx 31", Unclear, "assignment"),
+        (r"10\pi \approx 31.4", r"10\pi", Equal, "assignment"),
+        (r"10\pi \approx 31.4", "31.4", Unclear, "assignment"),
+        (r"10\pi", r"11\pi \approx 34.6", Different, "assignment"),
+        (r"2\pi", r"x \approx 6.28", Different, "assignment"),
+    ]);
+}
+
+#[test]
+fn a_choice_may_stand_before_its_text() {
+    check(&[
+        ("27", r"\textbf{(C)}\ 27", Equal, "choice"),
+        ("27", r"\textbf{(C) }27", Equal, "choice"),
+        ("27", "(C) 27", Equal, "choice"),
+        ("27", "(C) 28", Different, "choice"),
+        (r"\frac12", r"\textbf{(A)}\quad 0.5", Equal, "choice"),
+        ("1,200", "(B) 1200", Equal, "choice"),
+        (r"\text{the moon}", r"(B) The moon", Equal, "choice"),
+        ("27C", "(C) 27", Equal, "expression"),
+        ("2C", "(C) 27", Different, "expression"),
+        ("x+1", "(A)(x+1)", Different, "expression"),
+        ("-27", "(C) - 27", Different, "expression"),
+        ("27", "(C) 27 (D) 28", Different, "choice"),
+    ]);
+}
+
+#[test]
+fn all_real_numbers() {
+    check(&[
+        (r"(-\infty,\infty)", r"\text{all real numbers}", Equal, "tuple"),
+        (r"\mathbb{R}", "all real numbers", Equal, "tuple"),
+        ("all reals", r"\text{the set of all real numbers}", Equal, "text"),
+        (r"x \in \mathbb{R}", "all reals", Equal, "assignment"),
+        ("all real numbers except 2", r"\mathbb{R}", Unclear, "unread"),
+        (r"(0,\infty)", "all real numbers", Different, "tuple"),
+        ("all real numbers", "none", Different, "text"),
+    ]);
+}
+
+#[test]
+fn two_signs_may_go_together_or_not() {
+    check(&[
+        (r"\pm1\pm2", r"\pm3", Unclear, "unread"),
+        (r"3, 1, -1, -3", r"\pm1\pm2", Unclear, "unread"),
+        (r"\pm1\mp2", r"\pm1", Equal, "list"),
+        (r"(\pm1, \pm2)", r"(\pm 1, \pm 2)", Equal, "tuple"),
+    ]);
+}
+
+#[test]
 fn numbers_are_exact() {
     check(&[
         ("1/2", "0.5", Equal, "number"),

@@ -75,7 +75,7 @@ fn value(algebra: &mut Algebra, node: &Node, values: &[Result<Frac, Why>], plus:
             let turns = algebra.div(&get(*a)?, &Frac::integer(180))?;
             algebra.mul(&turns, &pi)
         }
-        Node::Money(a) | Node::Quantity(a, ..) => get(*a),
+        Node::Money(a, _) | Node::Quantity(a, ..) => get(*a),
         Node::Based(digits, base) => based(algebra, digits, *base),
         Node::Ratio(parts) => match parts[..] {
             [a, b] => algebra.div(&get(a)?, &get(b)?),

@@ -1,5 +1,6 @@
 use super::{
     algebra::Func,
+    units,
     why::Why,
     words::{self, Meaning},
 };
@@ -70,7 +71,8 @@ pub(super) enum Token {
     Percent,
     Degree,
     Prime,
-    Money,
+    /// The sign of a currency, by its name.
+    Money(&'static str),
     Open(Bracket),
     Close(Bracket),
     Bar,
@@ -252,7 +254,24 @@ impl Lexer {
             return self.push(Token::Union);
         }
         let after_digit = start > 0 && (self.chars[start - 1].is_ascii_digit() || self.chars[start - 1] == ' ');
+        if let Some(end) = self.compound_end(&run) {
+            let words = self.chars[start..end].iter().collect();
+            self.at = end;
+            return self.push(Token::Words(words));
+        }
         self.words(&run, after_digit);
+    }
+
+    /// Where a compound unit behind a number ends, if one starts with `run`: `km/h`. One letter over one letter may be a
+    /// quotient of names.
+    fn compound_end(&self, run: &str) -> Option<usize> {
+        let behind = matches!(self.out.last().map(|last| &last.token), Some(Token::Number(_)));
+        if !behind || self.peek(0) != Some('/') {
+            return None;
+        }
+        let below: String = self.chars[self.at + 1..].iter().take_while(|c| c.is_ascii_alphabetic()).collect();
+        let found = run.len() + below.len() > 2 && units::compound(&format!("{run}/{below}"));
+        found.then_some(self.at + 1 + below.len())
     }
 
     /// A run of letters: a known name, a word, or one-letter names side by side.
@@ -344,7 +363,7 @@ impl Lexer {
             '{' => self.push(Token::Open(Bracket::Brace)),
             '}' => self.push(Token::Close(Bracket::Brace)),
             '%' => self.push(Token::Percent),
-            '$' => self.push(Token::Money),
+            '$' => self.push(Token::Money("dollars")),
             '|' => self.push(Token::Bar),
             '\\' if self.tables > 0 => self.push(Token::RowBreak),
             ',' | ';' | ':' | '!' | '\\' => self.space = true,
@@ -365,6 +384,13 @@ impl Lexer {
         let closed = rest.get(open + 1 + length) == Some(&'}');
         let worded = content.chars().all(|c| c.is_alphabetic() || c.is_whitespace() || "'.-,".contains(c));
         let letters = content.chars().filter(|c| c.is_alphabetic()).count();
+        let behind =
+            matches!(self.out.last().map(|last| &last.token), Some(Token::Number(_) | Token::Close(Bracket::Group)));
+        let per = content.trim();
+        if closed && behind && units::compound(per) {
+            self.at += open + 2 + length;
+            return self.push(Token::Words(per.to_owned()));
+        }
         if !closed || !worded || letters == 0 {
             return;
         }
@@ -396,7 +422,7 @@ impl Lexer {
                     | Token::Plus
                     | Token::Minus
                     | Token::Colon
-                    | Token::Money
+                    | Token::Money(_)
             )
         );
         if joined {

@@ -167,6 +167,32 @@ fn decide(gold: &str, pred: &str, options: &Options) -> Decision {
     if first.verdict == Verdict::Equal {
         return first;
     }
+    // A choice letter before what is chosen, where the gold answer is that.
+    if let Some((letter, rest)) = text::chosen(pred)
+        && !gold.contains(letter)
+    {
+        let rest = text::bare(rest);
+        return match rest.is_empty() || text::chosen(rest).is_some() {
+            true => Decision::unclear(Rule::Choice, Why::Options),
+            false if text::spelling(gold) == text::spelling(rest) => Decision::equal(Rule::Choice),
+            false => match text::words(gold, rest) {
+                Some(decision) => decision,
+                None => read_commas(gold, rest, options),
+            }
+            .by(Rule::Choice),
+        };
+    }
+    other_readings(gold, pred, options, first)
+}
+
+/// Compares formulas in all readings of their commas.
+fn read_commas(gold: &str, pred: &str, options: &Options) -> Decision {
+    let first = compare(gold, pred, options, (Commas::Thousands, Commas::Thousands));
+    if first.verdict == Verdict::Equal { first } else { other_readings(gold, pred, options, first) }
+}
+
+/// Compares formulas in the other readings of their commas.
+fn other_readings(gold: &str, pred: &str, options: &Options, first: Decision) -> Decision {
     // Commas between digits may also separate, or be decimal points.
     for commas in text::other_commas(gold, pred) {
         let decision = compare(gold, pred, options, commas);

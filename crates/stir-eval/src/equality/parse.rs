@@ -34,7 +34,8 @@ pub(super) enum Node {
     Binomial(Id, Id),
     Percent(Id),
     Degree(Id),
-    Money(Id),
+    /// An amount and its currency.
+    Money(Id, &'static str),
     /// A value, the words of its unit, and their power.
     Quantity(Id, String, u32),
     Ratio(Vec<Id>),
@@ -61,7 +62,7 @@ pub(super) fn children(node: &Node) -> Vec<Id> {
         | Node::Call(_, a)
         | Node::Percent(a)
         | Node::Degree(a)
-        | Node::Money(a)
+        | Node::Money(a, _)
         | Node::Quantity(a, ..) => {
             vec![*a]
         }
@@ -277,7 +278,7 @@ impl Parser {
             Token::Power => power::POWER,
             Token::Factorial | Token::Percent | Token::Degree | Token::Prime => power::POSTFIX,
             // Money written behind the amount.
-            Token::Money => power::POSTFIX,
+            Token::Money(_) => power::POSTFIX,
             _ if self.starts_factor(&token, least) => power::PRODUCT + if least == power::ARGUMENT - 1 { 2 } else { 0 },
             _ => return Ok(None),
         };
@@ -304,7 +305,7 @@ impl Parser {
             Token::Factorial => Node::Call(Func::Factorial, left),
             Token::Percent => Node::Percent(left),
             Token::Degree => Node::Degree(left),
-            Token::Money => Node::Money(left),
+            Token::Money(currency) => Node::Money(left, currency),
             Token::Prime => return Err(Why::Syntax),
             // A factor without a sign binds as one with it.
             _ => Node::Mul(left, self.expression(binds)?),

@@ -139,8 +139,17 @@ impl Comparer<'_> {
     /// `5m^2` as five square meters.
     pub(super) fn letter(&self, value: &Value) -> Option<Value> {
         let (mono, coefficient) = value.frac.num.0.first_key_value()?;
+        let (below, divisor) = value.frac.den.0.first_key_value()?;
         let &[(id, power)] = &mono[..] else { return None };
         let Atom::Symbol(name) = &self.algebra.known(id).atom else { return None };
+        // `9.8m/s^2`
+        if let (1, 1, "m", 1, &[(second, power)]) =
+            (value.frac.num.0.len(), value.frac.den.0.len(), name.as_str(), power, &below[..])
+            && matches!(&self.algebra.known(second).atom, Atom::Symbol(name) if name == "s")
+        {
+            let frac = Frac { num: Poly::constant(coefficient.clone()), den: Poly::constant(divisor.clone()) };
+            return Some(Value { frac, unit: Some(unit("m/s", power)), ..value.clone() });
+        }
         if value.frac.num.0.len() > 1 || !["m", "g", "s", "h"].contains(&name.as_str()) {
             return None;
         }

@@ -143,15 +143,17 @@ impl Comparer<'_> {
 
     pub(super) fn assigned(&self, sides: &[Shape], relations: &[Relation]) -> Option<(Option<Shape>, Shape)> {
         let first_approx = relations.iter().position(|relation| *relation == Relation::Approx);
-        let last = first_approx.filter(|&place| place > 0).unwrap_or(sides.len() - 1);
-        let (name, value) = (&sides[0], &sides[last]);
+        let end = sides.len() - 1;
         let constant = |shape: &Shape| match shape {
             Shape::Value(value) => value.frac.atoms().all(|id| self.algebra.known(id).constant),
             _ => false,
         };
         if sides.iter().all(constant) {
-            return Some((None, value.clone()));
+            return Some((None, sides[first_approx.unwrap_or(end)].clone()));
         }
+        // In `x \approx 3` the side before the approximation is the name.
+        let last = first_approx.filter(|&place| place > 0).unwrap_or(end);
+        let (name, value) = (&sides[0], &sides[last]);
         let (name, value) = match (is_name(self.algebra, name), is_name(self.algebra, value)) {
             (true, _) => (name, value),
             (false, true) if sides.len() == 2 => (value, name),

@@ -78,14 +78,41 @@ impl Comparer<'_> {
                 self.tuple_and_list(pred, items, false)
             }
             (Shape::Relations(..), _) => match self.meaning(gold) {
+                Some((None, value)) => {
+                    let decision = self.compare(&value, pred).by(Rule::Assignment);
+                    // An exact gold answer wants more than its approximation.
+                    match self.approximated(decision.clone(), pred, gold) {
+                        found if found == decision => decision,
+                        _ => Decision::unclear(Rule::Assignment, Why::NotShown),
+                    }
+                }
                 Some((_, value)) => self.compare(&value, pred).by(Rule::Assignment),
                 None => Decision::different(Rule::Forms),
             },
             (_, Shape::Relations(..)) => match self.meaning(pred) {
+                Some((None, value)) => {
+                    let decision = self.compare(gold, &value).by(Rule::Assignment);
+                    self.approximated(decision, gold, pred)
+                }
                 Some((_, value)) => self.compare(gold, &value).by(Rule::Assignment),
                 None => Decision::different(Rule::Forms),
             },
             _ => Decision::different(Rule::Forms),
+        }
+    }
+
+    /// A number that is not the exact value of a chain of numbers, but the approximation at its end: the same for a
+    /// decimal, and unclear for others.
+    fn approximated(&mut self, decision: Decision, number: &Shape, chain: &Shape) -> Decision {
+        let (Verdict::Different, Shape::Relations(sides, _), Shape::Value(value)) = (decision.verdict, chain, number)
+        else {
+            return decision;
+        };
+        let Some(last) = sides.last() else { return decision };
+        match self.compare(number, last).verdict {
+            Verdict::Equal if value.decimals.is_some() => Decision::equal(Rule::Assignment),
+            Verdict::Equal => Decision::unclear(Rule::Assignment, Why::NotShown),
+            _ => decision,
         }
     }
 

@@ -7,7 +7,8 @@ use super::{
     lex::{Bracket, Relation},
     parse::{Id, Node, Tree, children},
     poly::Frac,
-    units::{Unit, multiplier, operation, unit},
+    text,
+    units::{self, Unit, multiplier, operation, unit},
     why::Why,
 };
 
@@ -63,13 +64,16 @@ impl Shape {
 /// The shape of an answer.
 pub(super) fn shape(algebra: &mut Algebra, tree: &Tree) -> Shape {
     let mut both = Vec::with_capacity(tree.nodes.len());
+    let mut signs: Vec<usize> = Vec::with_capacity(tree.nodes.len());
     for node in &tree.nodes {
+        let own = usize::from(matches!(node, Node::Both(_, _, false)));
+        signs.push(children(node).into_iter().fold(own, |sum, id| sum.saturating_add(signs[id])));
         let has = matches!(node, Node::Both(..)) || children(node).into_iter().any(|id| both[id]);
         both.push(has);
     }
     let plus = eval::values(algebra, tree, true);
     let minus = if both[tree.root] { eval::values(algebra, tree, false) } else { Vec::new() };
-    let mut reader = Reader { algebra, tree, both, plus, minus, depth: 0 };
+    let mut reader = Reader { algebra, tree, both, signs, plus, minus, depth: 0 };
     reader.shape(tree.root).unwrap_or_else(Shape::Unread)
 }
 
@@ -78,6 +82,8 @@ struct Reader<'a> {
     tree: &'a Tree,
     /// Whether a node stands for two values.
     both: Vec<bool>,
+    /// How many `\pm` a node has.
+    signs: Vec<usize>,
     plus: Vec<Result<Frac, Why>>,
     minus: Vec<Result<Frac, Why>>,
     depth: usize,
@@ -101,6 +107,7 @@ impl Reader<'_> {
     fn shape_inside(&mut self, id: Id) -> Result<Shape, Why> {
         let tree = self.tree;
         Ok(match &tree.nodes[id] {
+            Node::Words(words) if text::reals(words) => self.reals(),
             Node::Words(words) => Shape::Words(words.clone()),
             Node::Empty => Shape::Set(Vec::new()),
             Node::List(items) => Shape::List(flat(self.shapes(items)?)),
@@ -126,6 +133,9 @@ impl Reader<'_> {
             Node::Intersection(..) => return Err(Why::Forms),
             Node::Ratio(parts) => self.ratio(parts, None)?,
             Node::Quantity(of, words, power) if matches!(tree.nodes[*of], Node::Ratio(_)) => {
+                if operation(words) {
+                    return Err(Why::Syntax);
+                }
                 let Node::Ratio(parts) = &tree.nodes[*of] else { return Err(Why::Forms) };
                 self.ratio(parts, Some(unit(words, *power)))?
             }
@@ -176,8 +186,8 @@ impl Reader<'_> {
                     negative = true;
                     *of
                 }
-                Node::Money(of) if measure.is_none() => {
-                    measure = Some(unit("dollars", 1));
+                Node::Money(of, currency) if measure.is_none() => {
+                    measure = Some(unit(currency, 1));
                     *of
                 }
                 Node::Quantity(of, words, power) if measure.is_none() && scale.is_none() => {
@@ -202,6 +212,14 @@ impl Reader<'_> {
         {
             return Err(Why::Syntax);
         }
+        // Words that are not known are a unit only behind a number: `5 apples`, not `A star`.
+        if let Some(Unit { dimension, .. }) = &measure
+            && !units::dimension(dimension)
+            && let Ok(frac) = &self.plus[at]
+            && !frac.atoms().all(|id| self.algebra.known(id).constant)
+        {
+            return Err(Why::Syntax);
+        }
         let decimals = match &self.tree.nodes[at] {
             Node::Number(number)
                 if number.repeating == 0 && number.exponent == 0 && number.decimals > 0 && scale.is_none() =>
@@ -222,6 +240,10 @@ impl Reader<'_> {
         let plus = read(self, plus)?;
         if !both {
             return Ok(plus);
+        }
+        // Whether two signs go together is not known.
+        if self.signs[at] > 1 {
+            return Err(Why::Syntax);
         }
         if self.minus.is_empty() {
             self.minus = eval::values(self.algebra, self.tree, false);

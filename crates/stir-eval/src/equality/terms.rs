@@ -28,9 +28,9 @@ impl Parser {
                 let of = self.expression(power::PRODUCT - 1)?;
                 self.push(Node::Both(None, of, token == Token::MinusPlus))
             }
-            Token::Money => {
+            Token::Money(currency) => {
                 let amount = self.expression(power::SIGN)?;
-                self.push(Node::Money(amount))
+                self.push(Node::Money(amount, currency))
             }
             Token::Frac => {
                 let (above, below) = (self.argument(true)?, self.argument(true)?);

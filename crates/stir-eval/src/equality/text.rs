@@ -160,12 +160,57 @@ pub(super) fn worded(text: &str) -> bool {
 /// may be products of variables.
 pub(super) fn words(gold: &str, pred: &str) -> Option<Decision> {
     let (a, b) = (only_words(gold)?, only_words(pred)?);
+    if reals(&a.join(" ")) && reals(&b.join(" ")) {
+        return Some(Decision::equal(Rule::Text));
+    }
     let long = |words: &[String]| words.iter().any(|word| word.chars().count() > 3);
     if long(&a) && long(&b) {
         return Some(alike(&a.join(" "), &b.join(" ")));
     }
     // In products of variables capitals count.
     (a == b).then(|| Decision::equal(Rule::Text))
+}
+
+/// Whether words name the set of all real numbers.
+pub(super) fn reals(words: &str) -> bool {
+    let lower = words.to_lowercase();
+    let words: Vec<&str> = lower.split_whitespace().collect();
+    let words = words.strip_prefix(&["the", "set", "of"]).or(words.strip_prefix(&["set", "of"])).unwrap_or(&words);
+    matches!(words, ["all", "reals"] | ["all", "real", "numbers"])
+}
+
+/// What follows a choice letter in brackets, and that letter: `(C) 27`.
+pub(super) fn chosen(text: &str) -> Option<(char, &str)> {
+    let text = text.trim_start();
+    let commands = ["\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{", "\\textrm{", "\\mbox{"];
+    let inner = commands.iter().find_map(|command| text.strip_prefix(command));
+    let rest = inner.unwrap_or(text).trim_start().strip_prefix('(')?;
+    let letter = rest.chars().next().filter(|c| ('A'..='E').contains(c))?;
+    let closed = rest[1..].strip_prefix(')')?;
+    let mut rest = closed;
+    if inner.is_some() {
+        rest = rest.trim_start().trim_start_matches("\\ ").trim_start().strip_prefix('}')?;
+    }
+    loop {
+        let before = rest;
+        rest = rest.trim_start().trim_start_matches('~');
+        for space in ["\\ ", "\\,", "\\;", "\\:", "\\!", "\\quad", "\\qquad"] {
+            let after = rest.strip_prefix(space);
+            let whole = |after: &&str| space.len() < 3 || !after.starts_with(|c: char| c.is_alphabetic());
+            rest = after.filter(whole).unwrap_or(rest);
+        }
+        if rest == before {
+            break;
+        }
+    }
+    // `(C)x` and `(C) - 2` are products and differences as well.
+    let apart = inner.is_some() || rest.len() < closed.len();
+    let starts = |c: char| c.is_ascii_digit() || (apart && c.is_alphabetic()) || c == '$' || c == '\\';
+    let operators =
+        ["\\cdot", "\\times", "\\div", "\\pm", "\\mp", "\\cup", "\\cap", "\\in", "\\to", "\\over", "\\right"];
+    let operator = operators.iter().any(|name| rest.starts_with(name));
+    let value = if inner.is_some() { !rest.is_empty() } else { rest.starts_with(starts) };
+    (value && !operator).then_some((letter, rest))
 }
 
 /// Words are the same in any case, with any white space and punctuation between. Signs and single letters, which may be

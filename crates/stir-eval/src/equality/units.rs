@@ -58,6 +58,16 @@ pub(super) fn known(word: &str) -> bool {
     word.len() > 1 && find(word).is_some()
 }
 
+/// Whether letters are one known unit over another: `km/h`.
+pub(super) fn compound(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(a, b)| find(a.trim()).is_some() && find(b.trim()).is_some())
+}
+
+/// Whether a dimension is one of a known unit.
+pub(super) fn dimension(name: &str) -> bool {
+    UNITS.iter().any(|row| row.1 == name)
+}
+
 /// The unit that words name, with its power: `square meters` and `m` with a power of 2 are the same.
 pub(super) fn unit(words: &str, power: u32) -> Unit {
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
@@ -93,7 +103,7 @@ pub(super) fn multiplier(words: &str) -> (Option<i64>, &str) {
 
 /// Whether words behind a number change it in a way that is not worked out here: `5 squared`, `5 less than`.
 pub(super) fn operation(words: &str) -> bool {
-    const OPERATIONS: [&str; 20] = [
+    const OPERATIONS: [&str; 51] = [
         "squared",
         "cubed",
         "factorial",
@@ -114,6 +124,37 @@ pub(super) fn operation(words: &str) -> bool {
         "below",
         "above",
         "pairs",
+        "third",
+        "thirds",
+        "quarter",
+        "quarters",
+        "fourth",
+        "fourths",
+        "fifth",
+        "fifths",
+        "sixth",
+        "sixths",
+        "seventh",
+        "sevenths",
+        "eighth",
+        "eighths",
+        "ninth",
+        "ninths",
+        "tenth",
+        "halves",
+        "millionths",
+        "billionths",
+        "wrong",
+        "incorrect",
+        "false",
+        "doubled",
+        "tripled",
+        "multiplied",
+        "divided",
+        "reciprocal",
+        "inverse",
+        "power",
+        "halved",
     ];
-    words.split_whitespace().any(|word| OPERATIONS.contains(&word.to_ascii_lowercase().as_str()))
+    words.split(|c: char| !c.is_alphabetic()).any(|word| OPERATIONS.contains(&word.to_ascii_lowercase().as_str()))
 }

@@ -272,7 +272,10 @@ pub(super) fn sign(c: char) -> Option<Token> {
         '\u{b0}' | '\u{ba}' => Token::Degree,
         '\'' | '\u{2032}' => Token::Prime,
         '\u{a2}' => Token::Words("cents".to_owned()),
-        '\u{20ac}' | '\u{a3}' | '\u{a5}' => Token::Money,
+        '\u{20ac}' => Token::Money("euros"),
+        // Pounds by themselves are a mass.
+        '\u{a3}' => Token::Money("pounds sterling"),
+        '\u{a5}' => Token::Money("yen"),
         '(' => Token::Open(Bracket::Paren),
         ')' => Token::Close(Bracket::Paren),
         '[' => Token::Open(Bracket::Square),
