@@ -5,18 +5,16 @@ use stir_core::{
 
 use crate::{Commit, Controller, Decision, Place, Plan, Scope, Steered, Step};
 
-/// How many tokens of a steered segment are encoded without the impulse at a time. On a CPU a pass of up to six costs what
-/// one costs, and what attention reads of the past is read once for all of them.
-const FOLLOW: usize = 4;
-
 /// One steered sequence, to be run by [`drive`](stir_core::drive).
 ///
 /// Between boundaries it decodes one token per pass. At a boundary the pass that encodes the boundary token also reads
 /// the state there; then the probes run, all in the same passes, as forks that share the prefix; then the segment goes
 /// on from the state already computed, or the boundary token is encoded once more with the impulse, in a fork. The
-/// session itself follows a few tokens at a time, without the impulse, in the passes in which the fork goes ahead: it
-/// is where the next segment starts. Where nothing is added and decoding is greedy, the unsteered probe is the start of
-/// the segment and is not computed twice.
+/// session itself follows without the impulse, in the same passes: it is where the next segment starts. Where nothing is
+/// added and decoding is greedy, the unsteered probe is the start of the segment and is not computed twice.
+///
+/// Rows of one pass hold the same tokens at the same positions wherever they can, so that an engine may compute once
+/// what they have in common below the impulse.
 #[derive(Debug)]
 pub struct SteeredLane<'c, 'l, S> {
     controller: &'c Controller<'l>,
@@ -124,10 +122,13 @@ impl<S: Session> Lane<S> for SteeredLane<'_, '_, S> {
                     vector: &candidate.vector,
                     scale: 1.0,
                 });
-                let branches = std::iter::once((null, None)).chain(branches.iter_mut().zip(impulses.map(Some)));
+                // The unsteered branch has its first token already, and waits for the others to have one.
+                let null = Some(null).filter(|_| branches.iter().all(Branch::has_begun));
+                let null = null.into_iter().map(|null| (null, None));
+                let branches = null.chain(branches.iter_mut().zip(impulses.map(Some)));
                 for (branch, impulse) in branches.filter(|(branch, _)| branch.running) {
                     // The impulse is in the pass that encodes the boundary token.
-                    let additions = impulse.filter(|_| branch.choices.is_empty()).into_iter().collect();
+                    let additions = impulse.filter(|_| !branch.has_begun()).into_iter().collect();
                     let (session, tokens) = (&mut branch.session, &branch.pending);
                     rows.push(Row { session, tokens, additions, capture: &[], logits: true });
                 }
@@ -146,7 +147,7 @@ impl<S: Session> Lane<S> for SteeredLane<'_, '_, S> {
                 let tokens = self.sequence.tokens();
                 let behind = &tokens[self.session.len()..];
                 let (session, follower) = match &mut self.steered {
-                    Some(steered) => (steered, Some(&mut self.session).filter(|_| behind.len() >= FOLLOW)),
+                    Some(steered) => (steered, Some(&mut self.session).filter(|_| !behind.is_empty())),
                     None => (&mut self.session, None),
                 };
                 let (additions, ahead) = (impulse.into_iter().collect(), &tokens[session.len()..]);
@@ -268,7 +269,8 @@ impl<'l, S: Session> SteeredLane<'_, 'l, S> {
         outputs: Vec<Output>,
     ) -> Result<(), SamplingError> {
         let (budget, mut outputs) = (self.probe_budget(), outputs.into_iter());
-        for branch in probe.all().filter(|branch| branch.running) {
+        let has_null = probe.branches.iter().all(Branch::has_begun);
+        for branch in probe.all().skip(usize::from(!has_null)).filter(|branch| branch.running) {
             branch.push(vocab, &outputs.next().unwrap_or_default(), budget);
         }
         if probe.all().any(|branch| branch.running) {
@@ -280,13 +282,12 @@ impl<'l, S: Session> SteeredLane<'_, 'l, S> {
         let decision = self.controller.settle(plan, |i| branches[i].mean() - null.mean());
         // The forks go before the sequence moves on, so that its cache is its own again.
         drop(branches);
-        let Branch { session, choices, .. } = null;
-        drop(session);
         if self.commit(decision) {
             Ok(())
-        } else if self.sequence.sampling().is_greedy() && !choices.is_empty() {
-            // The null probe took the very tokens that come next. They wait to be encoded, all in one pass.
-            for choice in choices {
+        } else if self.sequence.sampling().is_greedy() && !null.choices.is_empty() {
+            // The null probe took the very tokens that come next, and has encoded all but the last.
+            self.session = null.session;
+            for choice in null.choices {
                 if self.sequence.finish().is_some() {
                     break;
                 }
@@ -322,6 +323,11 @@ impl<S> Probe<'_, S> {
 }
 
 impl<S> Branch<S> {
+    /// Whether its first token is known, or that it gets none.
+    fn has_begun(&self) -> bool {
+        !self.choices.is_empty() || !self.running
+    }
+
     /// Takes the likeliest next token. Where the logits describe no distribution the probe ends without a score.
     fn push(&mut self, vocab: &Vocab, output: &Output, budget: usize) {
         // Greedy decoding draws nothing.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use common::{WARM, library, prompts, steer};
 use stir_basis::{Action, Library};
-use stir_controller::{Controller, ControllerConfig, Scope, Steered, Variant};
+use stir_controller::{Controller, ControllerConfig, Scope, Scored, Steered, Step, Variant};
 use stir_core::{
     DriveError, Engine, Fingerprint, Finish, ModelShape, Output, RequestError, Row, Sampling, TokenId, Vocab, generate,
     toy::{ToyEngine, ToyError, ToySession},
@@ -30,8 +30,8 @@ fn steered(answers: &[Steered]) -> usize {
     answers.iter().flat_map(|a| &a.steps).filter(|step| step.scale > 0.0).count()
 }
 
-/// A toy engine whose outputs are altered: `alter` learns whether the pass has an impulse in any row, and gets the row
-/// and its output.
+/// A toy engine whose outputs are altered: `alter` learns whether the row is the first of several probes, and gets the row and
+/// its output.
 struct Altered<F> {
     inner: ToyEngine,
     alter: F,
@@ -67,8 +67,10 @@ impl<F: Fn(bool, &Row<'_, ToySession>, &mut Output)> Engine for Altered<F> {
 
     fn forward(&self, rows: &mut [Row<'_, ToySession>]) -> Result<Vec<Output>, ToyError> {
         let mut outputs = self.inner.forward(rows)?;
-        let steered = rows.iter().any(|row| !row.additions.is_empty());
-        rows.iter().zip(&mut outputs).for_each(|(row, output)| (self.alter)(steered, row, output));
+        // Where one lane probes, that is its unsteered branch, if it has not ended.
+        let probes = rows.len() > 1 && rows.iter().all(|row| row.additions.is_empty() && row.logits);
+        let rows = rows.iter().zip(&mut outputs).enumerate();
+        rows.for_each(|(i, (row, output))| (self.alter)(probes && i == 0, row, output));
         Ok(outputs)
     }
 }
@@ -273,22 +275,26 @@ fn a_probe_without_a_score_is_counted_and_never_wins() {
         assert_eq!(answer.non_finite, answer.steps.iter().map(|step| step.candidates.len()).sum::<usize>());
     }
     assert!(answers.iter().any(|answer| answer.non_finite > 0));
-    // The unsteered probe loses its second row of logits: no candidate has a gain.
-    let alter = |steered, row: &Row<'_, _>, output: &mut Output| {
-        if steered && row.additions.is_empty() {
+    // The unsteered probe loses its second row of logits: no candidate has a gain. Where it had but one row, that is
+    // what the first of the candidates loses.
+    let alter = |is_first_probe, _: &Row<'_, _>, output: &mut Output| {
+        if is_first_probe {
             output.logits.clear();
         }
     };
     let broken = Altered { inner: engine.clone(), alter };
-    for answer in steer(&broken, &library, &config, &prompts, 40, Sampling::GREEDY, 1) {
-        let mut count = 0;
-        for step in answer.steps.iter().filter(|step| step.candidates.iter().any(|c| c.gain.is_nan())) {
-            assert!(step.scale == 0.0 && step.candidates.iter().all(|c| c.score.is_nan()));
-            count += step.candidates.len();
-        }
-        assert_eq!(answer.non_finite, count);
-        assert!(count > 0 || answer.steps.len() < 3);
+    let answers = steer(&broken, &library, &config, &prompts, 40, Sampling::GREEDY, 1);
+    for answer in &answers {
+        let lost = |candidate: &&Scored| candidate.gain.is_nan();
+        let candidates = || answer.steps.iter().flat_map(|step| &step.candidates);
+        assert!(candidates().filter(lost).all(|candidate| candidate.score.is_nan()));
+        assert_eq!(answer.non_finite, candidates().filter(lost).count());
+        assert!(
+            answer.steps.iter().all(|step| step.scale == 0.0 || step.candidates.iter().any(|c| c.gain.is_finite()))
+        );
     }
+    let all_lost = |step: &Step| step.candidates.len() > 1 && step.candidates.iter().all(|c| c.gain.is_nan());
+    assert!(answers.iter().flat_map(|answer| &answer.steps).any(all_lost));
     // A broken row of the sequence itself is an error.
     let alter = |_, _: &Row<'_, _>, output: &mut Output| output.logits[0] = f32::NAN;
     let controller = Controller::new(&library, library.fingerprint(), config.clone()).unwrap();

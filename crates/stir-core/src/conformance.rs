@@ -84,6 +84,7 @@ pub fn check<E: Engine>(engine: &E, tolerance: f32) -> Result<(), Violation> {
         return Err(Violation::Size { law: "an empty batch gives no outputs", expected: 0, found });
     }
     suite.additions(&prompt, &tail, &reference)?;
+    suite.branches(&prompt, &tail, &other)?;
     suite.refusals(&prompt)
 }
 
@@ -311,6 +312,39 @@ impl<E: Engine> Suite<'_, E> {
             session.rewind(boundary);
             let again = [&prompt[boundary..], tail].concat();
             self.same(law, reference, &self.extend(law, &mut session, &again, &[])?)?;
+        }
+        Ok(())
+    }
+
+    /// Forks that are steered differently and go on with the same tokens, as probes do. An engine may compute once what
+    /// they have in common, and must not compute less.
+    fn branches(&mut self, prompt: &[TokenId], tail: &[TokenId], other: &[TokenId]) -> Result<(), Violation> {
+        let law = "forks that take the same tokens are what they are alone";
+        let (mut rng, boundary) = (SampleRng::new(0xf0c, 0), prompt.len() - 1);
+        let vector: Vec<f32> = (0..self.engine.shape().hidden_size).map(|_| rng.normal() as f32).collect();
+        let scales = [None, Some(1.0), Some(-2.0), None, Some(1.0)];
+        let mut origin = self.engine.session();
+        self.extend(law, &mut origin, prompt, &[])?;
+        for point in &self.points {
+            let mut together = scales.map(|_| origin.fork());
+            together.iter_mut().for_each(|session| session.rewind(boundary));
+            let mut alone = together.each_ref().map(Session::fork);
+            let passes = [&prompt[boundary..], &tail[..1], &tail[1..2], &tail[2..], &other[..1]];
+            for (pass, tokens) in passes.into_iter().enumerate() {
+                // One of them goes its own way for a while.
+                let tokens = scales.map(|scale| if pass == 2 && scale == Some(-2.0) { &other[1..2] } else { tokens });
+                let additions = scales.map(|scale| match scale.filter(|_| pass == 0) {
+                    Some(scale) => vec![Addition { point: *point, position: boundary, vector: &vector, scale }],
+                    None => Vec::new(),
+                });
+                let capture = std::slice::from_ref(point);
+                let row = |((session, tokens), additions)| Row { session, tokens, additions, capture, logits: true };
+                let mut rows: Vec<_> = together.iter_mut().zip(tokens).zip(additions.clone()).map(row).collect();
+                let found = self.forward(law, &mut rows)?;
+                for (row, found) in alone.iter_mut().zip(tokens).zip(additions).map(row).zip(found) {
+                    self.same(law, &self.forward(law, &mut [row])?[0], &found)?;
+                }
+            }
         }
         Ok(())
     }

@@ -1,9 +1,9 @@
 use std::{ops::Range, sync::Arc};
 
 use burn::tensor::{DType, Device, Tensor};
-use stir_core::Session;
+use stir_core::{Session, TokenId};
 
-use crate::DecoderConfig;
+use crate::{DecoderConfig, alike::Alike};
 
 /// Positions are allocated in multiples of this, and of more where there are many.
 const BLOCK: usize = 64;
@@ -23,6 +23,10 @@ fn capacity(positions: usize) -> usize {
 #[derive(Debug, Clone)]
 pub struct KvCache {
     spans: Vec<Span>,
+    /// What the positions hold, for [`Alike`].
+    tokens: Vec<TokenId>,
+    /// Layers before the first whose keys and values an addition changed at one of the positions.
+    untouched: usize,
     sizes: Arc<Sizes>,
 }
 
@@ -60,7 +64,7 @@ impl KvCache {
             dtype,
             device: device.clone(),
         });
-        Self { spans: Vec::new(), sizes }
+        Self { spans: Vec::new(), tokens: Vec::new(), untouched: config.n_layers, sizes }
     }
 
     /// Bytes of keys and values that this sequence keeps alive; what it shares with forks counts in each of them.
@@ -108,11 +112,39 @@ impl KvCache {
         }
     }
 
-    /// Counts `tokens` positions that every layer has written.
-    fn advance(&mut self, tokens: usize) {
+    /// Counts positions of `tokens` that every layer has written.
+    fn advance(&mut self, tokens: &[TokenId], untouched: usize) {
         if let Some(span) = self.spans.last_mut() {
-            span.len += tokens;
+            span.len += tokens.len();
         }
+        self.tokens.extend_from_slice(tokens);
+        self.untouched = self.untouched.min(untouched);
+    }
+
+    /// Layers whose keys and values are what the tokens alone make of them.
+    pub(crate) fn untouched(&self) -> usize {
+        self.untouched
+    }
+
+    /// What names the piece that the sequence begins with, which forks share; `None` for an empty one.
+    pub(crate) fn root(&self) -> Option<usize> {
+        self.spans.first().map(|span| Arc::as_ptr(&span.piece).addr())
+    }
+
+    /// Whether another sequence of the same length holds the same tokens; asked of forks of one sequence, of which only
+    /// what they do not share is compared.
+    pub(crate) fn same_tokens(&self, other: &Self) -> bool {
+        let mut shared = 0;
+        for (own, others) in self.spans.iter().zip(&other.spans) {
+            if !Arc::ptr_eq(&own.piece, &others.piece) {
+                break;
+            }
+            shared += own.len.min(others.len);
+            if own.len != others.len {
+                break;
+            }
+        }
+        self.tokens[shared..] == other.tokens[shared..]
     }
 
     pub(crate) fn spans(&self) -> &[Span] {
@@ -137,71 +169,116 @@ pub(crate) struct Tail<'a> {
     pub(crate) capacity: usize,
 }
 
+/// What one pass does to a sequence.
+pub(crate) struct Extension<'c> {
+    pub(crate) cache: &'c mut KvCache,
+    pub(crate) tokens: &'c [TokenId],
+    /// Layers before the first that an addition to one of the tokens changes.
+    pub(crate) untouched: usize,
+}
+
+impl Extension<'_> {
+    /// The positions of the new tokens.
+    pub(crate) fn positions(&self) -> Range<usize> {
+        let past = self.cache.len();
+        past..past + self.tokens.len()
+    }
+}
+
 /// Sequences that one pass extends, with the tokens that each gets, which lie one row after another.
+///
+/// At first only the rows that lead others count, if there are [`Alike`] ones; all do after [`widen`](Self::widen).
 pub(crate) struct Batch<'c> {
-    caches: Vec<&'c mut KvCache>,
-    /// First token of each row, and the end of the last.
-    starts: Vec<usize>,
+    rows: Vec<Extension<'c>>,
+    /// Of each row, its tokens among those that are computed.
+    places: Vec<Range<usize>>,
+    /// Whether a row is computed, and not only given what another computes.
+    leads: Vec<bool>,
 }
 
 impl<'c> Batch<'c> {
     /// Reserves room in each cache for as many new positions.
-    pub(crate) fn new(rows: impl Iterator<Item = (&'c mut KvCache, usize)>) -> Self {
-        let (mut caches, mut starts, mut end) = (Vec::new(), vec![0], 0);
-        for (cache, count) in rows {
-            cache.reserve(count);
-            end += count;
-            caches.push(cache);
-            starts.push(end);
+    pub(crate) fn new(mut rows: Vec<Extension<'c>>, alike: Option<&Alike>) -> Self {
+        rows.iter_mut().for_each(|row| row.cache.reserve(row.tokens.len()));
+        let mut batch = Self { places: Vec::new(), leads: vec![true; rows.len()], rows };
+        batch.widen();
+        if let Some(alike) = alike {
+            batch.places = alike.places(&batch.places);
+            batch.leads = alike.leads().collect();
         }
-        Self { caches, starts }
+        batch
+    }
+
+    /// From here on every row is computed.
+    pub(crate) fn widen(&mut self) {
+        let mut end = 0;
+        let place = |row: &Extension<'_>| {
+            end += row.tokens.len();
+            end - row.tokens.len()..end
+        };
+        self.places = self.rows.iter().map(place).collect();
+        self.leads.fill(true);
     }
 
     /// Sequences.
     pub(crate) fn len(&self) -> usize {
-        self.caches.len()
+        self.rows.len()
     }
 
     /// New tokens of all sequences.
     pub(crate) fn n_tokens(&self) -> usize {
-        self.starts.last().copied().unwrap_or(0)
+        self.rows.iter().map(|row| row.tokens.len()).sum()
     }
 
     pub(crate) fn cache(&self, row: usize) -> &KvCache {
-        self.caches[row]
+        self.rows[row].cache
     }
 
     /// The new tokens of a row among those of the batch.
     pub(crate) fn tokens(&self, row: usize) -> Range<usize> {
-        self.starts[row]..self.starts[row + 1]
+        self.places[row].clone()
     }
 
-    /// Each sequence and its new tokens.
+    /// The rows that are computed.
+    pub(crate) fn computed(&self) -> impl Iterator<Item = &Extension<'c>> {
+        self.rows.iter().zip(&self.leads).filter(|(_, leads)| **leads).map(|(row, _)| row)
+    }
+
+    /// Tokens of all rows that are computed.
+    pub(crate) fn n_computed(&self) -> usize {
+        self.computed().map(|row| row.tokens.len()).sum()
+    }
+
+    /// All rows.
+    pub(crate) fn rows(&self) -> &[Extension<'c>] {
+        &self.rows
+    }
+
+    /// Each sequence that is computed, and its new tokens.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&KvCache, Range<usize>)> {
-        self.caches.iter().zip(self.starts.windows(2)).map(|(cache, bounds)| (&**cache, bounds[0]..bounds[1]))
+        let rows = self.rows.iter().zip(&self.places).zip(&self.leads).filter(|(_, leads)| **leads);
+        rows.map(|((row, place), _)| (&*row.cache, place.clone()))
     }
 
-    /// As [`iter`](Self::iter), to write to.
+    /// Each sequence, computed or not, to write the keys and values of its new tokens to.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&mut KvCache, Range<usize>)> {
-        self.caches.iter_mut().zip(self.starts.windows(2)).map(|(cache, bounds)| (&mut **cache, bounds[0]..bounds[1]))
+        self.rows.iter_mut().zip(&self.places).map(|(row, place)| (&mut *row.cache, place.clone()))
     }
 
     /// The type that keys and values are kept in.
     pub(crate) fn dtype(&self) -> Option<DType> {
-        self.caches.first().map(|cache| cache.sizes.dtype)
+        self.rows.first().map(|row| row.cache.sizes.dtype)
     }
 
     /// The positions written become part of their caches.
     pub(crate) fn finish(self) {
-        for (cache, bounds) in self.caches.into_iter().zip(self.starts.windows(2)) {
-            cache.advance(bounds[1] - bounds[0]);
-        }
+        self.rows.into_iter().for_each(|row| row.cache.advance(row.tokens, row.untouched));
     }
 }
 
 impl Session for KvCache {
     fn len(&self) -> usize {
-        self.spans.iter().map(|span| span.len).sum()
+        self.tokens.len()
     }
 
     fn fork(&self) -> Self {
@@ -215,6 +292,7 @@ impl Session for KvCache {
             left -= span.len;
             span.len > 0
         });
+        self.tokens.truncate(len);
     }
 }
 

@@ -64,6 +64,9 @@ pub(crate) trait Compute {
         gate * gate_up.narrow(1, columns / 2, columns / 2)
     }
 
+    /// From here on the stream has every row of the batch, and not only those that lead others.
+    fn widen(&mut self) {}
+
     /// The positions written become part of their caches.
     fn finish(self);
 }

@@ -10,7 +10,9 @@ use stir_core::{HookPoint, SampleRng};
 
 use crate::{
     ComputeType, DecoderConfig, ModelError,
-    attention::Dense,
+    alike::Alike,
+    attention::{Dense, indices},
+    cache::{Batch, Extension},
     checkpoint::{Reader, Weight},
     compute::{Angles, Compute, Heads, Norm, in_f32, in_type, softcap},
     config::{Activation, Rope},
@@ -259,7 +261,8 @@ impl Decoder {
         let device = tokens.device();
         let positions: Vec<usize> = (0..batch).flat_map(|_| 0..length).collect();
         let mut compute = Dense::new(&self.config, batch, length, self.dtype(), &device);
-        let stream = self.stream(tokens.reshape([batch * length]), &positions, &mut compute, &mut NoHooks);
+        let positions = Positions { first: positions, later: None };
+        let stream = self.stream(tokens.reshape([batch * length]), positions, &mut compute, &mut NoHooks);
         let logits = self.logits(stream, &compute);
         let [_, vocab_size] = logits.dims();
         logits.reshape([batch, length, vocab_size])
@@ -269,28 +272,36 @@ impl Decoder {
     ///
     /// # Shapes
     /// - `tokens`: `[tokens]`
-    /// - output: `[tokens, hidden_size]`
-    pub(crate) fn stream(
+    /// - output: `[tokens, hidden_size]`, of as many tokens as there are later on
+    pub(crate) fn stream<C: Compute>(
         &self,
         tokens: Tensor<1, Int>,
-        positions: &[usize],
-        compute: &mut impl Compute,
+        positions: Positions,
+        compute: &mut C,
         hooks: &mut impl AtHooks,
     ) -> Tensor<2> {
-        let turning = |rope: &Rope| compute.rotation(Angles::new(positions, rope));
-        let rotation_of_all = turning(&self.config.rope);
-        let rotation_of_windowed = self.config.local_rope.as_ref().map(turning);
+        let rotations = |compute: &C, positions: &[usize]| {
+            let turning = |rope: &Rope| compute.rotation(Angles::new(positions, rope));
+            (turning(&self.config.rope), self.config.local_rope.as_ref().map(turning))
+        };
+        let (mut of_all, mut of_windowed) = rotations(compute, &positions.first);
         let mut x = in_type(self.embedding.val().select(0, tokens), compute.stream_type(self.dtype()));
         if self.config.embedding_scale != 1.0 {
             x = x * self.config.embedding_scale as f32;
         }
         for (i, layer) in self.layers.iter().enumerate() {
-            let windowed = rotation_of_windowed.as_ref().filter(|_| self.config.windows[i].is_some());
-            let rotation = windowed.unwrap_or(&rotation_of_all);
+            let windowed = of_windowed.as_ref().filter(|_| self.config.windows[i].is_some());
+            let rotation = windowed.unwrap_or(&of_all);
             let heads = Heads { config: &self.config, norms: layer.qk_norms.as_ref(), rotation };
             x = hooks.at(HookPoint::ResidPre(i), x);
             x = x.clone() + layer.attend(i, x, &heads, compute);
             x = x.clone() + layer.feed_forward(x, self.config.activation, compute);
+            if let Some(later) = positions.later.as_ref().filter(|later| later.layers == i + 1) {
+                let from = indices(&later.from, &x.device());
+                x = x.select(0, from);
+                compute.widen();
+                (of_all, of_windowed) = rotations(compute, &later.positions);
+            }
             x = hooks.at(HookPoint::ResidPost(i), x);
         }
         x
@@ -330,6 +341,32 @@ impl Layer {
             Some([_, norm]) => compute.norm(norm, out),
             None => out,
         }
+    }
+}
+
+/// The absolute positions of the tokens that a pass computes.
+pub(crate) struct Positions {
+    first: Vec<usize>,
+    later: Option<Later>,
+}
+
+/// More tokens, which begin to differ only after some layers.
+struct Later {
+    layers: usize,
+    positions: Vec<usize>,
+    /// Of each, the one of the first tokens that it is like.
+    from: Vec<usize>,
+}
+
+impl Positions {
+    /// Those of a batch, of which rows may be alike.
+    pub(crate) fn of(batch: &Batch<'_>, alike: Option<&Alike>) -> Self {
+        let later = alike.map(|alike| Later {
+            layers: alike.layers(),
+            positions: batch.rows().iter().flat_map(Extension::positions).collect(),
+            from: (0..batch.len()).flat_map(|row| batch.tokens(row)).collect(),
+        });
+        Self { first: batch.computed().flat_map(Extension::positions).collect(), later }
     }
 }
 

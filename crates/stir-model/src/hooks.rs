@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 use stir_core::HookPoint;
 
-use crate::{ModelError, attention::indices, decoder::read};
+use crate::{ModelError, alike::layers_before, attention::indices, decoder::read};
 
 /// What happens at the hook points of a pass.
 pub(crate) trait AtHooks {
@@ -12,6 +12,9 @@ pub(crate) trait AtHooks {
     /// # Shapes
     /// - both: `[tokens, hidden_size]`
     fn at(&mut self, point: HookPoint, stream: Tensor<2>) -> Tensor<2>;
+
+    /// Layers before the first point at which something happens.
+    fn layers_before(&self) -> usize;
 }
 
 /// Nothing, and nothing that asks whether there is something to do.
@@ -20,6 +23,10 @@ pub(crate) struct NoHooks;
 impl AtHooks for NoHooks {
     fn at(&mut self, _point: HookPoint, stream: Tensor<2>) -> Tensor<2> {
         stream
+    }
+
+    fn layers_before(&self) -> usize {
+        usize::MAX
     }
 }
 
@@ -84,6 +91,11 @@ impl AtHooks for Hooks {
             self.captured.insert(point, stream.clone().select(0, indices(tokens, &self.device)));
         }
         stream
+    }
+
+    fn layers_before(&self) -> usize {
+        let points = self.additions.keys().chain(self.captures.keys());
+        points.map(|&point| layers_before(point)).min().unwrap_or(usize::MAX)
     }
 }
 

@@ -9,10 +9,11 @@ use stir_core::{Addition, Engine, Fingerprint, HookPoint, ModelShape, Output, Ro
 use crate::{
     ChatTemplate, Checkpoint, ComputeType, Decoder, DecoderConfig, GenerationDefaults, KvCache, LoadProgress, Message,
     ModelError, RowError, Tokenizer,
+    alike::{Alike, layers_before},
     attention::{Cached, indices},
-    cache::Batch,
+    cache::{Batch, Extension},
     compute::Compute,
-    decoder::read,
+    decoder::{Positions, read},
     hooks::{AtHooks, Captured, Hooks, NoHooks},
 };
 
@@ -260,9 +261,9 @@ impl Lm {
 
     /// One pass over `rows`, which have been checked; returns the logits at the batch's tokens `logits_at` and what was
     /// captured.
-    fn run(
+    fn run<'r>(
         &self,
-        rows: &mut [Row<'_, KvCache>],
+        rows: &'r mut [Row<'_, KvCache>],
         capture: impl FnOnce(&mut Hooks),
         logits_at: &[usize],
     ) -> Result<(Vec<f32>, BTreeMap<HookPoint, Captured>), ModelError> {
@@ -276,7 +277,11 @@ impl Lm {
             first += row.tokens.len();
         }
         capture(&mut hooks);
-        let rows = rows.iter_mut().map(|row| (&mut *row.session, row.tokens)).collect();
+        let extension = |row: &'r mut Row<'_, KvCache>| {
+            let untouched = row.additions.iter().map(|addition| layers_before(addition.point)).min();
+            Extension { cache: &mut *row.session, tokens: row.tokens, untouched: untouched.unwrap_or(usize::MAX) }
+        };
+        let rows = rows.iter_mut().map(extension).collect();
         let logits = self.pass(rows, logits_at, &mut hooks)?;
         Ok((logits, hooks.collect()?))
     }
@@ -289,38 +294,46 @@ impl Lm {
     #[doc(hidden)]
     pub fn forward_without_hooks(&self, session: &mut KvCache, tokens: &[TokenId]) -> Result<Vec<f32>, ModelError> {
         self.check(&[Row { session, tokens, additions: Vec::new(), capture: &[], logits: true }])?;
-        self.pass(vec![(session, tokens)], &[tokens.len() - 1], &mut NoHooks)
+        let row = Extension { cache: session, tokens, untouched: usize::MAX };
+        self.pass(vec![row], &[tokens.len() - 1], &mut NoHooks)
     }
 
     /// Appends tokens to sequences; returns the logits at those of the batch that `logits_at` lists.
     fn pass(
         &self,
-        rows: Vec<(&mut KvCache, &[TokenId])>,
+        rows: Vec<Extension<'_>>,
         logits_at: &[usize],
         hooks: &mut impl AtHooks,
     ) -> Result<Vec<f32>, ModelError> {
-        let positions: Vec<usize> = rows.iter().flat_map(|(cache, new)| cache.len()..cache.len() + new.len()).collect();
-        let tokens: Vec<i64> = rows.iter().flat_map(|(_, tokens)| tokens.iter().copied().map(i64::from)).collect();
-        let tokens = Tensor::from_data(TensorData::new(tokens, [positions.len()]), &self.device);
-        let batch = Batch::new(rows.into_iter().map(|(cache, tokens)| (cache, tokens.len())));
+        // On a CPU rows are what a pass costs, and none is computed twice.
+        #[cfg(feature = "flex")]
+        let is_shared = self.kernels;
+        #[cfg(not(feature = "flex"))]
+        let is_shared = false;
+        let layers = hooks.layers_before().min(self.config().n_layers);
+        let alike = if is_shared { Alike::find(&rows, layers) } else { None };
+        let batch = Batch::new(rows, alike.as_ref());
+        let tokens: Vec<i64> = batch.computed().flat_map(|row| row.tokens.iter().copied().map(i64::from)).collect();
+        let tokens = Tensor::from_data(TensorData::new(tokens, [batch.n_computed()]), &self.device);
+        let positions = Positions::of(&batch, alike.as_ref());
         #[cfg(feature = "flex")]
         if self.kernels {
-            return self.compute_with(Native::new(self.config(), batch), tokens, &positions, logits_at, hooks);
+            return self.compute_with(Native::new(self.config(), batch), tokens, positions, logits_at, hooks);
         }
         let compute = Cached::new(self.config(), batch, self.decoder.dtype(), &self.device);
-        self.compute_with(compute, tokens, &positions, logits_at, hooks)
+        self.compute_with(compute, tokens, positions, logits_at, hooks)
     }
 
     fn compute_with(
         &self,
         mut compute: impl Compute,
         tokens: Tensor<1, Int>,
-        positions: &[usize],
+        positions: Positions,
         logits_at: &[usize],
         hooks: &mut impl AtHooks,
     ) -> Result<Vec<f32>, ModelError> {
         let mut stream = self.decoder.stream(tokens, positions, &mut compute, hooks);
-        if logits_at.len() < positions.len() {
+        if logits_at.len() < stream.dims()[0] {
             stream = stream.select(0, indices(logits_at, &self.device));
         }
         let logits = if logits_at.is_empty() { Vec::new() } else { read(self.decoder.logits(stream, &compute))? };

@@ -204,7 +204,8 @@ unsafe fn exponentiate<S: Simd>(scores: &mut [f32]) -> f32 {
     }
 }
 
-/// Adds to every row of `out` the values, each as often as the row's weights say: `out[r] += sum_k weights[r, k] v[k]`.
+/// Adds to every row of `out` the values, each as often as the row's weights say: `out[r] += sum_k weights[r, k] v[k]`,
+/// one after another, so that it does not matter into how many spans they are divided.
 #[inline(always)]
 unsafe fn mix<S: Simd, T: Stored>(weights: &[f32], apart: usize, values: &[T], width: usize, out: &mut [f32]) {
     let rows = out.len() / width;
@@ -247,14 +248,13 @@ unsafe fn mix_rows<S: Simd, T: Stored, const M: usize>(
                 _ => {
                     let rest = width - at;
                     for m in 0..M {
-                        let mut sum = S::splat(0.0);
+                        let out = &mut out[m * width + at..][..rest];
+                        let mut sum = load_part::<S, f32>(out.as_ptr(), rest);
                         for key in 0..count {
                             let value = load_part::<S, T>(values.as_ptr().add(key * width + at), rest);
                             sum = S::fma(S::splat(weights[m * apart + key]), value, sum);
                         }
-                        let sum = lanes::<S>(sum);
-                        let out = &mut out[m * width + at..][..rest];
-                        out.iter_mut().zip(sum).for_each(|(out, x)| *out += x);
+                        out.copy_from_slice(&lanes::<S>(sum)[..rest]);
                     }
                     at = width;
                 }
@@ -276,6 +276,11 @@ unsafe fn columns<S: Simd, T: Stored, const M: usize, const N: usize>(
     // SAFETY: as the caller promises.
     unsafe {
         let mut sums = [[S::splat(0.0); N]; M];
+        for m in 0..M {
+            for n in 0..N {
+                sums[m][n] = S::load(out.as_ptr().add(m * width + at + n * S::LANES));
+            }
+        }
         let mut value = [S::splat(0.0); N];
         for key in 0..values.len() / width {
             for n in 0..N {
@@ -290,8 +295,7 @@ unsafe fn columns<S: Simd, T: Stored, const M: usize, const N: usize>(
         }
         for m in 0..M {
             for n in 0..N {
-                let p = out.as_mut_ptr().add(m * width + at + n * S::LANES);
-                S::store(p, S::add(S::load(p), sums[m][n]));
+                S::store(out.as_mut_ptr().add(m * width + at + n * S::LANES), sums[m][n]);
             }
         }
     }

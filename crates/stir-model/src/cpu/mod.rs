@@ -184,6 +184,10 @@ impl Compute for Native<'_> {
         tensor(out, [tokens, self.config.n_heads * self.config.head_dim])
     }
 
+    fn widen(&mut self) {
+        self.batch.widen();
+    }
+
     fn finish(self) {
         self.batch.finish();
     }

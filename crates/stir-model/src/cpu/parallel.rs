@@ -23,7 +23,8 @@ const SMALL: usize = 1 << 16;
 const LOOKOUT: Duration = Duration::from_micros(300);
 
 /// Calls `work` with every number below `parts`, from several threads where `cost` multiplications are worth it. The
-/// calling thread takes part from the start; parts go to whoever is free.
+/// calling thread takes part from the start. Each thread has a stretch of parts that it does in order, so that what it
+/// fetches ahead of one is what it needs for the next; whoever is done with theirs goes on with those of others.
 ///
 /// As many threads as the global rayon pool has take part, in a crew of their own. One caller at a time has it: who comes
 /// while it is at work uses the pool.
@@ -32,12 +33,18 @@ pub(crate) fn parallel(parts: usize, cost: usize, work: impl Fn(usize) + Sync) {
     if threads <= 1 || cost < SMALL {
         return (0..parts).for_each(work);
     }
-    let next = AtomicUsize::new(0);
+    let stretch = parts.div_ceil(threads);
+    let next: Vec<AtomicUsize> = (0..threads).map(|thread| AtomicUsize::new(thread * stretch)).collect();
+    let joined = AtomicUsize::new(0);
     let take = || {
-        while let part = next.fetch_add(1, Ordering::Relaxed)
-            && part < parts
-        {
-            work(part);
+        let own = joined.fetch_add(1, Ordering::Relaxed);
+        for thread in (own..own + threads).map(|thread| thread % threads) {
+            let end = parts.min((thread + 1) * stretch);
+            while let part = next[thread].fetch_add(1, Ordering::Relaxed)
+                && part < end
+            {
+                work(part);
+            }
         }
     };
     static CREW: OnceLock<Mutex<Crew>> = OnceLock::new();

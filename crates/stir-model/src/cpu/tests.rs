@@ -218,6 +218,31 @@ fn attention<T: Stored>(form: Form, lens: &[&[usize]], new: &[usize], rng: &mut 
 }
 
 #[test]
+fn attention_does_not_depend_on_how_a_past_is_divided() {
+    let (rng, width, len) = (&mut SampleRng::new(5, 0), 36, 67);
+    let (q, keys, values) = (normal(4 * 3 * width, rng), normal(len * width, rng), normal(len * width, rng));
+    let form = Form { n_heads: 1, n_kv_heads: 1, head_dim: width, window: Some(50), softcap: None };
+    for isa in Isa::available() {
+        let attended = |lens: &[usize]| {
+            let mut first = 0;
+            let spans = lens.iter().map(|&len| {
+                first += len;
+                let of = |all| &<[f32]>::as_ref(all)[(first - len) * width..first * width];
+                Keys { keys: of(&keys), values: of(&values), capacity: len, len }
+            });
+            let sequence = Sequence { spans: spans.collect(), tokens: 0..4, position: len - 4 };
+            let mut out = vec![0.0; 4 * width];
+            attend(isa, form, &q, 3 * width, &[sequence], &mut out);
+            out
+        };
+        let whole = attended(&[len]);
+        for lens in [&[1, 66][..], &[20, 7, 40], &[63, 1, 1, 2], &[33, 34]] {
+            assert_eq!(attended(lens), whole, "{isa:?} {lens:?}");
+        }
+    }
+}
+
+#[test]
 fn attention_over_chains_of_spans() {
     let rng = &mut SampleRng::new(4, 0);
     let form = |n_heads, n_kv_heads, head_dim| Form { n_heads, n_kv_heads, head_dim, window: None, softcap: None };
