@@ -45,6 +45,8 @@ mod zero;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use units::operation as changes_number;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Grade, Verdict};

@@ -102,7 +102,7 @@ pub(super) fn multiplier(words: &str) -> (Option<i64>, &str) {
 }
 
 /// Whether words behind a number change it in a way that is not worked out here: `5 squared`, `5 less than`.
-pub(super) fn operation(words: &str) -> bool {
+pub(crate) fn operation(words: &str) -> bool {
     const OPERATIONS: [&str; 51] = [
         "squared",
         "cubed",

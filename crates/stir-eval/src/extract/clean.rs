@@ -34,6 +34,15 @@ pub(crate) fn strip_markup(answer: &str) -> &str {
     }
 }
 
+/// A line without the "So" or "Thus," that it may begin with.
+pub(crate) fn conclusion(line: &str) -> &str {
+    let rest = ["so", "thus", "therefore", "hence"].iter().find_map(|word| {
+        let head = line.get(..word.len()).filter(|head| head.eq_ignore_ascii_case(word))?;
+        line[head.len()..].strip_prefix([',', ' ', ':'])
+    });
+    rest.map_or(line, str::trim_start)
+}
+
 /// Whether a character belongs to a word.
 pub(crate) fn is_letter(c: char) -> bool {
     c.is_alphanumeric()

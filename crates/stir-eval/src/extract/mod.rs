@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::final_answer;
 
-pub(crate) use clean::{head, is_letter, strip_markup, tail};
+pub(crate) use clean::{conclusion, head, is_letter, strip_markup, tail};
 use region::{outside_thinking, parts};
 
 /// A way to write an answer.
@@ -141,8 +141,8 @@ impl Extractor {
             };
             match found {
                 Found::Answer(answer) => {
-                    // In a box an exclamation mark makes a factorial.
-                    let is_factorial = *form == Form::Boxed && answer.trim_end().ends_with('!');
+                    // In a box an exclamation mark makes a factorial, and a phrase comes without that of its sentence.
+                    let is_factorial = matches!(form, Form::Boxed | Form::Phrase) && answer.trim_end().ends_with('!');
                     let answer = if is_factorial { answer.trim() } else { strip_markup(&answer) };
                     if let Some(answer) = Some(answer).filter(|answer| !answer.is_empty()).and_then(read) {
                         return Look::Answer(answer);

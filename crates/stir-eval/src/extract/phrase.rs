@@ -50,7 +50,7 @@ const REACH: usize = 60;
 pub(super) fn last(text: &str) -> Found<'_> {
     let lower = text.to_ascii_lowercase();
     for (at, _) in lower.rmatch_indices(NOUN) {
-        if text[..at].ends_with(is_letter) || is_hedged(&lower[..at]) {
+        if text[..at].ends_with(is_letter) || is_hedged(&lower[..at]) || is_denied(&lower[..at]) {
             continue;
         }
         let end = at + NOUN.len();
@@ -59,6 +59,11 @@ pub(super) fn last(text: &str) -> Found<'_> {
             continue;
         }
         let Some(content) = content(&text[end + from..]) else { return Found::Unfinished };
+        // "The answer is B? No, C." asks and claims nothing.
+        let line = text[end + from..].trim_start().lines().next().unwrap_or_default();
+        if line[sentence(line)..].starts_with('?') {
+            return Found::Unfinished;
+        }
         return if is_retracted(&lower[end + from..]) { Found::Unfinished } else { Found::Answer(content.into()) };
     }
     Found::Nothing
@@ -69,7 +74,7 @@ fn claim(after: &str, is_heading: bool) -> Option<usize> {
     let rest = after.trim_start_matches(['*', '_', ')']);
     let bare = rest.trim_start_matches([' ', '\t']);
     let offset = |rest: &str| after.len() - rest.len();
-    if let Some(rest) = bare.strip_prefix([':', '=']) {
+    if let Some(rest) = bare.strip_prefix([':', '=', '\u{ff1a}']) {
         return Some(offset(rest));
     }
     if is_heading && (bare.starts_with('\n') || bare.starts_with("\r\n")) {
@@ -91,7 +96,7 @@ fn claim(after: &str, is_heading: bool) -> Option<usize> {
 fn copula(text: &str) -> Option<&str> {
     let mut rest = &text[word(text, &COPULAS)?..];
     loop {
-        let bare = rest.trim_start_matches([' ', '\t', ',', ':', '\u{2248}']);
+        let bare = rest.trim_start_matches([' ', '\t', ',', ':', '\u{ff1a}', '\u{2248}']);
         match word(bare, &FILLERS) {
             Some(length) => rest = &bare[length..],
             None => return Some(bare),
@@ -107,7 +112,8 @@ fn word(text: &str, words: &[&str]) -> Option<usize> {
 
 /// What is stated at the start of `text`: a formula, or the rest of a sentence. `None` where the text ends first.
 fn content(text: &str) -> Option<&str> {
-    let mut rest = text.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '*' | '_' | ':' | '#'));
+    let mut rest =
+        text.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '*' | '_' | ':' | '\u{ff1a}' | '#'));
     for (open, close) in [("\\[", "\\]"), ("$$", "$$")] {
         if let Some(inside) = rest.strip_prefix(open) {
             let inside = &inside[..inside.find(close)?];
@@ -177,6 +183,14 @@ fn is_heading(before: &str) -> bool {
 fn is_hedged(before: &str) -> bool {
     let sentence = tail(before, 40).rsplit(['.', '\n', '?', '!', ':', ',']).next().unwrap_or_default();
     sentence.split(|c: char| !is_letter(c)).any(|word| HEDGES.contains(&word))
+}
+
+/// Whether the noun is that of an answer which is said to be wrong: "the wrong answer is".
+fn is_denied(before: &str) -> bool {
+    let before = tail(before, 40).trim_end();
+    ["wrong", "incorrect", "false", "not the", "not the correct", "not the right", "not the final", "not my"]
+        .iter()
+        .any(|words| before.strip_suffix(words).is_some_and(|rest| !rest.ends_with(is_letter)))
 }
 
 /// Whether a later sentence takes back what was claimed.

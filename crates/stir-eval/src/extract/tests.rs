@@ -82,9 +82,14 @@ fn forms_come_in_order_and_unreadable_ones_are_passed_over() {
 
 #[test]
 fn an_exclamation_mark_belongs_to_what_is_boxed() {
-    for (text, answer) in
-        [("\\boxed{10!}", "10!"), ("It is \\boxed{10}!", "10"), ("\\boxed{ n! }", "n!"), ("The answer is 10!", "10")]
-    {
+    for (text, answer) in [
+        ("\\boxed{10!}", "10!"),
+        ("It is \\boxed{10}!", "10"),
+        ("\\boxed{ n! }", "n!"),
+        ("The answer is 10!", "10"),
+        ("The answer is $5!$.", "5!"),
+        ("**Answer: 10!**", "10"),
+    ] {
         assert_eq!(math(text).as_deref(), Some(answer), "{text:?}");
     }
 }

@@ -1,7 +1,7 @@
 use super::graded;
 use crate::{
     Grade, Judge, Verdict,
-    extract::{Extractor, head, is_letter, strip_markup, tail},
+    extract::{Extractor, conclusion, head, is_letter, number, strip_markup, tail},
 };
 
 /// Adjectives that make a statement about an option one that chooses it.
@@ -19,6 +19,14 @@ const PRAISES: [&str; 12] = [
     "final",
     "choice",
 ];
+
+/// Verbs that begin a statement about an option.
+const VERBS: [&str; 17] = [
+    "is", "isn", "was", "wasn", "can", "cannot", "could", "couldn", "would", "wouldn", "should", "shouldn", "must",
+    "does", "doesn", "will", "won",
+];
+/// Words with which a statement denies; the letter is what is left of "isn't".
+const DENIALS: [&str; 10] = ["not", "t", "never", "cannot", "wrong", "incorrect", "false", "invalid", "neither", "nor"];
 
 /// The judge of multiple choice: ARC, OpenBookQA, CommonsenseQA.
 ///
@@ -64,15 +72,18 @@ impl ChoiceJudge {
     fn read(&self, answer: &str) -> Option<char> {
         let bare = unwrapped(answer);
         // A capital alone is a label, also where it is the text of another option.
-        self.read_lone(bare)
-            .or_else(|| self.read_text(bare, |option, answer| option == answer))
-            .or_else(|| self.read_letter(bare))
-            .or_else(|| self.read_number(bare))
-            .or_else(|| self.read_text(bare, contains_words))
+        if let Some(letter) = self.read_lone(bare).or_else(|| self.read_text(bare, |option, answer| option == answer)) {
+            return Some(letter);
+        }
+        if let Some((letter, rest)) = self.label(bare) {
+            return (!self.names_another(letter, rest) && !self.is_denied(letter, rest)).then_some(letter);
+        }
+        let is_named = |option: &str, said: &str| contains_words(option, said) && !denies(option, said);
+        self.read_number(bare).or_else(|| self.read_text(bare, is_named))
     }
 
-    /// `B`, `B. the moon`, `(B)`, `option B`, but not the article in "A star".
-    fn read_letter(&self, bare: &str) -> Option<char> {
+    /// The letter in `B`, `B. the moon`, `(B)`, `option B` and what follows it, but not the article in "A star".
+    fn label<'a>(&self, bare: &'a str) -> Option<(char, &'a str)> {
         let opened = bare.trim_start_matches(|c: char| !is_letter(c));
         let first = opened.chars().next()?;
         let rest = &opened[first.len_utf8()..];
@@ -85,10 +96,25 @@ impl ChoiceJudge {
         let is_sentence = first.is_ascii_uppercase() && !(first == 'A' || first == 'I') || closed.starts_with(" is ");
         let is_label =
             is_marked || is_sentence && closed.starts_with(' ') || self.is_followed_by_its_text(letter, closed);
-        if !is_label {
-            return None;
+        is_label.then_some((letter, closed))
+    }
+
+    /// Whether what follows a letter denies it or leaves it open: "is wrong", "the moon is not it", "or the sun".
+    fn is_denied(&self, letter: char, rest: &str) -> bool {
+        let line = rest.trim_start_matches(|c: char| !is_letter(c)).lines().next().unwrap_or_default();
+        let said = spelling(head(line, 200));
+        let own = self.options.get(letter as usize - 'A' as usize).filter(|option| !option.is_empty());
+        let said = own.and_then(|own| said.strip_prefix(own.as_str())).unwrap_or(&said);
+        let said = said.trim_start_matches(|c: char| !is_letter(c));
+        if let Some(other) = said.strip_prefix("or ").or_else(|| said.strip_prefix("and ")) {
+            let names = |option: &String| !option.is_empty() && other.starts_with(option.as_str());
+            let is_own = own.is_some_and(names);
+            return !is_own && (said.starts_with("or ") || self.options.iter().any(names));
         }
-        (!self.names_another(letter, closed)).then_some(letter)
+        let sentence = said.split(['.', ';', ',']).next().unwrap_or_default();
+        let words: Vec<&str> = sentence.split(|c: char| !is_letter(c)).filter(|word| !word.is_empty()).collect();
+        let is_verb = words.first().is_some_and(|word| VERBS.contains(word));
+        is_verb && words.iter().any(|word| DENIALS.contains(word))
     }
 
     fn is_followed_by_its_text(&self, letter: char, rest: &str) -> bool {
@@ -144,7 +170,7 @@ impl ChoiceJudge {
     fn read_unmarked(&self, part: &str) -> Option<char> {
         self.read_statement(part)
             .or_else(|| {
-                let lone = |line: &str| self.read_lone(line);
+                let lone = |line: &str| self.read_lone(conclusion(strip_markup(line)));
                 part.lines().rev().find_map(lone)
             })
             .or_else(|| {
@@ -230,13 +256,32 @@ pub(crate) fn letter(place: usize) -> char {
 /// One spelling of an option: lower case, single spaces, no punctuation at its ends.
 fn spelling(text: &str) -> String {
     let words: Vec<&str> = strip_markup(text).split_whitespace().collect();
-    words.join(" ").to_lowercase().trim_matches(|c: char| matches!(c, '.' | ',' | ';' | ':' | '"' | '\'')).to_owned()
+    let text = words.join(" ").to_lowercase();
+    let is_mark = |c: char| matches!(c, '.' | ',' | ';' | ':' | '"' | '\'');
+    let rest = text.trim_end_matches(is_mark);
+    let bare = rest.trim_start_matches(is_mark);
+    // The point of `.5` is none at its end.
+    let has_point = bare.starts_with(|c: char| c.is_ascii_digit()) && rest[..rest.len() - bare.len()].ends_with('.');
+    let start = rest.len() - bare.len() - usize::from(has_point);
+    rest[start..].to_owned()
 }
 
-/// Whether `words` stand in `text` as whole words.
+/// Whether `words` stand in `text` as whole words. Signs and marks next to a digit belong to its word.
 fn contains_words(words: &str, text: &str) -> bool {
-    text.match_indices(words)
-        .any(|(at, _)| !text[..at].ends_with(is_letter) && !text[at + words.len()..].starts_with(is_letter))
+    text.match_indices(words).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + words.len()..]);
+        !before.ends_with(is_letter)
+            && !after.starts_with(is_letter)
+            && (!words.starts_with(|c: char| c.is_ascii_digit() || c == '$' || c == '.')
+                || number::stands_alone(before, "1", ""))
+            && (!words.ends_with(|c: char| c.is_ascii_digit()) || number::stands_alone("", "1", after))
+    })
+}
+
+/// Whether `text` denies something with a word that the option does not have itself.
+fn denies(option: &str, text: &str) -> bool {
+    let has = |text: &str, word: &str| text.split(|c: char| !is_letter(c)).any(|it| it == word);
+    DENIALS.iter().any(|word| has(text, word) && !has(option, word))
 }
 
 /// An answer without what may stand around its letter: commands of LaTeX, "option", "letter".
@@ -252,7 +297,7 @@ fn unwrapped(answer: &str) -> &str {
             let after = head.and_then(|_| rest.get(word.len()..)).filter(|after| after.starts_with([' ', ':']));
             rest = after.unwrap_or(rest);
         }
-        rest = rest.trim_start_matches([' ', ':', '*', '$', '(', '[', '{']);
+        rest = rest.trim_start_matches([' ', ':', '\u{ff1a}', '*', '$', '(', '[', '{']);
         if rest.len() == before.len() {
             return rest;
         }
@@ -285,7 +330,7 @@ fn is_chosen(before: &str, after: &str) -> bool {
     let tail = tail(before, 80).trim_end_matches([' ', '(', '[', '*', '"', ':', '\n', '{']).to_ascii_lowercase();
     let sentence = tail.rsplit(['.', '\n', '!', '?']).next().unwrap_or_default();
     let words: Vec<&str> = sentence.split(|c: char| !is_letter(c)).filter(|word| !word.is_empty()).collect();
-    if words.contains(&"not") {
+    if words.iter().any(|word| DENIALS.contains(word)) {
         return false;
     }
     match words.as_slice() {

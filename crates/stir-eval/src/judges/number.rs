@@ -73,6 +73,46 @@ mod tests {
     }
 
     #[test]
+    fn signs_factors_and_words_are_not_lost() {
+        let judge = NumberJudge::default();
+        for (gold, text) in
+            [("-5", "- 5"), ("-5", "negative 5"), ("-5", "minus 5"), ("1000000", "1 million"), ("120", "5!")]
+        {
+            assert_eq!(judge.grade(gold, text).verdict, Verdict::Equal, "{gold} | {text}");
+        }
+        for text in ["- 5", "negative 5", "minus 5", "-\u{20ac}5"] {
+            assert_eq!(judge.grade("5", text).verdict, Verdict::Different, "{text:?}");
+            assert!(!judge.judge("5", &format!("#### {text}")).correct(), "{text:?}");
+        }
+        for text in [
+            "5 million",
+            "5 thousand",
+            "5 hundred",
+            "5 dozen",
+            "5k",
+            "5K",
+            "5 k",
+            "5!",
+            "5\u{3c0}",
+            "5x",
+            "5 x",
+            "5 squared",
+            "half of 5",
+            "twice 5",
+            "less than 5",
+            "more than 5",
+            "isn't 5",
+            "never 5",
+            "x - 5",
+            "5 and a half",
+            "x >= 5",
+        ] {
+            assert_ne!(judge.grade("5", text).verdict, Verdict::Equal, "{text:?}");
+            assert!(!judge.judge("5", &format!("\\boxed{{\\text{{{text}}}}}")).correct(), "{text:?}");
+        }
+    }
+
+    #[test]
     fn numbers_are_compared_exactly() {
         let judge = NumberJudge::default();
         let verdict = |gold: &str, answer: &str| judge.grade(gold, answer).verdict;

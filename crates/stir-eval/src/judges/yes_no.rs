@@ -1,7 +1,7 @@
 use super::graded;
 use crate::{
     Grade, Judge, Verdict,
-    extract::{Extractor, is_letter, strip_markup},
+    extract::{Extractor, conclusion, head, is_letter, strip_markup},
 };
 
 /// The judge of questions that are answered by yes or no: StrategyQA. `true` and `false` count as those.
@@ -55,9 +55,42 @@ fn read(answer: &str) -> Option<&'static str> {
     }
     let rest = rest.trim_start_matches(|c: char| !is_letter(c));
     let word = rest.split(|c: char| !is_letter(c)).next().unwrap_or_default();
+    let said = truth(word)?;
+    let after = &rest[word.len()..];
+    if word.eq_ignore_ascii_case("no") && is_phrase(after) || is_open(said, after) {
+        return None;
+    }
+    Some(said)
+}
+
+fn truth(word: &str) -> Option<&'static str> {
     [("yes", "yes"), ("true", "yes"), ("no", "no"), ("false", "no")]
         .into_iter()
         .find_map(|(spelling, answer)| word.eq_ignore_ascii_case(spelling).then_some(answer))
+}
+
+/// Whether "no" belongs to the word after it: "no information".
+fn is_phrase(after: &str) -> bool {
+    let Some(rest) = after.strip_prefix([' ', '\t', '-']) else { return false };
+    let word = rest.trim_start().split(|c: char| !is_letter(c)).next().unwrap_or_default().to_ascii_lowercase();
+    !word.is_empty() && !["because", "since", "as", "it", "they", "he", "she"].contains(&word.as_str())
+}
+
+/// Whether what follows an answer gives the other one too, or denies it.
+fn is_open(said: &str, after: &str) -> bool {
+    let words = head(after, 80).split(|c: char| !is_letter(c)).filter(|word| !word.is_empty());
+    let words: Vec<String> = words.take(3).map(str::to_ascii_lowercase).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let is_other = |word: &str| truth(word).is_some_and(|other| other != said);
+    let is_joined =
+        after.trim_start_matches([' ', '*', '"', '}']).starts_with(['/', '|', '&']) || after.starts_with(' ');
+    match words.as_slice() {
+        ["or" | "and" | "but" | "nor", other, ..] if is_other(other) => true,
+        ["and" | "or", _, other] if is_other(other) => true,
+        ["is" | "was", "not" | "wrong" | "incorrect", ..] | ["isn", ..] => true,
+        [other, ..] => is_joined && is_other(other),
+        [] => false,
+    }
 }
 
 /// What a text without a marked answer says in its last line, or else as its first word.
@@ -65,8 +98,7 @@ fn unmarked(text: &str) -> Option<&'static str> {
     let mut lines = text.lines().map(strip_markup).filter(|line| !line.is_empty());
     let first = lines.next()?;
     let last = lines.next_back().unwrap_or(first);
-    let conclusion = last.trim_start_matches("So ").trim_start_matches("Therefore, ").trim_start_matches("so ");
-    opening(conclusion).or_else(|| opening(first))
+    opening(conclusion(last)).or_else(|| opening(first))
 }
 
 /// `yes` or `no` at the start of a statement ("No. ..", "Yes, ..") and not of a phrase ("No rock floats").
@@ -74,7 +106,7 @@ fn opening(line: &str) -> Option<&'static str> {
     let word = line.split(|c: char| !is_letter(c)).next().unwrap_or_default();
     let rest = &line[word.len()..];
     let stands_alone = rest.is_empty() || rest.starts_with([',', '.', ':', ';', '!', '*']) || rest.starts_with(" -");
-    if stands_alone { read(word) } else { None }
+    if stands_alone && !word.is_empty() { read(line) } else { None }
 }
 
 #[cfg(test)]
@@ -101,6 +133,21 @@ mod tests {
             ("Nothing", None),
             ("The answer is unknown.", None),
             ("Maybe yes, maybe no", None),
+            ("So, yes.", Some("yes")),
+            ("Thus, no.", Some("no")),
+            ("Answer: No, rocks sink.", Some("no")),
+            ("Answer: No (it sinks)", Some("no")),
+            ("Answer: no because it sinks", Some("no")),
+            ("Answer: yes or no", None),
+            ("Answer: yes/no", None),
+            ("Answer: yes / no", None),
+            ("The answer is yes and no.", None),
+            ("Yes, or no.", None),
+            ("Answer: True or False", None),
+            ("Answer: no information", None),
+            ("The answer is no one knows", None),
+            ("\\boxed{\\text{no idea}}", None),
+            ("#### yes is wrong", None),
             ("", None),
         ] {
             assert_eq!(judge.extract(text).as_deref(), answer, "{text:?}");

@@ -49,6 +49,11 @@ fn ways_to_write_a_letter() {
         "B. Because A is not valid",
         "It shines at night, so\n\n(B)",
         "<think>A is correct. The answer is A.</think>\nB",
+        "Answer\u{ff1a}B",
+        "Thus, B.",
+        "So B.",
+        "Answer: B. Because A is not valid",
+        "Answer: B is correct",
         "Choice A would be too bright. The answer is B as choice C is not in the sky.",
     ] {
         assert_eq!(sky().extract(text).as_deref(), Some("B"), "{text:?}");
@@ -80,6 +85,16 @@ fn what_chooses_nothing_is_no_answer() {
         "Option B is not correct",
         "Option B: the moon is not the correct answer",
         "Vitamin C is in it",
+        "Answer: B is wrong",
+        "Answer: B isn't right",
+        "Answer: B is not the answer",
+        "Answer: B) the moon is wrong",
+        "Answer: B or the sun",
+        "Answer: B and the sun",
+        "The wrong answer is B",
+        "The incorrect answer is B.",
+        "I don't choose B",
+        "The answer is B? No, C.",
     ] {
         assert_eq!(sky().extract(text), None, "{text:?}");
     }
@@ -97,6 +112,22 @@ fn options_of_digits_and_options_that_contain_each_other() {
         ChoiceJudge::new(["water", "salt water"]).extract("It is clear: the answer is salt water.").as_deref(),
         Some("B")
     );
+}
+
+#[test]
+fn signs_and_decimals_belong_to_a_number() {
+    let numbers = ChoiceJudge::new(["5", "25"]);
+    for text in ["-5", "- 5", "0.5", ".5", "1/5", "5%", "5/2", "5.5", "1,5", "minus 5", "5 million", "-$5"] {
+        assert_eq!(numbers.extract(&format!("The answer is {text}.")), None, "{text:?}");
+        assert_ne!(numbers.grade("A", text).verdict, Verdict::Equal, "{text:?}");
+    }
+    for text in ["5", "5.", "$5", "5, as 2 + 3 = 5", "that she has 5 apples", "exactly 5"] {
+        assert_eq!(numbers.extract(&format!("The answer is {text}")).as_deref(), Some("A"), "{text:?}");
+    }
+    let lengths = ChoiceJudge::new(["5 m", "25 m"]);
+    for (text, answer) in [("1.5 m", None), ("-5 m", None), ("5 m", Some("A")), ("a length of 25 m", Some("B"))] {
+        assert_eq!(lengths.extract(&format!("The answer is {text}.")).as_deref(), answer, "{text:?}");
+    }
 }
 
 #[test]
