@@ -183,8 +183,7 @@ impl Lexer {
             return Ok(());
         }
         if c.is_ascii_alphabetic() {
-            self.letters();
-            return Ok(());
+            return self.letters();
         }
         self.at += 1;
         match c {
@@ -235,7 +234,7 @@ impl Lexer {
         true
     }
 
-    fn letters(&mut self) {
+    fn letters(&mut self) -> Result<(), Why> {
         let start = self.at;
         while self.peek(0).is_some_and(|c| c.is_ascii_alphabetic()) {
             self.at += 1;
@@ -244,39 +243,53 @@ impl Lexer {
         // `p.m.`
         if matches!(run.as_str(), "a" | "p" | "A" | "P") && self.peek(0) == Some('.') && self.peek(1) == Some('m') {
             self.at += if self.peek(2) == Some('.') { 3 } else { 2 };
-            return self.push(Token::Words(run.to_ascii_lowercase() + "m"));
+            self.push(Token::Words(run.to_ascii_lowercase() + "m"));
+            return Ok(());
         }
         let after_bracket = matches!(
             self.out.last().map(|last| &last.token),
             Some(Token::Close(Bracket::Paren | Bracket::Square | Bracket::Brace))
         );
         if run == "U" && after_bracket {
-            return self.push(Token::Union);
+            self.push(Token::Union);
+            return Ok(());
         }
-        let after_digit = start > 0 && (self.chars[start - 1].is_ascii_digit() || self.chars[start - 1] == ' ');
-        if let Some(end) = self.compound_end(&run) {
+        // `twenty-one` is no difference.
+        let hyphen = self.peek(0) == Some('-') && self.peek(1).is_some_and(|c| c.is_ascii_alphabetic());
+        if hyphen && words::is_number(&run.to_ascii_lowercase()) {
+            return Err(Why::Syntax);
+        }
+        let before = start.checked_sub(1).map(|i| self.chars[i]);
+        let glued = before.is_some_and(|c| c.is_ascii_digit());
+        if let Some(end) = self.compound_end(&run, glued) {
             let words = self.chars[start..end].iter().collect();
             self.at = end;
-            return self.push(Token::Words(words));
+            self.push(Token::Words(words));
+            return Ok(());
         }
-        self.words(&run, after_digit);
+        let may_be_unit = if glued { units::no_product(&run) } else { before == Some(' ') };
+        self.words(&run, may_be_unit);
+        Ok(())
     }
 
-    /// Where a compound unit behind a number ends, if one starts with `run`: `km/h`. One letter over one letter may be a
-    /// quotient of names.
-    fn compound_end(&self, run: &str) -> Option<usize> {
+    /// Where a compound unit behind a number ends, if one starts with `run`: `km/h`. Letters right behind a digit, and
+    /// one letter over one letter, may be a quotient of names.
+    fn compound_end(&self, run: &str, glued: bool) -> Option<usize> {
         let behind = matches!(self.out.last().map(|last| &last.token), Some(Token::Number(_)));
         if !behind || self.peek(0) != Some('/') {
             return None;
         }
         let below: String = self.chars[self.at + 1..].iter().take_while(|c| c.is_ascii_alphabetic()).collect();
-        let found = run.len() + below.len() > 2 && units::compound(&format!("{run}/{below}"));
-        found.then_some(self.at + 1 + below.len())
+        let unit = match glued {
+            true => units::no_product(run) || units::no_product(&below),
+            false => run.len() + below.len() > 2 || (run, below.as_str()) == ("m", "s"),
+        };
+        (unit && units::compound(&format!("{run}/{below}"))).then_some(self.at + 1 + below.len())
     }
 
     /// A run of letters: a known name, a word, or one-letter names side by side.
-    fn words(&mut self, run: &str, after_digit: bool) {
-        match words::meaning(run, after_digit) {
+    fn words(&mut self, run: &str, may_be_unit: bool) {
+        match words::meaning(run, may_be_unit) {
             Meaning::Token(token) => self.push(token),
             Meaning::Word => self.push(Token::Words(run.to_owned())),
             Meaning::Letters => {
@@ -386,10 +399,15 @@ impl Lexer {
         let letters = content.chars().filter(|c| c.is_alphabetic()).count();
         let behind =
             matches!(self.out.last().map(|last| &last.token), Some(Token::Number(_) | Token::Close(Bracket::Group)));
-        let per = content.trim();
-        if closed && behind && units::compound(per) {
-            self.at += open + 2 + length;
-            return self.push(Token::Words(per.to_owned()));
+        let name = content.trim();
+        if closed && behind {
+            let end = self.at + open + 2 + length;
+            let (below, end) = self.per(end).map_or((String::new(), end), |(below, end)| (format!("/{below}"), end));
+            let unit = format!("{name}{below}");
+            if units::compound(&unit) || (below.is_empty() && name.len() == 1 && units::named(name)) {
+                self.at = end;
+                return self.push(Token::Words(unit));
+            }
         }
         if !closed || !worded || letters == 0 {
             return;
@@ -405,6 +423,17 @@ impl Lexer {
             _ => Token::Words(words.to_owned()),
         };
         self.push(token);
+    }
+
+    /// The text after a slash at `from`, as in `\text{m}/\text{s}`, and where it ends.
+    fn per(&self, from: usize) -> Option<(String, usize)> {
+        let mut at = from + self.chars.get(from..)?.iter().take_while(|c| c.is_whitespace()).count();
+        let starts = |at: usize, mark: &str| self.chars[at..].iter().copied().take(mark.len()).eq(mark.chars());
+        let mark = ["/\\text{", "/\\mathrm{", "/\\mbox{"].into_iter().find(|mark| starts(at, mark))?;
+        at += mark.len();
+        let word: String = self.chars[at..].iter().take_while(|&&c| c.is_ascii_alphabetic()).collect();
+        let end = at + word.len();
+        (self.chars.get(end) == Some(&'}')).then_some((word, end + 1))
     }
 
     /// Boxes beside each other, or with words between, are the parts of one answer.

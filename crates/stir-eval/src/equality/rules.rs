@@ -30,6 +30,14 @@ impl Decision {
         Self { verdict: Verdict::Unclear, rule, why: Some(why) }
     }
 
+    /// The same decision, where one of the answers leaves out what the other says.
+    pub(super) fn left_out(self, options: &Options) -> Self {
+        match self.verdict {
+            Verdict::Equal if options.complete => Self::unclear(self.rule, Why::LeftOut),
+            _ => self,
+        }
+    }
+
     /// The same decision, made by the rule around the one that made it.
     pub(super) fn by(mut self, rule: Rule) -> Self {
         self.rule = rule;
@@ -78,41 +86,26 @@ impl Comparer<'_> {
                 self.tuple_and_list(pred, items, false)
             }
             (Shape::Relations(..), _) => match self.meaning(gold) {
-                Some((None, value)) => {
+                Some((name, value)) => {
                     let decision = self.compare(&value, pred).by(Rule::Assignment);
-                    // An exact gold answer wants more than its approximation.
-                    match self.approximated(decision.clone(), pred, gold) {
-                        found if found == decision => decision,
-                        _ => Decision::unclear(Rule::Assignment, Why::NotShown),
+                    match self.chained(decision.clone(), pred, (name.as_ref(), &value), gold) {
+                        // An exact gold answer wants more than its approximation.
+                        found if found.verdict == Verdict::Equal && decision.verdict != Verdict::Equal => {
+                            Decision::unclear(Rule::Assignment, Why::NotShown)
+                        }
+                        found => found,
                     }
                 }
-                Some((_, value)) => self.compare(&value, pred).by(Rule::Assignment),
                 None => Decision::different(Rule::Forms),
             },
             (_, Shape::Relations(..)) => match self.meaning(pred) {
-                Some((None, value)) => {
+                Some((name, value)) => {
                     let decision = self.compare(gold, &value).by(Rule::Assignment);
-                    self.approximated(decision, gold, pred)
+                    self.chained(decision, gold, (name.as_ref(), &value), pred)
                 }
-                Some((_, value)) => self.compare(gold, &value).by(Rule::Assignment),
                 None => Decision::different(Rule::Forms),
             },
             _ => Decision::different(Rule::Forms),
-        }
-    }
-
-    /// A number that is not the exact value of a chain of numbers, but the approximation at its end: the same for a
-    /// decimal, and unclear for others.
-    fn approximated(&mut self, decision: Decision, number: &Shape, chain: &Shape) -> Decision {
-        let (Verdict::Different, Shape::Relations(sides, _), Shape::Value(value)) = (decision.verdict, chain, number)
-        else {
-            return decision;
-        };
-        let Some(last) = sides.last() else { return decision };
-        match self.compare(number, last).verdict {
-            Verdict::Equal if value.decimals.is_some() => Decision::equal(Rule::Assignment),
-            Verdict::Equal => Decision::unclear(Rule::Assignment, Why::NotShown),
-            _ => decision,
         }
     }
 
@@ -188,12 +181,20 @@ impl Comparer<'_> {
                 }
                 decision
             }
+            // `1/2 or 0.5` is one answer, said twice.
+            (Shape::Value(_), Shape::List(items)) if self.one_value(gold, items) => Decision::equal(Rule::List),
             // What several relations say together is not worked out.
             (Shape::List(items), _) | (_, Shape::List(items)) if has_relations(items) => {
                 Decision::unclear(Rule::Forms, Why::NotShown)
             }
             _ => Decision::different(Rule::Forms),
         }
+    }
+
+    /// Whether all elements are one value, which the gold answer is.
+    fn one_value(&mut self, gold: &Shape, items: &[Shape]) -> bool {
+        let met = items.iter().all(|item| self.compare(gold, item).verdict == Verdict::Equal);
+        met && self.distinct(items).is_ok_and(|distinct| distinct.len() == 1)
     }
 
     /// Parts in their order.
