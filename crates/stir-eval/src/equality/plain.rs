@@ -57,7 +57,10 @@ pub(super) fn spelled_out(text: &str) -> Option<u64> {
         return None;
     }
     let lower = text.to_ascii_lowercase();
-    let words: Vec<&str> = lower.split([' ', '-']).filter(|word| !word.is_empty()).collect();
+    let mut words: Vec<&str> = lower.split([' ', '-']).filter(|word| !word.is_empty()).collect();
+    if let ["a", _, ..] = words[..] {
+        words[0] = "one";
+    }
     // One word is a number among the others.
     if matches!(words[..], [word] if NUMBERS.contains(&word)) {
         return None;

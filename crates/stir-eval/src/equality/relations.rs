@@ -158,8 +158,12 @@ impl Comparer<'_> {
         let unclear = Decision::unclear(Rule::Assignment, Why::NotShown);
         let named = name.is_some();
         match decision.verdict {
+            // `x \approx 4 \approx 5` gives nothing, nor does `4 = 5`.
+            Verdict::Equal if named && exact == 0 && sides.len() > 2 => {
+                let holds = sides[1..].iter().all(|side| self.rounds_to_value(value, side));
+                if holds { decision.left_out(self.options) } else { unclear }
+            }
             Verdict::Equal if named => decision.left_out(self.options),
-            // `4 = 5` gives nothing.
             Verdict::Equal => {
                 let holds = sides[..exact].iter().all(|side| self.compare(value, side).verdict == Verdict::Equal);
                 if holds { decision } else { unclear }
@@ -178,14 +182,17 @@ impl Comparer<'_> {
 
     /// Whether a number is a decimal among the approximations of a value, and the value rounds to it.
     fn approximated(&mut self, number: &Shape, value: &Shape, approximations: &[Shape]) -> bool {
-        let (Shape::Value(number), Shape::Value(value)) = (number, value) else { return false };
-        let Some(decimals) = number.decimals.filter(|&digits| digits <= MAX_DECIMALS) else { return false };
-        let close = self.rounds_to(&number.frac, &value.frac, decimals) == Ok(true);
-        let said = |this: &mut Self, side: &Shape| match side {
-            Shape::Value(side) => this.values(number, side).verdict == Verdict::Equal,
-            _ => false,
-        };
-        close && approximations.iter().any(|side| said(self, side))
+        let decimal = matches!(number, Shape::Value(Value { decimals: Some(_), .. }));
+        decimal
+            && self.rounds_to_value(number, value)
+            && approximations.iter().any(|side| self.compare(number, side).verdict == Verdict::Equal)
+    }
+
+    /// Whether one number rounds to another, at the digits of that.
+    fn rounds_to_value(&mut self, rounded: &Shape, exact: &Shape) -> bool {
+        let (Shape::Value(rounded), Shape::Value(exact)) = (rounded, exact) else { return false };
+        let decimals = rounded.decimals.unwrap_or(0);
+        decimals <= MAX_DECIMALS && self.rounds_to(&rounded.frac, &exact.frac, decimals) == Ok(true)
     }
 
     pub(super) fn assigned(&self, sides: &[Shape], relations: &[Relation]) -> Option<(Option<Shape>, Shape)> {

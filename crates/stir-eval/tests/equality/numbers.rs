@@ -59,6 +59,7 @@ fn numbers_in_words() {
         ("21", "twenty-one", Equal, "number"),
         ("19", "twenty-one", Different, "number"),
         ("40", "Forty", Equal, "number"),
+        ("100", "a hundred", Equal, "number"),
         ("105", "one hundred and five", Equal, "number"),
         ("100, 5", "one hundred and five", Different, "forms"),
         ("2013", r"\text{two thousand thirteen}", Equal, "number"),
@@ -188,6 +189,8 @@ fn chains_of_numbers_give_the_one_before_the_approximation() {
         ("31.5", r"x = 10\pi \approx 31.5", Unclear, "assignment"),
         (r"x = 10\pi \approx 31.4", "31.4", Unclear, "assignment"),
         ("5.0", "x < 5", Different, "assignment"),
+        ("5.0", r"x \approx 4 \approx 5", Unclear, "assignment"),
+        ("31.4", r"x \approx 31.416 \approx 31.4", Equal, "assignment"),
     ]);
 }
 
