@@ -22,11 +22,13 @@
 
 mod algebra;
 mod budget;
+mod commands;
 mod digits;
 mod eval;
 mod functions;
 mod interval;
 mod lex;
+mod names;
 mod parse;
 mod plain;
 mod poly;
