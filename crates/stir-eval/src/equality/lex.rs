@@ -183,8 +183,7 @@ impl Lexer {
             return Ok(());
         }
         if c.is_ascii_alphabetic() {
-            self.letters();
-            return Ok(());
+            return self.letters();
         }
         self.at += 1;
         match c {
@@ -235,7 +234,7 @@ impl Lexer {
         true
     }
 
-    fn letters(&mut self) {
+    fn letters(&mut self) -> Result<(), Why> {
         let start = self.at;
         while self.peek(0).is_some_and(|c| c.is_ascii_alphabetic()) {
             self.at += 1;
@@ -244,39 +243,53 @@ impl Lexer {
         // `p.m.`
         if matches!(run.as_str(), "a" | "p" | "A" | "P") && self.peek(0) == Some('.') && self.peek(1) == Some('m') {
             self.at += if self.peek(2) == Some('.') { 3 } else { 2 };
-            return self.push(Token::Words(run.to_ascii_lowercase() + "m"));
+            self.push(Token::Words(run.to_ascii_lowercase() + "m"));
+            return Ok(());
         }
         let after_bracket = matches!(
             self.out.last().map(|last| &last.token),
             Some(Token::Close(Bracket::Paren | Bracket::Square | Bracket::Brace))
         );
         if run == "U" && after_bracket {
-            return self.push(Token::Union);
+            self.push(Token::Union);
+            return Ok(());
         }
-        let after_digit = start > 0 && (self.chars[start - 1].is_ascii_digit() || self.chars[start - 1] == ' ');
-        if let Some(end) = self.compound_end(&run) {
+        // `twenty-one` is no difference.
+        let hyphen = self.peek(0) == Some('-') && self.peek(1).is_some_and(|c| c.is_ascii_alphabetic());
+        if hyphen && words::is_number(&run.to_ascii_lowercase()) {
+            return Err(Why::Syntax);
+        }
+        let before = start.checked_sub(1).map(|i| self.chars[i]);
+        let glued = before.is_some_and(|c| c.is_ascii_digit());
+        if let Some(end) = self.compound_end(&run, glued) {
             let words = self.chars[start..end].iter().collect();
             self.at = end;
-            return self.push(Token::Words(words));
+            self.push(Token::Words(words));
+            return Ok(());
         }
-        self.words(&run, after_digit);
+        let may_be_unit = if glued { units::no_product(&run) } else { before == Some(' ') };
+        self.words(&run, may_be_unit);
+        Ok(())
     }
 
-    /// Where a compound unit behind a number ends, if one starts with `run`: `km/h`. One letter over one letter may be a
-    /// quotient of names.
-    fn compound_end(&self, run: &str) -> Option<usize> {
+    /// Where a compound unit behind a number ends, if one starts with `run`: `km/h`. Letters right behind a digit, and
+    /// one letter over one letter, may be a quotient of names.
+    fn compound_end(&self, run: &str, glued: bool) -> Option<usize> {
         let behind = matches!(self.out.last().map(|last| &last.token), Some(Token::Number(_)));
         if !behind || self.peek(0) != Some('/') {
             return None;
         }
         let below: String = self.chars[self.at + 1..].iter().take_while(|c| c.is_ascii_alphabetic()).collect();
-        let found = run.len() + below.len() > 2 && units::compound(&format!("{run}/{below}"));
-        found.then_some(self.at + 1 + below.len())
+        let unit = match glued {
+            true => units::no_product(run) || units::no_product(&below),
+            false => run.len() + below.len() > 2 || (run, below.as_str()) == ("m", "s"),
+        };
+        (unit && units::compound(&format!("{run}/{below}"))).then_some(self.at + 1 + below.len())
     }
 
     /// A run of letters: a known name, a word, or one-letter names side by side.
-    fn words(&mut self, run: &str, after_digit: bool) {
-        match words::meaning(run, after_digit) {
+    fn words(&mut self, run: &str, may_be_unit: bool) {
+        match words::meaning(run, may_be_unit) {
             Meaning::Token(token) => self.push(token),
             Meaning::Word => self.push(Token::Words(run.to_owned())),
             Meaning::Letters => {
@@ -289,164 +302,5 @@ impl Lexer {
                 self.words(&run[length..], false);
             }
         }
-    }
-
-    fn command(&mut self) -> Result<(), Why> {
-        let start = self.at;
-        while self.peek(0).is_some_and(|c| c.is_ascii_alphabetic()) {
-            self.at += 1;
-        }
-        let name: String = self.chars[start..self.at].iter().collect();
-        if name.is_empty() {
-            return self.control();
-        }
-        match name.as_str() {
-            "left" | "right" => {
-                // `\left.` shows nothing.
-                if self.peek(0) == Some('.') {
-                    self.at += 1;
-                }
-            }
-            "text" | "mbox" | "textbf" | "textit" | "textrm" | "textsf" | "textnormal" | "hbox" | "mathrm" | "rm"
-            | "operatorname" => self.text(),
-            "boxed" | "fbox" => self.boxed(),
-            "begin" => {
-                self.environment()?;
-                self.tables += 1;
-                self.push(Token::Begin);
-            }
-            "end" => {
-                self.environment()?;
-                self.tables = self.tables.saturating_sub(1);
-                self.push(Token::End);
-            }
-            "quad" | "qquad" => self.space = true,
-            // `\quadx` is what is left where white space was lost.
-            name if name.starts_with("quad") => {
-                self.at = start + "quad".len();
-                self.space = true;
-            }
-            // A segment, named by its ends.
-            "overline" if self.capitals_follow() => {}
-            "mathbb" | "mathcal" => {
-                let name = self.braces()?;
-                let set = match name.as_str() {
-                    "R" => "ℝ",
-                    "N" => "ℕ",
-                    "Z" => "ℤ",
-                    "Q" => "ℚ",
-                    "C" => "ℂ",
-                    _ => return Err(Why::Syntax),
-                };
-                self.push(Token::Symbol(set.to_owned()));
-            }
-            name if words::skipped(name) => {}
-            name => match words::command(name) {
-                Some(token) => self.push(token),
-                None => return Err(Why::Syntax),
-            },
-        }
-        Ok(())
-    }
-
-    fn capitals_follow(&self) -> bool {
-        let rest = self.chars[self.at..].iter().skip_while(|c| c.is_whitespace() || **c == '{');
-        let name: Vec<&char> = rest.take_while(|c| c.is_ascii_alphabetic()).collect();
-        name.len() == 2 && name.iter().all(|c| c.is_ascii_uppercase())
-    }
-
-    /// A backslash before a sign.
-    fn control(&mut self) -> Result<(), Why> {
-        let Some(c) = self.peek(0) else { return Ok(()) };
-        self.at += 1;
-        match c {
-            '{' => self.push(Token::Open(Bracket::Brace)),
-            '}' => self.push(Token::Close(Bracket::Brace)),
-            '%' => self.push(Token::Percent),
-            '$' => self.push(Token::Money("dollars")),
-            '|' => self.push(Token::Bar),
-            '\\' if self.tables > 0 => self.push(Token::RowBreak),
-            ',' | ';' | ':' | '!' | '\\' => self.space = true,
-            c if c.is_whitespace() => self.space = true,
-            '(' | ')' | '[' | ']' => {}
-            '&' => self.push(Token::And),
-            _ => return Err(Why::Syntax),
-        }
-        Ok(())
-    }
-
-    /// `\text{...}`: words stand for themselves, anything else is read as if it were not in a text.
-    fn text(&mut self) {
-        let rest = &self.chars[self.at..];
-        let Some(open) = rest.iter().position(|c| !c.is_whitespace()).filter(|&i| rest[i] == '{') else { return };
-        let content: String = rest[open + 1..].iter().take_while(|&&c| c != '{' && c != '}').collect();
-        let length = content.chars().count();
-        let closed = rest.get(open + 1 + length) == Some(&'}');
-        let worded = content.chars().all(|c| c.is_alphabetic() || c.is_whitespace() || "'.-,".contains(c));
-        let letters = content.chars().filter(|c| c.is_alphabetic()).count();
-        let behind =
-            matches!(self.out.last().map(|last| &last.token), Some(Token::Number(_) | Token::Close(Bracket::Group)));
-        let per = content.trim();
-        if closed && behind && units::compound(per) {
-            self.at += open + 2 + length;
-            return self.push(Token::Words(per.to_owned()));
-        }
-        if !closed || !worded || letters == 0 {
-            return;
-        }
-        self.at += open + 2 + length;
-        let words = content.trim_matches(|c: char| !c.is_alphabetic());
-        if content.trim_start().starts_with(',') {
-            self.push(Token::Comma);
-        }
-        let token = match words::meaning(words, true) {
-            Meaning::Token(token) => token,
-            _ if letters == 1 => Token::Symbol(words.to_owned()),
-            _ => Token::Words(words.to_owned()),
-        };
-        self.push(token);
-    }
-
-    /// Boxes beside each other, or with words between, are the parts of one answer.
-    fn boxed(&mut self) {
-        let joined = !matches!(
-            self.out.last().map(|last| &last.token),
-            None | Some(
-                Token::Comma
-                    | Token::Semicolon
-                    | Token::And
-                    | Token::Or
-                    | Token::Relation(_)
-                    | Token::Open(_)
-                    | Token::Times
-                    | Token::Plus
-                    | Token::Minus
-                    | Token::Colon
-                    | Token::Money(_)
-            )
-        );
-        if joined {
-            self.push(Token::Comma);
-        }
-    }
-
-    /// The name after `\begin` or `\end`, and what says how columns are set.
-    fn environment(&mut self) -> Result<(), Why> {
-        let name = self.braces()?;
-        let table = ["matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array"];
-        if !table.contains(&name.trim_end_matches('*')) {
-            return Err(Why::Syntax);
-        }
-        if name == "array" && self.peek(0) == Some('{') {
-            self.braces()?;
-        }
-        Ok(())
-    }
-
-    fn braces(&mut self) -> Result<String, Why> {
-        let rest = &self.chars[self.at..];
-        let end = rest.iter().position(|&c| c == '}').filter(|_| rest.first() == Some(&'{')).ok_or(Why::Syntax)?;
-        self.at += end + 1;
-        Ok(rest[1..end].iter().collect())
     }
 }

@@ -22,12 +22,15 @@
 
 mod algebra;
 mod budget;
+mod commands;
 mod digits;
 mod eval;
 mod functions;
 mod interval;
 mod lex;
+mod names;
 mod parse;
+mod plain;
 mod poly;
 mod precise;
 mod quantities;
@@ -74,6 +77,7 @@ pub(crate) enum Rule {
     Degrees,
     Unit,
     Base,
+    Modulus,
     Ratio,
     Tuple,
     List,
@@ -102,6 +106,7 @@ impl Rule {
             Self::Degrees => "degrees",
             Self::Unit => "unit",
             Self::Base => "base",
+            Self::Modulus => "modulus",
             Self::Ratio => "ratio",
             Self::Tuple => "tuple",
             Self::List => "list",
@@ -125,6 +130,9 @@ pub struct Options {
     /// Whether the order of a list without brackets counts: `1, 2` and `2, 1`. Tuples are ordered and sets are not,
     /// with or without this.
     pub ordered_lists: bool,
+    /// Whether what only one of two answers says counts: a unit, a percent or degree sign, a modulus, or the name of
+    /// `x = 5`. Answers that are the same without it are then [`Verdict::Unclear`].
+    pub complete: bool,
 }
 
 impl Options {
@@ -149,7 +157,8 @@ pub fn equal(gold: &str, pred: &str) -> Grade {
 }
 
 fn decide(gold: &str, pred: &str, options: &Options) -> Decision {
-    let (gold, pred) = (text::bare(gold), text::bare(pred));
+    let (gold, pred) = (plain::ascii(gold), plain::ascii(pred));
+    let (gold, pred) = (text::bare(&gold), text::bare(&pred));
     if gold.is_empty() || pred.is_empty() {
         return Decision::different(Rule::Text);
     }
@@ -162,8 +171,15 @@ fn decide(gold: &str, pred: &str, options: &Options) -> Decision {
     if text::spelling(gold) == text::spelling(pred) {
         return Decision::equal(Rule::Identical);
     }
+    let digits = |text: &str| plain::spelled_out(text).map(|number| number.to_string());
+    let (a, b) = (digits(gold), digits(pred));
+    let (gold, pred) = (a.as_deref().unwrap_or(gold), b.as_deref().unwrap_or(pred));
     if let Some(decision) = text::choices(gold, pred).or_else(|| text::words(gold, pred)) {
         return decision;
+    }
+    let (a, b) = (plain::modulus(gold), plain::modulus(pred));
+    if a.1.or(b.1).is_some() {
+        return congruent(a, b, options);
     }
     let first = compare(gold, pred, options, (Commas::Thousands, Commas::Thousands));
     if first.verdict == Verdict::Equal {
@@ -185,6 +201,13 @@ fn decide(gold: &str, pred: &str, options: &Options) -> Decision {
         };
     }
     other_readings(gold, pred, options, first)
+}
+
+/// Compares numbers with their moduli, of which one may be missing.
+fn congruent(gold: (&str, Option<&str>), pred: (&str, Option<&str>), options: &Options) -> Decision {
+    let numbers = read_commas(gold.0, pred.0, options);
+    let decision = plain::congruent(gold, pred, numbers);
+    if gold.1.is_some() == pred.1.is_some() { decision } else { decision.left_out(options) }
 }
 
 /// Compares formulas in all readings of their commas.

@@ -6,7 +6,7 @@ use super::{
     poly::{Frac, Poly},
     rules::{Comparer, Decision},
     shape::{Mark, Shape, Value, less},
-    units::{Unit, unit},
+    units::{self, Unit, unit},
     why::Why,
     zero::Zero,
 };
@@ -14,6 +14,9 @@ use crate::Verdict;
 
 /// Fewest digits after the point that let a gold decimal stand for what rounds to it.
 const MIN_DECIMALS: u32 = 2;
+
+/// Most digits after the point that are rounded to.
+pub(super) const MAX_DECIMALS: u32 = 100;
 
 impl Comparer<'_> {
     /// Numbers of which one at least names its base. A base is named where the question asks for it, so another
@@ -101,10 +104,11 @@ impl Comparer<'_> {
 
     /// Numbers with their units and signs.
     pub(super) fn measured(&mut self, gold: &Value, pred: &Value) -> Result<Decision, Why> {
-        // A letter behind a number is a variable, except beside a number without one.
+        // A letter behind a number may be a unit, beside a number without variables.
         let bare = |value: &Value| value.frac.atoms().all(|id| self.algebra.known(id).constant);
-        let read = |value: &Value, other: &Value| self.letter(value).filter(|_| value.unit.is_none() && bare(other));
+        let read = |value: &Value, other: &Value| self.letters(value).filter(|_| value.unit.is_none() && bare(other));
         let (a, b) = (read(gold, pred), read(pred, gold));
+        let guessed = a.is_some() || b.is_some();
         let (gold, pred) = (a.as_ref().unwrap_or(gold), b.as_ref().unwrap_or(pred));
         let (Some(a), Some(b)) = (&gold.unit, &pred.unit) else {
             let decision = self.marked(gold, pred)?;
@@ -113,7 +117,8 @@ impl Comparer<'_> {
             return Ok(match decision.verdict {
                 // A unit on one side and a degree or percent sign on the other.
                 Verdict::Equal if one && marked => Decision::unclear(Rule::Unit, Why::Units),
-                Verdict::Equal if one => decision.by(Rule::Unit),
+                Verdict::Equal if one && guessed => Decision::unclear(Rule::Unit, Why::Letters),
+                Verdict::Equal if one => decision.by(Rule::Unit).left_out(self.options),
                 _ => decision,
             });
         };
@@ -136,25 +141,38 @@ impl Comparer<'_> {
         Ok(self.fracs(&a, &b).by(Rule::Unit))
     }
 
-    /// `5m^2` as five square meters.
-    pub(super) fn letter(&self, value: &Value) -> Option<Value> {
-        let (mono, coefficient) = value.frac.num.0.first_key_value()?;
-        let (below, divisor) = value.frac.den.0.first_key_value()?;
-        let &[(id, power)] = &mono[..] else { return None };
-        let Atom::Symbol(name) = &self.algebra.known(id).atom else { return None };
-        // `9.8m/s^2`
-        if let (1, 1, "m", 1, &[(second, power)]) =
-            (value.frac.num.0.len(), value.frac.den.0.len(), name.as_str(), power, &below[..])
-            && matches!(&self.algebra.known(second).atom, Atom::Symbol(name) if name == "s")
-        {
-            let frac = Frac { num: Poly::constant(coefficient.clone()), den: Poly::constant(divisor.clone()) };
-            return Some(Value { frac, unit: Some(unit("m/s", power)), ..value.clone() });
+    /// A product of a number and letters that are a unit as well: `5m^2`, `9.8m/s^2`, `6mg`.
+    fn letters(&self, value: &Value) -> Option<Value> {
+        let (num, den) = (&value.frac.num.0, &value.frac.den.0);
+        let (above, times) = num.first_key_value().filter(|_| num.len() == 1)?;
+        let (below, divisor) = den.first_key_value().filter(|_| den.len() == 1)?;
+        let (name, power) = self.unit_of(above)?;
+        let (name, power) = match (below.is_empty(), self.unit_of(below)) {
+            (true, _) => (name, power),
+            (false, Some((second, power_below))) if power == 1 => (format!("{name}/{second}"), power_below),
+            _ => return None,
+        };
+        let frac = Frac { num: Poly::constant(times.clone()), den: Poly::constant(divisor.clone()) };
+        Some(Value { frac, unit: Some(unit(&name, power)), ..value.clone() })
+    }
+
+    /// The unit that one letter is, or two side by side, and the power of the last.
+    fn unit_of(&self, mono: &[(u32, u32)]) -> Option<(String, u32)> {
+        let letter = |id: u32| match &self.algebra.known(id).atom {
+            Atom::Symbol(name) => Some(name.as_str()).filter(|name| matches!(name.as_bytes(), [b'a'..=b'z'])),
+            Atom::I => Some("i"),
+            _ => None,
+        };
+        let named = |name: String, power: u32| units::named(&name).then_some((name, power));
+        match *mono {
+            [(id, power)] => named(letter(id)?.to_owned(), power),
+            [(a, p), (b, q)] => {
+                let (x, y) = (letter(a)?, letter(b)?);
+                let forth = named(format!("{x}{y}"), q).filter(|_| p == 1);
+                forth.or_else(|| named(format!("{y}{x}"), p).filter(|_| q == 1))
+            }
+            _ => None,
         }
-        if value.frac.num.0.len() > 1 || !["m", "g", "s", "h"].contains(&name.as_str()) {
-            return None;
-        }
-        let frac = Frac { num: Poly::constant(coefficient.clone()), den: value.frac.den.clone() };
-        Some(Value { frac, unit: Some(unit(name, power)), ..value.clone() })
     }
 
     /// Numbers with percent and degree signs. A sign that one answer leaves out may be implied by the question.
@@ -174,7 +192,7 @@ impl Comparer<'_> {
             if mark == Mark::Percent && below_one && !other.frac.is_zero() {
                 return Ok(Decision::unclear(rule, Why::Percent));
             }
-            return Ok(dropped.by(rule));
+            return Ok(dropped.by(rule).left_out(self.options));
         }
         let unit = match mark {
             Mark::Percent => self.algebra.div(&Frac::integer(1), &Frac::integer(100))?,
@@ -192,23 +210,27 @@ impl Comparer<'_> {
     /// Equality, or, where the gold answer is a decimal, equality after rounding to its digits.
     pub(super) fn rounded(&mut self, gold: &Value, pred: &Value) -> Result<Decision, Why> {
         let decision = self.fracs(&gold.frac, &pred.frac);
-        let decimals = gold.decimals.filter(|&d| (MIN_DECIMALS..=100).contains(&d));
+        let decimals = gold.decimals.filter(|&d| (MIN_DECIMALS..=MAX_DECIMALS).contains(&d));
         let (Some(decimals), Verdict::Different) = (decimals, decision.verdict) else { return Ok(decision) };
         let constant = pred.frac.atoms().all(|id| self.algebra.known(id).constant);
         if !constant {
             return Ok(decision);
         }
-        // |pred - gold| <= half a unit of the last digit.
+        let within = self.rounds_to(&gold.frac, &pred.frac, decimals)?;
+        Ok(if within { Decision::equal(Rule::Rounded) } else { decision })
+    }
+
+    /// Whether a constant is within half a unit of the last digit of a decimal.
+    pub(super) fn rounds_to(&mut self, decimal: &Frac, exact: &Frac, decimals: u32) -> Result<bool, Why> {
         let scale = self.algebra.power(&Frac::integer(10), decimals.into())?;
-        let off = self.algebra.add(pred.frac.clone(), &gold.frac.clone().neg())?;
+        let off = self.algebra.add(exact.clone(), &decimal.clone().neg())?;
         let off = self.algebra.mul(&off, &scale)?;
         let off = self.algebra.mul(&off, &Frac::integer(2))?;
         let one = Frac::integer(1);
-        let within = if off.as_rational().is_some() {
+        Ok(if off.as_rational().is_some() {
             less(self.algebra, &one, &off)? != Some(true) && less(self.algebra, &off, &one.neg())? != Some(true)
         } else {
             less(self.algebra, &off, &one)? == Some(true) && less(self.algebra, &one.neg(), &off)? == Some(true)
-        };
-        Ok(if within { Decision::equal(Rule::Rounded) } else { decision })
+        })
     }
 }

@@ -5,6 +5,7 @@ use super::{
     algebra::Atom,
     lex::{Bracket, Relation},
     poly::{Frac, Mono, Poly},
+    quantities::MAX_DECIMALS,
     rules::{Comparer, Decision},
     shape::{Shape, Value, absolute, is_name, less},
     why::Why,
@@ -139,6 +140,59 @@ impl Comparer<'_> {
             return Some((Some(sides[0].clone()), sides[1].clone()));
         }
         self.range(sides, relations)
+    }
+
+    /// The verdict on `number` and a chain, like `10\pi \approx 31.4` or `x = 5`, from that on the value it gives.
+    pub(super) fn chained(
+        &mut self,
+        decision: Decision,
+        number: &Shape,
+        (name, value): (Option<&Shape>, &Shape),
+        chain: &Shape,
+    ) -> Decision {
+        let Shape::Relations(sides, relations) = chain else { return decision };
+        if !assigns(relations) {
+            return decision;
+        }
+        let exact = relations.iter().take_while(|relation| **relation == Relation::Equal).count();
+        let unclear = Decision::unclear(Rule::Assignment, Why::NotShown);
+        let named = name.is_some();
+        match decision.verdict {
+            // `x \approx 4 \approx 5` gives nothing, nor does `4 = 5`.
+            Verdict::Equal if named && exact == 0 && sides.len() > 2 => {
+                let holds = sides[1..].iter().all(|side| self.rounds_to_value(value, side));
+                if holds { decision.left_out(self.options) } else { unclear }
+            }
+            Verdict::Equal if named => decision.left_out(self.options),
+            Verdict::Equal => {
+                let holds = sides[..exact].iter().all(|side| self.compare(value, side).verdict == Verdict::Equal);
+                if holds { decision } else { unclear }
+            }
+            Verdict::Different if self.approximated(number, value, &sides[exact + 1..]) => {
+                Decision::equal(Rule::Assignment)
+            }
+            Verdict::Different => {
+                let others = if named { &sides[exact + 1..] } else { &sides[..] };
+                let said = others.iter().any(|side| self.compare(number, side).verdict == Verdict::Equal);
+                if said { unclear } else { decision }
+            }
+            Verdict::Unclear => decision,
+        }
+    }
+
+    /// Whether a number is a decimal among the approximations of a value, and the value rounds to it.
+    fn approximated(&mut self, number: &Shape, value: &Shape, approximations: &[Shape]) -> bool {
+        let decimal = matches!(number, Shape::Value(Value { decimals: Some(_), .. }));
+        decimal
+            && self.rounds_to_value(number, value)
+            && approximations.iter().any(|side| self.compare(number, side).verdict == Verdict::Equal)
+    }
+
+    /// Whether one number rounds to another, at the digits of that.
+    fn rounds_to_value(&mut self, rounded: &Shape, exact: &Shape) -> bool {
+        let (Shape::Value(rounded), Shape::Value(exact)) = (rounded, exact) else { return false };
+        let decimals = rounded.decimals.unwrap_or(0);
+        decimals <= MAX_DECIMALS && self.rounds_to(&rounded.frac, &exact.frac, decimals) == Ok(true)
     }
 
     pub(super) fn assigned(&self, sides: &[Shape], relations: &[Relation]) -> Option<(Option<Shape>, Shape)> {

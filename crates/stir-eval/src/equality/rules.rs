@@ -2,6 +2,7 @@ use super::{
     Options, Rule,
     algebra::{Algebra, Atom},
     lex::Bracket,
+    names::Named,
     relations::assigns,
     shape::Shape,
     text,
@@ -30,6 +31,14 @@ impl Decision {
         Self { verdict: Verdict::Unclear, rule, why: Some(why) }
     }
 
+    /// The same decision, where one of the answers leaves out what the other says.
+    pub(super) fn left_out(self, options: &Options) -> Self {
+        match self.verdict {
+            Verdict::Equal if options.complete => Self::unclear(self.rule, Why::LeftOut),
+            _ => self,
+        }
+    }
+
     /// The same decision, made by the rule around the one that made it.
     pub(super) fn by(mut self, rule: Rule) -> Self {
         self.rule = rule;
@@ -41,14 +50,6 @@ impl Decision {
 pub(super) struct Comparer<'a> {
     pub(super) algebra: &'a mut Algebra,
     pub(super) options: &'a Options,
-}
-
-/// Values that have names: `x = 1, y = 2`.
-pub(super) struct Named {
-    names: Vec<Shape>,
-    values: Vec<Shape>,
-    /// All names are one, or one with different indices: the values are a set.
-    one: bool,
 }
 
 impl Comparer<'_> {
@@ -78,41 +79,26 @@ impl Comparer<'_> {
                 self.tuple_and_list(pred, items, false)
             }
             (Shape::Relations(..), _) => match self.meaning(gold) {
-                Some((None, value)) => {
+                Some((name, value)) => {
                     let decision = self.compare(&value, pred).by(Rule::Assignment);
-                    // An exact gold answer wants more than its approximation.
-                    match self.approximated(decision.clone(), pred, gold) {
-                        found if found == decision => decision,
-                        _ => Decision::unclear(Rule::Assignment, Why::NotShown),
+                    match self.chained(decision.clone(), pred, (name.as_ref(), &value), gold) {
+                        // An exact gold answer wants more than its approximation.
+                        found if found.verdict == Verdict::Equal && decision.verdict != Verdict::Equal => {
+                            Decision::unclear(Rule::Assignment, Why::NotShown)
+                        }
+                        found => found,
                     }
                 }
-                Some((_, value)) => self.compare(&value, pred).by(Rule::Assignment),
                 None => Decision::different(Rule::Forms),
             },
             (_, Shape::Relations(..)) => match self.meaning(pred) {
-                Some((None, value)) => {
+                Some((name, value)) => {
                     let decision = self.compare(gold, &value).by(Rule::Assignment);
-                    self.approximated(decision, gold, pred)
+                    self.chained(decision, gold, (name.as_ref(), &value), pred)
                 }
-                Some((_, value)) => self.compare(gold, &value).by(Rule::Assignment),
                 None => Decision::different(Rule::Forms),
             },
             _ => Decision::different(Rule::Forms),
-        }
-    }
-
-    /// A number that is not the exact value of a chain of numbers, but the approximation at its end: the same for a
-    /// decimal, and unclear for others.
-    fn approximated(&mut self, decision: Decision, number: &Shape, chain: &Shape) -> Decision {
-        let (Verdict::Different, Shape::Relations(sides, _), Shape::Value(value)) = (decision.verdict, chain, number)
-        else {
-            return decision;
-        };
-        let Some(last) = sides.last() else { return decision };
-        match self.compare(number, last).verdict {
-            Verdict::Equal if value.decimals.is_some() => Decision::equal(Rule::Assignment),
-            Verdict::Equal => Decision::unclear(Rule::Assignment, Why::NotShown),
-            _ => decision,
         }
     }
 
@@ -188,12 +174,20 @@ impl Comparer<'_> {
                 }
                 decision
             }
+            // `1/2 or 0.5` is one answer, said twice.
+            (Shape::Value(_), Shape::List(items)) if self.one_value(gold, items) => Decision::equal(Rule::List),
             // What several relations say together is not worked out.
             (Shape::List(items), _) | (_, Shape::List(items)) if has_relations(items) => {
                 Decision::unclear(Rule::Forms, Why::NotShown)
             }
             _ => Decision::different(Rule::Forms),
         }
+    }
+
+    /// Whether all elements are one value, which the gold answer is.
+    fn one_value(&mut self, gold: &Shape, items: &[Shape]) -> bool {
+        let met = items.iter().all(|item| self.compare(gold, item).verdict == Verdict::Equal);
+        met && self.distinct(items).is_ok_and(|distinct| distinct.len() == 1)
     }
 
     /// Parts in their order.
@@ -312,85 +306,6 @@ impl Comparer<'_> {
         }
     }
 
-    pub(super) fn by_name(&mut self, gold: &Named, pred: &Named) -> Decision {
-        if gold.names.len() != pred.names.len() {
-            return Decision::different(Rule::Assignment);
-        }
-        let mut ordered = Vec::new();
-        for name in &gold.names {
-            let same = |this: &mut Self, other: &Shape| this.compare(name, other).verdict == Verdict::Equal;
-            let Some(place) = pred.names.iter().position(|other| same(self, other)) else {
-                let decision = self.each(&gold.values, &pred.values, Rule::Assignment);
-                // The same values under other names may or may not be the same answer.
-                return match decision.verdict {
-                    Verdict::Equal => Decision::unclear(Rule::Assignment, Why::Names),
-                    _ => decision,
-                };
-            };
-            ordered.push(pred.values[place].clone());
-        }
-        self.each(&gold.values, &ordered, Rule::Assignment)
-    }
-
-    /// `(x, y) = (1, 2)` and `x = 1, y = 2`.
-    pub(super) fn tuple_and_list(&mut self, relation: &Shape, items: &[Shape], relation_is_gold: bool) -> Decision {
-        let tuple = match self.meaning(relation) {
-            Some((Some(Shape::Sequence(_, _, names)), Shape::Sequence(_, _, values)))
-                if names.len() == values.len() =>
-            {
-                Some(Named { names, values, one: false })
-            }
-            _ => None,
-        };
-        match (tuple, self.named(items)) {
-            (Some(a), Some(b)) if relation_is_gold => self.by_name(&a, &b),
-            (Some(a), Some(b)) => self.by_name(&b, &a),
-            _ => Decision::unclear(Rule::Forms, Why::NotShown),
-        }
-    }
-
-    /// The values of elements that are assignments, in their order.
-    pub(super) fn unnamed(&mut self, items: &[Shape]) -> Vec<Shape> {
-        self.named(items).map_or_else(|| items.to_vec(), |named| named.values)
-    }
-
-    /// Names and values of elements like `x = 1, y = 2` or `x = 1, 2`.
-    pub(super) fn named(&mut self, items: &[Shape]) -> Option<Named> {
-        if !items.iter().any(|item| matches!(item, Shape::Relations(..))) {
-            return None;
-        }
-        let (mut names, mut values) = (Vec::new(), Vec::new());
-        for (place, item) in items.iter().enumerate() {
-            match item {
-                Shape::Relations(_, relations) if assigns(relations) => {
-                    let (name, value) = self.meaning(item)?;
-                    names.push(name?);
-                    // `x = 1 \pm 2` are two values of one name.
-                    values.push(value);
-                }
-                Shape::Relations(..) => return None,
-                _ if place > 0 && names.len() == 1 => values.push(item.clone()),
-                _ => return None,
-            }
-        }
-        let same = names.iter().skip(1).all(|name| self.compare(&names[0], name).verdict == Verdict::Equal);
-        let stem = |name: &Shape| stem(self.algebra, name);
-        let first = stem(&names[0]);
-        let indexed = first.is_some() && names.iter().all(|name| stem(name) == first);
-        let one = same || indexed;
-        let repeated = |(place, name): (usize, &Shape)| {
-            names[..place].iter().any(|other| self.compare(other, name).verdict == Verdict::Equal)
-        };
-        if !one && names.iter().enumerate().any(repeated) {
-            return None;
-        }
-        let flat = |value| match value {
-            Shape::List(inner) if one => inner,
-            other => vec![other],
-        };
-        Some(Named { names, values: values.into_iter().flat_map(flat).collect(), one })
-    }
-
     pub(super) fn sequences(
         &mut self,
         gold: (Bracket, Bracket, &[Shape]),
@@ -440,20 +355,4 @@ fn has_relations(items: &[Shape]) -> bool {
 /// The cells of a matrix of one row or column.
 fn vector(rows: &[Vec<Shape>]) -> Option<Vec<Shape>> {
     (rows.len() == 1 || rows[0].len() == 1).then(|| rows.concat())
-}
-
-/// Letters whose indices number the solutions of an equation; other indexed names are sequences.
-const UNKNOWNS: [&str; 6] = ["x", "y", "z", "t", "r", "\u{3b8}"];
-
-/// The letter of an unknown with an index.
-fn stem(algebra: &Algebra, name: &Shape) -> Option<String> {
-    let Shape::Value(value) = name else { return None };
-    let mut atoms = value.frac.atoms();
-    let (Some(id), None) = (atoms.next(), atoms.next()) else { return None };
-    match &algebra.known(id).atom {
-        Atom::Symbol(name) => {
-            name.split_once('_').map(|(stem, _)| stem.to_owned()).filter(|s| UNKNOWNS.contains(&s.as_str()))
-        }
-        _ => None,
-    }
 }

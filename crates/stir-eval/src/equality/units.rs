@@ -47,15 +47,26 @@ pub(super) struct Unit {
 
 fn find(word: &str) -> Option<(&'static str, (i64, i64))> {
     let lower = word.to_ascii_lowercase();
-    let singular = lower.strip_suffix('s').unwrap_or(&lower);
-    let row = UNITS.iter().find(|(names, ..)| names.contains(&lower.as_str()) || names.contains(&singular))?;
-    Some((row.1, row.2))
+    let row = |name: &str| UNITS.iter().find(|(names, ..)| names.contains(&name));
+    // `ms` is no plural of `m`.
+    let plural = || lower.strip_suffix('s').filter(|singular| singular.len() > 1).and_then(row);
+    row(&lower).or_else(plural).map(|row| (row.1, row.2))
 }
 
-/// Whether letters right after a number are a unit and not a product of names: those of more than one letter that mean
-/// nothing else.
+/// Whether letters are a known unit.
+pub(super) fn named(word: &str) -> bool {
+    find(word).is_some()
+}
+
+/// Whether letters behind a number and a space are a unit and not a product of names: those of more than one letter
+/// that mean nothing else.
 pub(super) fn known(word: &str) -> bool {
-    word.len() > 1 && find(word).is_some()
+    word.len() > 1 && named(word)
+}
+
+/// Whether letters right behind a digit are no product of names, if they are a unit. Of two letters these are not.
+pub(super) fn no_product(word: &str) -> bool {
+    word.len() > 2 || ["cm", "mm", "km", "kg"].contains(&word)
 }
 
 /// Whether letters are one known unit over another: `km/h`.

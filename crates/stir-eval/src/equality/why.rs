@@ -37,6 +37,10 @@ pub(super) enum Why {
     Options,
     #[error("one text contains the other")]
     Contained,
+    #[error("one answer leaves out what the other says")]
+    LeftOut,
+    #[error("letters behind a number may be a unit or variables")]
+    Letters,
     #[error("neither equation is a multiple of the other")]
     Proportion,
     #[error("a percent sign is missing from a number below one")]

@@ -57,7 +57,7 @@ const WORDS: [&str; 45] = [
     "jun", "jul", "aug", "sep", "oct", "nov", "dec", "tea", "east", "west", "true",
 ];
 
-const NUMBERS: [&str; 21] = [
+pub(super) const NUMBERS: [&str; 21] = [
     "zero",
     "one",
     "two",
@@ -81,12 +81,17 @@ const NUMBERS: [&str; 21] = [
     "twenty",
 ];
 
-pub(super) fn meaning(run: &str, after_digit: bool) -> Meaning {
+pub(super) fn is_number(lower: &str) -> bool {
+    NUMBERS.contains(&lower)
+}
+
+/// What a run of letters is; `may_be_unit` where it stands as units do.
+pub(super) fn meaning(run: &str, may_be_unit: bool) -> Meaning {
     let lower = run.to_ascii_lowercase();
     if let Some(token) = name(run).or_else(|| english(&lower)) {
         return Meaning::Token(token);
     }
-    if WORDS.contains(&lower.as_str()) || (after_digit && super::units::known(run)) || run.contains(' ') {
+    if WORDS.contains(&lower.as_str()) || (may_be_unit && super::units::known(run)) || run.contains(' ') {
         return Meaning::Word;
     }
     let prefix =
