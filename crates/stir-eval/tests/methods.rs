@@ -7,7 +7,8 @@ mod common;
 use common::toy::{FirstMark, config, first_mark, library, logits, questions, replies, request};
 use stir_core::{Engine, Finish, HookPoint, Request, Sampling, generate_all, toy::ToyEngine};
 use stir_eval::{
-    Judge,
+    GRADING, Judge,
+    answers::{Answers, AnswersError},
     method::{AnswerError, Bench, Exam, MethodConfig, Question, Reply},
 };
 
@@ -119,6 +120,46 @@ fn plain_and_unsteered_are_the_same() {
     }
     let steered = run(ALL[6]);
     assert!(plain.iter().zip(&steered).any(|(plain, steered)| plain.token_ids != steered.token_ids));
+}
+
+#[test]
+fn answers_of_other_end_tokens_devices_and_gradings_are_refused() {
+    let (engine, endless) = (ToyEngine::new(5), ToyEngine::without_eos(5));
+    let questions = questions(2);
+    let settings = |engine: &ToyEngine, device: &str| {
+        let exam = Exam { engine, questions: &questions, request: request(9, 0), width: 2 };
+        exam.settings(&MethodConfig::Plain {}, None, device).unwrap()
+    };
+    let mut regraded = settings(&engine, "cpu");
+    regraded["grading"] = (GRADING + 1).into();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("o.jsonl");
+    for finish in [false, true] {
+        let begin = |settings: &serde_json::Value| Answers::begin(&out, settings, &["p0", "p1"]);
+        let mut answers = begin(&settings(&engine, "cpu")).unwrap();
+        if answers.is_empty() {
+            answers.push(0, &serde_json::json!({"id": "p0"})).unwrap();
+        }
+        match finish {
+            true => drop(answers.finish().unwrap()),
+            false => drop(answers),
+        }
+        for (other, name) in [
+            (settings(&endless, "cpu"), "model.end_tokens"),
+            (settings(&engine, "cuda"), "model.device"),
+            (regraded.clone(), "grading"),
+        ] {
+            match begin(&other) {
+                Err(AnswersError::Settings { field, .. }) => assert!(!finish && field == name, "{field}"),
+                Ok(answers) => {
+                    assert!(finish && answers.is_empty(), "{name}");
+                    std::fs::remove_file(folder.path().join("o.jsonl.partial")).unwrap();
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!(begin(&settings(&engine, "cpu")).unwrap().len(), 1);
+    }
 }
 
 #[test]
