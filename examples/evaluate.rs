@@ -5,9 +5,9 @@
 //! cargo run --release --example evaluate -- --experiment examples/experiments/stories.toml --out results
 //! ```
 //!
-//! The first compares on one set of problems with one library; answers are kept in `answers.METHOD.jsonl`. Where it is
-//! stopped, the method under way goes on where it stopped; those before it answer again. The second runs all that a file
-//! describes: models, tasks, what is mined, methods, grids of settings, seeds. What it has finished is not done again.
+//! The first compares on one set of problems, with one library where a method steers; answers are kept in
+//! `answers.METHOD.jsonl`. The second runs all that a file describes: models, tasks, what is mined, methods, grids of
+//! settings, seeds. Either goes on where it was stopped; what is finished is not done again.
 
 mod common;
 
@@ -19,8 +19,9 @@ use std::{
 use clap::Parser;
 use common::{
     ModelArgs,
-    answers::{CompareArgs, Problems, Shown, present},
+    answers::{CompareArgs, Problems},
     lab::Workbench,
+    present::{Shown, present},
     tasks::TaskArgs,
 };
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
@@ -32,10 +33,13 @@ struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// Experiment to run, TOML; it says all that the other flags do, but for --out and --json
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["library", "task"])]
+    #[arg(long, value_name = "FILE", required_unless_present = "task", conflicts_with_all = [
+        "library", "methods", "votes", "max_tokens", "width",
+        "ModelArgs", "TaskArgs", "SteeringArgs", "SamplingArgs", "DeerArgs",
+    ])]
     experiment: Option<PathBuf>,
-    /// Library, as written by the example basis
-    #[arg(long, value_name = "FILE", required_unless_present = "experiment")]
+    /// Library, as written by the example basis; for methods that steer
+    #[arg(long, value_name = "FILE")]
     library: Option<PathBuf>,
     #[command(flatten)]
     task: Option<TaskArgs>,
@@ -49,15 +53,15 @@ struct Args {
 fn main() -> Result<()> {
     let args: Args = common::start()?;
     fs::create_dir_all(&args.out).into_diagnostic().wrap_err_with(|| args.out.display().to_string())?;
-    match (&args.experiment, &args.library, &args.task) {
-        (Some(experiment), ..) => run(experiment, &args),
-        (None, Some(library), Some(task)) => {
+    match (&args.experiment, &args.task) {
+        (Some(experiment), _) => run(experiment, &args),
+        (None, Some(task)) => {
+            args.compare.check(args.library.as_deref())?;
             let lm = args.model.load()?;
-            let problems = Problems::open(&lm, library, task, args.model.seed)?;
-            problems.compare(&args.compare, &args.model.name(), None, &args.out)
+            Problems::open(&lm, &args.model, args.library.as_deref(), task)?.compare(&args.compare, None, &args.out)
         }
         // The flags are declared so that this cannot be.
-        (None, ..) => Err(miette!("--library and --task, or --experiment, must be given")),
+        (None, None) => Err(miette!("--task or --experiment must be given")),
     }
 }
 

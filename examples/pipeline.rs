@@ -22,17 +22,16 @@ use clap::Parser;
 use common::{
     ModelArgs,
     answers::{CompareArgs, Problems},
-    tasks::TaskArgs,
+    tasks::{self, Asked, TaskArgs},
     word_problems::{Split, WordProblem},
 };
 use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::{
     basis::{BasisConfig, Library, select},
     core::LayerSpec,
-    eval::FinalNumber,
     induction::{InductionConfig, induce},
     model::Lm,
-    rollout::{RolloutConfig, Rollouts, Task, read_groups},
+    rollout::{RolloutConfig, Rollouts, read_groups},
 };
 
 /// Mine, select, steer and compare, in a few minutes.
@@ -74,17 +73,17 @@ fn main() -> Result<()> {
     write_problems(&eval, "eval", &tested)?;
 
     let library = out.join("library.stir");
-    let tasks = TaskArgs::file(&mine).open(&lm)?.tasks();
-    build_library(&args, &lm, &tasks)?.save(&library).into_diagnostic()?;
-    let problems = Problems::open(&lm, &library, &TaskArgs::file(&eval), args.model.seed)?;
-    problems.compare(&args.compare, &args.model.name(), Some(out.join("candidates.stir")), out)?;
+    let mined = TaskArgs::file(&mine).open(&lm)?;
+    build_library(&args, &lm, &mined)?.save(&library).into_diagnostic()?;
+    let problems = Problems::open(&lm, &args.model, Some(&library), &TaskArgs::file(&eval))?;
+    problems.compare(&args.compare, Some(out.join("candidates.stir")), out)?;
     eprintln!("\nall in {:.0} s; everything is in {}", start.elapsed().as_secs_f64(), out.display());
     Ok(())
 }
 
 /// Stages 1 to 3.
-fn build_library(args: &Args, lm: &Lm, tasks: &[Task]) -> Result<Library> {
-    let out = args.out.as_path();
+fn build_library(args: &Args, lm: &Lm, mined: &Asked) -> Result<Library> {
+    let (out, tasks) = (args.out.as_path(), mined.tasks());
     let config = RolloutConfig {
         samples: args.samples,
         max_tokens: args.compare.answers.max_tokens,
@@ -93,10 +92,11 @@ fn build_library(args: &Args, lm: &Lm, tasks: &[Task]) -> Result<Library> {
     };
     let path = out.join("rollouts.jsonl");
     let bar = common::progress((tasks.len() * args.samples) as u64, "rollout");
-    let judge = |gold: &str, text: &str| FinalNumber.correct(gold, text);
+    let judge = tasks::Rollouts::new(&*mined.judges, &mined.questions);
     let summary = Rollouts::new(lm, config)
         .into_diagnostic()?
-        .run(tasks, &judge, &path, |progress| {
+        .on_device(args.model.device.to_string())
+        .run(&tasks, &judge, &path, |progress| {
             bar.set_position(progress.done as u64);
             ControlFlow::Continue(())
         })

@@ -60,10 +60,9 @@ fn main() -> Result<()> {
     let lm = args.model.load()?;
     let asked = args.task.open(&lm)?;
     let tasks = asked.tasks();
-    let judges = args.task.judges()?;
-    let judge = tasks::Rollouts::new(&*judges, &asked.questions);
+    let judge = tasks::Rollouts::new(&*asked.judges, &asked.questions);
     let bar = common::progress(0, "rollout");
-    let run = Rollouts::new(&lm, config).into_diagnostic()?;
+    let run = Rollouts::new(&lm, config).into_diagnostic()?.on_device(args.model.device.to_string());
     let summary = run.run(&tasks, &judge, &args.out, |progress| {
         bar.set_length(progress.total as u64);
         bar.set_position(progress.done as u64);

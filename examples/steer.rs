@@ -75,7 +75,7 @@ struct Line {
 fn main() -> Result<()> {
     let args: Args = common::start()?;
     let lm = args.model.load()?;
-    let problems = Problems::open(&lm, &args.library, &TaskArgs::file(&args.prompts), args.model.seed)?;
+    let problems = Problems::open(&lm, &args.model, Some(&args.library), &TaskArgs::file(&args.prompts))?;
     let config = MethodConfig::Stir(args.answers.steering.config(args.variant, args.model.seed));
     let exam = problems.exam(&args.answers)?;
     let (method, settings) = problems.method(&exam, &config)?;
@@ -108,7 +108,7 @@ fn keep(answers: &mut Answers, problems: &Problems<'_>, place: usize, reply: Rep
     let line = Line {
         id: question.id.clone(),
         prompt: question.prompt.clone(),
-        correct: gold.as_deref().map(|gold| (problems.judges)(question).judge(gold, &reply.text).correct()),
+        correct: gold.as_deref().map(|gold| (problems.asked.judges)(question).judge(gold, &reply.text).correct()),
         gold,
         text: reply.text,
         token_ids: reply.token_ids,

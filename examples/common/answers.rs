@@ -11,24 +11,23 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use miette::{IntoDiagnostic, Report, Result, WrapErr, ensure, miette};
 use serde_json::Value;
 use stir::{
-    basis::{Candidates, Library},
+    basis::Library,
     controller::{ControllerConfig, Scope, Variant},
     core::Request,
     eval::{
-        Comparison, Record, Run, Settings,
-        answers::{Answers, AnswersError, write_atomically},
-        experiment::LibraryFiles,
+        Record, Run, Settings,
+        answers::{Answers, AnswersError},
         method::{
-            AnswerError, At, Bench, Deer, Exam, Judges, Method, MethodConfig, Render, RunError, SelfConsistency,
-            StaticVector,
+            AnswerError, At, Bench, Deer, Exam, Method, MethodConfig, Render, RunError, SelfConsistency, StaticVector,
         },
-        report::{LibraryDescription, ReportConfig},
     },
     model::{Lm, ModelError},
 };
 
 use super::{
-    SamplingArgs, location, named, progress, render,
+    ModelArgs, SamplingArgs, location, named,
+    present::{Shown, present},
+    progress, render,
     tasks::{Asked, TaskArgs},
     unescaped,
 };
@@ -121,6 +120,16 @@ pub struct CompareArgs {
     pub answers: AnswerArgs,
 }
 
+impl CompareArgs {
+    /// That there is a library where a method steers.
+    pub fn check(&self, library: Option<&Path>) -> Result<()> {
+        match self.methods.iter().find(|method| library.is_none() && method.config.needs_library()) {
+            Some(method) => Err(miette!("method {:?} needs a library: give --library", method.name)),
+            None => Ok(()),
+        }
+    }
+}
+
 /// How `deer` tries answers.
 #[derive(clap::Args)]
 struct DeerArgs {
@@ -136,6 +145,9 @@ struct DeerArgs {
     /// Tokens of a trial at most
     #[arg(long, value_name = "N", default_value_t = 8)]
     deer_tokens: usize,
+    /// Trials of an answer at most
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    deer_trials: usize,
     /// Mean probability of a trial's tokens from which on thinking ends
     #[arg(long, value_name = "P", default_value_t = 0.95)]
     deer_threshold: f64,
@@ -149,6 +161,7 @@ impl DeerArgs {
             elicit: self.deer_elicit.as_ref().unwrap_or(elicit).clone(),
             close: self.deer_close.as_ref().unwrap_or(close).clone(),
             trial_tokens: self.deer_tokens,
+            max_trials: self.deer_trials,
             threshold: self.deer_threshold,
             ..Deer::default()
         }
@@ -191,36 +204,40 @@ impl MethodName {
     }
 }
 
-/// Problems to be answered by a model, with a library at hand.
+/// Problems to be answered by a model.
 pub struct Problems<'l> {
-    pub lm: &'l Lm,
-    library: Library,
-    library_path: PathBuf,
-    /// Digest of the library's file.
-    digest: String,
+    lm: &'l Lm,
+    model: &'l ModelArgs,
+    library: Option<LibraryFile>,
     pub asked: Asked,
     /// What reports call the task.
     name: String,
-    pub judges: Box<Judges<'static>>,
     render: Box<Render<'l, ModelError>>,
-    seed: u64,
+}
+
+/// A library and where it comes from.
+struct LibraryFile {
+    library: Library,
+    path: PathBuf,
+    /// Of the file.
+    digest: String,
+}
+
+impl LibraryFile {
+    fn open(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).into_diagnostic().wrap_err_with(|| path.display().to_string())?;
+        let digest = blake3::hash(&bytes).to_hex().to_string();
+        Ok(Self { library: Library::load(path).into_diagnostic()?, path: path.to_owned(), digest })
+    }
 }
 
 impl<'l> Problems<'l> {
-    /// The problems of `task`, to be answered by `lm`, steered with the library in `library`.
-    pub fn open(lm: &'l Lm, library: &Path, task: &TaskArgs, seed: u64) -> Result<Self> {
-        let bytes = fs::read(library).into_diagnostic().wrap_err_with(|| library.display().to_string())?;
-        Ok(Self {
-            lm,
-            library: Library::load(library).into_diagnostic()?,
-            library_path: library.to_owned(),
-            digest: blake3::hash(&bytes).to_hex().to_string(),
-            asked: task.open(lm)?,
-            name: task.name(),
-            judges: task.judges()?,
-            render: Box::new(|system, user| render(lm, system, user)),
-            seed,
-        })
+    /// The problems of `task`, to be answered by `lm`, which is what `model` names, and steered with the library in
+    /// `library`.
+    pub fn open(lm: &'l Lm, model: &'l ModelArgs, library: Option<&Path>, task: &TaskArgs) -> Result<Self> {
+        let library = library.map(LibraryFile::open).transpose()?;
+        let (asked, name) = (task.open(lm)?, task.name());
+        Ok(Self { lm, model, library, asked, name, render: Box::new(|system, user| render(lm, system, user)) })
     }
 
     /// The questions put to the model.
@@ -230,7 +247,7 @@ impl<'l> Problems<'l> {
             max_tokens: args.max_tokens,
             sampling: args.sampling.sampling(),
             stop: args.sampling.stop.clone(),
-            seed: self.seed,
+            seed: self.model.seed,
             ..Request::default()
         };
         Ok(Exam { engine: self.lm, questions: &self.asked.questions, request, width: args.width })
@@ -238,11 +255,15 @@ impl<'l> Problems<'l> {
 
     /// A method, and all that its answers to `exam` depend on.
     pub fn method(&self, exam: &Exam<'_, Lm>, config: &MethodConfig) -> Result<(Box<dyn Method<Lm> + '_>, Value)> {
-        let (judges, library) = (&*self.judges, Some(&self.library));
-        let bench = Bench { engine: self.lm, judges, library, render: &*self.render };
-        let method = config.build(bench).into_diagnostic().wrap_err_with(|| self.library_path.display().to_string())?;
-        let library = config.needs_library().then_some(self.digest.as_str());
-        Ok((method, exam.settings(config, library).into_diagnostic()?))
+        let file = self.library.as_ref().filter(|_| config.needs_library());
+        let (judges, library) = (&*self.asked.judges, file.map(|file| &file.library));
+        let method = config.build(Bench { engine: self.lm, judges, library, render: &*self.render }).into_diagnostic();
+        let method = match file {
+            Some(file) => method.wrap_err_with(|| file.path.display().to_string())?,
+            None => method?,
+        };
+        let (library, device) = (file.map(|file| file.digest.as_str()), self.model.device.to_string());
+        Ok((method, exam.settings(config, library, &device).into_diagnostic()?))
     }
 
     /// The file `out` of answers to `exam`, begun or taken up; not where there is a question that cannot be asked.
@@ -253,18 +274,19 @@ impl<'l> Problems<'l> {
     }
 
     /// Answers every problem by every method and shows how they compare; answers go to `dir/answers.METHOD.jsonl`, the
-    /// comparison to `dir/results.json`, the report to `dir/report.html`. `candidates` is the file that the library was
-    /// selected from, to be shown.
-    pub fn compare(&self, args: &CompareArgs, model: &str, candidates: Option<PathBuf>, dir: &Path) -> Result<()> {
+    /// comparison to `dir/results.json`, the report to `dir/report.html`. What is finished of that is taken up.
+    /// `candidates` is the file that the library was selected from, to be shown.
+    pub fn compare(&self, args: &CompareArgs, candidates: Option<PathBuf>, dir: &Path) -> Result<()> {
         self.asked.check_golds()?;
         let exam = self.exam(&args.answers)?;
+        let model = self.model.name();
         let mut runs = Vec::with_capacity(args.methods.len());
         for method in &args.methods {
-            let config = method.config(args, &self.asked.elicit, self.seed);
+            let config = method.config(args, &self.asked.elicit, self.model.seed);
             let (way, settings) = self.method(&exam, &config)?;
             let answers = self.begin(&exam, &dir.join(format!("answers.{}.jsonl", method.name)), &settings)?;
             let bar = progress(self.asked.questions.len() as u64, &method.name);
-            let records = exam.run(&*way, &*self.judges, answers, |done| {
+            let records = exam.run(&*way, &*self.asked.judges, answers, |done| {
                 bar.set_position(done as u64);
                 ControlFlow::Continue(())
             });
@@ -276,17 +298,18 @@ impl<'l> Problems<'l> {
             let mut params = settings["method"].as_object().cloned().unwrap_or_default();
             params.remove("method");
             let settings = Settings {
-                model: model.to_owned(),
+                model: model.clone(),
                 task: self.name.clone(),
                 method: method.name.clone(),
                 mined_from: None,
-                seed: self.seed,
+                seed: self.model.seed,
                 params: params.into_iter().collect(),
             };
             runs.push(run(settings, records.unwrap_or_default()));
         }
-        let library = Shown::new(model, &self.name, &self.library_path, candidates)?;
-        present(&self.name, &runs, vec![library], BTreeMap::new(), args.json, dir)
+        let library = self.library.as_ref();
+        let library = library.map(|file| Shown::new(&model, &self.name, &file.path, candidates)).transpose()?;
+        present(&self.name, &runs, library.into_iter().collect(), BTreeMap::new(), args.json, dir)
     }
 
     /// An error with the place of its problem in the file.
@@ -319,98 +342,4 @@ fn begun(error: AnswersError) -> Report {
 fn run(settings: Settings, records: Vec<Record>) -> Run {
     let seconds = records.iter().filter_map(|record| record.seconds).fold(0.0, f64::max);
     Run { settings, records, seconds }
-}
-
-/// Shows what `runs` came to, task by task, the first method the baseline; `main` are the settings that stand for their
-/// methods where several were tried. The table to people, JSON to programs. Writes the same to `dir/results.json`, and
-/// all there is to see to `dir/report.html`, with its figures and tables beside it.
-#[allow(clippy::print_stdout, clippy::print_stderr, reason = "this is what the programs are for")]
-pub fn present(
-    title: &str,
-    runs: &[Run],
-    libraries: Vec<Shown>,
-    main: BTreeMap<String, Value>,
-    as_json: bool,
-    dir: &Path,
-) -> Result<()> {
-    let mut groups: Vec<Vec<&Run>> = Vec::new();
-    for run in runs {
-        let same = |group: &&mut Vec<&Run>| {
-            let (a, b) = (&group[0].settings, &run.settings);
-            (&a.model, &a.task) == (&b.model, &b.task)
-        };
-        match groups.iter_mut().find(same) {
-            Some(group) => group.push(run),
-            None => groups.push(vec![run]),
-        }
-    }
-    let mut texts = Vec::new();
-    for group in &groups {
-        let (baseline, others) = group.split_first().ok_or_else(|| miette!("no methods to compare"))?;
-        let comparison = Comparison::new(baseline, others.iter().copied()).into_diagnostic()?;
-        let Settings { model, task, .. } = &baseline.settings;
-        let title = if groups.len() == 1 { String::new() } else { format!("{task}, {model}\n") };
-        texts.push(serde_json::to_string(&comparison).into_diagnostic()?);
-        match as_json {
-            true => eprintln!("{title}{comparison}"),
-            false => println!("{title}{comparison}"),
-        }
-    }
-    let json = if let [one] = &texts[..] { one.clone() } else { format!("[{}]", texts.join(",")) };
-    if as_json {
-        println!("{json}");
-    }
-    write_atomically(&dir.join("results.json"), json.as_bytes()).into_diagnostic()?;
-    report(title, runs, libraries, main, dir)?;
-    eprintln!("report: {}", dir.join("report.html").display());
-    Ok(())
-}
-
-/// A library, as reports show it.
-pub struct Shown {
-    description: LibraryDescription,
-    /// Where it comes from, for people.
-    label: String,
-    /// What it was selected from, where that is there.
-    candidates: Option<PathBuf>,
-}
-
-impl Shown {
-    /// The library in the file `library`, which runs of `model` used with `mined_from` in their settings.
-    pub fn new(model: &str, mined_from: &str, library: &Path, candidates: Option<PathBuf>) -> Result<Self> {
-        let library = Library::load(library).into_diagnostic()?;
-        let description = LibraryDescription::new(model, mined_from, &library);
-        Ok(Self { description, label: format!("{mined_from}, {model}"), candidates })
-    }
-
-    /// A library of an experiment, one of `all`.
-    pub fn of_experiment(files: &LibraryFiles, all: &[LibraryFiles]) -> Result<Self> {
-        let mut shown = Self::new(&files.model, &files.mined_from, &files.library, Some(files.candidates.clone()))?;
-        let varied = files.params.iter().filter(|(name, value)| all.iter().any(|o| o.params.get(*name) != Some(value)));
-        for (name, value) in varied {
-            shown.label += &format!(", {name} {value}");
-        }
-        shown.description.params = files.params.clone();
-        Ok(shown)
-    }
-}
-
-/// Writes the report of `runs`, with what their libraries were made of.
-fn report(title: &str, runs: &[Run], libraries: Vec<Shown>, main: BTreeMap<String, Value>, dir: &Path) -> Result<()> {
-    let baseline = runs.first().map(|run| run.settings.method.clone()).unwrap_or_default();
-    let config = ReportConfig { baseline, main, ..ReportConfig::default() };
-    let mut mined: BTreeMap<PathBuf, (String, Candidates)> = BTreeMap::new();
-    for Shown { label, candidates, .. } in &libraries {
-        if let Some(path) = candidates.as_ref().filter(|path| !mined.contains_key(*path)) {
-            mined.insert(path.clone(), (label.clone(), Candidates::load(path).into_diagnostic()?));
-        }
-    }
-    let mut report = stir::eval::report::Report::new(title, runs, config).into_diagnostic()?;
-    for (label, candidates) in mined.values() {
-        report = report.with_map(label, &candidates.pairs);
-    }
-    for library in libraries {
-        report = report.with_library(library.description);
-    }
-    report.write(dir).into_diagnostic()
 }

@@ -5,7 +5,6 @@ use std::{
     fmt, fs,
     ops::ControlFlow,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use indicatif::ProgressBar;
@@ -14,18 +13,17 @@ use serde::{Deserialize, Serialize};
 use stir::{
     core::Sampling,
     eval::{
-        FinalNumber,
-        experiment::{Event, Lab},
+        experiment::{self, Event, Lab},
         method::{Judges, Question},
     },
-    induction::{Induction, InductionConfig},
+    induction::{ConfigError, Induction, InductionConfig, PositiveSource},
     model::{Lm, ModelError},
-    rollout::{RolloutConfig, Rollouts, read_groups},
+    rollout::{Failure, RolloutConfig, Rollouts, read_groups},
 };
 
 use super::{
     DEFAULT_MODEL, ModelArgs, progress, render,
-    tasks::{self, Asked, TaskArgs, rollout_tasks},
+    tasks::{self, Asked, TaskArgs, final_number, rollout_tasks},
     with_suffix,
     word_problems::{Split, WordProblem},
 };
@@ -107,6 +105,24 @@ impl Default for RolloutSettings {
     }
 }
 
+/// Settings of stage 2, checked before anything is loaded.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(try_from = "InductionConfig")]
+pub struct InductionSettings(InductionConfig);
+
+impl TryFrom<InductionConfig> for InductionSettings {
+    type Error = ConfigError;
+
+    fn try_from(config: InductionConfig) -> Result<Self, ConfigError> {
+        config.validate()?;
+        if config.positives != PositiveSource::Rollout {
+            let bound = "rollout in an experiment, as the problems of tasks come without solutions";
+            return Err(ConfigError { field: "positives", value: format!("{:?}", config.positives), bound });
+        }
+        Ok(Self(config))
+    }
+}
+
 /// A report as an error with a cause, which it is not by itself.
 #[derive(Debug)]
 pub struct LabError(Report);
@@ -149,7 +165,7 @@ impl Lab for Workbench {
     type Model = ModelSource;
     type Problems = ProblemSource;
     type Rollout = RolloutSettings;
-    type Induction = InductionConfig;
+    type Induction = InductionSettings;
     type Engine = Lm;
     type Error = LabError;
 
@@ -159,19 +175,15 @@ impl Lab for Workbench {
         Ok(ModelArgs { model: model.folder.clone(), device, compute, seed: 0 }.load()?)
     }
 
-    fn questions(&self, lm: &Lm, problems: &ProblemSource) -> Result<Vec<Question>, LabError> {
+    fn device(&self, model: &ModelSource) -> String {
+        model.device.clone()
+    }
+
+    fn questions(&self, lm: &Lm, problems: &ProblemSource) -> Result<experiment::Asked<'_>, LabError> {
         match problems {
             ProblemSource::File(path) => Ok(known(TaskArgs::file(path).open(lm)?)?),
             ProblemSource::Task(task) => Ok(known(task.open(lm)?)?),
-            ProblemSource::Stories(stories) => Ok(stories.questions(lm)?),
-        }
-    }
-
-    fn judges(&self, problems: &ProblemSource) -> Result<Box<Judges<'_>>, LabError> {
-        match problems {
-            ProblemSource::Task(task) => Ok(task.judges()?),
-            ProblemSource::File(path) => Ok(TaskArgs::file(path).judges()?),
-            ProblemSource::Stories(_) => Ok(Box::new(|_| Arc::new(FinalNumber))),
+            ProblemSource::Stories(stories) => Ok((stories.questions(lm)?, final_number())),
         }
     }
 
@@ -199,16 +211,14 @@ impl Lab for Workbench {
             ControlFlow::Continue(())
         });
         bar.finish_and_clear();
-        match summary.into_diagnostic()?.failures.into_iter().next() {
-            Some(failure) => Err(Report::from_err(failure).into()),
-            None => Ok(()),
-        }
+        let summary = summary.into_diagnostic()?;
+        Ok(tell(summary.failures, summary.samples)?)
     }
 
-    fn candidates(&self, lm: &Lm, rollouts: &Path, settings: &InductionConfig, out: &Path) -> Result<(), LabError> {
+    fn candidates(&self, lm: &Lm, rollouts: &Path, settings: &InductionSettings, out: &Path) -> Result<(), LabError> {
         let sidecar = with_suffix(rollouts, ".settings.json");
         let made = fs::read_to_string(&sidecar).into_diagnostic().wrap_err_with(|| sidecar.display().to_string())?;
-        let run = Induction::new(lm, settings.clone()).into_diagnostic()?.rollout_settings(made);
+        let run = Induction::new(lm, settings.0.clone()).into_diagnostic()?.rollout_settings(made);
         let bar = progress(0, "induce");
         let mined = run.run(read_groups(rollouts).into_diagnostic()?, |progress| {
             bar.set_length(progress.total.unwrap_or_default() as u64);
@@ -237,9 +247,23 @@ impl Lab for Workbench {
 }
 
 /// Problems whose right answers are known.
-fn known(asked: Asked) -> Result<Vec<Question>> {
+fn known(asked: Asked) -> Result<experiment::Asked<'static>> {
     asked.check_golds()?;
-    Ok(asked.questions)
+    Ok((asked.questions, asked.judges))
+}
+
+/// Tells of the problems and samples that failed. They stop an experiment only where there is nothing else.
+#[allow(clippy::print_stderr, reason = "results go to stdout")]
+fn tell(failures: Vec<Failure<ModelError>>, samples: usize) -> Result<()> {
+    for failure in failures {
+        let missing = failure.samples;
+        let report = Report::from_err(failure);
+        if samples == 0 {
+            return Err(report);
+        }
+        eprintln!("{:?}", report.wrap_err(format!("{missing} rollouts are missing; the others are mined")));
+    }
+    Ok(())
 }
 
 impl Stories {

@@ -3,6 +3,7 @@
 
 pub(crate) mod answers;
 pub(crate) mod lab;
+pub(crate) mod present;
 pub(crate) mod tasks;
 pub(crate) mod word_problems;
 

@@ -10,7 +10,7 @@ use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use serde::{Deserialize, Serialize};
 use stir::{
     eval::{
-        AnswerForm, FinalNumber, Judge, Prompt, Task,
+        AnswerForm, FinalNumber, GRADING, Judge, Prompt, Task,
         method::{Judges, Question},
     },
     model::Lm,
@@ -56,6 +56,8 @@ pub struct Asked {
     pub source: PathBuf,
     /// What elicits an answer from unfinished reasoning, and what closes it.
     pub elicit: [String; 2],
+    /// Who judges the answers.
+    pub judges: Box<Judges<'static>>,
 }
 
 impl TaskArgs {
@@ -84,17 +86,6 @@ impl TaskArgs {
         Ok(asked)
     }
 
-    /// Who judges the problems, without a model to ask.
-    pub fn judges(&self) -> Result<Box<Judges<'static>>> {
-        // By id; what is not there is judged by the number after `####`.
-        let mut judges: HashMap<String, Arc<dyn Judge>> = HashMap::new();
-        if !self.is_plain() {
-            let task = self.load()?;
-            judges.extend(task.problems().iter().map(|problem| (problem.id.clone(), task.judge_of(problem))));
-        }
-        Ok(Box::new(move |question| judges.get(&question.id).cloned().unwrap_or_else(|| Arc::new(FinalNumber))))
-    }
-
     fn of_task(&self, lm: &Lm) -> Result<Asked> {
         let task = self.load()?;
         let ask = |problem| -> Result<Question> {
@@ -108,7 +99,13 @@ impl TaskArgs {
         let questions: Vec<Question> = task.problems().iter().map(ask).collect::<Result<_>>()?;
         let golds = questions.iter().map(|question| Some(question.gold.clone())).collect();
         let elicit = [task.answer_prefix(), task.answer_suffix()].map(str::to_owned);
-        Ok(Asked { questions, golds, source: self.task.clone(), elicit })
+        let judges = task.problems().iter().map(|problem| (problem.id.clone(), task.judge_of(problem)));
+        let judges: HashMap<String, Arc<dyn Judge>> = judges.collect();
+        let judges: Box<Judges<'static>> = Box::new(move |question| match judges.get(&question.id) {
+            Some(judge) => judge.clone(),
+            None => Arc::new(FinalNumber),
+        });
+        Ok(Asked { questions, golds, source: self.task.clone(), elicit, judges })
     }
 
     fn load(&self) -> Result<Task> {
@@ -142,7 +139,12 @@ fn plain(lm: &Lm, path: &Path) -> Result<Asked> {
     let asked = problems.iter().enumerate().map(ask).collect::<Result<Vec<_>>>()?;
     let (questions, golds) = asked.into_iter().unzip();
     let elicit = ["#### ", "\n"].map(str::to_owned);
-    Ok(Asked { questions, golds, source: path.to_owned(), elicit })
+    Ok(Asked { questions, golds, source: path.to_owned(), elicit, judges: final_number() })
+}
+
+/// Judges by the number after `####`.
+pub fn final_number() -> Box<Judges<'static>> {
+    Box::new(|_| Arc::new(FinalNumber))
 }
 
 impl Asked {
@@ -196,6 +198,7 @@ impl RolloutJudge for Rollouts<'_> {
     }
 
     fn name(&self) -> Option<String> {
-        Some(format!("{:?}", self.form?))
+        let form = self.form.map_or_else(|| "FinalNumber".to_owned(), |form| format!("{form:?}"));
+        Some(format!("{form}, grading {GRADING}"))
     }
 }

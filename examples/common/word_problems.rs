@@ -201,7 +201,7 @@ mod tests {
             right[kind] += usize::from(text.ends_with(&format!("#### {}", problem.answer)));
         }
         assert_eq!(right[1], careful[1]);
-        assert!((right[0] as f64) < 0.4 * f64::from(careful[0]));
+        assert!((right[0] as f64) < 0.4 * careful[0] as f64);
         assert!(careful[1] > 600);
     }
 }

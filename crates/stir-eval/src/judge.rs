@@ -1,5 +1,9 @@
 use serde::{Deserialize, Serialize};
 
+/// The version of the rules of grading, of which the settings beside answers and rollouts speak: what was graded by other
+/// rules is not taken up. Whoever changes what any judge of this crate finds or calls right raises it.
+pub const GRADING: u32 = 1;
+
 /// Whether two answers say the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

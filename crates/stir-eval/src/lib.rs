@@ -55,7 +55,7 @@ pub use answer::FinalNumber;
 pub use compare::{Comparison, MethodSummary, Paired};
 pub use error::EvalError;
 pub use extract::Extractor;
-pub use judge::{Grade, Judge, Judged, Verdict};
+pub use judge::{GRADING, Grade, Judge, Judged, Verdict};
 pub use judges::{ChoiceJudge, MathJudge, NumberJudge, YesNoJudge};
 pub use record::{Record, Run, Settings};
 #[cfg(feature = "hub")]

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Write};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::{Grade, Judge, Judged, Verdict, extract::Fallback, task::AnswerForm};
 
@@ -74,7 +74,8 @@ impl Pairs {
     /// Fields of a line: `gold` and `pred`, texts or numbers (a `pred` that is `null` is no answer); `choices`, the
     /// options of multiple choice, where answers may be their texts. Fields that are added: `equal` (`null` where
     /// nothing could be decided), `rule` (what decided; `no_answer` where there is none), `answer` (what was compared),
-    /// and `why` where nothing could be decided. They replace fields of these names; all else is passed on.
+    /// and `why` where nothing could be decided. They replace fields of these names; all else is passed on. A number of
+    /// more digits than 64 bits hold is compared, and passed on, as a text.
     ///
     /// ```
     /// use stir_eval::{AnswerForm, extract::Fallback, pairs::Pairs};
@@ -102,7 +103,7 @@ impl Pairs {
                 continue;
             }
             let mut pair: Map<String, Value> =
-                serde_json::from_slice(&text).map_err(|source| PairError::Json { line, source })?;
+                serde_json::from_slice(&exact(&text)).map_err(|source| PairError::Json { line, source })?;
             let judged = self.judge(&*plain, &pair, line)?;
             tell(&judged, &mut counts, &mut pair);
             serde_json::to_writer(&mut output, &pair)
@@ -143,6 +144,47 @@ impl Pairs {
         let grade = judge.grade(&gold, &pred);
         Ok(Judged { answer: Some(pred), grade: Some(grade) })
     }
+}
+
+/// A line of JSON where numbers that would be rounded when they are read are texts.
+fn exact(line: &[u8]) -> Vec<u8> {
+    let (mut out, mut at, mut in_text) = (Vec::with_capacity(line.len()), 0, false);
+    while let Some(&byte) = line.get(at) {
+        let is_number = !in_text && (byte == b'-' || byte.is_ascii_digit());
+        let len = match byte {
+            _ if is_number => line[at..].iter().take_while(|byte| b"+-.eE0123456789".contains(byte)).count(),
+            b'\\' if in_text => 2,
+            _ => 1,
+        };
+        in_text ^= byte == b'"';
+        let piece = &line[at..line.len().min(at + len)];
+        let quote: &[u8] = if is_number && is_rounded(piece) { b"\"" } else { b"" };
+        [quote, piece, quote].iter().for_each(|part| out.extend_from_slice(part));
+        at += len;
+    }
+    out
+}
+
+/// Whether a number is another one once it is read. What is none is left to the reader to refuse.
+fn is_rounded(number: &[u8]) -> bool {
+    let read = serde_json::from_slice::<Number>(number);
+    read.is_ok_and(|read| value_of(&read.to_string()) != value_of(&String::from_utf8_lossy(number)))
+}
+
+/// What a number says however it is written: its sign, its digits without zeros around them, and the place of the first.
+fn value_of(number: &str) -> (bool, String, i64) {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let unsigned = mantissa.trim_start_matches('-');
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let digits = [whole, fraction].concat();
+    let significant = digits.trim_start_matches('0');
+    if significant.is_empty() {
+        return (false, String::new(), 0);
+    }
+    let place = whole.len() as i64 - (digits.len() - significant.len()) as i64;
+    // An exponent beyond 64 bits does not come back from reading.
+    let place = exponent.parse().map_or(i64::MAX, |exponent: i64| exponent.saturating_add(place));
+    (unsigned.len() < mantissa.len(), significant.trim_end_matches('0').to_owned(), place)
 }
 
 /// Counts what was decided and writes it into the pair.
@@ -198,6 +240,41 @@ mod tests {
         assert_eq!(counts, Counts { equal: 2, different: 0, unclear: 1 });
         assert_eq!(lines[2]["equal"], Value::Null);
         assert!(lines[2]["why"].is_string());
+    }
+
+    #[test]
+    fn numbers_are_never_rounded() {
+        let verdict = |form, gold: &str, pred: &str| {
+            let line = format!(r#"{{"gold": {gold}, "pred": {pred}, "id": "\"{pred}"}}"#);
+            let (_, lines) = graded(form, false, line.as_bytes()).unwrap();
+            assert_eq!(lines[0]["id"], format!("\"{pred}"));
+            lines[0]["equal"].clone()
+        };
+        for form in [AnswerForm::Number, AnswerForm::Math] {
+            for (gold, pred, equal) in [
+                ("18446744073709551615", "18446744073709551615", true),
+                ("18446744073709551615", "18446744073709551614", false),
+                ("100000000000000000000000000000000000000001", "100000000000000000000000000000000000000001", true),
+                ("100000000000000000000000000000000000000001", "100000000000000000000000000000000000000002", false),
+                ("-100000000000000000000001", "-100000000000000000000002", false),
+                ("0.10000000000000000000000001", "0.1", false),
+                ("0.30000000000000001", "0.3", false),
+                ("0.5000000000000000000000", "5e-1", true),
+                ("1000000", "1E+6", true),
+                ("1e-400", "0", false),
+            ] {
+                assert_eq!(verdict(form, gold, pred), equal, "{form:?}: {gold} and {pred}");
+            }
+        }
+        let id = "123456789012345678901234567890";
+        let line = format!(r#"{{"gold": 1, "pred": 1.50, "id": {id}, "small": [7, -0.25, 1e3]}}"#);
+        let (_, lines) = graded(AnswerForm::Number, false, line.as_bytes()).unwrap();
+        assert_eq!((&lines[0]["id"], &lines[0]["answer"]), (&id.into(), &"1.5".into()));
+        assert_eq!(lines[0]["small"], serde_json::json!([7, -0.25, 1000.0]));
+        for bad in ["01", "1-2", "--1", "1e", "1e400"] {
+            let refused = graded(AnswerForm::Number, false, format!(r#"{{"gold": {bad}, "pred": 1}}"#).as_bytes());
+            assert!(matches!(refused, Err(PairError::Json { line: 1, .. })), "{bad}");
+        }
     }
 
     #[test]

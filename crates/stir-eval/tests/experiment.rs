@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 use stir_basis::{Candidates, Library, Pair};
 use stir_core::{Delimiter, Engine, Request, SampleRng, generate_all, toy::ToyEngine};
 use stir_eval::{
-    Run,
+    GRADING, Run,
     answers::AnswersError,
-    experiment::{Event, Experiment, Lab, Runner, RunnerError},
+    experiment::{Asked, Event, Experiment, Lab, Runner, RunnerError, digest},
     method::{Judges, Question},
 };
 use tempfile::TempDir;
@@ -28,6 +28,10 @@ use tempfile::TempDir;
 #[serde(deny_unknown_fields)]
 struct Model {
     seed: u64,
+    #[serde(default)]
+    endless: bool,
+    #[serde(default)]
+    device: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -86,19 +90,19 @@ impl Lab for ToyLab {
 
     fn load(&self, model: &Model) -> Result<ToyEngine, Broken> {
         self.log.borrow_mut().push("load".into());
-        Ok(ToyEngine::new(model.seed))
+        Ok(if model.endless { ToyEngine::without_eos(model.seed) } else { ToyEngine::new(model.seed) })
     }
 
-    fn questions(&self, _: &ToyEngine, problems: &Problems) -> Result<Vec<Question>, Broken> {
+    fn device(&self, model: &Model) -> String {
+        model.device.clone()
+    }
+
+    fn questions(&self, _: &ToyEngine, problems: &Problems) -> Result<Asked<'_>, Broken> {
         let ask = |i| {
             let prompt = format!("{}{i}", problems.prefix);
             Question { id: format!("p{i}"), user: prompt.clone(), prompt, gold: "a".into(), ..Question::default() }
         };
-        Ok((0..problems.count).map(ask).collect())
-    }
-
-    fn judges(&self, _: &Problems) -> Result<Box<Judges<'_>>, Self::Error> {
-        Ok(Box::new(toy::first_mark))
+        Ok(((0..problems.count).map(ask).collect(), Box::new(toy::first_mark)))
     }
 
     fn render(&self, _: &ToyEngine, system: Option<&str>, user: &str) -> Result<String, stir_core::toy::ToyError> {
@@ -314,6 +318,8 @@ fn other_settings_lie_elsewhere_and_what_is_shared_is_not() {
         ("samples = 3 }\nbasis", "samples = 4 }\nbasis", 4),
         ("seeds = [0, 1]", "seeds = [2]", 2),
         ("source = { seed = 1 }", "source = { seed = 2 }", 4),
+        ("source = { seed = 1 }", "source = { seed = 1, endless = true }", 4),
+        ("source = { seed = 1 }", "source = { seed = 1, device = \"cuda\" }", 4),
         ("answer = { prefix = \"x0\"", "answer = { prefix = \"x1\"", 0),
     ] {
         assert!(TOML.contains(from), "{from}");
@@ -330,6 +336,24 @@ fn other_settings_lie_elsewhere_and_what_is_shared_is_not() {
     let files = files(folder.path());
     assert!(kept.iter().all(|(name, content)| files.get(name) == Some(content)));
     assert_eq!(run(TOML, &lab, folder.path()), first);
+}
+
+#[test]
+fn folders_are_of_one_version_of_grading() {
+    let (folder, lab) = (TempDir::new().unwrap(), ToyLab::default());
+    run(TOML, &lab, folder.path());
+    for kind in ["rollouts", "answers"] {
+        for stage in fs::read_dir(folder.path().join(kind)).unwrap() {
+            let stage = stage.unwrap();
+            let text = fs::read(stage.path().join("settings.json")).unwrap();
+            let mut settings: serde_json::Value = serde_json::from_slice(&text).unwrap();
+            let name = |settings: &serde_json::Value| digest(settings)[..32].to_owned();
+            assert_eq!(stage.file_name().to_str().unwrap(), name(&settings));
+            assert_eq!(settings["grading"], GRADING);
+            settings["grading"] = (GRADING + 1).into();
+            assert_ne!(stage.file_name().to_str().unwrap(), name(&settings));
+        }
+    }
 }
 
 #[test]

@@ -4,10 +4,11 @@
 
 mod common;
 
-use common::toy::{FirstMark, config, first_mark, library, questions, replies, request};
-use stir_core::{Addition, Engine, Finish, HookPoint, Request, Row, Sampling, TokenId, generate_all, toy::ToyEngine};
+use common::toy::{FirstMark, config, first_mark, library, logits, questions, replies, request};
+use stir_core::{Engine, Finish, HookPoint, Request, Sampling, generate_all, toy::ToyEngine};
 use stir_eval::{
-    Judge,
+    GRADING, Judge,
+    answers::{Answers, AnswersError},
     method::{AnswerError, Bench, Exam, MethodConfig, Question, Reply},
 };
 
@@ -122,6 +123,46 @@ fn plain_and_unsteered_are_the_same() {
 }
 
 #[test]
+fn answers_of_other_end_tokens_devices_and_gradings_are_refused() {
+    let (engine, endless) = (ToyEngine::new(5), ToyEngine::without_eos(5));
+    let questions = questions(2);
+    let settings = |engine: &ToyEngine, device: &str| {
+        let exam = Exam { engine, questions: &questions, request: request(9, 0), width: 2 };
+        exam.settings(&MethodConfig::Plain {}, None, device).unwrap()
+    };
+    let mut regraded = settings(&engine, "cpu");
+    regraded["grading"] = (GRADING + 1).into();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("o.jsonl");
+    for finish in [false, true] {
+        let begin = |settings: &serde_json::Value| Answers::begin(&out, settings, &["p0", "p1"]);
+        let mut answers = begin(&settings(&engine, "cpu")).unwrap();
+        if answers.is_empty() {
+            answers.push(0, &serde_json::json!({"id": "p0"})).unwrap();
+        }
+        match finish {
+            true => drop(answers.finish().unwrap()),
+            false => drop(answers),
+        }
+        for (other, name) in [
+            (settings(&endless, "cpu"), "model.end_tokens"),
+            (settings(&engine, "cuda"), "model.device"),
+            (regraded.clone(), "grading"),
+        ] {
+            match begin(&other) {
+                Err(AnswersError::Settings { field, .. }) => assert!(!finish && field == name, "{field}"),
+                Ok(answers) => {
+                    assert!(finish && answers.is_empty(), "{name}");
+                    std::fs::remove_file(folder.path().join("o.jsonl.partial")).unwrap();
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!(begin(&settings(&engine, "cpu")).unwrap().len(), 1);
+    }
+}
+
+#[test]
 fn votes_are_counted_over_the_samples_of_one_request() {
     let engine = ToyEngine::new(7);
     let questions = questions(8);
@@ -195,23 +236,6 @@ fn a_plan_that_leaves_no_room_is_an_empty_answer() {
     }
 }
 
-/// Logits after `tokens`, computed from nothing, with `vectors` added at the positions `at`.
-fn logits(
-    engine: &ToyEngine,
-    tokens: &[TokenId],
-    vectors: &[(HookPoint, Vec<f32>)],
-    at: &[usize],
-    scale: f32,
-) -> Vec<f32> {
-    let mut session = engine.session();
-    let additions = at.iter().flat_map(|&position| {
-        vectors.iter().map(move |(point, vector)| Addition { point: *point, position, vector, scale })
-    });
-    let additions = additions.collect();
-    let row = Row { session: &mut session, tokens, additions, capture: &[], logits: true };
-    engine.forward(&mut [row]).unwrap().remove(0).logits
-}
-
 #[test]
 fn static_vectors_stay_where_they_were_added() {
     for seed in 0..4 {
@@ -244,99 +268,6 @@ fn static_vectors_stay_where_they_were_added() {
             }
         }
     }
-}
-
-/// What DEER does, without caches, forks or lanes: the answer's tokens, and how many others were generated.
-fn deer(engine: &ToyEngine, prompt: &str, budget: usize, json: &str) -> (Vec<TokenId>, usize, bool) {
-    let settings: serde_json::Value = serde_json::from_str(json).unwrap();
-    let text = |name: &str| settings[name].as_str().unwrap_or_default().to_owned();
-    let (transition, elicit, close) = (text("transition"), engine.encode(&text("elicit")).unwrap(), text("close"));
-    let (limit, threshold) =
-        (settings["trial_tokens"].as_u64().unwrap() as usize, settings["threshold"].as_f64().unwrap());
-    let prompt = engine.encode_prompt(prompt).unwrap();
-    let budget = budget.min(96 - prompt.len());
-    let next = |answer: &[TokenId]| {
-        let logits = logits(engine, &[&prompt, answer].concat(), &[], &[], 0.0);
-        let token = stir_core::argmax(&logits).unwrap() as TokenId;
-        (token, f64::from(stir_core::log_prob(&logits, token).unwrap()).exp())
-    };
-    let (mut answer, mut other, mut thinking) = (Vec::new(), 0, true);
-    loop {
-        let before = engine.vocab().text(&answer).matches(&transition).count();
-        answer.push(next(&answer).0);
-        if engine.vocab().is_eos(answer[answer.len() - 1]) || answer.len() == budget {
-            return (answer, other, !thinking);
-        }
-        let found = engine.vocab().text(&answer);
-        if !thinking || found.matches(&transition).count() == before {
-            continue;
-        }
-        // Non-overlapping matches from the left: the last of them is the one that is complete now.
-        let place = found.match_indices(&transition).last().unwrap().0;
-        let keep = settings["keep_transition"] == true;
-        let kept = (0..answer.len()).take_while(|&n| engine.vocab().text(&answer[..=n]).len() <= place).count();
-        let kept = if keep { answer.len() } else { kept };
-        if kept + elicit.len() + limit >= budget {
-            continue;
-        }
-        let mut trial = [&answer[..kept], &elicit].concat();
-        let (from, mut probabilities) = (trial.len(), Vec::new());
-        let mut generated = 0;
-        while probabilities.len() < limit && !engine.vocab().text(&trial[from..]).contains(&close) {
-            let (token, probability) = next(&trial);
-            generated += 1;
-            if engine.vocab().is_eos(token) {
-                break;
-            }
-            trial.push(token);
-            probabilities.push(probability);
-        }
-        let n = probabilities.len() as f64;
-        let confidence = match settings["mean"] == "geometric" {
-            true => (probabilities.iter().map(|p| p.ln()).sum::<f64>() / n).exp(),
-            false => probabilities.iter().sum::<f64>() / n,
-        };
-        if n > 0.0 && confidence >= threshold {
-            other += answer.len() - kept + generated - probabilities.len();
-            (answer, thinking) = (trial, false);
-        } else {
-            other += generated;
-        }
-    }
-}
-
-#[test]
-fn early_exits_are_those_of_a_plain_computation() {
-    let (mut exits, mut stays, mut refused) = (0, 0, 0);
-    for seed in 0..6 {
-        for engine in [ToyEngine::new(seed), ToyEngine::without_eos(seed)] {
-            let questions = questions(4);
-            for (transition, keep, elicit, close, limit, mean) in [
-                (r"\n", true, "so", "a", 3, "arithmetic"),
-                (r"\n", false, "so", r"\n", 5, "geometric"),
-                (r"\n", false, "", "b", 4, "arithmetic"),
-                ("a", true, "", "c", 2, "geometric"),
-                ("e", false, "12", "d", 6, "arithmetic"),
-            ] {
-                for threshold in [0.0, 0.4, 0.7, 0.9, 1.0] {
-                    let json = format!(
-                        r#"{{"method": "deer", "transition": "{transition}", "keep_transition": {keep},
-                            "elicit": "{elicit}", "close": "{close}", "trial_tokens": {limit},
-                            "threshold": {threshold}, "mean": "{mean}"}}"#
-                    );
-                    let found = replies(&engine, None, &config(&json), &questions, request(40, 0), 3);
-                    for (question, reply) in questions.iter().zip(found) {
-                        let (tokens, other, exited) = deer(&engine, &question.prompt, 40, &json);
-                        assert_eq!((&reply.token_ids, reply.other_tokens), (&tokens, other), "{json}");
-                        exits += usize::from(exited);
-                        refused += usize::from(!exited && other > 0);
-                        stays += usize::from(!exited && other == 0);
-                    }
-                }
-            }
-        }
-    }
-    assert!(exits > 100 && stays > 100 && refused > 20, "{exits} exits, {stays} stays, {refused} refused");
 }
 
 #[test]
@@ -397,6 +328,7 @@ fn settings_are_refused_by_field() {
         (r#"{"method": "deer", "transition": ""}"#, ["deer", "transition"]),
         (r#"{"method": "deer", "close": ""}"#, ["deer", "close"]),
         (r#"{"method": "deer", "trial_tokens": 0}"#, ["deer", "trial_tokens is 0"]),
+        (r#"{"method": "deer", "max_trials": 0}"#, ["deer", "max_trials is 0"]),
         (r#"{"method": "static_vector", "scale": -1}"#, ["static_vector", "scale is -1"]),
         (r#"{"method": "static_vector", "scale": 1e39}"#, ["static_vector", "not finite"]),
         (r#"{"method": "stir", "probe_tokens": 0}"#, ["stir", "probe_tokens is 0"]),

@@ -64,6 +64,7 @@ pub fn sample_stream(id: &str, k: usize) -> u64 {
 pub struct Rollouts<'e, E> {
     engine: &'e E,
     config: RolloutConfig,
+    device: Option<String>,
 }
 
 impl<'e, E: Engine> Rollouts<'e, E> {
@@ -73,7 +74,13 @@ impl<'e, E: Engine> Rollouts<'e, E> {
     /// [`RolloutError::Config`], [`RolloutError::Stop`] or [`RolloutError::Sampling`] for a setting out of bounds.
     pub fn new(engine: &'e E, config: RolloutConfig) -> Result<Self, RolloutError> {
         config.validate()?;
-        Ok(Self { engine, config })
+        Ok(Self { engine, config, device: None })
+    }
+
+    /// With the name of the device that computes (`cuda:0`), which stands in the settings beside the output: devices
+    /// round differently, so what one has drawn is not taken up on another.
+    pub fn on_device(self, device: impl Into<String>) -> Self {
+        Self { device: Some(device.into()), ..self }
     }
 
     /// Samples every task and appends each sample to `out` as soon as it is finished.
@@ -95,7 +102,7 @@ impl<'e, E: Engine> Rollouts<'e, E> {
         out: impl AsRef<Path>,
         mut observer: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Summary<E::Error>, RunError<E::Error>> {
-        let settings = settings::describe(&self.config, self.engine, tasks, judge.name())?;
+        let settings = settings::describe(&self.config, self.engine, self.device.as_deref(), tasks, judge.name())?;
         let mut tally = Tally::new(tasks.len());
         let add = |task, rollout: &Rollout| tally.add(task, rollout);
         let mut output = Output::open(out.as_ref(), tasks, self.config.samples, &settings, add)?;

@@ -9,7 +9,7 @@ use std::{
 
 use serde::Serialize;
 use serde_json::Value;
-use stir_core::{Engine, Fingerprint};
+use stir_core::{Engine, Fingerprint, TokenId};
 
 use crate::{RolloutConfig, RolloutError, Task, jsonl::io_error};
 
@@ -18,6 +18,11 @@ struct Settings<'a> {
     config: &'a RolloutConfig,
     model: &'a Fingerprint,
     computation: String,
+    /// Rounding differs between devices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<&'a str>,
+    /// They belong to a model's folder and not to its weights, so the fingerprint does not tell.
+    end_tokens: Vec<TokenId>,
     /// Digest of every task, in order.
     tasks: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -28,6 +33,7 @@ struct Settings<'a> {
 pub(crate) fn describe(
     config: &RolloutConfig,
     engine: &impl Engine,
+    device: Option<&str>,
     tasks: &[Task],
     judge: Option<String>,
 ) -> Result<String, RolloutError> {
@@ -36,7 +42,10 @@ pub(crate) fn describe(
         digest.update(&serde_json::to_vec(task)?).update(b"\n");
     }
     let (model, computation) = (engine.fingerprint(), engine.computation());
-    let settings = Settings { config, model, computation, tasks: digest.finalize().to_hex().to_string(), judge };
+    let mut end_tokens = engine.vocab().eos().to_vec();
+    end_tokens.sort_unstable();
+    let tasks = digest.finalize().to_hex().to_string();
+    let settings = Settings { config, model, computation, device, end_tokens, tasks, judge };
     let text = serde_json::to_string(&settings)?;
     // Back from the text, so that numbers are what a reader of the file would see.
     let mut settings: Value = serde_json::from_str(&text)?;

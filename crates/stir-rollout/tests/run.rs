@@ -261,6 +261,13 @@ fn two_settings_are_never_mixed() {
 
     let error = refused(Rollouts::new(&engine(), config()).unwrap().run(&tasks(), &Stern, folder.out(), all));
     assert!(matches!(&error, RolloutError::Settings { field, .. } if field == "judge"), "{error}");
+    let endless = ToyEngine::without_eos(1);
+    let error = refused(Rollouts::new(&endless, config()).unwrap().run(&tasks(), &judge, folder.out(), all));
+    assert!(matches!(&error, RolloutError::Settings { field, .. } if field == "end_tokens"), "{error}");
+    let elsewhere =
+        Rollouts::new(&engine(), config()).unwrap().on_device("cuda").run(&tasks(), &judge, folder.out(), all);
+    let error = refused(elsewhere);
+    assert!(matches!(&error, RolloutError::Settings { field, .. } if field == "device"), "{error}");
 
     let sidecar = folder.0.path().join("rollouts.jsonl.settings.json");
     fs::write(&sidecar, "{").unwrap();

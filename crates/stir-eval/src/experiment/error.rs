@@ -6,7 +6,7 @@ use crate::{
     method::{MethodError, RunError},
 };
 
-/// What is wrong with an experiment as it is written.
+/// What is wrong with an experiment: as it is written, or when it meets its models.
 #[derive(Debug, thiserror::Error)]
 pub enum ExperimentError {
     /// No TOML, or not of this shape. The message has the line.
@@ -90,19 +90,19 @@ pub enum ExperimentError {
         #[source]
         source: EmptyStop,
     },
-    /// A setting of a method out of bounds.
+    /// A setting of a method out of bounds, or a method that does not go with the model or the library.
     #[error("{at}")]
     Method {
-        /// Where in the file.
+        /// Where in the file, or the cell.
         at: String,
         /// What is wrong.
         #[source]
         source: MethodError,
     },
-    /// A setting of selection out of bounds.
+    /// A setting of selection out of bounds, or a library that cannot be made.
     #[error("{at}")]
     Basis {
-        /// Where in the file.
+        /// Where in the file, or what was to be made.
         at: String,
         /// What is wrong.
         #[source]
@@ -113,7 +113,7 @@ pub enum ExperimentError {
 /// Why an experiment stopped; `L` is the lab's error and `X` the engine's. What was finished stays.
 #[derive(Debug, thiserror::Error)]
 pub enum RunnerError<L: std::error::Error + 'static, X: std::error::Error + 'static> {
-    /// What the experiment says.
+    /// What the experiment says, or what comes of it.
     #[error(transparent)]
     Experiment(#[from] ExperimentError),
     /// The lab: a model, problems, rollouts or candidates.
@@ -124,24 +124,6 @@ pub enum RunnerError<L: std::error::Error + 'static, X: std::error::Error + 'sta
         /// Why it was not.
         #[source]
         source: L,
-    },
-    /// A library.
-    #[error("{at}")]
-    Basis {
-        /// What was to be made.
-        at: String,
-        /// Why it was not.
-        #[source]
-        source: BasisError,
-    },
-    /// A method that does not go with the model or the library.
-    #[error("{at}")]
-    Method {
-        /// The cell.
-        at: String,
-        /// What is wrong.
-        #[source]
-        source: MethodError,
     },
     /// Answers.
     #[error("{at}")]

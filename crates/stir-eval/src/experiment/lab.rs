@@ -32,17 +32,14 @@ pub trait Lab {
     /// When it cannot be loaded.
     fn load(&self, model: &Self::Model) -> Result<Self::Engine, Self::Error>;
 
-    /// The problems, with their prompts for the model.
+    /// The name of the device that computes the model: `cuda:0`. Results of different devices are kept apart.
+    fn device(&self, model: &Self::Model) -> String;
+
+    /// The problems, with their prompts for the model, and who judges the answers.
     ///
     /// # Errors
     /// When they cannot be read or rendered.
-    fn questions(&self, engine: &Self::Engine, problems: &Self::Problems) -> Result<Vec<Question>, Self::Error>;
-
-    /// Who judges the answers to the problems.
-    ///
-    /// # Errors
-    /// When they cannot be read.
-    fn judges(&self, problems: &Self::Problems) -> Result<Box<Judges<'_>>, Self::Error>;
+    fn questions(&self, engine: &Self::Engine, problems: &Self::Problems) -> Result<Asked<'_>, Self::Error>;
 
     /// The prompt of a system and a user message for the model.
     ///
@@ -85,6 +82,9 @@ pub trait Lab {
     /// Hears what happens.
     fn observe(&self, _event: Event<'_>) {}
 }
+
+/// Questions in order, and who judges the answers.
+pub type Asked<'l> = (Vec<Question>, Box<Judges<'l>>);
 
 /// What happens in an experiment.
 #[derive(Debug, Clone, Copy)]

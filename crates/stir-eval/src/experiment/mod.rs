@@ -64,7 +64,7 @@ use stir_core::Sampling;
 
 pub use self::{
     error::{ExperimentError, RunnerError},
-    lab::{Event, Lab},
+    lab::{Asked, Event, Lab},
     runner::{LibraryFiles, Outcome, Runner},
     store::digest,
 };

@@ -9,14 +9,14 @@ use stir_basis::{Candidates, Library, select};
 use stir_core::{Engine, Request};
 
 use super::{
-    Event, Experiment, ExperimentError, Lab, PlannedMethod, Recipe, RunnerError,
+    Asked, Event, Experiment, ExperimentError, Lab, PlannedMethod, Recipe, RunnerError,
     store::{Place, Store},
     typed,
 };
 use crate::{
-    Record, Run, Settings,
+    GRADING, Record, Run, Settings,
     answers::{Answers, read_lines},
-    method::{Bench, Exam, Question},
+    method::{Bench, Exam, computed_by},
 };
 
 /// The version of what the digests are made of: another one makes everything anew.
@@ -172,6 +172,7 @@ impl<'x, L: Lab> Runner<'x, L> {
                 runner: self,
                 store: &store,
                 name: &self.experiment.models[model].name,
+                device: self.lab.device(&self.models[model]),
                 engine,
                 libraries: HashMap::new(),
                 used: Vec::new(),
@@ -196,29 +197,30 @@ struct ModelBench<'r, 'x, L: Lab> {
     store: &'r Store,
     name: &'r str,
     engine: L::Engine,
+    device: String,
     /// By seed, task and recipe.
     libraries: HashMap<(u64, usize, usize), Made>,
     /// Their files, in the order of first use.
     used: Vec<LibraryFiles>,
-    /// Questions to be answered, by task.
-    asked: HashMap<usize, Vec<Question>>,
+    /// What is to be answered, by task.
+    asked: HashMap<usize, Asked<'x>>,
 }
 
-impl<L: Lab> ModelBench<'_, '_, L> {
+impl<'x, L: Lab> ModelBench<'_, 'x, L> {
     /// The answers of a cell, and the folders of what it is made of.
     fn cell(&mut self, number: usize, cell: &Cell) -> Result<(Run, BTreeMap<&'static str, String>), Failure<L>> {
         if let Some((from, recipe)) = cell.library {
             self.make(cell.seed, from, recipe)?;
         }
-        if !self.asked.contains_key(&cell.task) {
-            let questions = self.questions(cell.task, "answer", &self.runner.tasks[cell.task].answer)?;
-            self.asked.insert(cell.task, questions);
+        if let (None, Some(problems)) = (self.asked.get(&cell.task), &self.runner.tasks[cell.task].answer) {
+            let asked = self.questions(cell.task, "answer", problems)?;
+            self.asked.insert(cell.task, asked);
         }
         let (runner, lab) = (self.runner, self.runner.lab);
         let made = cell.library.and_then(|(from, recipe)| self.libraries.get(&(cell.seed, from, recipe)));
         let exam = self.exam(cell);
         let config = runner.methods[cell.method].config.clone().seeded(cell.seed);
-        let mut depends = exam.settings(&config, made.map(|made| made.digest.as_str()))?;
+        let mut depends = exam.settings(&config, made.map(|made| made.digest.as_str()), &self.device)?;
         depends["format"] = json!(FORMAT);
         // Who judges is decided by the problems, not by the questions made of them.
         depends["problems"] = json!(runner.tasks[cell.task].answer);
@@ -230,17 +232,15 @@ impl<L: Lab> ModelBench<'_, '_, L> {
         };
         let file = place.dir.join("answers.jsonl");
         let finished = file.exists() && !place.dir.join("answers.jsonl.partial").exists();
-        let records: Vec<Record> = match &runner.tasks[cell.task].answer {
-            Some(problems) if !finished => {
-                let judges = lab.judges(problems);
-                let judges = judges.map_err(|source| RunnerError::Lab { at: describe(&settings), source })?;
+        let records: Vec<Record> = match self.asked.get(&cell.task) {
+            Some((_, judges)) if !finished => {
                 let render = |system: Option<&str>, user: &str| lab.render(&self.engine, system, user);
                 let library = made.map(|made| &made.library);
-                let method = config.build(Bench { engine: &self.engine, judges: &*judges, library, render: &render });
+                let method = config.build(Bench { engine: &self.engine, judges: &**judges, library, render: &render });
                 let at = || describe(&settings);
-                let method = method.map_err(|source| RunnerError::Method { at: at(), source })?;
+                let method = method.map_err(|source| ExperimentError::Method { at: at(), source })?;
                 let ids: Vec<&str> = exam.questions.iter().map(|question| question.id.as_str()).collect();
-                let answered = exam.run(&*method, &*judges, Answers::begin(&file, &depends, &ids)?, |done| {
+                let answered = exam.run(&*method, &**judges, Answers::begin(&file, &depends, &ids)?, |done| {
                     observe(done);
                     ControlFlow::Continue(())
                 });
@@ -268,7 +268,7 @@ impl<L: Lab> ModelBench<'_, '_, L> {
             seed: cell.seed,
             ..Request::default()
         };
-        let questions = self.asked.get(&cell.task).map_or(&[][..], Vec::as_slice);
+        let questions = self.asked.get(&cell.task).map_or(&[][..], |(questions, _)| questions);
         Exam { engine: &self.engine, questions, request, width: experiment.width }
     }
 
@@ -291,8 +291,7 @@ impl<L: Lab> ModelBench<'_, '_, L> {
         }
     }
 
-    fn questions(&self, task: usize, part: &str, problems: &Option<L::Problems>) -> Result<Vec<Question>, Failure<L>> {
-        let Some(problems) = problems else { return Ok(Vec::new()) };
+    fn questions(&self, task: usize, part: &str, problems: &L::Problems) -> Result<Asked<'x>, Failure<L>> {
         let at = || format!("tasks {:?} {part}", self.runner.experiment.tasks[task].name);
         self.runner.lab.questions(&self.engine, problems).map_err(|source| RunnerError::Lab { at: at(), source })
     }
@@ -306,19 +305,18 @@ impl<L: Lab> ModelBench<'_, '_, L> {
         let Some(problems) = &runner.tasks[task].mine else { return Ok(()) };
         let (recipe_data, rollout, induction) = &runner.recipes[recipe];
         let at = |what: &str| format!("{what} of {name:?}, seed {seed}");
-        let model = json!({ "fingerprint": self.engine.fingerprint(), "computation": self.engine.computation() });
+        let model = computed_by(&self.engine, &self.device);
 
-        let questions = self.questions(task, "mine", &runner.tasks[task].mine)?;
+        let (questions, judges) = self.questions(task, "mine", problems)?;
         let asked = blake3::hash(&serde_json::to_vec(&questions)?).to_hex().to_string();
         // As the lab read them: with its defaults, which may be other ones tomorrow.
         let settings = json!({
-            "format": FORMAT, "model": model, "questions": asked, "problems": problems, "rollout": rollout, "seed": seed
+            "format": FORMAT, "model": model, "grading": GRADING, "questions": asked, "problems": problems,
+            "rollout": rollout, "seed": seed
         });
         let rollouts = self.stage("rollouts", name, &settings, |place| {
             let out = place.dir.join("rollouts.jsonl");
-            let judges = runner.lab.judges(problems);
-            let drawn =
-                judges.and_then(|judges| runner.lab.rollouts(&self.engine, &questions, &*judges, rollout, seed, &out));
+            let drawn = runner.lab.rollouts(&self.engine, &questions, &*judges, rollout, seed, &out);
             drawn.map_err(|source| RunnerError::Lab { at: at("rollouts"), source })
         })?;
 
@@ -332,10 +330,10 @@ impl<L: Lab> ModelBench<'_, '_, L> {
 
         let (from, basis) = (candidates.content("candidates.stir")?, &recipe_data.basis);
         let settings = json!({ "format": FORMAT, "candidates": from, "basis": basis });
-        let refused = |source| RunnerError::Basis { at: at("library"), source };
+        let refused = |source| ExperimentError::Basis { at: at("library"), source };
         let place = self.stage("libraries", name, &settings, |place| {
             let candidates = Candidates::load(candidates.dir.join("candidates.stir")).map_err(refused)?;
-            select(&candidates, basis).map_err(refused)?.save(place.dir.join("library.stir")).map_err(refused)
+            Ok(select(&candidates, basis).map_err(refused)?.save(place.dir.join("library.stir")).map_err(refused)?)
         })?;
         let library = Library::load(place.dir.join("library.stir")).map_err(refused)?;
         let mut params = recipe_data.params.clone();

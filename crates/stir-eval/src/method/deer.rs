@@ -12,8 +12,8 @@ const NAME: &str = "deer";
 /// thought, an answer is tried, and thinking ends as soon as the model is confident of it.
 ///
 /// A trial is a fork of the cache, so it costs its own tokens alone. One that convinces is kept: the answer goes on
-/// from it, and thoughts that it cut off count as other tokens. `elicit` is written by the method and not generated;
-/// kept, it is part of the answer and of its budget.
+/// from it, and thoughts that it cut off count as other tokens, as does what follows a stop string in it. `elicit` is
+/// written by the method and not generated; kept, it is part of the answer and of its budget.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Deer {
@@ -27,6 +27,8 @@ pub struct Deer {
     pub close: String,
     /// Tokens of a trial at most.
     pub trial_tokens: usize,
+    /// Trials of an answer at most; once they are spent, thinking goes on to its own end.
+    pub max_trials: usize,
     /// Confidence from which on a trial convinces, in [0, 1].
     pub threshold: f64,
     /// What confidence is.
@@ -51,6 +53,8 @@ impl Default for Deer {
             elicit: "\n**Final Answer**\n\\boxed{".into(),
             close: "}".into(),
             trial_tokens: 20,
+            // As in the authors' program.
+            max_trials: 10,
             threshold: 0.95,
             mean: Mean::Arithmetic,
         }
@@ -60,6 +64,7 @@ impl Default for Deer {
 impl Deer {
     pub(super) fn validate(&self) -> Result<(), MethodError> {
         positive(NAME, "trial_tokens", self.trial_tokens)?;
+        positive(NAME, "max_trials", self.max_trials)?;
         if !(0.0..=1.0).contains(&self.threshold) {
             let value = self.threshold.to_string();
             return Err(MethodError::Setting { method: NAME, field: "threshold", value, bound: "in [0, 1]" });
@@ -107,6 +112,7 @@ impl<E: Engine> Method<E> for EarlyExit<'_, E> {
             budget: request.max_tokens.min(self.engine.shape().max_context - request.prompt.len()),
             transitions: SegmentCounter::new(self.transition.clone()),
             trial: None,
+            trials: 0,
             other_tokens: 0,
             passes: 0,
         }))
@@ -124,6 +130,8 @@ struct DeerLane<'a, E: Engine> {
     budget: usize,
     transitions: SegmentCounter,
     trial: Option<Trial<E::Session>>,
+    /// Begun.
+    trials: usize,
     other_tokens: usize,
     passes: usize,
 }
@@ -173,7 +181,8 @@ impl<E: Engine> DeerLane<'_, E> {
     /// Begins a trial where the last token ends a transition and there is room for one.
     fn transition(&mut self, vocab: &Vocab) {
         let (settings, answer) = (&self.method.settings, self.sequence.answer());
-        if self.conclusion.is_none() || self.sequence.finish().is_some() {
+        let spent = self.trials == settings.max_trials;
+        if spent || self.conclusion.is_none() || self.sequence.finish().is_some() {
             return;
         }
         let bytes = answer.last().map_or(&[][..], |&token| vocab.bytes(token));
@@ -193,6 +202,7 @@ impl<E: Engine> DeerLane<'_, E> {
         let mut session = self.session.fork();
         // Without words to ask by, the trial needs the logits after what is kept.
         session.rewind(if self.elicit.is_empty() { kept_tokens.len() - 1 } else { kept_tokens.len() });
+        self.trials += 1;
         self.trial = Some(Trial {
             session,
             tokens: [kept_tokens, &self.elicit].concat(),
@@ -245,8 +255,12 @@ impl<E: Engine> DeerLane<'_, E> {
         let thoughts = thoughts.map(|(&token, &log_prob)| Choice { token, log_prob }).take(trial.kept);
         // Not generated, hence without a probability of its own.
         let elicit = self.elicit.iter().map(|&token| Choice { token, log_prob: 0.0 });
+        let generated = trial.choices.len();
+        let all = trial.kept + self.elicit.len() + generated;
         thoughts.chain(elicit).chain(trial.choices).for_each(|choice| conclusion.push(vocab, choice));
-        self.other_tokens += self.sequence.answer().len() - trial.kept;
+        // A stop string that is complete before the end of the trial cuts off what follows it.
+        let cut_off = (all - conclusion.answer().len()).min(generated);
+        self.other_tokens += self.sequence.answer().len() - trial.kept + cut_off;
         self.sequence = conclusion;
         self.session = trial.session;
         // Where the trial ended with the model's end token, all of it is encoded.

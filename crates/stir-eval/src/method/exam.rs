@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use stir_core::{DriveError, Engine, Request, drive};
 
 use super::{AnswerError, AnswerLane, Judges, LaneError, Method, MethodConfig, Question, Reply, RunError};
-use crate::{Record, answers::Answers};
+use crate::{GRADING, Record, answers::Answers};
 
 /// Questions put to a model.
 #[derive(Debug, Clone)]
@@ -131,19 +131,24 @@ impl<E: Engine> Exam<'_, E> {
     }
 
     /// Everything that the answers of a method depend on: what keeps the answers of two settings apart. `library` is
-    /// the digest of the vectors that it steers with.
+    /// the digest of the vectors that it steers with, `device` the name of what computes (`cuda:0`).
     ///
     /// # Errors
     /// When a setting cannot be written as JSON.
-    pub fn settings(&self, method: &MethodConfig, library: Option<&str>) -> Result<Value, serde_json::Error> {
+    pub fn settings(
+        &self,
+        method: &MethodConfig,
+        library: Option<&str>,
+        device: &str,
+    ) -> Result<Value, serde_json::Error> {
         let Request { max_tokens, sampling, ref stop, seed, .. } = self.request;
         let mut questions = blake3::Hasher::new();
         for question in self.questions {
             questions.update(&serde_json::to_vec(question)?).update(b"\n");
         }
         Ok(json!({
-            "model": self.engine.fingerprint(),
-            "computation": self.engine.computation(),
+            "model": computed_by(self.engine, device),
+            "grading": GRADING,
             "questions": questions.finalize().to_hex().to_string(),
             "max_tokens": max_tokens,
             "sampling": sampling,
@@ -153,6 +158,19 @@ impl<E: Engine> Exam<'_, E> {
             "library": library,
         }))
     }
+}
+
+/// What computes: the model, the tokens that end its texts (its folder says which, its weights do not), the type and
+/// the device, as each rounds in its own way.
+pub(crate) fn computed_by<E: Engine>(engine: &E, device: &str) -> Value {
+    let mut end_tokens = engine.vocab().eos().to_vec();
+    end_tokens.sort_unstable();
+    json!({
+        "fingerprint": engine.fingerprint(),
+        "computation": engine.computation(),
+        "device": device,
+        "end_tokens": end_tokens,
+    })
 }
 
 fn parse<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<Record>, serde_json::Error> {

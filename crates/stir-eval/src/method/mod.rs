@@ -54,6 +54,7 @@ use serde::{Deserialize, Serialize};
 use stir_controller::{Steered, Step};
 use stir_core::{Engine, Finish, Generated, Lane, Output, Request, RequestError, Row, SamplingError, TokenId, Vocab};
 
+pub(crate) use self::exam::computed_by;
 pub use self::{
     config::{Bench, Judges, MethodConfig, Render},
     deer::{Deer, Mean},

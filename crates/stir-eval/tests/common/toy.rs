@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use stir_basis::{Action, Entry, Library, normalize};
-use stir_core::{Delimiter, Engine, Request, SampleRng, Sampling, toy::ToyEngine};
+use stir_core::{Addition, Delimiter, Engine, HookPoint, Request, Row, SampleRng, Sampling, TokenId, toy::ToyEngine};
 use stir_eval::{
     Grade, Judge, Verdict,
     method::{Bench, Exam, MethodConfig, Question, Reply},
@@ -94,4 +94,21 @@ pub fn replies(
 
 pub fn config(json: &str) -> MethodConfig {
     serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"))
+}
+
+/// Logits after `tokens`, computed from nothing, with `vectors` added at the positions `at`.
+pub fn logits(
+    engine: &ToyEngine,
+    tokens: &[TokenId],
+    vectors: &[(HookPoint, Vec<f32>)],
+    at: &[usize],
+    scale: f32,
+) -> Vec<f32> {
+    let mut session = engine.session();
+    let additions = at.iter().flat_map(|&position| {
+        vectors.iter().map(move |(point, vector)| Addition { point: *point, position, vector, scale })
+    });
+    let additions = additions.collect();
+    let row = Row { session: &mut session, tokens, additions, capture: &[], logits: true };
+    engine.forward(&mut [row]).unwrap().remove(0).logits
 }

@@ -1,8 +1,10 @@
 //! Files of answers that survive being killed.
 //!
 //! Lines go to `OUT.partial` as they come, after one that tells the settings of the run, and in the end, in order, to
-//! `OUT`. A run that is stopped at any point, and started again with the same settings, goes on with what is missing and
-//! ends in the same file. Other settings are refused, and so is a second process.
+//! `OUT`, with the settings in `OUT.settings.json`. A run that is stopped at any point, or was finished, and is started
+//! again with the same settings, goes on with what is missing and ends in the same file. Where a run of other settings
+//! is under way they are refused, and so is a second process; an output of other settings that is finished stays until
+//! the new one is.
 //!
 //! ```
 //! use serde_json::json;
@@ -21,8 +23,12 @@
 //! answers.push(0, &json!({"id": "a", "text": "one"}))?;
 //! answers.finish()?;
 //! assert!(std::fs::read_to_string(&out)?.starts_with(r#"{"id":"a""#));
+//! assert_eq!(Answers::begin(&out, &settings, &["a", "b"])?.len(), 2);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -101,19 +107,24 @@ pub enum AnswersError {
     },
 }
 
+/// What the name of the settings ends in, after that of the output.
+const SETTINGS: &str = ".settings.json";
+
 /// A JSONL file whose lines come in any order and end up sorted; see the [module](self).
 #[derive(Debug)]
 pub struct Answers {
     out: PathBuf,
     partial: PathBuf,
     file: File,
+    /// JSON text.
+    settings: String,
     /// By place in the output.
     lines: BTreeMap<usize, String>,
 }
 
 impl Answers {
-    /// Begins `out`, or takes up what is left of an earlier run of the same `settings`. `ids` are the lines that there
-    /// will be, in order, by their field `id`.
+    /// Begins `out`, or takes up what is there of an earlier run of the same `settings`, finished or not. `ids` are the
+    /// lines that there will be, in order, by their field `id`.
     ///
     /// # Errors
     /// [`AnswersError::InUse`], [`AnswersError::Settings`] for what was begun under other settings,
@@ -129,30 +140,33 @@ impl Answers {
         let bytes = fs::read(&partial).map_err(refused("read", &partial))?;
         let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
         file.set_len(whole as u64).map_err(refused("write", &partial))?;
-        let mut this = Self { out: out.to_owned(), partial, file, lines: BTreeMap::new() };
-        match whole {
-            0 => this.append(&settings.to_string())?,
-            _ => this.resume(settings, &bytes[..whole], &places)?,
+        let mut this =
+            Self { out: out.to_owned(), partial, file, settings: settings.to_string(), lines: BTreeMap::new() };
+        this.lines = this.finished(settings, &places)?;
+        match bytes[..whole].iter().position(|&byte| byte == b'\n') {
+            None => this.append(&settings.to_string())?,
+            Some(first) => {
+                let then = serde_json::from_slice(&bytes[..first]).map_err(damaged(&this.partial, 1))?;
+                same_settings(&this.partial, &then, settings)?;
+                this.lines.append(&mut lines(&this.partial, 2, &bytes[first + 1..whole], &places)?);
+            }
         }
         Ok(this)
     }
 
-    fn resume(&mut self, settings: &Value, bytes: &[u8], places: &HashMap<&str, usize>) -> Result<(), AnswersError> {
-        let lines = bytes.strip_suffix(b"\n").unwrap_or(bytes).split(|&byte| byte == b'\n');
-        for (number, bytes) in lines.enumerate() {
-            let (path, line) = (&self.partial, number + 1);
-            let value: Value = serde_json::from_slice(bytes).map_err(damaged(path, line))?;
-            if number == 0 {
-                same_settings(path, &value, settings)?;
-                continue;
-            }
-            let id = value["id"].as_str().unwrap_or_default();
-            let unasked = || AnswersError::Unasked { path: path.clone(), line, id: id.to_owned() };
-            let place = *places.get(id).ok_or_else(unasked)?;
-            // What parses as JSON is text.
-            self.lines.insert(place, String::from_utf8_lossy(bytes).into_owned());
+    /// The lines of a run of the same settings that was finished.
+    fn finished(
+        &self,
+        settings: &Value,
+        places: &HashMap<&str, usize>,
+    ) -> Result<BTreeMap<usize, String>, AnswersError> {
+        let beside = with_suffix(&self.out, SETTINGS);
+        let Some(then) = read_if_there(&beside)? else { return Ok(BTreeMap::new()) };
+        let then = serde_json::from_slice(&then).map_err(damaged(&beside, 1))?;
+        match (difference_of_settings(&then, settings)?, read_if_there(&self.out)?) {
+            (None, Some(bytes)) => lines(&self.out, 1, &bytes, places),
+            _ => Ok(BTreeMap::new()),
         }
-        Ok(())
     }
 
     /// Whether line `place` is there.
@@ -186,15 +200,19 @@ impl Answers {
         Ok(())
     }
 
-    /// Writes the output; returns its lines.
+    /// Writes the output, and the settings beside it; returns its lines.
     ///
     /// # Errors
     /// [`AnswersError::Io`]; what was kept stays where it is.
     pub fn finish(self) -> Result<Vec<String>, AnswersError> {
         let lines: Vec<String> = self.lines.into_values().collect();
         let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+        let beside = with_suffix(&self.out, SETTINGS);
+        // At no time do settings stand beside the answers of others; until all is there, so is the partial file.
+        remove_if_there(&beside)?;
         write_atomically(&self.out, text.as_bytes())?;
-        fs::remove_file(&self.partial).map_err(refused("remove", &self.partial))?;
+        write_atomically(&beside, self.settings.as_bytes())?;
+        remove_if_there(&self.partial)?;
         Ok(lines)
     }
 
@@ -240,12 +258,50 @@ pub(crate) fn lock(file: &File, path: &Path) -> Result<(), AnswersError> {
 
 /// Whether what a file was begun under is what is asked for now.
 pub(crate) fn same_settings(path: &Path, then: &Value, now: &Value) -> Result<(), AnswersError> {
-    // Compared as text that was read back, so that numbers are what a reader of the file would see.
-    let now: Value = serde_json::from_str(&now.to_string())?;
-    match difference(Some(then), Some(&now), String::new()) {
+    match difference_of_settings(then, now)? {
         None => Ok(()),
         Some((field, then, now)) => Err(AnswersError::Settings { path: path.to_owned(), field, then, now }),
     }
+}
+
+fn difference_of_settings(then: &Value, now: &Value) -> Result<Option<(String, String, String)>, AnswersError> {
+    // Compared as text that was read back, so that numbers are what a reader of the file would see.
+    let now: Value = serde_json::from_str(&now.to_string())?;
+    Ok(difference(Some(then), Some(&now), String::new()))
+}
+
+fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, AnswersError> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some).map_err(refused("read", path)),
+    }
+}
+
+fn remove_if_there(path: &Path) -> Result<(), AnswersError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(refused("remove", path)),
+    }
+}
+
+/// Answers by place: the lines `bytes`, each ended by a line feed, of the file at `path`, from its line `first` on.
+fn lines(
+    path: &Path,
+    first: usize,
+    bytes: &[u8],
+    places: &HashMap<&str, usize>,
+) -> Result<BTreeMap<usize, String>, AnswersError> {
+    let mut found = BTreeMap::new();
+    for (line, bytes) in (first..).zip(bytes.split_inclusive(|&byte| byte == b'\n')) {
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let value: Value = serde_json::from_slice(bytes).map_err(damaged(path, line))?;
+        let id = value["id"].as_str().unwrap_or_default();
+        let unasked = || AnswersError::Unasked { path: path.to_owned(), line, id: id.to_owned() };
+        let place = *places.get(id).ok_or_else(unasked)?;
+        // What parses as JSON is text.
+        found.insert(place, String::from_utf8_lossy(bytes).into_owned());
+    }
+    Ok(found)
 }
 
 pub(crate) fn refused<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> AnswersError + 'p {
@@ -281,110 +337,4 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    const IDS: [&str; 3] = ["a", "ß", "c"];
-
-    fn line(place: usize) -> Value {
-        json!({"id": IDS[place], "text": "grün 🌱"})
-    }
-
-    /// The whole file, written without an interruption, in the order `order`.
-    fn written(out: &Path, order: &[usize]) -> Vec<u8> {
-        let mut answers = Answers::begin(out, &json!({"x": 0.1}), &IDS).unwrap();
-        order.iter().for_each(|&place| answers.push(place, &line(place)).unwrap());
-        let partial = fs::read(with_suffix(out, ".partial")).unwrap();
-        answers.finish().unwrap();
-        partial
-    }
-
-    /// As if killed after any byte: what is whole is kept, the rest is written again, and the end is the same.
-    #[test]
-    fn a_kill_at_any_byte_leaves_no_trace() {
-        let folder = tempfile::tempdir().unwrap();
-        let out = folder.path().join("o.jsonl");
-        let partial = written(&out, &[2, 0, 1]);
-        let whole = fs::read(&out).unwrap();
-        for cut in 0..=partial.len() {
-            fs::remove_file(&out).unwrap();
-            fs::write(with_suffix(&out, ".partial"), &partial[..cut]).unwrap();
-            let mut answers = Answers::begin(&out, &json!({"x": 0.1}), &IDS).unwrap();
-            let kept = partial[..cut].iter().filter(|&&byte| byte == b'\n').count().saturating_sub(1);
-            assert_eq!(answers.len(), kept, "cut at {cut}");
-            for place in 0..3 {
-                if !answers.has(place) {
-                    answers.push(place, &line(place)).unwrap();
-                }
-            }
-            answers.finish().unwrap();
-            assert_eq!(fs::read(&out).unwrap(), whole, "cut at {cut}");
-            assert!(!with_suffix(&out, ".partial").exists());
-        }
-    }
-
-    #[test]
-    fn other_settings_are_refused_by_the_field_that_differs() {
-        let folder = tempfile::tempdir().unwrap();
-        let out = folder.path().join("o.jsonl");
-        let begin = |settings: Value| Answers::begin(&out, &settings, &IDS);
-        begin(json!({"a": {"b": 0.7f32, "c": [1]}, "d": 1})).unwrap().push(0, &line(0)).unwrap();
-        assert_eq!(begin(json!({"a": {"b": 0.7f32, "c": [1]}, "d": 1})).unwrap().len(), 1);
-        for (settings, field) in [
-            (json!({"a": {"b": 0.7, "c": [1]}, "d": 1}), "a.b"),
-            (json!({"a": {"b": 0.7f32, "c": [2]}, "d": 1}), "a.c"),
-            (json!({"a": {"b": 0.7f32, "c": [1]}}), "d"),
-            (json!({"a": {"b": 0.7f32, "c": [1]}, "d": 1, "e": null}), "e"),
-            (json!(3), ""),
-        ] {
-            match begin(settings).unwrap_err() {
-                AnswersError::Settings { field: found, .. } => assert_eq!(found, field),
-                error => panic!("{error}"),
-            }
-        }
-    }
-
-    #[test]
-    fn a_second_writer_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let out = folder.path().join("o.jsonl");
-        let begin = || Answers::begin(&out, &json!({}), &IDS);
-        let first = begin().unwrap();
-        assert!(matches!(begin(), Err(AnswersError::InUse { .. })));
-        drop(first);
-        assert!(begin().is_ok());
-    }
-
-    #[test]
-    fn what_no_run_wrote_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let out = folder.path().join("o.jsonl");
-        let begin = |content: &[u8]| {
-            fs::write(with_suffix(&out, ".partial"), content).unwrap();
-            Answers::begin(&out, &json!({}), &IDS).map(|answers| answers.len())
-        };
-        assert_eq!(begin(b"").unwrap(), 0);
-        assert_eq!(begin(b"{}\n{\"id\":\"a\"}\n{\"id\":\"a\"}\n{\"id\"").unwrap(), 1);
-        assert!(matches!(begin(b"{}\n{\"id\":\"b\"}\n"), Err(AnswersError::Unasked { line: 2, .. })));
-        assert!(matches!(begin(b"{}\n[]\n"), Err(AnswersError::Unasked { line: 2, .. })));
-        assert!(matches!(begin(b"{}\n{\"id\":\"a\"}\n\xff\n"), Err(AnswersError::Line { line: 3, .. })));
-        assert!(matches!(begin(b"\n"), Err(AnswersError::Line { line: 1, .. })));
-        let twice = Answers::begin(&out, &json!({}), &["a", "b", "a"]);
-        assert!(matches!(twice, Err(AnswersError::DuplicateId { first: 0, second: 2, .. })));
-    }
-
-    #[test]
-    fn nothing_to_answer_is_an_empty_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let out = folder.path().join("o.jsonl");
-        Answers::begin(&out, &json!({}), &[]).unwrap().finish().unwrap();
-        assert_eq!(read_lines::<Value>(&out).unwrap(), Vec::<Value>::new());
-        let missing = Answers::begin(&folder.path().join("none/o"), &json!({}), &[]).unwrap_err();
-        assert!(matches!(missing, AnswersError::Io { action: "open", .. }));
-    }
 }
