@@ -10,8 +10,8 @@ mod common;
 use std::io::{self, BufReader, BufWriter};
 
 use clap::Parser;
-use miette::{IntoDiagnostic, Result};
-use stir::eval::{AnswerForm, extract::Fallback, pairs::Pairs};
+use miette::{IntoDiagnostic, Result, bail};
+use stir::eval::{AnswerForm, equality::Options, extract::Fallback, pairs::Pairs};
 
 /// Grade answers. Each line of the input is a JSON object with `gold` and `pred`; the output has the same lines with
 /// `equal` (true, false, or null where the rules do not decide), `rule`, `answer`, and `why` where it is null.
@@ -26,12 +26,22 @@ struct Args {
     /// Let the last number count where a text gives no answer
     #[arg(long, requires = "text")]
     last_number: bool,
+    /// Formulas: the order of a list without brackets counts
+    #[arg(long)]
+    ordered_lists: bool,
+    /// Formulas: what only one of the two says counts, such as a unit or a degree sign; null where all else is equal
+    #[arg(long)]
+    complete: bool,
 }
 
 fn main() -> Result<()> {
     let args: Args = common::start()?;
     let fallback = if args.last_number { Fallback::LastNumber } else { Fallback::None };
-    let pairs = Pairs { form: args.task, is_text: args.text, fallback };
+    let options = Options { ordered_lists: args.ordered_lists, complete: args.complete };
+    if args.task != AnswerForm::Math && options != Options::default() {
+        bail!("--ordered-lists and --complete are for tasks whose answers are formulas");
+    }
+    let pairs = Pairs { form: args.task, is_text: args.text, fallback, options };
     let (input, output) = (BufReader::new(io::stdin().lock()), BufWriter::new(io::stdout().lock()));
     let counts = pairs.grade(input, output).into_diagnostic()?;
     eprintln!("{} equal, {} different, {} unclear", counts.equal, counts.different, counts.unclear);

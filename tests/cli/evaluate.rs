@@ -160,4 +160,17 @@ fn grade_keeps_lines_and_names_bad_ones() {
     let output = grade("--task math", &format!("{text}\n{{\"gold\": 1"));
     assert!(output.status.code() == Some(1) && String::from_utf8_lossy(&output.stderr).contains("line 2"));
     assert_eq!(grade("--task math", "").status.code(), Some(0));
+    // How strictly formulas are compared is a choice.
+    for (flags, pred, equal) in [
+        ("", "90^\\circ", "true"),
+        ("--complete", "90^\\circ", "null"),
+        ("", "5, 90", "true"),
+        ("--ordered-lists", "5, 90", "false"),
+    ] {
+        let gold = if pred.contains(',') { "90, 5" } else { "90" };
+        let output = grade(&format!("--task math {flags}"), &json!({"gold": gold, "pred": pred}).to_string());
+        let verdict = String::from_utf8(output.stdout).unwrap();
+        assert!(verdict.contains(&format!("\"equal\":{equal}")), "{flags} {verdict}");
+    }
+    assert_eq!(grade("--task gsm8k --complete", &text).status.code(), Some(1));
 }

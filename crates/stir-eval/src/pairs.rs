@@ -4,7 +4,9 @@ use std::io::{self, BufRead, Write};
 
 use serde_json::{Map, Number, Value};
 
-use crate::{Grade, Judge, Judged, Verdict, extract::Fallback, task::AnswerForm};
+use crate::{
+    Extractor, Grade, Judge, Judged, MathJudge, Verdict, equality::Options, extract::Fallback, task::AnswerForm,
+};
 
 /// Why pairs cannot be graded.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +56,8 @@ pub struct Pairs {
     pub is_text: bool,
     /// What counts where a text gives no answer.
     pub fallback: Fallback,
+    /// How strictly formulas are compared; for [`AnswerForm::Math`].
+    pub options: Options,
 }
 
 /// How many pairs came to what.
@@ -78,8 +82,9 @@ impl Pairs {
     /// more digits than 64 bits hold is compared, and passed on, as a text.
     ///
     /// ```
-    /// use stir_eval::{AnswerForm, extract::Fallback, pairs::Pairs};
-    /// let pairs = Pairs { form: AnswerForm::Number, is_text: true, fallback: Fallback::None };
+    /// use stir_eval::{AnswerForm, equality::Options, extract::Fallback, pairs::Pairs};
+    /// let (form, options) = (AnswerForm::Number, Options::default());
+    /// let pairs = Pairs { form, is_text: true, fallback: Fallback::None, options };
     /// let input = r#"{"id": 1, "gold": "73", "pred": "The answer is 73 coins."}"#;
     /// let mut output = Vec::new();
     /// let counts = pairs.grade(input.as_bytes(), &mut output)?;
@@ -93,7 +98,13 @@ impl Pairs {
     /// The first line that cannot be read, understood or answered; what comes before it is written.
     pub fn grade(&self, mut input: impl BufRead, mut output: impl Write) -> Result<Counts, PairError> {
         let (mut counts, mut text, mut last) = (Counts::default(), Vec::new(), 0);
-        let plain = self.form.judge::<&str>(&[], self.fallback);
+        let plain: Box<dyn Judge> = match self.form {
+            AnswerForm::Math => {
+                let extractor = Extractor { fallback: self.fallback, ..Extractor::math() };
+                Box::new(MathJudge { extractor, options: self.options })
+            }
+            form => form.judge::<&str>(&[], self.fallback),
+        };
         for line in 1.. {
             text.clear();
             if input.read_until(b'\n', &mut text).map_err(|source| PairError::Read { line, source })? == 0 {
@@ -212,7 +223,8 @@ mod tests {
 
     fn graded(form: AnswerForm, is_text: bool, input: &[u8]) -> Result<(Counts, Vec<Value>), PairError> {
         let mut output = Vec::new();
-        let counts = Pairs { form, is_text, fallback: Fallback::None }.grade(input, &mut output)?;
+        let counts =
+            Pairs { form, is_text, fallback: Fallback::None, options: Options::default() }.grade(input, &mut output)?;
         let lines = String::from_utf8(output).unwrap();
         Ok((counts, lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()))
     }

@@ -124,7 +124,7 @@ impl Rule {
 }
 
 /// Choices that answers do not make themselves.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Whether the order of a list without brackets counts: `1, 2` and `2, 1`. Tuples are ordered and sets are not,

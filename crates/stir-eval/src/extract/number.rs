@@ -132,8 +132,8 @@ fn words(text: &str) -> Vec<String> {
     text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
 }
 
-fn is_negation(word: &String) -> bool {
-    NEGATIONS.contains(&word.as_str())
+fn is_negation(word: &str) -> bool {
+    NEGATIONS.contains(&word)
 }
 
 /// Whether the words before a number make it negative; `None` where they may make another number of it.
@@ -149,7 +149,7 @@ fn sign(before: &str) -> Option<bool> {
         || near.ends_with(')')
         || before.replace("**", "").contains("* ");
     let words = words(before);
-    if is_part || words.iter().any(is_negation) {
+    if is_part || words.iter().any(|word| is_negation(word)) {
         return None;
     }
     let last = words.iter().rev().find(|word| !matches!(word.as_str(), "of" | "the" | "a" | "an" | "by"));
@@ -171,11 +171,10 @@ fn begins(number: &str, after: &str) -> Follows {
         return Follows::Change;
     }
     // "5 more" and "5 less" than something else are 5.
-    let is_change =
-        |word: &&String| !matches!(word.as_str(), "more" | "less" | "fewer") && equality::changes_number(word);
+    let is_change = |word: &str| !matches!(word, "more" | "less" | "fewer") && equality::changes_number(word);
     let words = words(after);
     let is_more = |word: &str| matches!(word, "or" | "and" | "to" | "point");
-    if words.iter().any(|word| is_negation(word) || is_change(&word)) || words.first().is_some_and(|w| is_more(w)) {
+    if words.iter().any(|word| is_negation(word) || is_change(word)) || words.first().is_some_and(|w| is_more(w)) {
         return Follows::Change;
     }
     match first {

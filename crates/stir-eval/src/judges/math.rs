@@ -1,4 +1,4 @@
-use crate::{Grade, Judge, equality::equal, extract::Extractor};
+use crate::{Grade, Judge, equality::Options, extract::Extractor};
 
 /// The judge of problems whose answer is a formula: MATH-500, AIME, AMC.
 ///
@@ -12,11 +12,13 @@ use crate::{Grade, Judge, equality::equal, extract::Extractor};
 pub struct MathJudge {
     /// What finds the answer; [`Extractor::math`] by default.
     pub extractor: Extractor,
+    /// How strictly answers are compared.
+    pub options: Options,
 }
 
 impl Default for MathJudge {
     fn default() -> Self {
-        Self { extractor: Extractor::math() }
+        Self { extractor: Extractor::math(), options: Options::default() }
     }
 }
 
@@ -25,8 +27,8 @@ impl Judge for MathJudge {
         self.extractor.extract(text)
     }
 
-    /// By the rules of [`equal`].
+    /// By the rules of [`equal`](crate::equality::equal).
     fn grade(&self, gold: &str, answer: &str) -> Grade {
-        equal(gold, answer)
+        self.options.equal(gold, answer)
     }
 }

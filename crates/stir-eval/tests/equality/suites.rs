@@ -87,7 +87,7 @@ fn different_golds_of_math_500_are_different() {
     let every: Vec<(&str, &str)> =
         golds.iter().flat_map(|gold| golds.iter().map(move |pred| (*gold, *pred))).filter(|(a, b)| a != b).collect();
     let complete = Options { complete: true, ..Options::default() };
-    for (options, most) in [(Options::default(), 25), (complete.clone(), 11)] {
+    for (options, most) in [(Options::default(), 25), (complete, 11)] {
         let rules = equals(&every, &options);
         println!("of {} pairs, complete {}: {rules:?}", every.len(), options.complete);
         assert!(rules.values().sum::<usize>() <= most && others(&rules) <= 3, "{rules:?}");
