@@ -19,7 +19,7 @@ fn capacity(positions: usize) -> usize {
 /// A cache is a chain of spans. The last span belongs to this sequence alone and is written in place; the spans before
 /// it were frozen by a fork and may be shared by any number of sequences, so a fork copies nothing and branches of one
 /// prefix read it from one place. Space is taken in blocks that grow with the span: appending a token moves no older one
-/// but when a block is full.
+/// but when a block is full, or when forks have gone and two short spans become one.
 #[derive(Debug, Clone)]
 pub struct KvCache {
     spans: Vec<Span>,
@@ -79,6 +79,7 @@ impl KvCache {
 
     /// Makes room for `tokens` more positions in a span that only this sequence holds.
     pub(crate) fn reserve(&mut self, tokens: usize) {
+        while self.join() {}
         let past = self.len();
         let owned = self.spans.last_mut().is_some_and(|span| Arc::get_mut(&mut span.piece).is_some());
         if !owned {
@@ -91,14 +92,23 @@ impl KvCache {
         if needed > span.piece.capacity {
             let wanted = sizes.capacity(needed, past - span.len);
             let mut larger = sizes.piece(wanted);
-            for (new, old) in larger.layers.iter_mut().zip(&span.piece.layers) {
-                for (new, old) in new.iter_mut().zip(old) {
-                    let kept = old.clone().narrow(1, 0, span.len);
-                    new.inplace(|new| new.slice_assign([0..sizes.n_kv_heads, 0..span.len, 0..sizes.head_dim], kept));
-                }
-            }
+            larger.copy(0, &span.piece, span.len);
             span.piece = Arc::new(larger);
         }
+    }
+
+    /// Moves the last span into the one before it, where only this sequence holds either any more and there is room:
+    /// without that, a sequence would take another block for every fork that it has outlived. Whether it did.
+    fn join(&mut self) -> bool {
+        let [.., before, last] = &mut self.spans[..] else { return false };
+        let both = Arc::get_mut(&mut before.piece).zip(Arc::get_mut(&mut last.piece));
+        let Some((piece, from)) = both.filter(|(piece, _)| before.len + last.len <= piece.capacity) else {
+            return false;
+        };
+        piece.copy(before.len, from, last.len);
+        before.len += last.len;
+        self.spans.pop();
+        true
     }
 
     /// Writes keys and values behind the positions held, without counting them yet; space must have been reserved.
@@ -293,6 +303,18 @@ impl Session for KvCache {
             span.len > 0
         });
         self.tokens.truncate(len);
+    }
+}
+
+impl Piece {
+    /// Copies the first `len` positions of another to the positions from `at` on.
+    fn copy(&mut self, at: usize, from: &Self, len: usize) {
+        // What a failed pass has left is empty.
+        for (new, old) in self.layers.iter_mut().flatten().zip(from.layers.iter().flatten()).filter(|_| len > 0) {
+            let [heads, _, width] = old.dims();
+            let kept = old.clone().narrow(1, 0, len);
+            new.inplace(|new| new.slice_assign([0..heads, at..at + len, 0..width], kept));
+        }
     }
 }
 
