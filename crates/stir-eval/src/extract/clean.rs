@@ -22,8 +22,10 @@ pub(crate) fn strip_markup(answer: &str) -> &str {
         // A full stop after a digit may not be a decimal point here, as no digit follows.
         rest = rest.strip_suffix(['.', ';', ',', '!']).unwrap_or(rest);
         // `**7` or `7**` is what is left where a phrase was cut out of its emphasis.
-        rest = rest.strip_prefix("**").filter(|rest| !rest.contains("**")).unwrap_or(rest);
-        rest = rest.strip_suffix("**").filter(|rest| !rest.contains("**")).unwrap_or(rest);
+        for mark in ["**", "__"] {
+            rest = rest.strip_prefix(mark).filter(|rest| !rest.contains(mark)).unwrap_or(rest);
+            rest = rest.strip_suffix(mark).filter(|rest| !rest.contains(mark)).unwrap_or(rest);
+        }
         for (open, close) in PAIRS {
             let inside = rest.strip_prefix(open).and_then(|inside| inside.strip_suffix(close));
             rest = inside.filter(|inside| !inside.contains(open) && !inside.contains(close)).unwrap_or(rest);

@@ -10,10 +10,13 @@ const LONGEST_PHRASE: usize = 4096;
 /// With these a phrase does not say that the answer is the number in it; the letter is what is left of "isn't".
 const NEGATIONS: [&str; 8] = ["not", "t", "never", "cannot", "neither", "nor", "without", "except"];
 /// Words right before a number, but for "of" and articles, that make another one of it or name one more.
-const OPERATORS: [&str; 16] = [
-    "than", "twice", "double", "triple", "square", "cube", "sqrt", "log", "ln", "multiple", "factor", "opposite",
-    "under", "out", "or", "and",
+const OPERATORS: [&str; 18] = [
+    "than", "least", "most", "twice", "double", "triple", "square", "cube", "sqrt", "log", "ln", "multiple", "factor",
+    "opposite", "under", "out", "or", "and",
 ];
+const CURRENCIES: [char; 6] = ['$', '\u{20ac}', '\u{a3}', '\u{a5}', '\u{20b9}', '\u{20a9}'];
+/// Longest unit, in bytes.
+const LONGEST_UNIT: usize = 40;
 
 /// The number that an answer comes to: its shortest plain decimal, or a fraction or formula as written. `None` where
 /// it is words, or names more than one number.
@@ -28,6 +31,7 @@ pub(crate) fn read(answer: &str) -> Option<String> {
     if answer.match_indices('!').any(|(at, _)| answer[..at].ends_with(|c: char| c.is_ascii_digit() || c == ')')) {
         return Some(answer.trim().trim_matches('$').to_owned());
     }
+    let answer = clause(strip_markup(answer))?;
     let plain = without_latex(strip_markup(answer));
     let value = match plain.rsplit_once('=') {
         // `x >= 5` and `x != 5` name no number.
@@ -36,26 +40,67 @@ pub(crate) fn read(answer: &str) -> Option<String> {
         None => &plain,
     };
     let plain = strip_markup(value);
-    let bare = plain.trim_start_matches(['$', '\u{20ac}', '\u{a3}', '~', '\u{2248}']).trim_end_matches('%');
+    let bare = plain.trim_start_matches(['~', '\u{2248}']).trim_start_matches(CURRENCIES).trim_end_matches('%');
     if let Some(number) = decimal(plain).or_else(|| decimal(strip_markup(bare))) {
         return Some(number);
     }
-    let mut numbers = ranges(plain);
-    let only = numbers.next()?;
+    let only = ranges(plain).next()?;
     let (before, after) = (&plain[..only.start], &plain[only.end..]);
-    if numbers.next().is_none() && is_prose(before) && is_prose(after) {
+    let after = after.strip_prefix('/').filter(|rate| rate.chars().take(2).all(char::is_alphabetic)).unwrap_or(after);
+    let number = decimal(&plain[only.clone()])?;
+    let is_only = is_prose(after);
+    // `100 km/h`: who compares formulas knows units.
+    let has_unit = || after.len() <= LONGEST_UNIT && is_same(&number, &plain[only.start..]);
+    if is_prose(before) && (is_only || has_unit()) {
         let is_negative = sign(before)?;
-        let number = decimal(&plain[only.clone()])?;
-        return match begins(&number, after) {
+        return match if is_only { begins(&number, after) } else { Follows::Words } {
             Follows::Words if !is_negative => Some(number),
             Follows::Words => (!number.starts_with(['-', '0'])).then(|| format!("-{number}")),
             Follows::Factor if !is_negative => Some(plain[only.start..].to_owned()),
             _ => None,
         };
     }
+    if let Some(fraction) = fraction(plain) {
+        return Some(fraction.to_owned());
+    }
     let is_formula = !plain.contains(char::is_whitespace) || plain.contains('\\') || plain.contains('/');
     let has_words = plain.split(|c: char| !c.is_alphabetic()).any(|word| word.len() > 1) && !plain.contains('\\');
     (is_formula && !has_words).then(|| plain.to_owned())
+}
+
+/// The part of an answer that gives it, without what is said beside it: brackets, and a clause behind a comma. `None`
+/// where that says it is wrong.
+fn clause(answer: &str) -> Option<&str> {
+    let is_beside = |at: usize, c: char| {
+        let (before, rest) = (&answer[..at], answer[at + c.len_utf8()..].trim_start());
+        let first = rest.split(|c: char| !c.is_alphabetic()).next().unwrap_or_default();
+        let begins = match c {
+            '(' | '[' => before.ends_with(' '),
+            // `x = 3, y = 4` and `2 hours, 30 minutes` go on.
+            ',' => !before.contains('=') && !matches!(first, "" | "and" | "or"),
+            _ => false,
+        };
+        // `10 - (3 + 2)` goes on, too.
+        let is_said = before.trim_end().ends_with(|c: char| c.is_alphanumeric() || matches!(c, '%' | '$' | '}'));
+        begins && is_said && before.contains(|c: char| c.is_ascii_digit())
+    };
+    let Some((at, _)) = answer.char_indices().find(|&(at, c)| is_beside(at, c)) else { return Some(answer) };
+    let is_wrong = words(&answer[at..]).iter().any(|word| matches!(word.as_str(), "wrong" | "incorrect"));
+    (!is_wrong).then(|| answer[..at].trim_end())
+}
+
+/// The `3 1/2` of `3 1/2 hours`.
+fn fraction(plain: &str) -> Option<&str> {
+    let end = plain.find(|c: char| !c.is_ascii_digit() && c != ' ' && c != '/')?;
+    let (number, after) = (plain[..end].trim_end(), &plain[end..]);
+    let (whole, denominator) = number.rsplit_once('/')?;
+    let is_fraction = !whole.contains('/') && whole.split(' ').count() <= 2 && !denominator.contains(' ');
+    (is_fraction && is_prose(after) && matches!(begins("1", &format!(" {after}")), Follows::Words)).then_some(number)
+}
+
+/// Whether a formula is this number.
+fn is_same(number: &str, formula: &str) -> bool {
+    equality::equal(number, formula).verdict == Verdict::Equal
 }
 
 /// The last number of a text, with its sign, as it is written.
@@ -99,8 +144,13 @@ fn ranges(text: &str) -> impl Iterator<Item = Range<usize>> {
 
 /// Whether what stands beside a number is words, signs of currency and punctuation, so that the number stands alone.
 fn is_prose(text: &str) -> bool {
-    text.chars()
-        .all(|c| c.is_alphabetic() || c.is_whitespace() || "$\u{20ac}\u{a3}%.,:;'()\u{b0}\"-*!\u{2019}".contains(c))
+    let is_mark = |c| CURRENCIES.contains(&c) || "%.,:;'()\u{b0}\"-*!\u{2019}".contains(c) || is_picture(c);
+    text.chars().all(|c| c.is_alphabetic() || c.is_whitespace() || is_mark(c))
+}
+
+/// Whether a character is a tick, an emoji or what changes the look of one.
+fn is_picture(c: char) -> bool {
+    matches!(c, '\u{2600}'..='\u{27bf}' | '\u{fe0f}' | '\u{1f300}'..='\u{1faff}')
 }
 
 /// Whether `number` is a number of its own between these texts: no digit, sign or word there makes another one of it.
@@ -138,9 +188,10 @@ fn is_negation(word: &str) -> bool {
 
 /// Whether the words before a number make it negative; `None` where they may make another number of it.
 fn sign(before: &str) -> Option<bool> {
-    let near = before.trim_end_matches(|c: char| c.is_whitespace() || "$\u{20ac}\u{a3}*".contains(c));
+    let is_room = |c: char| c.is_whitespace() || c == '*' || CURRENCIES.contains(&c);
+    let near = before.trim_end_matches(is_room);
     if let Some(rest) = near.strip_suffix(['-', '\u{2212}']) {
-        let is_all = rest.chars().all(|c| c.is_whitespace() || "$\u{20ac}\u{a3}*(".contains(c));
+        let is_all = rest.chars().all(|c| is_room(c) || c == '(');
         return is_all.then_some(true);
     }
     // `x5`, `f(5)`, `x * 5`.
@@ -167,7 +218,7 @@ fn begins(number: &str, after: &str) -> Follows {
     let trimmed = after.trim_start_matches(['%', '*', ' ', '"', ')']);
     let first = trimmed.split(|c: char| !c.is_alphabetic()).next().unwrap_or_default();
     let glue = if after.starts_with(char::is_alphabetic) { "" } else { " " };
-    if after.starts_with(['(', '-']) || trimmed.starts_with('*') {
+    if after.starts_with('(') || after.trim_start().starts_with('-') || trimmed.starts_with('*') {
         return Follows::Change;
     }
     // "5 more" and "5 less" than something else are 5.
@@ -180,13 +231,15 @@ fn begins(number: &str, after: &str) -> Follows {
     match first {
         "" | "a" | "per" | "more" | "less" | "fewer" => Follows::Words,
         // Whole sentences are not what formulas are compared with.
-        _ if equality::equal(number, &format!("{number}{glue}{first}")).verdict == Verdict::Equal => Follows::Words,
+        _ if is_same(number, &format!("{number}{glue}{first}")) => Follows::Words,
         _ => Follows::Factor,
     }
 }
 
 /// The spellings of LaTeX that matter for a number, as plain text.
 fn without_latex(answer: &str) -> String {
+    // What GSM8K writes for a calculator, `<<3+2=5>>5`.
+    let answer = answer.strip_prefix("<<").and_then(|sum| sum.split_once(">>")).map_or(answer, |(_, value)| value);
     let mut plain = answer.replace("{,}", ",").replace("\\,", "").replace("\\!", "").replace("\\;", " ");
     for (command, text) in [("\\$", "$"), ("\\%", "%"), ("^\\circ", "\u{b0}"), ("^{\\circ}", "\u{b0}"), ("\\ ", " ")] {
         plain = plain.replace(command, text);
@@ -250,6 +303,20 @@ mod tests {
             ("5 of the apples", "5"),
             ("that there are 5 apples, and they are red", "5"),
             ("5 people who live in the same house on the hill", "5"),
+            ("35 (purple flowers: 10 + 80% of 10 = 18)", "35"),
+            ("35, as 35 - 5 = 30 flowers are purple", "35"),
+            ("3 bolts in total (2 blue, 1 white)", "3"),
+            ("3 bolts (2 + 1)", "3"),
+            ("100 square feet (10 x 10)", "100"),
+            ("8, not 9", "8"),
+            ("100 km/h", "100"),
+            ("\u{20b9}100", "100"),
+            ("366/week", "366"),
+            ("3 1/2 hours", "3 1/2"),
+            ("1/2 cup", "1/2"),
+            ("230 \u{2705}", "230"),
+            ("__18__", "18"),
+            ("<<3+2=5>>5", "5"),
         ] {
             assert_eq!(read(answer).as_deref(), Some(number), "{answer:?}");
         }
@@ -275,6 +342,12 @@ mod tests {
                     "five or 5",
                     "minus minus 5",
                     "3 - minus 5",
+                    "at least 5",
+                    "5, which is wrong",
+                    "5 (wrong)",
+                    "10 - (3 + 2)",
+                    "2 hours, 30 minutes",
+                    "x = 3, y = 4",
                 ])
         {
             assert_eq!(read(answer), None, "{answer:?}");

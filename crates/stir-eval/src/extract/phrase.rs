@@ -27,7 +27,7 @@ const FILLERS: [&str; 15] = [
 /// Words before the noun with which nothing is claimed.
 const HEDGES: [&str; 6] = ["if", "whether", "unless", "suppose", "assuming", "when"];
 /// With these a sentence takes back what was said before.
-const RETRACTIONS: [&str; 6] = ["wait", "but wait", "hmm", "hold on", "no, wait", "oh wait"];
+const RETRACTIONS: [&str; 7] = ["wait", "but wait", "hmm", "hold on", "no, wait", "oh wait", "actually"];
 /// Words after the copula with which the sentence is about the answer and does not give it.
 const NO_CLAIMS: [&str; 12] = [
     "not",
@@ -85,7 +85,7 @@ fn claim(after: &str, is_heading: bool) -> Option<usize> {
     }
     let bare = bare.trim_start();
     copula(bare).map(offset).or_else(|| {
-        let of = ["to ", "of ", "for "].iter().any(|word| bare.starts_with(word));
+        let of = ["to ", "of ", "for ", "in ", "(in "].iter().any(|word| bare.starts_with(word));
         let sentence = head(bare, REACH).split(['.', '\n', '?', '!', ':']).next().unwrap_or_default();
         let verb = sentence.find(" is ").filter(|_| of)?;
         copula(&bare[verb + 1..]).map(offset)
@@ -151,9 +151,11 @@ fn sentence(line: &str) -> usize {
             '}' | ')' | ']' => depth -= 1,
             _ if in_math || depth > 0 => {}
             '.' | '!' | '?' | ';' if rest.is_empty() || rest.starts_with([' ', '*', '"', '<', '\u{201d}']) => {
-                // `p.m. ` and `B. text` do not end a sentence.
+                // `p.m. `, `B. text` and `Rs. 100` do not end a sentence.
                 let word = line[..at].rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-                let is_short = word.len() == 1 && word.starts_with(|c: char| c.is_ascii_alphabetic()) && c == '.';
+                let before_number = word.len() <= 3 && rest.trim_start().starts_with(|c: char| c.is_ascii_digit());
+                let is_letters = word.chars().all(|c| c.is_ascii_alphabetic());
+                let is_short = c == '.' && is_letters && (word.len() == 1 || before_number && !word.is_empty());
                 if !is_short || rest.trim().is_empty() {
                     return at;
                 }
@@ -167,7 +169,8 @@ fn sentence(line: &str) -> usize {
 
 /// Whether words give reasons for a statement and are not part of it.
 fn is_reason(words: &str) -> bool {
-    ["because ", "since ", "so that ", "which ", "as the "].iter().any(|start| words.starts_with(start))
+    let is_denial = words.starts_with("which is wrong") || words.starts_with("which is incorrect");
+    !is_denial && ["because ", "since ", "so that ", "which ", "as the "].iter().any(|start| words.starts_with(start))
 }
 
 /// Whether the noun is a heading or what a line begins with ("**Final Answer**").

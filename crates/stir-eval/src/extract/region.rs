@@ -4,7 +4,9 @@ const OPEN: &str = "<think>";
 const CLOSE: &str = "</think>";
 
 /// Tokens that end a turn, where a decoder has spelled them out.
-const END_TOKENS: [&str; 8] = [
+const END_TOKENS: [&str; 10] = [
+    "<|user|>",
+    "[INST]",
     "<|im_end|>",
     "<|endoftext|>",
     "<|eot_id|>",
@@ -47,13 +49,16 @@ pub(crate) fn parts(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Whether a line is of the kind `Question: ..`, `**Problem 2:** ..`, `Q: ..`.
+/// Whether a line is of the kind `Question: ..`, `**Problem 2:** ..`, `Q: ..`, `USER: ..`, `## Problem 2`.
 fn is_speaker(line: &str) -> bool {
+    let is_heading = line.starts_with('#');
     let line = line.trim_start_matches(['#', '*', '>', ' ', '\t']);
     SPEAKERS.iter().any(|speaker| {
-        line.strip_prefix(speaker).is_some_and(|rest| {
-            let rest = rest.trim_start_matches(|c: char| c == ' ' || c == '*' || c.is_ascii_digit());
-            rest.starts_with(':')
+        let head = line.get(..speaker.len()).filter(|head| head.eq_ignore_ascii_case(speaker));
+        head.is_some_and(|head| {
+            let number = line[head.len()..].trim_start_matches([' ', '*']);
+            let rest = number.trim_start_matches(|c: char| c == ' ' || c == '*' || c.is_ascii_digit());
+            rest.starts_with(':') || is_heading && rest.trim_end().is_empty() && rest.len() < number.len()
         })
     })
 }
@@ -83,6 +88,10 @@ mod tests {
         assert_eq!(parts("a\nQuestion: b\nc"), ["a\n", "Question: b\nc"]);
         assert_eq!(parts("a\n**Problem 2:** b"), ["a\n", "**Problem 2:** b"]);
         assert_eq!(parts("a<|im_end|>\nUser: b"), ["a", "<|im_end|>\n", "User: b"]);
+        assert_eq!(parts("a\n## Problem 2\nb"), ["a\n", "## Problem 2\nb"]);
+        assert_eq!(parts("a\nUSER: b"), ["a\n", "USER: b"]);
+        assert_eq!(parts("a [INST] b"), ["a ", "[INST] b"]);
+        assert_eq!(parts("## Problem\na"), ["## Problem\na"]);
         assert_eq!(parts("Question the result: a\nQuestions: b"), ["Question the result: a\nQuestions: b"]);
         assert_eq!(parts(""), [""]);
         assert_eq!(parts("é\nQ: ü"), ["é\n", "Q: ü"]);

@@ -78,6 +78,14 @@ fn forms_come_in_order_and_unreadable_ones_are_passed_over() {
     assert_eq!(number("A: 4\nno\nA: $1,005.00").as_deref(), Some("1005"));
     assert_eq!(number("A: 4\nA:"), None);
     assert_eq!(number("\\boxed{\\text{no idea}}\nA: 4").as_deref(), Some("4"));
+    assert_eq!(number("#### 2. Add\n5 + 21 = 26\nThe answer is 26.").as_deref(), Some("26"));
+    assert_eq!(number("#### 1st step\n\n#### 2nd step\n\nThe answer is 26").as_deref(), Some("26"));
+    assert_eq!(number("#### 1. First\n5\n\n#### 2. Second\n21\n\n**Total: 26**"), None);
+    assert_eq!(number("#### 18. \n").as_deref(), Some("18"));
+    assert_eq!(number("The answer is Rs. 100.").as_deref(), Some("100"));
+    assert_eq!(number("The answer in dollars is $5.").as_deref(), Some("5"));
+    assert_eq!(number("The answer is 5. Actually, 6."), None);
+    assert_eq!(number("The answer is 5 which is wrong."), None);
 }
 
 #[test]

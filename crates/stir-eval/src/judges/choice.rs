@@ -88,10 +88,12 @@ impl ChoiceJudge {
         let first = opened.chars().next()?;
         let rest = &opened[first.len_utf8()..];
         let letter = first.to_ascii_uppercase();
-        if !self.is_label(letter) || rest.starts_with(is_letter) || rest.starts_with(['\'', '\u{2019}', '-']) {
+        // `B-cells` and `B's` are words.
+        let is_word = rest.strip_prefix(['\'', '\u{2019}']).is_some_and(|rest| rest.starts_with(is_letter));
+        if !self.is_label(letter) || rest.starts_with(is_letter) || rest.starts_with('-') || is_word {
             return None;
         }
-        let closed = rest.trim_start_matches(['*', '}', '$', '"']);
+        let closed = rest.trim_start_matches(['*', '}', '$', '"', '\'', '\u{2019}', '>']);
         let is_marked = closed.is_empty() || closed.starts_with([')', ']', '.', ':', ',', '\n']);
         let is_sentence = first.is_ascii_uppercase() && !(first == 'A' || first == 'I') || closed.starts_with(" is ");
         let is_label =
@@ -170,7 +172,7 @@ impl ChoiceJudge {
     fn read_unmarked(&self, part: &str) -> Option<char> {
         self.read_statement(part)
             .or_else(|| {
-                let lone = |line: &str| self.read_lone(conclusion(strip_markup(line)));
+                let lone = |line: &str| self.read_lone(unwrapped(conclusion(strip_markup(line))));
                 part.lines().rev().find_map(lone)
             })
             .or_else(|| {
@@ -212,11 +214,11 @@ impl ChoiceJudge {
         self.is_label(letter).then_some(letter)
     }
 
-    /// A line of the form `B. the moon`, `B) the moon`, `(B) the moon`.
+    /// A line of the form `B. the moon`, `B) the moon`, `(B) the moon`, `B - the moon`.
     fn read_labelled(&self, line: &str) -> Option<char> {
         let inside = line.trim_start_matches(['*', '(', '[']);
         let letter = inside.chars().next().filter(|&c| c.is_ascii_uppercase() && self.is_label(c))?;
-        inside[1..].starts_with(['.', ')', ']', ':']).then_some(letter)
+        (inside[1..].starts_with(['.', ')', ']', ':']) || inside[1..].starts_with(" - ")).then_some(letter)
     }
 
     fn is_label(&self, c: char) -> bool {

@@ -84,6 +84,8 @@ fn is_open(said: &str, after: &str) -> bool {
     let is_other = |word: &str| truth(word).is_some_and(|other| other != said);
     let is_joined =
         after.trim_start_matches([' ', '*', '"', '}']).starts_with(['/', '|', '&']) || after.starts_with(' ');
+    // `yes (no law forbids it)` gives a reason.
+    let is_joined = is_joined && !after.trim_start().starts_with('(');
     match words.as_slice() {
         ["or" | "and" | "but" | "nor", other, ..] if is_other(other) => true,
         ["and" | "or", _, other] if is_other(other) => true,
@@ -138,6 +140,7 @@ mod tests {
             ("Answer: No, rocks sink.", Some("no")),
             ("Answer: No (it sinks)", Some("no")),
             ("Answer: no because it sinks", Some("no")),
+            ("Answer: yes (no law forbids it)", Some("yes")),
             ("Answer: yes or no", None),
             ("Answer: yes/no", None),
             ("Answer: yes / no", None),

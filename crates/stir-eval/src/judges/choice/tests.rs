@@ -54,6 +54,11 @@ fn ways_to_write_a_letter() {
         "So B.",
         "Answer: B. Because A is not valid",
         "Answer: B is correct",
+        "Choice B",
+        "choice (B)",
+        "B - the moon",
+        "Answer: 'B'",
+        "Answer: <B>",
         "Choice A would be too bright. The answer is B as choice C is not in the sky.",
     ] {
         assert_eq!(sky().extract(text).as_deref(), Some("B"), "{text:?}");
