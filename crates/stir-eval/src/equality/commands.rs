@@ -108,7 +108,10 @@ impl Lexer {
             let end = self.at + open + 2 + length;
             let (below, end) = self.per(end).map_or((String::new(), end), |(below, end)| (format!("/{below}"), end));
             let unit = format!("{name}{below}");
-            if units::compound(&unit) || (below.is_empty() && name.len() == 1 && units::named(name)) {
+            if units::compound(&unit)
+                || self.is_cup(&unit)
+                || (below.is_empty() && name.len() == 1 && units::named(name))
+            {
                 self.at = end;
                 return self.push(Token::Words(unit));
             }

@@ -259,6 +259,10 @@ impl Lexer {
         if hyphen && words::is_number(&run.to_ascii_lowercase()) {
             return Err(Why::Syntax);
         }
+        if self.is_cup(&run) {
+            self.push(Token::Words(run));
+            return Ok(());
+        }
         let before = start.checked_sub(1).map(|i| self.chars[i]);
         let glued = before.is_some_and(|c| c.is_ascii_digit());
         if let Some(end) = self.compound_end(&run, glued) {
@@ -270,6 +274,12 @@ impl Lexer {
         let may_be_unit = if glued { units::no_product(&run) } else { before == Some(' ') };
         self.words(&run, may_be_unit);
         Ok(())
+    }
+
+    /// Behind a number `cup` is a unit, else the union.
+    pub(super) fn is_cup(&self, word: &str) -> bool {
+        let last = self.out.last().map(|last| &last.token);
+        word == "cup" && matches!(last, Some(Token::Number(_) | Token::Close(Bracket::Group)))
     }
 
     /// Where a compound unit behind a number ends, if one starts with `run`: `km/h`. Letters right behind a digit, and

@@ -37,6 +37,7 @@ mod quantities;
 mod relations;
 mod rules;
 mod shape;
+mod stated;
 mod terms;
 mod text;
 mod unions;

@@ -56,6 +56,36 @@ impl Comparer<'_> {
         }
     }
 
+    /// A point and a list. Values of `x`, `y` and `z` are those of a point in this order; it is not known in which order
+    /// values of other names are asked for, nor whether values without names are a point or solutions.
+    pub(super) fn point_and_list(&mut self, point: &[Shape], list: &[Shape], list_is_gold: bool) -> Decision {
+        let named = self.named(list).filter(|named| !named.one);
+        let coordinates = named.as_ref().and_then(|named| self.coordinates(named));
+        let known = coordinates.is_some();
+        let (point, list) = (self.unnamed(point), coordinates.unwrap_or_else(|| self.unnamed(list)));
+        let (gold, pred) = if list_is_gold { (&list, &point) } else { (&point, &list) };
+        let decision = self.each(gold, pred, Rule::Tuple);
+        let unsure = match decision.verdict {
+            _ if known => false,
+            Verdict::Equal => list_is_gold,
+            Verdict::Different => {
+                named.is_some() && self.unordered(gold, pred, Rule::Tuple).verdict != Verdict::Different
+            }
+            Verdict::Unclear => false,
+        };
+        if unsure { Decision::unclear(Rule::Tuple, Why::Order) } else { decision }
+    }
+
+    /// The values of `x` and `y`, or of these and `z`, where nothing else has a name.
+    fn coordinates(&self, named: &Named) -> Option<Vec<Shape>> {
+        let axes = ["x", "y", "z"].get(..named.names.len()).filter(|axes| axes.len() > 1)?;
+        let value = |axis: &&str| {
+            let place = named.names.iter().position(|name| symbol(self.algebra, name) == Some(*axis))?;
+            named.values.get(place).cloned()
+        };
+        axes.iter().map(value).collect()
+    }
+
     /// The values of elements that are assignments, in their order.
     pub(super) fn unnamed(&mut self, items: &[Shape]) -> Vec<Shape> {
         self.named(items).map_or_else(|| items.to_vec(), |named| named.values)
@@ -104,13 +134,17 @@ const UNKNOWNS: [&str; 6] = ["x", "y", "z", "t", "r", "\u{3b8}"];
 
 /// The letter of an unknown with an index.
 fn stem(algebra: &Algebra, name: &Shape) -> Option<String> {
+    let (stem, _) = symbol(algebra, name)?.split_once('_')?;
+    Some(stem.to_owned()).filter(|stem| UNKNOWNS.contains(&stem.as_str()))
+}
+
+/// The one letter that a name is, with its index.
+fn symbol<'a>(algebra: &'a Algebra, name: &Shape) -> Option<&'a str> {
     let Shape::Value(value) = name else { return None };
     let mut atoms = value.frac.atoms();
     let (Some(id), None) = (atoms.next(), atoms.next()) else { return None };
     match &algebra.known(id).atom {
-        Atom::Symbol(name) => {
-            name.split_once('_').map(|(stem, _)| stem.to_owned()).filter(|s| UNKNOWNS.contains(&s.as_str()))
-        }
+        Atom::Symbol(name) => Some(name),
         _ => None,
     }
 }

@@ -133,7 +133,14 @@ fn split_modulus(text: &str) -> Option<(&str, &str)> {
     let (number, modulus) = match text.rfind("\\pmod") {
         Some(at) => (&text[..at], &text[at + "\\pmod".len()..]),
         None => {
-            let (number, inside) = text.strip_suffix(')')?.rsplit_once('(')?;
+            let (number, inside) = match text.strip_suffix(")}") {
+                // `27\text{ (mod 100)}`
+                Some(rest) => {
+                    let (number, inside) = rest.rsplit_once("\\text{")?;
+                    (number, inside.trim_start().strip_prefix('(')?)
+                }
+                None => text.strip_suffix(')')?.rsplit_once('(')?,
+            };
             let inside = inside.trim_start();
             let marks = ["\\text{mod}", "\\mathrm{mod}", "\\text{mod }", "\\bmod", "\\mod", "mod"];
             let after = marks.iter().find_map(|mark| inside.strip_prefix(mark))?;

@@ -89,14 +89,14 @@ impl Comparer<'_> {
                         found => found,
                     }
                 }
-                None => Decision::different(Rule::Forms),
+                None => self.stated(pred, gold, true),
             },
             (_, Shape::Relations(..)) => match self.meaning(pred) {
                 Some((name, value)) => {
                     let decision = self.compare(gold, &value).by(Rule::Assignment);
                     self.chained(decision, gold, (name.as_ref(), &value), pred)
                 }
-                None => Decision::different(Rule::Forms),
+                None => self.stated(gold, pred, false),
             },
             _ => Decision::different(Rule::Forms),
         }
@@ -112,6 +112,13 @@ impl Comparer<'_> {
             (Shape::Sequence(_, _, items) | Shape::List(items), Shape::Matrix(rows)) => match vector(rows) {
                 Some(cells) => self.each(items, &cells, Rule::Matrix),
                 None => Decision::different(Rule::Forms),
+            },
+            // Arrays are also set around what is no matrix.
+            (Shape::Matrix(rows), other) | (other, Shape::Matrix(rows)) => match &rows.concat()[..] {
+                [cell] if self.compare(cell, other).verdict != Verdict::Different => {
+                    Decision::unclear(Rule::Matrix, Why::Forms)
+                }
+                _ => Decision::different(Rule::Forms),
             },
             _ => Decision::different(Rule::Forms),
         }
@@ -160,19 +167,11 @@ impl Comparer<'_> {
             (Shape::Sequence(open, close, a), Shape::Sequence(from, to, b)) => {
                 self.sequences((*open, *close, a), (*from, *to, b))
             }
-            (Shape::Sequence(Bracket::Paren, Bracket::Paren, a), Shape::List(b)) => {
-                let (a, b) = (self.unnamed(a), self.unnamed(b));
-                self.each(&a, &b, Rule::Tuple)
-            }
-            // Named values have an order; of others it is not known whether they are a point or solutions.
-            (Shape::List(a), Shape::Sequence(Bracket::Paren, Bracket::Paren, b)) => {
-                let named = self.named(a).filter(|named| !named.one);
-                let (a, b) = (self.unnamed(a), self.unnamed(b));
-                let decision = self.each(&a, &b, Rule::Tuple);
-                if decision.verdict == Verdict::Equal && named.is_none() {
-                    return Decision::unclear(Rule::Tuple, Why::Order);
-                }
-                decision
+            (Shape::Sequence(Bracket::Paren, Bracket::Paren, a), Shape::List(b)) => self.point_and_list(a, b, false),
+            (Shape::List(a), Shape::Sequence(Bracket::Paren, Bracket::Paren, b)) => self.point_and_list(b, a, true),
+            // Words that are not known may say that there is none.
+            (Shape::Set(a), Shape::Words(_)) | (Shape::Words(_), Shape::Set(a)) if a.is_empty() => {
+                Decision::unclear(Rule::Set, Why::Forms)
             }
             // `1/2 or 0.5` is one answer, said twice.
             (Shape::Value(_), Shape::List(items)) if self.one_value(gold, items) => Decision::equal(Rule::List),

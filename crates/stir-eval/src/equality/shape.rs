@@ -6,7 +6,7 @@ use super::{
     eval,
     lex::{Bracket, Relation},
     parse::{Id, Node, Tree, children},
-    poly::Frac,
+    poly::{Frac, Mono},
     text,
     units::{self, Unit, multiplier, operation, unit},
     why::Why,
@@ -108,6 +108,7 @@ impl Reader<'_> {
         let tree = self.tree;
         Ok(match &tree.nodes[id] {
             Node::Words(words) if text::reals(words) => self.reals(),
+            Node::Words(words) if text::nothing(words) => Shape::Set(Vec::new()),
             Node::Words(words) => Shape::Words(words.clone()),
             Node::Empty => Shape::Set(Vec::new()),
             Node::List(items) => Shape::List(flat(self.shapes(items)?)),
@@ -390,19 +391,23 @@ pub(super) fn is_name(algebra: &Algebra, shape: &Shape) -> bool {
             }
             let Some((mono, coefficient)) = frac.num.0.first_key_value() else { return false };
             let plain = frac.den.is_one() && frac.num.0.len() == 1 && coefficient.is_one();
-            let capital = |name: &str| name.len() == 1 && name.starts_with(|c: char| c.is_ascii_uppercase());
-            // Letters side by side are points, `AB`; `xy` is a product.
-            let named = |&(id, exponent): &(u32, u32)| match &algebra.known(id).atom {
-                Atom::Symbol(name) => exponent == 1 && name != "\u{221e}" && (mono.len() == 1 || capital(name)),
-                Atom::Apply(..) => exponent == 1 && mono.len() == 1,
-                _ => false,
-            };
-            plain && !mono.is_empty() && mono.iter().all(named)
+            plain && is_named(algebra, mono)
         }
         Shape::Sequence(_, _, items) => items.iter().all(|item| is_name(algebra, item)),
         Shape::Ratio(parts, ..) => parts.iter().all(|part| is_name(algebra, part)),
         _ => false,
     }
+}
+
+/// Whether a product is one name. Letters side by side are points, `AB`; `xy` is a product.
+pub(super) fn is_named(algebra: &Algebra, mono: &Mono) -> bool {
+    let capital = |name: &str| name.len() == 1 && name.starts_with(|c: char| c.is_ascii_uppercase());
+    let named = |&(id, exponent): &(u32, u32)| match &algebra.known(id).atom {
+        Atom::Symbol(name) => exponent == 1 && name != "\u{221e}" && (mono.len() == 1 || capital(name)),
+        Atom::Apply(..) => exponent == 1 && mono.len() == 1,
+        _ => false,
+    };
+    !mono.is_empty() && mono.iter().all(named)
 }
 
 /// The inside of an absolute value that stands alone.

@@ -160,12 +160,13 @@ pub(super) fn worded(text: &str) -> bool {
 /// may be products of variables.
 pub(super) fn words(gold: &str, pred: &str) -> Option<Decision> {
     let (a, b) = (only_words(gold)?, only_words(pred)?);
-    if reals(&a.join(" ")) && reals(&b.join(" ")) {
+    let (gold, pred) = (a.join(" "), b.join(" "));
+    if (reals(&gold) && reals(&pred)) || (nothing(&gold) && nothing(&pred)) {
         return Some(Decision::equal(Rule::Text));
     }
     let long = |words: &[String]| words.iter().any(|word| word.chars().count() > 3);
     if long(&a) && long(&b) {
-        return Some(alike(&a.join(" "), &b.join(" ")));
+        return Some(alike(&gold, &pred));
     }
     // In products of variables capitals count.
     (a == b).then(|| Decision::equal(Rule::Text))
@@ -177,6 +178,13 @@ pub(super) fn reals(words: &str) -> bool {
     let words: Vec<&str> = lower.split_whitespace().collect();
     let words = words.strip_prefix(&["the", "set", "of"]).or(words.strip_prefix(&["set", "of"])).unwrap_or(&words);
     matches!(words, ["all", "reals"] | ["all", "real", "numbers"])
+}
+
+/// Whether words name the empty set. That there are none among the real numbers says less.
+pub(super) fn nothing(words: &str) -> bool {
+    let lower = words.to_lowercase();
+    let words: Vec<&str> = lower.split_whitespace().collect();
+    matches!(words[..], ["no", "solution" | "solutions"] | ["empty", "set"] | ["the", "empty", "set"])
 }
 
 /// What follows a choice letter in brackets, and that letter: `(C) 27`.

@@ -28,8 +28,8 @@ const UNITS: [(&[&str], &str, (i64, i64)); 32] = [
     (&["liter", "litre"], "volume", (1, 1)),
     (&["cent"], "money", (1, 100)),
     (&["dollar"], "money", (1, 1)),
-    (&["mph", "miles per hour"], "mph", (1, 1)),
-    (&["kph", "kmh"], "kph", (1, 1)),
+    (&["mph"], "length/time", (1_609_344, 3_600_000)),
+    (&["kph", "kmh"], "length/time", (1000, 3600)),
     (&["unit"], "", (1, 1)),
     (&["gallon"], "gallon", (1, 1)),
     (&["cup"], "gallon", (1, 16)),
@@ -88,6 +88,9 @@ pub(super) fn unit(words: &str, power: u32) -> Unit {
         Some(("cubic" | "cu", rest)) => (3, rest),
         _ => (power, words.as_str()),
     };
+    if let Some(unit) = quotient(name).filter(|_| power == 1) {
+        return unit;
+    }
     match find(name) {
         Some((dimension, size)) => Unit { dimension: dimension.to_owned(), power, size },
         None => {
@@ -95,6 +98,14 @@ pub(super) fn unit(words: &str, power: u32) -> Unit {
             Unit { dimension: singular.to_owned(), power, size: (1, 1) }
         }
     }
+}
+
+/// One known unit over another: `miles/hour`, `miles per hour`. A power belongs to the second, so this has none.
+fn quotient(name: &str) -> Option<Unit> {
+    let (above, below) = name.split_once('/').or_else(|| name.split_once(" per "))?;
+    let ((above, size), (below, part)) = (find(above.trim())?, find(below.trim())?);
+    let dimension = format!("{above}/{below}");
+    Some(Unit { dimension, power: 1, size: (size.0 * part.1, size.1 * part.0) })
 }
 
 /// A word like `million` at the start of the words behind a number, and the words after it.

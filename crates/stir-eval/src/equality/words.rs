@@ -51,10 +51,10 @@ const FUNCTIONS: [(&str, Func); 30] = [
 ];
 
 /// Short words that are not products of letters.
-const WORDS: [&str; 45] = [
+const WORDS: [&str; 46] = [
     "no", "on", "yes", "not", "all", "any", "odd", "is", "are", "the", "of", "for", "if", "to", "at", "by", "am", "pm",
     "sq", "red", "men", "day", "mon", "tue", "wed", "thu", "fri", "sat", "sun", "jan", "feb", "mar", "apr", "may",
-    "jun", "jul", "aug", "sep", "oct", "nov", "dec", "tea", "east", "west", "true",
+    "jun", "jul", "aug", "sep", "oct", "nov", "dec", "tea", "east", "west", "true", "set",
 ];
 
 pub(super) const NUMBERS: [&str; 21] = [

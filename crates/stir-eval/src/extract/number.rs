@@ -34,8 +34,8 @@ pub(crate) fn read(answer: &str) -> Option<String> {
     let answer = clause(strip_markup(answer))?;
     let plain = without_latex(strip_markup(answer));
     let value = match plain.rsplit_once('=') {
-        // `x >= 5` and `x != 5` name no number.
-        Some((left, _)) if left.ends_with(['!', '<', '>', '\u{2260}', '/']) => return None,
+        // `x >= 5` and `x != 5` name no number, `x = 3, y = 4` names two.
+        Some((left, _)) if left.ends_with(['!', '<', '>', '\u{2260}', '/']) || left.contains(", ") => return None,
         Some((_, value)) => value,
         None => &plain,
     };

@@ -123,7 +123,7 @@ fn equations_and_assignments() {
         ("y=2x", "y=3x", Different, "assignment"),
         ("x+y=1", "x+y=2", Different, "equation"),
         ("x^2+y^2=4", "x^2+y^2=9", Unclear, "equation"),
-        ("a+3z=0", "0", Different, "forms"),
+        ("a+3z=0", "0", Unclear, "equation"),
         ("(p,q)=(3,2)", "(3,2)", Equal, "assignment"),
         ("x=1, y=2", "y=2, x=1", Equal, "assignment"),
         ("x=1, y=2", "x=2, y=1", Different, "assignment"),
@@ -141,11 +141,92 @@ fn equations_and_assignments() {
         ("12:00", "1:00", Different, "ratio"),
         ("5:30", "10:60", Unclear, "ratio"),
         ("5:30 pm", "5:30 am", Different, "ratio"),
-        ("xy=0", "0", Different, "forms"),
+        ("xy=0", "0", Unclear, "equation"),
         ("a_1=1, a_2=2", "2, 1", Different, "assignment"),
         ("a=1,b=2,a=2,b=1", "a=1,b=1,a=2,b=2", Unclear, "assignment"),
         ("x=2, y=3", "(x,y)=(2,3)", Equal, "assignment"),
         ("6:00 pm", r"6:00 \text{ p.m.}", Equal, "ratio"),
+    ]);
+}
+
+#[test]
+fn a_sum_of_names_may_be_what_was_asked_for() {
+    check(&[
+        ("204", "m+n=204", Equal, "equation"),
+        ("204", "m + n = 193 + 11 = 204", Equal, "equation"),
+        ("204", "a+b+c = 204", Equal, "equation"),
+        ("204", "x_1+x_2=204", Equal, "equation"),
+        ("204", "AB + CD = 204", Equal, "equation"),
+        ("204", "m+n=205", Different, "equation"),
+        // The chain does not hold.
+        ("204", "m + n = 193 + 12 = 204", Unclear, "equation"),
+        ("204", r"m+n \approx 204", Unclear, "equation"),
+        // A gold equation may be that of a line.
+        ("m+n=204", "204", Unclear, "equation"),
+        ("3-x", "x+y=3", Unclear, "equation"),
+    ]);
+    for other in [
+        "2x=204",
+        "204=2x",
+        "x+x=204",
+        "x-y=204",
+        "m+n+1=204",
+        "mn=204",
+        "AB^2=204",
+        r"\frac{a}{b}=204",
+        "x^2=41616",
+        "2x=408",
+        "m+2n=205",
+        "x^2+y^2=204",
+        "m+e=204",
+    ] {
+        check(&[("204", other, Unclear, "equation"), (other, "204", Unclear, "equation")]);
+    }
+    check(&[("4", "x^2=4", Unclear, "equation"), (r"\pm 2", "x^2=4", Unclear, "equation")]);
+    check(&[("5", "x+y=2z", Different, "forms"), ("x+y", "x+y=2z", Unclear, "equation")]);
+    assert_eq!(Options { complete: true, ..Options::default() }.equal("204", "m+n=204").verdict, Unclear);
+}
+
+#[test]
+fn an_identity_is_the_expression_of_its_sides() {
+    check(&[
+        ("x^2-4", "(x-2)(x+2)=x^2-4", Equal, "equation"),
+        ("(x-2)(x+2)=x^2-4", "x^2-4", Equal, "equation"),
+        ("x^2-4", "(x-2)(x+2)=x^2-5", Unclear, "equation"),
+        ("x^2-5", "(x-2)(x+2)=x^2-4", Different, "forms"),
+    ]);
+}
+
+#[test]
+fn named_values_and_a_point() {
+    check(&[
+        ("x=1,y=2", "(1,2)", Equal, "tuple"),
+        ("y=2,x=1", "(1,2)", Equal, "tuple"),
+        ("(1,2)", "y=2,x=1", Equal, "tuple"),
+        ("x=1,y=2,z=3", "(1,2,3)", Equal, "tuple"),
+        ("x=1,y=2", "(2,1)", Different, "tuple"),
+        ("a=1,b=2", "(1,2)", Unclear, "tuple"),
+        ("a=1,b=2", "(2,1)", Unclear, "tuple"),
+        ("a=1,b=2", "(1,3)", Different, "tuple"),
+        ("x=1,z=2", "(1,2)", Unclear, "tuple"),
+        ("(1,2)", "a=1,b=2", Equal, "tuple"),
+        ("(1,2)", "b=2,a=1", Unclear, "tuple"),
+    ]);
+}
+
+#[test]
+fn words_for_the_empty_set() {
+    check(&[
+        (r"\emptyset", "No solution", Equal, "set"),
+        (r"\text{No solution}", r"\emptyset", Equal, "set"),
+        ("no solutions", r"\text{No solution}", Equal, "text"),
+        (r"\varnothing", r"\text{The empty set}", Equal, "set"),
+        (r"\emptyset", "no real solutions", Unclear, "set"),
+        ("none", r"\emptyset", Unclear, "set"),
+        (r"\{1\}", "no solution", Different, "set"),
+        (r"\emptyset", "0", Different, "forms"),
+        ("no solution", "x=5", Different, "assignment"),
+        (r"\emptyset", "all real numbers", Different, "forms"),
     ]);
 }
 
@@ -166,6 +247,9 @@ fn matrices() {
             "matrix",
         ),
         (identity, r"\begin{pmatrix}1&1\\0&0\end{pmatrix}-\begin{pmatrix}0&1\\0&-1\end{pmatrix}", Equal, "matrix"),
+        (r"\begin{array}{c} 42 \end{array}", "42", Unclear, "matrix"),
+        ("42", r"\begin{array}{c} 42 \end{array}", Unclear, "matrix"),
+        ("43", r"\begin{array}{c} 42 \end{array}", Different, "forms"),
         (r"\begin{vmatrix}1&2\\3&4\end{vmatrix}", r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", Unclear, "unread"),
     ]);
 }

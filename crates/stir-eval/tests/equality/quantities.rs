@@ -32,6 +32,9 @@ fn percent_degrees_units_and_money() {
         (r"36^\circ", r"\$36", Unclear, "unit"),
         ("0.5", "0.5%", Unclear, "percent"),
         (r"\$5 million", "5000000 dollars", Equal, "number"),
+        (r"\frac{1}{2}\text{ cup}", "0.5 cups", Equal, "number"),
+        ("1 cup", "1", Equal, "unit"),
+        (r"\{1\} cup \{2\}", r"\{1,2\}", Equal, "set"),
     ]);
 }
 
@@ -60,7 +63,11 @@ fn compound_units_may_be_missing() {
         ("30", "30 km/h", Equal, "unit"),
         ("30", "31 km/h", Different, "number"),
         (r"30\text{ km/h}", "30 km/h", Equal, "number"),
-        (r"30\text{ km/h}", "30 mph", Unclear, "unit"),
+        (r"30\text{ km/h}", "30 mph", Different, "unit"),
+        (r"36\text{ km/h}", r"10\text{ m/s}", Equal, "unit"),
+        (r"70 \text{ mph}", "70 miles/hour", Equal, "number"),
+        (r"70 \text{ mph}", r"70\text{ miles per hour}", Equal, "number"),
+        (r"70\text{ mph}", r"70\text{ m/s}^2", Unclear, "unit"),
         ("5a/b", "5", Different, "expression"),
     ]);
 }
@@ -99,7 +106,7 @@ fn letters_behind_a_digit_may_be_variables() {
         (r"\frac12", r"\frac{1}{2}\text{ h}", Equal, "unit"),
         ("5", r"5\text{ m}/\text{s}", Equal, "unit"),
         ("5 m/s", r"5\,\mathrm{m}/\mathrm{s}", Equal, "number"),
-        (r"5\text{ m/s}", r"5\text{ m}/\text{h}", Unclear, "unit"),
+        (r"5\text{ m/s}", r"5\text{ m}/\text{h}", Different, "unit"),
         (r"2\text{e}", "2e", Equal, "number"),
         // Nobody means a product by these.
         ("10", "10cm", Equal, "unit"),
