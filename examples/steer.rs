@@ -79,7 +79,8 @@ fn main() -> Result<()> {
     let config = MethodConfig::Stir(args.answers.steering.config(args.variant, args.model.seed));
     let exam = problems.exam(&args.answers)?;
     let (method, settings) = problems.method(&exam, &config)?;
-    let mut answers = problems.begin(&exam, &args.out, &settings)?;
+    problems.check(&exam)?;
+    let mut answers = problems.begin(&args.out, &settings)?;
     let there: Vec<bool> = (0..problems.asked.questions.len()).map(|place| answers.has(place)).collect();
 
     let bar = progress(there.len() as u64, "steer");

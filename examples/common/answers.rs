@@ -253,6 +253,17 @@ impl<'l> Problems<'l> {
         Ok(Exam { engine: self.lm, questions: &self.asked.questions, request, width: args.width })
     }
 
+    /// That all questions can be asked; those that are too long for the model are told.
+    pub fn check(&self, exam: &Exam<'_, Lm>) -> Result<()> {
+        let requests = exam.requests().map_err(|error| self.located(error))?;
+        for (question, request) in exam.questions.iter().zip(requests) {
+            if let Err(source) = request {
+                tell_no_room(self.located(AnswerError::Request { id: question.id.clone(), source }));
+            }
+        }
+        Ok(())
+    }
+
     /// A method, and all that its answers to `exam` depend on.
     pub fn method(&self, exam: &Exam<'_, Lm>, config: &MethodConfig) -> Result<(Box<dyn Method<Lm> + '_>, Value)> {
         let file = self.library.as_ref().filter(|_| config.needs_library());
@@ -266,9 +277,8 @@ impl<'l> Problems<'l> {
         Ok((method, exam.settings(config, library, &device).into_diagnostic()?))
     }
 
-    /// The file `out` of answers to `exam`, begun or taken up; not where there is a question that cannot be asked.
-    pub fn begin(&self, exam: &Exam<'_, Lm>, out: &Path, settings: &Value) -> Result<Answers> {
-        exam.requests().map_err(|error| self.located(error))?;
+    /// The file `out` of answers, begun or taken up.
+    pub fn begin(&self, out: &Path, settings: &Value) -> Result<Answers> {
         let ids: Vec<&str> = self.asked.questions.iter().map(|question| question.id.as_str()).collect();
         Answers::begin(out, settings, &ids).map_err(begun)
     }
@@ -279,12 +289,13 @@ impl<'l> Problems<'l> {
     pub fn compare(&self, args: &CompareArgs, candidates: Option<PathBuf>, dir: &Path) -> Result<()> {
         self.asked.check_golds()?;
         let exam = self.exam(&args.answers)?;
+        self.check(&exam)?;
         let model = self.model.name();
         let mut runs = Vec::with_capacity(args.methods.len());
         for method in &args.methods {
             let config = method.config(args, &self.asked.elicit, self.model.seed);
             let (way, settings) = self.method(&exam, &config)?;
-            let answers = self.begin(&exam, &dir.join(format!("answers.{}.jsonl", method.name)), &settings)?;
+            let answers = self.begin(&dir.join(format!("answers.{}.jsonl", method.name)), &settings)?;
             let bar = progress(self.asked.questions.len() as u64, &method.name);
             let records = exam.run(&*way, &*self.asked.judges, answers, |done| {
                 bar.set_position(done as u64);
@@ -329,11 +340,20 @@ impl<'l> Problems<'l> {
     }
 }
 
+/// Tells of a problem whose prompt leaves no room for an answer.
+#[allow(clippy::print_stderr, reason = "results go to stdout")]
+pub fn tell_no_room(problem: Report) {
+    eprintln!("{:?}", problem.wrap_err("one problem gets an empty answer, which counts as wrong"));
+}
+
 /// What to do about answers of other settings.
 fn begun(error: AnswersError) -> Report {
     match error {
         AnswersError::Settings { .. } => {
-            miette!(help = "remove that file to start over, or go on with the earlier settings", "{error}")
+            miette!(
+                help = "give another --out, remove that file to start over, or go on with the earlier settings",
+                "{error}"
+            )
         }
         error => Report::from_err(error),
     }

@@ -22,7 +22,9 @@ use stir::{
 };
 
 use super::{
-    DEFAULT_MODEL, ModelArgs, progress, render,
+    DEFAULT_MODEL, ModelArgs,
+    answers::tell_no_room,
+    progress, render,
     tasks::{self, Asked, TaskArgs, final_number, rollout_tasks},
     with_suffix,
     word_problems::{Split, WordProblem},
@@ -230,7 +232,14 @@ impl Lab for Workbench {
     }
 
     fn observe(&self, event: Event<'_>) {
-        let Event::Answers { cell, cells, settings, done, total } = event else { return };
+        let (cell, cells, settings, done, total) = match event {
+            Event::Answers { cell, cells, settings, done, total } => (cell, cells, settings, done, total),
+            Event::NoRoom { task, id, reason } => {
+                let place = format!("tasks {task:?}: problem {id:?}");
+                return tell_no_room(Report::from_err(reason.clone()).wrap_err(place));
+            }
+            Event::Stage { .. } => return,
+        };
         let mut bar = self.bar.borrow_mut();
         if bar.as_ref().is_none_or(|(of, _)| *of != cell) {
             if let Some((_, before)) = bar.take() {

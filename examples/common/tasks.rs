@@ -6,12 +6,13 @@ use std::{
     sync::Arc,
 };
 
-use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use miette::{IntoDiagnostic, Result, WrapErr, ensure, miette};
 use serde::{Deserialize, Serialize};
 use stir::{
     eval::{
         AnswerForm, FinalNumber, GRADING, Judge, Prompt, Task,
         method::{Judges, Question},
+        task::Benchmark,
     },
     model::Lm,
     rollout::{self, Judge as RolloutJudge, read_problems},
@@ -32,7 +33,7 @@ pub struct TaskArgs {
     #[serde(default)]
     pub data: Option<PathBuf>,
     /// What the answers of a file look like: math, number, choice or yes_no. Without it an answer is the number after
-    /// its last ####
+    /// its last ####. Not for built-in tasks
     #[arg(long, value_name = "FORM", value_parser = form)]
     #[serde(default)]
     pub answers: Option<AnswerForm>,
@@ -77,8 +78,25 @@ impl TaskArgs {
         self.data.is_none() && self.answers.is_none() && self.task.is_file() && !described
     }
 
+    /// That no flag is given that would do nothing.
+    fn check(&self) -> Result<()> {
+        let task = self.task.display();
+        let is_built_in = Benchmark::find(&task.to_string()).is_some() && (self.data.is_some() || !self.task.is_file());
+        ensure!(self.limit != Some(0), "--limit is 0, must be at least 1");
+        ensure!(
+            !is_built_in || self.answers.is_none(),
+            "--answers is for a file of problems; what answers of the built-in task {task} look like is known"
+        );
+        ensure!(
+            is_built_in || self.data.is_none() || !self.task.is_file(),
+            "--data is for a built-in task and does not go with the file {task}"
+        );
+        Ok(())
+    }
+
     /// The problems with their prompts for `lm`.
     pub fn open(&self, lm: &Lm) -> Result<Asked> {
+        self.check()?;
         let mut asked = if self.is_plain() { plain(lm, &self.task)? } else { self.of_task(lm)? };
         let limit = self.limit.unwrap_or(usize::MAX);
         asked.questions.truncate(limit);

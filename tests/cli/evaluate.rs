@@ -70,9 +70,53 @@ fn what_is_finished_is_not_answered_again() {
     succeed("evaluate", &format!("{evaluate},self_discover"));
     assert_eq!(["plain", "sampling", "self_consistency"].map(|method| fs::read(file(method)).unwrap()), first);
     assert_eq!(records(file("self_discover")).len(), 6);
-    // Other settings are other answers.
-    succeed("evaluate", &format!("{flags} --methods plain --stop 7"));
+    // Other settings are other answers, and do not take the place of what is there.
+    let other = format!("{flags} --methods plain --stop 7");
+    refuse("evaluate", &other, &["answers.plain.jsonl", "stop was []", "another --out"]);
+    assert_eq!(fs::read(file("plain")).unwrap(), plain);
+    assert!(!Path::new(&out).join("answers.plain.jsonl.partial").exists());
+    fs::remove_file(file("plain")).unwrap();
+    succeed("evaluate", &other);
     assert!(records(file("plain")).iter().all(|answer| !answer["text"].as_str().unwrap().contains('7')));
+}
+
+#[test]
+fn a_prompt_that_is_too_long_is_told_once_and_answered_by_nothing() {
+    let folder = Folder::new();
+    let (_, library, good) = folder.stages(2);
+    let long = json!({"id": "far too long", "question": "word ".repeat(600), "gold": 1}).to_string();
+    let task = folder.write("t.jsonl", format!("{long}\n{}", fs::read_to_string(good).unwrap()));
+    let (model, out) = (reference("model"), folder.path("e"));
+    let flags = format!("--model {model} --library {library} --task {task} --out {out} --max-tokens 20");
+    let output = run("evaluate", &format!("{flags} --methods plain,stir,self_consistency"));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("t.jsonl, line 1") && told.contains("context 512"), "{told}");
+    assert_eq!(told.matches("an empty answer").count(), 1, "{told}");
+    for method in ["plain", "stir", "self_consistency"] {
+        let found = records(Path::new(&out).join(format!("answers.{method}.jsonl")));
+        assert_eq!(found.len(), 3);
+        for answer in found {
+            assert_eq!(answer["tokens"] == 0, answer["id"] == "far too long", "{method}: {answer}");
+            assert!(answer["tokens"] != 0 || answer["judged"]["answer"].is_null());
+        }
+    }
+    assert!(fs::read_to_string(folder.0.path().join("e/report.html")).unwrap().contains("no room in the model"));
+}
+
+#[test]
+fn flags_that_would_do_nothing_are_refused() {
+    let folder = Folder::new();
+    let (_, _, prompts) = folder.stages(1);
+    let flags = format!("--model {} --out {} --methods plain", reference("model"), folder.path("e"));
+    for (task, words) in [
+        ("gsm8k --answers math", ["--answers is for a file", "gsm8k"]),
+        ("MATH-500 --data nowhere --answers number", ["--answers is for a file", "MATH-500"]),
+        (&format!("{prompts} --data nowhere"), ["--data is for a built-in task", "p.jsonl"]),
+        (&format!("{prompts} --limit 0"), ["--limit is 0", "at least 1"]),
+    ] {
+        refuse("evaluate", &format!("{flags} --task {task}"), &words);
+    }
 }
 
 #[test]
@@ -160,6 +204,10 @@ fn grade_keeps_lines_and_names_bad_ones() {
     let output = grade("--task math", &format!("{text}\n{{\"gold\": 1"));
     assert!(output.status.code() == Some(1) && String::from_utf8_lossy(&output.stderr).contains("line 2"));
     assert_eq!(grade("--task math", "").status.code(), Some(0));
+    let unknown = grade("--task foo", "");
+    let told = String::from_utf8_lossy(&unknown.stderr);
+    assert!(unknown.status.code() == Some(2) && told.contains("math500"), "{told}");
+    assert!(told.contains("math, number, choice, yes_no"), "{told}");
     // How strictly formulas are compared is a choice.
     for (flags, pred, equal) in [
         ("", "90^\\circ", "true"),

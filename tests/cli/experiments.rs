@@ -197,6 +197,21 @@ fn bad_experiments_are_named() {
 }
 
 #[test]
+fn a_prompt_that_is_too_long_is_told_once_and_stops_no_experiment() {
+    let folder = Folder::new();
+    let long = json!({"id": "far too long", "question": "word ".repeat(600), "gold": 1});
+    let flags = experiment(&folder, |text| text.replace("seeds = [3]", "seeds = [3, 4]"));
+    let prompts = fs::read_to_string(folder.path("p.jsonl")).unwrap();
+    folder.write("p.jsonl", format!("{prompts}\n{long}"));
+    let output = run("evaluate", &format!("{flags} --out {}", folder.path("out")));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    for word in ["an empty answer", "\"file\": problem \"far too long\"", "context"] {
+        assert_eq!(told.matches(word).count(), 1, "{word}: {told}");
+    }
+}
+
+#[test]
 fn problems_that_cannot_be_sampled_are_told_and_the_others_mined() {
     let folder = Folder::new();
     let good = records(reference("steer.default.jsonl")).into_iter().take(10);

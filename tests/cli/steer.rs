@@ -24,8 +24,9 @@ fn the_chain_from_rollouts_to_answers() {
     check_answers(&records(&out), &records(reference("steer.default.jsonl"))[..10]);
     assert!(!Path::new(&folder.path("o.jsonl.partial")).exists());
 
-    succeed("steer", &format!("{steer} --variant no_memory"));
-    for (found, expected) in records(&out).iter().zip(records(reference("steer.plain.jsonl"))) {
+    let unsteered = folder.path("unsteered.jsonl");
+    succeed("steer", &format!("{} --variant no_memory", steer.replace(&out, &unsteered)));
+    for (found, expected) in records(&unsteered).iter().zip(records(reference("steer.plain.jsonl"))) {
         for field in ["id", "prompt", "gold", "text", "token_ids", "tokens", "probe_tokens", "correct"] {
             assert_eq!(found[field], expected[field], "{field} of {}", expected["id"]);
         }
@@ -91,6 +92,7 @@ fn stop_strings_and_ways_to_draw_reach_the_answers() {
     let (model, out) = (reference("model"), folder.path("o.jsonl"));
     let flags = format!("--model {model} --library {library} --prompts {prompts} --out {out} --max-tokens 60");
     let run = |more: &str| {
+        let _ = fs::remove_file(&out);
         succeed("steer", &format!("{flags} {more}"));
         records(&out)
     };
@@ -138,6 +140,9 @@ fn steer_goes_on_where_it_stopped_and_refuses_other_settings() {
     succeed("steer", &format!("{flags} --out {out}"));
     assert_eq!(fs::read_to_string(&out).unwrap(), fs::read_to_string(&whole).unwrap());
     assert!(!Path::new(&partial).exists());
+    // Finished answers are not written over.
+    refuse("steer", &format!("{flags} --out {out} --beta 1"), &["o.jsonl:", "beta was 2.0", "another --out"]);
+    assert_eq!(fs::read_to_string(&out).unwrap(), fs::read_to_string(&whole).unwrap());
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::{
 use common::toy;
 use serde::{Deserialize, Serialize};
 use stir_basis::{Candidates, Library, Pair};
-use stir_core::{Delimiter, Engine, Request, SampleRng, generate_all, toy::ToyEngine};
+use stir_core::{Delimiter, Engine, Finish, Request, SampleRng, generate_all, toy::ToyEngine};
 use stir_eval::{
     GRADING, Run,
     answers::AnswersError,
@@ -39,6 +39,9 @@ struct Model {
 struct Problems {
     prefix: String,
     count: usize,
+    /// The one that the model has no room for.
+    #[serde(default)]
+    long: Option<usize>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -99,7 +102,7 @@ impl Lab for ToyLab {
 
     fn questions(&self, _: &ToyEngine, problems: &Problems) -> Result<Asked<'_>, Broken> {
         let ask = |i| {
-            let prompt = format!("{}{i}", problems.prefix);
+            let prompt = format!("{}{i}", problems.prefix) + &"a".repeat(if problems.long == Some(i) { 96 } else { 0 });
             Question { id: format!("p{i}"), user: prompt.clone(), prompt, gold: "a".into(), ..Question::default() }
         };
         Ok(((0..problems.count).map(ask).collect(), Box::new(toy::first_mark)))
@@ -169,6 +172,7 @@ impl Lab for ToyLab {
                 assert_ne!(self.dies.get(), Some(self.answers.get()), "killed");
             }
             Event::Answers { .. } => self.log.borrow_mut().push("answers".into()),
+            Event::NoRoom { task, id, .. } => self.log.borrow_mut().push(format!("no room {task} {id}")),
         }
     }
 }
@@ -292,6 +296,21 @@ fn stages_are_shared_and_cells_are_told_apart() {
         assert_eq!(library.layers(), [used.params["layer"].as_u64().unwrap() as usize]);
         assert_eq!(Candidates::load(&used.candidates).unwrap().pairs.len(), 8);
     }
+}
+
+#[test]
+fn a_prompt_that_is_too_long_is_told_once_and_stops_nothing() {
+    let (folder, lab) = (TempDir::new().unwrap(), ToyLab::default());
+    let toml = TOML.replace("prefix = \"y0\", count = 5", "prefix = \"y0\", count = 5, long = 3");
+    assert_ne!(toml, TOML);
+    for run in run(&toml, &lab, folder.path()).iter().filter(|run| run.settings.task == "y") {
+        assert_eq!(run.records.len(), 5);
+        for record in &run.records {
+            assert_eq!(record.spent() == 0, record.id == "p3", "{:?}", run.settings);
+        }
+        assert_eq!((run.records[3].finish, run.records[3].judged.answer.as_deref()), (Finish::Length, None));
+    }
+    assert_eq!((lab.count("no room"), lab.count("no room y p3")), (1, 1));
 }
 
 #[test]

@@ -150,12 +150,8 @@ fn answers_of_other_end_tokens_devices_and_gradings_are_refused() {
             (regraded.clone(), "grading"),
         ] {
             match begin(&other) {
-                Err(AnswersError::Settings { field, .. }) => assert!(!finish && field == name, "{field}"),
-                Ok(answers) => {
-                    assert!(finish && answers.is_empty(), "{name}");
-                    std::fs::remove_file(folder.path().join("o.jsonl.partial")).unwrap();
-                }
-                Err(error) => panic!("{error}"),
+                Err(AnswersError::Settings { field, .. }) => assert_eq!(field, name),
+                other => panic!("{name}: {other:?}"),
             }
         }
         assert_eq!(begin(&settings(&engine, "cpu")).unwrap().len(), 1);
@@ -237,6 +233,29 @@ fn a_plan_that_leaves_no_room_is_an_empty_answer() {
 }
 
 #[test]
+fn a_prompt_that_leaves_no_room_gets_an_empty_answer_from_every_method() {
+    let engine = ToyEngine::new(8);
+    let (library, good) = (library(&engine), questions(4));
+    let mut with_long = good.clone();
+    with_long.insert(1, Question { id: "long".into(), prompt: "a".repeat(96), ..good[0].clone() });
+    for json in ALL {
+        let run =
+            |questions: &[Question]| replies(&engine, Some(&library), &config(json), questions, request(20, 3), 2);
+        let mut found = run(&with_long);
+        let empty = found.remove(1);
+        assert_eq!(empty, Reply::no_room(), "{json}");
+        // The others do not notice.
+        assert_eq!(found, run(&good), "{json}");
+        let record = empty.judged(&with_long[1], &FirstMark);
+        assert_eq!((record.id.as_str(), record.spent(), record.finish), ("long", 0, Finish::Length));
+        assert!(record.judged.answer.is_none() && !record.judged.correct());
+    }
+    // One token less, and there is room for one.
+    with_long[1].prompt.pop();
+    assert_eq!(replies(&engine, None, &config(ALL[0]), &with_long, request(20, 3), 2)[1].tokens, 1);
+}
+
+#[test]
 fn static_vectors_stay_where_they_were_added() {
     for seed in 0..4 {
         let engine = ToyEngine::new(seed);
@@ -284,10 +303,13 @@ fn what_cannot_be_asked_is_named_before_anything_is_generated() {
         questions[1].prompt = prompt.into();
         questions
     };
-    for (prompt, word) in [("", "p1"), ("a b", "p1"), ("a".repeat(96).as_str(), "p1")] {
+    for prompt in ["", "a b"] {
         let error = run(&with(prompt), request(5, 0)).unwrap_err();
-        assert!(error.to_string().contains(word), "{error}");
+        assert!(error.to_string().contains("p1"), "{error}");
     }
+    // Where no question leaves room for an answer, the model is the wrong one.
+    let error = run(&with(&"a".repeat(96))[1..2], request(5, 0)).unwrap_err();
+    assert!(matches!(&error, AnswerError::Request { id, .. } if id == "p1"), "{error}");
     assert!(matches!(run(&questions(2), request(0, 0)), Err(AnswerError::Settings(_))));
     assert!(run(&[], request(5, 0)).is_ok());
 

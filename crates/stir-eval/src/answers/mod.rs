@@ -2,9 +2,8 @@
 //!
 //! Lines go to `OUT.partial` as they come, after one that tells the settings of the run, and in the end, in order, to
 //! `OUT`, with the settings in `OUT.settings.json`. A run that is stopped at any point, or was finished, and is started
-//! again with the same settings, goes on with what is missing and ends in the same file. Where a run of other settings
-//! is under way they are refused, and so is a second process; an output of other settings that is finished stays until
-//! the new one is.
+//! again with the same settings, goes on with what is missing and ends in the same file. Where there is a run of other
+//! settings, under way or finished, they are refused, and so is a second process.
 //!
 //! ```
 //! use serde_json::json;
@@ -87,7 +86,7 @@ pub enum AnswersError {
     /// A value that cannot be written as JSON.
     #[error("cannot be written as JSON")]
     Unwritable(#[from] serde_json::Error),
-    /// The file was begun under other settings; both would be mixed.
+    /// The file was made under other settings; both would be mixed, or the earlier answers lost.
     #[error("{}: {field} was {then} when the run was begun and is {now} now", .path.display())]
     Settings {
         /// The file.
@@ -127,7 +126,7 @@ impl Answers {
     /// lines that there will be, in order, by their field `id`.
     ///
     /// # Errors
-    /// [`AnswersError::InUse`], [`AnswersError::Settings`] for what was begun under other settings,
+    /// [`AnswersError::InUse`], [`AnswersError::Settings`] for what was begun or finished under other settings,
     /// [`AnswersError::Line`] and [`AnswersError::Unasked`] for a line that was not written by such a run,
     /// [`AnswersError::DuplicateId`], and [`AnswersError::Io`].
     pub fn begin(out: &Path, settings: &Value, ids: &[&str]) -> Result<Self, AnswersError> {
@@ -142,7 +141,12 @@ impl Answers {
         file.set_len(whole as u64).map_err(refused("write", &partial))?;
         let mut this =
             Self { out: out.to_owned(), partial, file, settings: settings.to_string(), lines: BTreeMap::new() };
-        this.lines = this.finished(settings, &places)?;
+        let finished = this.finished(settings, &places);
+        if finished.is_err() && whole == 0 {
+            // Opened for its lock only. That it goes again is for tidiness.
+            let _ = fs::remove_file(&this.partial);
+        }
+        this.lines = finished?;
         match bytes[..whole].iter().position(|&byte| byte == b'\n') {
             None => this.append(&settings.to_string())?,
             Some(first) => {
@@ -154,7 +158,7 @@ impl Answers {
         Ok(this)
     }
 
-    /// The lines of a run of the same settings that was finished.
+    /// The lines of a run that was finished, of the same settings or none.
     fn finished(
         &self,
         settings: &Value,
@@ -162,11 +166,10 @@ impl Answers {
     ) -> Result<BTreeMap<usize, String>, AnswersError> {
         let beside = with_suffix(&self.out, SETTINGS);
         let Some(then) = read_if_there(&beside)? else { return Ok(BTreeMap::new()) };
+        let Some(bytes) = read_if_there(&self.out)? else { return Ok(BTreeMap::new()) };
         let then = serde_json::from_slice(&then).map_err(damaged(&beside, 1))?;
-        match (difference_of_settings(&then, settings)?, read_if_there(&self.out)?) {
-            (None, Some(bytes)) => lines(&self.out, 1, &bytes, places),
-            _ => Ok(BTreeMap::new()),
-        }
+        same_settings(&self.out, &then, settings)?;
+        lines(&self.out, 1, &bytes, places)
     }
 
     /// Whether line `place` is there.
@@ -258,16 +261,12 @@ pub(crate) fn lock(file: &File, path: &Path) -> Result<(), AnswersError> {
 
 /// Whether what a file was begun under is what is asked for now.
 pub(crate) fn same_settings(path: &Path, then: &Value, now: &Value) -> Result<(), AnswersError> {
-    match difference_of_settings(then, now)? {
+    // Compared as text that was read back, so that numbers are what a reader of the file would see.
+    let now: Value = serde_json::from_str(&now.to_string())?;
+    match difference(Some(then), Some(&now), String::new()) {
         None => Ok(()),
         Some((field, then, now)) => Err(AnswersError::Settings { path: path.to_owned(), field, then, now }),
     }
-}
-
-fn difference_of_settings(then: &Value, now: &Value) -> Result<Option<(String, String, String)>, AnswersError> {
-    // Compared as text that was read back, so that numbers are what a reader of the file would see.
-    let now: Value = serde_json::from_str(&now.to_string())?;
-    Ok(difference(Some(then), Some(&now), String::new()))
 }
 
 fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, AnswersError> {

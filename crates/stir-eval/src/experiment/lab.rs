@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use serde::{Serialize, de::DeserializeOwned};
-use stir_core::Engine;
+use stir_core::{Engine, RequestError};
 
 use crate::{
     Settings,
@@ -99,6 +99,16 @@ pub enum Event<'a> {
         folder: &'a str,
         /// Whether its output is there.
         reused: bool,
+    },
+    /// A question whose prompt leaves no room for an answer: an empty one is kept for every method. Once for a model
+    /// and a task.
+    NoRoom {
+        /// The task that is answered.
+        task: &'a str,
+        /// The question.
+        id: &'a str,
+        /// How long the prompt is.
+        reason: &'a RequestError,
     },
     /// Answers of a cell: at its start, and after every one.
     Answers {

@@ -215,6 +215,7 @@ impl<'x, L: Lab> ModelBench<'_, 'x, L> {
         if let (None, Some(problems)) = (self.asked.get(&cell.task), &self.runner.tasks[cell.task].answer) {
             let asked = self.questions(cell.task, "answer", problems)?;
             self.asked.insert(cell.task, asked);
+            self.tell_no_room(cell)?;
         }
         let (runner, lab) = (self.runner, self.runner.lab);
         let made = cell.library.and_then(|(from, recipe)| self.libraries.get(&(cell.seed, from, recipe)));
@@ -256,6 +257,19 @@ impl<'x, L: Lab> ModelBench<'_, 'x, L> {
         let folders = std::iter::once(("answers", place.name));
         let folders = folders.chain(made.map(|made| ("library", made.folder.clone()))).collect();
         Ok((Run { settings, records, seconds }, folders))
+    }
+
+    /// Tells of the questions of a cell that no method can answer.
+    fn tell_no_room(&self, cell: &Cell) -> Result<(), Failure<L>> {
+        let (task, exam) = (&self.runner.experiment.tasks[cell.task].name, self.exam(cell));
+        let at = || format!("tasks {task:?} answer");
+        let requests = exam.requests().map_err(|error| RunnerError::Run { at: at(), source: error.into() })?;
+        for (question, request) in exam.questions.iter().zip(&requests) {
+            if let Err(reason) = request {
+                self.runner.lab.observe(Event::NoRoom { task, id: &question.id, reason });
+            }
+        }
+        Ok(())
     }
 
     /// What a cell asks.

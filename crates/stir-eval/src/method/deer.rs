@@ -99,7 +99,7 @@ impl<E: Engine> Method<E> for EarlyExit<'_, E> {
     fn lane<'a>(&'a self, _: &'a Question, request: Request) -> Result<AnswerLane<'a, E>, RequestError> {
         let elicit = match self.engine.encode(&self.settings.elicit) {
             Ok(elicit) => elicit,
-            Err(error) => return Ok(AnswerLane::failed(LaneError::Prompt(error))),
+            Err(error) => return Ok(AnswerLane::ended(Err(LaneError::Prompt(error)))),
         };
         // What follows a trial draws from a stream of its own.
         let after = Request { stream: request.stream.wrapping_add(1), ..request.clone() };

@@ -1,7 +1,5 @@
 use serde::{Deserialize, Serialize};
-use stir_core::{
-    Decode, Engine, Finish, Generated, Lane, Output, Request, RequestError, Row, Sampling, SamplingError, Vocab,
-};
+use stir_core::{Decode, Engine, Lane, Output, Request, RequestError, Row, Sampling, SamplingError, Vocab};
 
 use super::{AnswerLane, LaneError, LaneResult, Method, MethodError, Question, Render, Reply, config::positive};
 
@@ -72,7 +70,7 @@ impl<E: Engine> Method<E> for Discover<'_, E> {
             DiscoverLane { method: self, question, request, texts: Vec::new(), other_tokens, passes, now: None };
         Ok(match lane.begin() {
             Ok(()) => AnswerLane::new(lane),
-            Err(error) => AnswerLane::failed(error),
+            Err(error) => AnswerLane::ended(Err(error)),
         })
     }
 }
@@ -142,9 +140,8 @@ impl<E: Engine> DiscoverLane<'_, E> {
         Ok(())
     }
 
-    fn reply(&self, vocab: &Vocab, prompt: Option<String>, generated: Generated) -> Reply {
-        let reply = Reply::generated(vocab, generated);
-        Reply { prompt, other_tokens: self.other_tokens, forward_passes: self.passes, ..reply }
+    fn counted(&self, reply: Reply) -> Reply {
+        Reply { other_tokens: self.other_tokens, forward_passes: self.passes, ..reply }
     }
 }
 
@@ -159,15 +156,14 @@ impl<E: Engine> Lane<E::Session> for DiscoverLane<'_, E> {
 
     fn absorb(&mut self, vocab: &Vocab, outputs: Vec<Output>) -> Result<Option<LaneResult<E>>, SamplingError> {
         let Some((prompt, decode)) = &mut self.now else {
-            let (tokens, log_probs, finish) = (Vec::new(), Vec::new(), Finish::Length);
-            let nothing = Generated { tokens, log_probs, finish, text_len: 0, forward_passes: 0 };
-            return Ok(Some(Ok(self.reply(vocab, None, nothing))));
+            return Ok(Some(Ok(self.counted(Reply::no_room()))));
         };
         self.passes += 1;
         let Some(generated) = decode.absorb(vocab, outputs)? else { return Ok(None) };
         let prompt = std::mem::take(prompt);
         if self.solving() {
-            return Ok(Some(Ok(self.reply(vocab, Some(prompt), generated))));
+            let reply = Reply { prompt: Some(prompt), ..Reply::generated(vocab, generated) };
+            return Ok(Some(Ok(self.counted(reply))));
         }
         self.other_tokens += generated.tokens.len();
         self.texts.push(generated.text(vocab).trim().to_owned());

@@ -1,7 +1,7 @@
 use std::{ops::ControlFlow, time::Instant};
 
 use serde_json::{Value, json};
-use stir_core::{DriveError, Engine, Request, drive};
+use stir_core::{DriveError, Engine, Request, RequestError, drive};
 
 use super::{AnswerError, AnswerLane, Judges, LaneError, Method, MethodConfig, Question, Reply, RunError};
 use crate::{GRADING, Record, answers::Answers};
@@ -21,31 +21,43 @@ pub struct Exam<'a, E> {
 }
 
 impl<E: Engine> Exam<'_, E> {
-    /// What is asked of the engine for every question. All are checked before the first token is generated.
+    /// What is asked of the engine for every question, or why its prompt leaves no room for an answer
+    /// ([`RequestError::PromptTooLong`]). All are checked before the first token is generated.
     ///
     /// # Errors
-    /// [`AnswerError::Settings`], or the first question that cannot be asked.
-    pub fn requests(&self) -> Result<Vec<Request>, AnswerError<E::Error>> {
+    /// [`AnswerError::Settings`], the first question that cannot be asked for another reason, or the first one of all
+    /// where none leaves room.
+    pub fn requests(&self) -> Result<Vec<Result<Request, RequestError>>, AnswerError<E::Error>> {
         let shape = self.engine.shape();
         // What is wrong with the settings is wrong with every prompt.
         let settings = Request { prompt: vec![0], samples: 1, ..self.request.clone() };
         settings.check(shape).map_err(AnswerError::Settings)?;
-        let ask = |question: &Question| {
+        let ask = |question: &Question| -> Result<_, AnswerError<E::Error>> {
             let id = || question.id.clone();
             let prompt = self.engine.encode_prompt(&question.prompt);
             let prompt = prompt.map_err(|source| AnswerError::Prompt { id: id(), source })?;
             let request = Request { prompt, stream: stream_of(&question.id), ..settings.clone() };
-            request.check(shape).map_err(|source| AnswerError::Request { id: id(), source })?;
-            Ok(request)
+            match request.check(shape) {
+                Ok(()) => Ok(Ok(request)),
+                Err(source @ RequestError::PromptTooLong { .. }) => Ok(Err(source)),
+                Err(source) => Err(AnswerError::Request { id: id(), source }),
+            }
         };
-        self.questions.iter().map(ask).collect()
+        let requests = self.questions.iter().map(ask).collect::<Result<Vec<_>, _>>()?;
+        match requests.first() {
+            Some(Err(source)) if requests.iter().all(Result::is_err) => {
+                Err(AnswerError::Request { id: self.questions[0].id.clone(), source: source.clone() })
+            }
+            _ => Ok(requests),
+        }
     }
 
     /// Answers every question but those that `skip`, given their places, says are done. `done` receives a question's
     /// place and the reply as soon as it is there; `Break` ends the run.
     ///
     /// An answer depends on its question, the method and [`request`](Self::request), not on what else is answered or
-    /// how many side by side (but for the rounding of batched arithmetic).
+    /// how many side by side (but for the rounding of batched arithmetic). A question whose prompt leaves no room for an
+    /// answer gets [`Reply::no_room`], whatever the method.
     ///
     /// # Errors
     /// As [`requests`](Self::requests), before anything is generated; [`AnswerError`] when a question cannot be
@@ -59,8 +71,9 @@ impl<E: Engine> Exam<'_, E> {
         let requests = self.requests()?;
         let waiting: Vec<usize> = (0..self.questions.len()).filter(|&place| !skip(place)).collect();
         let lanes = waiting.iter().map(|&place| {
-            let lane = method.lane(&self.questions[place], requests[place].clone());
-            Ok(lane.unwrap_or_else(|error| AnswerLane::failed(LaneError::Request(error))))
+            let Ok(request) = &requests[place] else { return Ok(AnswerLane::ended(Ok(Reply::no_room()))) };
+            let lane = method.lane(&self.questions[place], request.clone());
+            Ok(lane.unwrap_or_else(|error| AnswerLane::ended(Err(LaneError::Request(error)))))
         });
         let id = |lane: usize| self.questions[waiting[lane]].id.clone();
         let mut failed = None;

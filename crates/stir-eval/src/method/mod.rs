@@ -128,6 +128,22 @@ impl Reply {
         }
     }
 
+    /// No answer: the prompt leaves no room for one in the model's context.
+    pub fn no_room() -> Self {
+        Self {
+            prompt: None,
+            text: String::new(),
+            token_ids: Vec::new(),
+            tokens: 0,
+            probe_tokens: 0,
+            other_tokens: 0,
+            forward_passes: 0,
+            finish: Finish::Length,
+            steps: Vec::new(),
+            segment_ends: Vec::new(),
+        }
+    }
+
     /// What steering generated.
     pub fn steered(vocab: &Vocab, steered: Steered) -> Self {
         let Steered { tokens, log_probs, finish, text_len, probe_tokens, forward_passes, steps, .. } = steered;
@@ -203,9 +219,9 @@ impl<'a, E: Engine + 'a> AnswerLane<'a, E> {
         Self::new(Mapped { lane, finish: move |vocab: &Vocab, done| Ok(finish(vocab, done)) })
     }
 
-    /// No answer: a lane that ends at once.
-    fn failed(error: LaneError<E::Error>) -> Self {
-        Self::new(Failed(Some(error)))
+    /// A lane that ends at once.
+    fn ended(result: LaneResult<E>) -> Self {
+        Self::new(Ended(Some(result)))
     }
 }
 
@@ -239,14 +255,14 @@ impl<S, D, L: Lane<S>, F: Fn(&Vocab, L::Done) -> D> Lane<S> for Mapped<L, F> {
     }
 }
 
-struct Failed<X>(Option<LaneError<X>>);
+struct Ended<D>(Option<D>);
 
-impl<S, X> Lane<S> for Failed<X> {
-    type Done = Result<Reply, LaneError<X>>;
+impl<S, D> Lane<S> for Ended<D> {
+    type Done = D;
 
     fn rows<'a>(&'a mut self, _: &mut Vec<Row<'a, S>>) {}
 
-    fn absorb(&mut self, _: &Vocab, _: Vec<Output>) -> Result<Option<Self::Done>, SamplingError> {
-        Ok(self.0.take().map(Err))
+    fn absorb(&mut self, _: &Vocab, _: Vec<Output>) -> Result<Option<D>, SamplingError> {
+        Ok(self.0.take())
     }
 }

@@ -155,6 +155,7 @@ fn answer(method: String, record: &Record, room: usize) -> Answer {
     };
     let end = match record.finish {
         Finish::Eos | Finish::Stop => "",
+        Finish::Length if record.tokens == 0 => ", no room in the model's context",
         Finish::Length => ", cut off by the budget",
         Finish::Cancelled => ", cancelled",
     };

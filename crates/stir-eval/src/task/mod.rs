@@ -74,13 +74,16 @@ impl AnswerForm {
     /// # Errors
     /// When there is neither.
     pub fn named(name: &str) -> Result<Self, TaskError> {
-        Ok(match name {
-            "math" => Self::Math,
-            "number" => Self::Number,
-            "choice" => Self::Choice,
-            "yes_no" => Self::YesNo,
-            name => Benchmark::find(name).ok_or_else(|| unknown(name))?.form,
-        })
+        const NAMES: [(&str, AnswerForm); 4] = [
+            ("math", AnswerForm::Math),
+            ("number", AnswerForm::Number),
+            ("choice", AnswerForm::Choice),
+            ("yes_no", AnswerForm::YesNo),
+        ];
+        let form = NAMES.iter().find(|(form, _)| *form == name).map(|(_, form)| *form);
+        let known = || CATALOGUE.iter().map(|benchmark| benchmark.name).chain(NAMES.map(|(form, _)| form)).collect();
+        form.or_else(|| Some(Benchmark::find(name)?.form))
+            .ok_or_else(|| TaskError::Unknown { name: name.to_owned(), known: known() })
     }
 
     /// The judge of answers of this form to a problem with these options. Without options, a judge of choices knows
