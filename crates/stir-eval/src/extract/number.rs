@@ -230,6 +230,8 @@ fn begins(number: &str, after: &str) -> Follows {
     }
     match first {
         "" | "a" | "per" | "more" | "less" | "fewer" => Follows::Words,
+        // Units; `5m` may be a product.
+        "m" | "g" | "h" | "s" | "l" | "L" if glue == " " => Follows::Words,
         // Whole sentences are not what formulas are compared with.
         _ if is_same(number, &format!("{number}{glue}{first}")) => Follows::Words,
         _ => Follows::Factor,
@@ -313,6 +315,8 @@ mod tests {
             ("\u{20b9}100", "100"),
             ("366/week", "366"),
             ("3 1/2 hours", "3 1/2"),
+            ("100 m", "100"),
+            ("5 L of water", "5"),
             ("1/2 cup", "1/2"),
             ("230 \u{2705}", "230"),
             ("__18__", "18"),
