@@ -115,6 +115,7 @@ impl<S: Session> Lane<S> for SteeredLane<'_, '_, S> {
         let boundary = self.sequence.tokens().len() - 1;
         match &mut self.stage {
             Stage::Probe(probe) => {
+                let waiting = probe.waiting();
                 let Probe { plan, null, branches, .. } = &mut **probe;
                 let impulses = plan.candidates().iter().map(|candidate| Addition {
                     point: HookPoint::ResidPost(candidate.layer),
@@ -122,11 +123,8 @@ impl<S: Session> Lane<S> for SteeredLane<'_, '_, S> {
                     vector: &candidate.vector,
                     scale: 1.0,
                 });
-                // The unsteered branch has its first token already, and waits for the others to have one.
-                let null = Some(null).filter(|_| branches.iter().all(Branch::has_begun));
-                let null = null.into_iter().map(|null| (null, None));
-                let branches = null.chain(branches.iter_mut().zip(impulses.map(Some)));
-                for (branch, impulse) in branches.filter(|(branch, _)| branch.running) {
+                let branches = std::iter::once((null, None)).chain(branches.iter_mut().zip(impulses.map(Some)));
+                for (branch, impulse) in branches.skip(waiting).filter(|(branch, _)| branch.running) {
                     // The impulse is in the pass that encodes the boundary token.
                     let additions = impulse.filter(|_| !branch.has_begun()).into_iter().collect();
                     let (session, tokens) = (&mut branch.session, &branch.pending);
@@ -269,8 +267,8 @@ impl<'l, S: Session> SteeredLane<'_, 'l, S> {
         outputs: Vec<Output>,
     ) -> Result<(), SamplingError> {
         let (budget, mut outputs) = (self.probe_budget(), outputs.into_iter());
-        let has_null = probe.branches.iter().all(Branch::has_begun);
-        for branch in probe.all().skip(usize::from(!has_null)).filter(|branch| branch.running) {
+        let waiting = probe.waiting();
+        for branch in probe.all().skip(waiting).filter(|branch| branch.running) {
             branch.push(vocab, &outputs.next().unwrap_or_default(), budget);
         }
         if probe.all().any(|branch| branch.running) {
@@ -319,6 +317,12 @@ impl<S> Probe<'_, S> {
     /// The branches, in the order of their rows.
     fn all(&mut self) -> impl Iterator<Item = &mut Branch<S>> {
         std::iter::once(&mut self.null).chain(&mut self.branches)
+    }
+
+    /// How many of them sit this pass out: the unsteered one has its first token already, and waits for the others to
+    /// have one.
+    fn waiting(&self) -> usize {
+        usize::from(!self.branches.iter().all(Branch::has_begun))
     }
 }
 

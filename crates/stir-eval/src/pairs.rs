@@ -4,9 +4,7 @@ use std::io::{self, BufRead, Write};
 
 use serde_json::{Map, Number, Value};
 
-use crate::{
-    Extractor, Grade, Judge, Judged, MathJudge, Verdict, equality::Options, extract::Fallback, task::AnswerForm,
-};
+use crate::{Grade, Judge, Judged, MathJudge, Verdict, equality::Options, extract::Fallback, task::AnswerForm};
 
 /// Why pairs cannot be graded.
 #[derive(Debug, thiserror::Error)]
@@ -99,10 +97,7 @@ impl Pairs {
     pub fn grade(&self, mut input: impl BufRead, mut output: impl Write) -> Result<Counts, PairError> {
         let (mut counts, mut text, mut last) = (Counts::default(), Vec::new(), 0);
         let plain: Box<dyn Judge> = match self.form {
-            AnswerForm::Math => {
-                let extractor = Extractor { fallback: self.fallback, ..Extractor::math() };
-                Box::new(MathJudge { extractor, options: self.options })
-            }
+            AnswerForm::Math => Box::new(MathJudge { options: self.options, ..MathJudge::falling_back(self.fallback) }),
             form => form.judge::<&str>(&[], self.fallback),
         };
         for line in 1.. {

@@ -48,12 +48,12 @@ pub(crate) fn read(answer: &str) -> Option<String> {
     let (before, after) = (&plain[..only.start], &plain[only.end..]);
     let after = after.strip_prefix('/').filter(|rate| rate.chars().take(2).all(char::is_alphabetic)).unwrap_or(after);
     let number = decimal(&plain[only.clone()])?;
-    let is_only = is_prose(after);
+    let in_words = is_prose(after);
     // `100 km/h`: who compares formulas knows units.
     let has_unit = || after.len() <= LONGEST_UNIT && is_same(&number, &plain[only.start..]);
-    if is_prose(before) && (is_only || has_unit()) {
+    if is_prose(before) && (in_words || has_unit()) {
         let is_negative = sign(before)?;
-        return match if is_only { begins(&number, after) } else { Follows::Words } {
+        return match if in_words { follows(&number, after) } else { Follows::Words } {
             Follows::Words if !is_negative => Some(number),
             Follows::Words => (!number.starts_with(['-', '0'])).then(|| format!("-{number}")),
             Follows::Factor if !is_negative => Some(plain[only.start..].to_owned()),
@@ -95,7 +95,7 @@ fn fraction(plain: &str) -> Option<&str> {
     let (number, after) = (plain[..end].trim_end(), &plain[end..]);
     let (whole, denominator) = number.rsplit_once('/')?;
     let is_fraction = !whole.contains('/') && whole.split(' ').count() <= 2 && !denominator.contains(' ');
-    (is_fraction && is_prose(after) && matches!(begins("1", &format!(" {after}")), Follows::Words)).then_some(number)
+    (is_fraction && is_prose(after) && matches!(follows("1", &format!(" {after}")), Follows::Words)).then_some(number)
 }
 
 /// Whether a formula is this number.
@@ -164,7 +164,7 @@ pub(crate) fn stands_alone(before: &str, number: &str, after: &str) -> bool {
         || right.starts_with(signs)
         || right.starts_with(['%', '!', '\\'])
         || goes_on.starts_with(|c: char| c.is_ascii_digit());
-    !is_part && sign(before) == Some(false) && matches!(begins(number, after), Follows::Words)
+    !is_part && sign(before) == Some(false) && matches!(follows(number, after), Follows::Words)
 }
 
 /// What follows a number in prose.
@@ -214,7 +214,7 @@ fn sign(before: &str) -> Option<bool> {
 }
 
 /// What the words after `number` make of it. Formulas are what those who compare formulas take them for.
-fn begins(number: &str, after: &str) -> Follows {
+fn follows(number: &str, after: &str) -> Follows {
     let trimmed = after.trim_start_matches(['%', '*', ' ', '"', ')']);
     let first = trimmed.split(|c: char| !c.is_alphabetic()).next().unwrap_or_default();
     let glue = if after.starts_with(char::is_alphabetic) { "" } else { " " };

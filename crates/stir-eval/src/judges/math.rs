@@ -1,4 +1,8 @@
-use crate::{Grade, Judge, equality::Options, extract::Extractor};
+use crate::{
+    Grade, Judge,
+    equality::Options,
+    extract::{Extractor, Fallback},
+};
 
 /// The judge of problems whose answer is a formula: MATH-500, AIME, AMC.
 ///
@@ -16,9 +20,16 @@ pub struct MathJudge {
     pub options: Options,
 }
 
+impl MathJudge {
+    /// The default one, where `fallback` says what counts where a text gives no answer.
+    pub fn falling_back(fallback: Fallback) -> Self {
+        Self { extractor: Extractor { fallback, ..Extractor::math() }, options: Options::default() }
+    }
+}
+
 impl Default for MathJudge {
     fn default() -> Self {
-        Self { extractor: Extractor::math(), options: Options::default() }
+        Self::falling_back(Fallback::None)
     }
 }
 

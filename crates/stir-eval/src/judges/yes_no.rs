@@ -82,10 +82,9 @@ fn is_open(said: &str, after: &str) -> bool {
     let words: Vec<String> = words.take(3).map(str::to_ascii_lowercase).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let is_other = |word: &str| truth(word).is_some_and(|other| other != said);
-    let is_joined =
-        after.trim_start_matches([' ', '*', '"', '}']).starts_with(['/', '|', '&']) || after.starts_with(' ');
+    let has_sign = after.trim_start_matches([' ', '*', '"', '}']).starts_with(['/', '|', '&']);
     // `yes (no law forbids it)` gives a reason.
-    let is_joined = is_joined && !after.trim_start().starts_with('(');
+    let is_joined = has_sign || after.starts_with(' ') && !after.trim_start().starts_with('(');
     match words.as_slice() {
         ["or" | "and" | "but" | "nor", other, ..] if is_other(other) => true,
         ["and" | "or", _, other] if is_other(other) => true,

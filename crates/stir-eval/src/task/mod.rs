@@ -90,9 +90,7 @@ impl AnswerForm {
     /// five letters. `fallback` says what counts where a text gives no answer; it is for numbers and formulas.
     pub fn judge<T: AsRef<str>>(self, choices: &[T], fallback: Fallback) -> Box<dyn Judge> {
         match self {
-            Self::Math => {
-                Box::new(MathJudge { extractor: Extractor { fallback, ..Extractor::math() }, ..MathJudge::default() })
-            }
+            Self::Math => Box::new(MathJudge::falling_back(fallback)),
             Self::Number => Box::new(NumberJudge { extractor: Extractor { fallback, ..Extractor::number() } }),
             Self::Choice if choices.is_empty() => Box::new(ChoiceJudge::letters(5)),
             Self::Choice => Box::new(ChoiceJudge::new(choices)),
