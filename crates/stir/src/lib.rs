@@ -14,7 +14,9 @@
 //! | [`basis`] | 3: select what is good and not redundant | candidates | a [`Library`](basis::Library) |
 //! | [`controller`] | 4: retrieve, probe, commit | a library, prompts | steered answers with a log of decisions |
 //! | [`model`] | | a Hugging Face folder | an engine |
-//! | [`eval`] | | answers | accuracies, intervals, paired tests |
+//! | [`eval`] | | tasks, a library | answers of every method |
+//! | [`grade`] | | answers | right or wrong |
+//! | [`report`] | | judged answers | accuracies, intervals, paired tests |
 //! | `core` | | | the words they share, the contract with an engine, the one decoding loop |
 //!
 //! # The whole way
@@ -26,7 +28,7 @@
 //!     basis::{BasisConfig, select},
 //!     controller::{Controller, ControllerConfig},
 //!     core::{Engine, Sampling},
-//!     eval::FinalNumber,
+//!     grade::FinalNumber,
 //!     induction::{InductionConfig, induce},
 //!     model::{DeviceSpec, Lm},
 //!     rollout::{RolloutConfig, Rollouts, Task, read_groups},
@@ -205,6 +207,8 @@ pub use stir_basis as basis;
 pub use stir_controller as controller;
 pub use stir_core as core;
 pub use stir_eval as eval;
+pub use stir_grade as grade;
 pub use stir_induction as induction;
 pub use stir_model as model;
+pub use stir_report as report;
 pub use stir_rollout as rollout;

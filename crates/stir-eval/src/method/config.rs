@@ -13,7 +13,7 @@ use super::{
     static_vector::Static,
     vote::Vote,
 };
-use crate::Judge;
+use stir_grade::Judge;
 
 /// A way of answering and its settings, as data; the field `method` says which.
 ///
