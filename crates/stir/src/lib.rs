@@ -203,12 +203,15 @@
 //! [`DeviceSpec`](model::DeviceSpec) chooses one at run time and says which feature is missing. `hub` adds
 //! `Lm::from_hub`, models by their name on the Hugging Face hub.
 
+pub mod guide;
+
 pub use stir_basis as basis;
 pub use stir_controller as controller;
 pub use stir_core as core;
 pub use stir_eval as eval;
 pub use stir_grade as grade;
 pub use stir_induction as induction;
+#[cfg(feature = "model")]
 pub use stir_model as model;
 pub use stir_report as report;
 pub use stir_rollout as rollout;
