@@ -8,8 +8,9 @@ use stir_core::Session;
 
 use crate::{
     DecoderConfig,
-    cache::{Batch, Span},
-    compute::{Angles, Compute, Heads, Rotation, in_f32, in_type, softcap},
+    batch::Batch,
+    cache::Span,
+    compute::{Compute, Norm, Rotation, Rotations, in_f32, in_type, indices, softcap, split_heads},
 };
 
 /// Stands in for minus infinity where a difference of two is taken.
@@ -20,8 +21,7 @@ pub(crate) struct Dense<'c> {
     config: &'c DecoderConfig,
     batch: usize,
     length: usize,
-    dtype: DType,
-    device: Device,
+    rotations: Rotations<Rotation>,
     /// `[1, 1, length, length]` for every window that some layer has.
     masks: Vec<(Option<usize>, Tensor<4>)>,
 }
@@ -31,19 +31,15 @@ impl<'c> Dense<'c> {
         let positions: Vec<usize> = (0..length).collect();
         let mask = |window| visible(&positions, 0..length, window, device).reshape([1, 1, length, length]);
         let masks = windows(config).into_iter().map(|window| (window, mask(window))).collect();
-        Self { config, batch, length, dtype, device: device.clone(), masks }
+        let of_batch = positions.repeat(batch);
+        let rotations = Rotations::new(config, &of_batch, |angles| Rotation::new(&angles, dtype, device));
+        Self { config, batch, length, rotations, masks }
     }
 }
 
 impl Compute for Dense<'_> {
-    type Rotation = Rotation;
-
-    fn rotation(&self, angles: Angles) -> Rotation {
-        Rotation::new(&angles, self.dtype, &self.device)
-    }
-
-    fn attend(&mut self, layer: usize, qkv: Tensor<2>, heads: &Heads<'_, Rotation>) -> Tensor<2> {
-        let [q, k, v] = heads.split(qkv);
+    fn attend(&mut self, layer: usize, qkv: Tensor<2>, norms: Option<&[Norm; 2]>) -> Tensor<2> {
+        let [q, k, v] = split_heads(self.config, qkv, norms, self.rotations.of(self.config, layer));
         let ([_, heads, width], [_, kv_heads, _]) = (q.dims(), k.dims());
         let group = heads / kv_heads;
         let (batch, length) = (self.batch, self.length);
@@ -74,7 +70,7 @@ impl Compute for Dense<'_> {
 pub(crate) struct Cached<'c> {
     config: &'c DecoderConfig,
     batch: Batch<'c>,
-    dtype: DType,
+    rotations: Rotations<Rotation>,
     /// For every window that some layer has, the levels in which something can be seen.
     plans: Vec<(Option<usize>, Vec<Level>)>,
     device: Device,
@@ -121,8 +117,9 @@ struct Partial {
 impl<'c> Cached<'c> {
     /// Plans who attends to what.
     pub(crate) fn new(config: &'c DecoderConfig, batch: Batch<'c>, dtype: DType, device: &Device) -> Self {
-        let depth = batch.iter().map(|(cache, _)| cache.spans().len()).max().unwrap_or(0);
-        let mut cached = Self { config, batch, dtype, plans: Vec::new(), device: device.clone() };
+        let depth = batch.leaders().map(|(row, _)| row.cache.spans().len()).max().unwrap_or(0);
+        let rotations = Rotations::new(config, &batch.positions(), |angles| Rotation::new(&angles, dtype, device));
+        let mut cached = Self { config, batch, rotations, plans: Vec::new(), device: device.clone() };
         let levels = |window| (0..depth).filter_map(|depth| cached.level(depth, window)).collect();
         cached.plans = windows(config).into_iter().map(|window| (window, levels(window))).collect();
         cached
@@ -179,17 +176,11 @@ impl<'c> Cached<'c> {
 }
 
 impl Compute for Cached<'_> {
-    type Rotation = Rotation;
-
-    fn rotation(&self, angles: Angles) -> Rotation {
-        Rotation::new(&angles, self.dtype, &self.device)
-    }
-
-    fn attend(&mut self, layer: usize, qkv: Tensor<2>, heads: &Heads<'_, Rotation>) -> Tensor<2> {
-        let [q, k, v] = heads.split(qkv);
+    fn attend(&mut self, layer: usize, qkv: Tensor<2>, norms: Option<&[Norm; 2]>) -> Tensor<2> {
+        let [q, k, v] = split_heads(self.config, qkv, norms, self.rotations.of(self.config, layer));
         let ([tokens, heads, width], [_, kv_heads, _], dtype) = (q.dims(), k.dims(), q.dtype());
         let (k, v) = (k.swap_dims(0, 1), v.swap_dims(0, 1));
-        for (cache, tokens) in self.batch.iter_mut() {
+        for (cache, tokens) in self.batch.all_mut() {
             let own = |x: &Tensor<3>| x.clone().narrow(1, tokens.start, tokens.len());
             cache.write(layer, own(&k), own(&v));
         }
@@ -299,10 +290,4 @@ fn visible(positions: &[usize], keys: Range<usize>, window: Option<usize>, devic
     let row = |position: usize| keys.clone().map(move |key| if sees(position, key) { 0.0 } else { MASKED });
     let mask: Vec<f32> = positions.iter().flat_map(|&position| row(position)).collect();
     Tensor::from_data(TensorData::new(mask, [positions.len(), 1, keys.len()]), (device, DType::F32))
-}
-
-pub(crate) fn indices(list: &[usize], device: &Device) -> Tensor<1, Int> {
-    let list: Vec<i64> = list.iter().map(|&i| i as i64).collect();
-    let count = list.len();
-    Tensor::from_data(TensorData::new(list, [count]), device)
 }

@@ -1,8 +1,8 @@
-//! What a pass of the decoder computes with.
+//! The operations of a forward pass.
 
 use burn::{
     module::{Module, Param},
-    tensor::{DType, Device, Tensor, TensorData, activation::silu},
+    tensor::{DType, Device, Int, Tensor, TensorData, activation::silu},
 };
 
 use crate::{
@@ -13,17 +13,13 @@ use crate::{
 /// How one pass of the decoder computes: in the operations of burn, which every device has and which can be
 /// differentiated, unless an implementation has better ones.
 pub(crate) trait Compute {
-    /// [`Angles`] as this implementation turns by them.
-    type Rotation;
-
-    fn rotation(&self, angles: Angles) -> Self::Rotation;
-
-    /// Attention of the new tokens to what they see of their sequences, these tokens included.
+    /// Attention of the new tokens to what they see of their sequences, these tokens included. `norms` are those of
+    /// every head of the queries and of the keys, in models that have them.
     ///
     /// # Shapes
     /// - `qkv`: `[tokens, (n_heads + 2 n_kv_heads) head_dim]`, as projected
     /// - output: `[tokens, n_heads * head_dim]`
-    fn attend(&mut self, layer: usize, qkv: Tensor<2>, heads: &Heads<'_, Self::Rotation>) -> Tensor<2>;
+    fn attend(&mut self, layer: usize, qkv: Tensor<2>, norms: Option<&[Norm; 2]>) -> Tensor<2>;
 
     /// The type of the residual stream where the weights are of type `weights`.
     fn stream_type(&self, weights: DType) -> DType {
@@ -64,36 +60,40 @@ pub(crate) trait Compute {
         gate * gate_up.narrow(1, columns / 2, columns / 2)
     }
 
-    /// From here on the stream has every row of the batch, and not only those that lead others.
-    fn widen(&mut self) {}
+    /// The stream as it leaves a layer. Rows that were computed as one so far are copied where they begin to differ.
+    ///
+    /// # Shapes
+    /// - `stream`: `[tokens, hidden_size]`
+    /// - output: `[tokens, hidden_size]`, of as many tokens as the next layer computes
+    fn leave_layer(&mut self, _layer: usize, stream: Tensor<2>) -> Tensor<2> {
+        stream
+    }
 
-    /// The positions written become part of their caches.
+    /// Makes the positions written part of their caches.
     fn finish(self);
 }
 
-/// What is done to the heads of a layer before they attend.
-pub(crate) struct Heads<'a, R> {
-    pub(crate) config: &'a DecoderConfig,
-    /// Of every head of the queries and of the keys.
-    pub(crate) norms: Option<&'a [Norm; 2]>,
-    pub(crate) rotation: &'a R,
-}
-
-impl Heads<'_, Rotation> {
-    /// Normed and rotated queries and keys, and values: `[tokens, heads, head_dim]` each.
-    pub(crate) fn split(&self, qkv: Tensor<2>) -> [Tensor<3>; 3] {
-        let (tokens, heads, kv_heads) = (qkv.dims()[0], self.config.n_heads, self.config.n_kv_heads);
-        let qkv = qkv.reshape([tokens, heads + 2 * kv_heads, self.config.head_dim]);
-        let v = qkv.clone().narrow(1, heads + kv_heads, kv_heads);
-        let mut qk = qkv.narrow(1, 0, heads + kv_heads);
-        if let Some([q_norm, k_norm]) = self.norms {
-            let (q, k) = (qk.clone().narrow(1, 0, heads), qk.narrow(1, heads, kv_heads));
-            qk = Tensor::cat(vec![q_norm.forward(q), k_norm.forward(k)], 1);
-        }
-        // Queries and keys are rotated in one piece.
-        let qk = self.rotation.turn(qk);
-        [qk.clone().narrow(1, 0, heads), qk.narrow(1, heads, kv_heads), v]
+/// Normed and rotated queries and keys, and values, of a layer's projection: `[tokens, heads, head_dim]` each.
+///
+/// # Shapes
+/// - `qkv`: `[tokens, (n_heads + 2 n_kv_heads) head_dim]`
+pub(crate) fn split_heads(
+    config: &DecoderConfig,
+    qkv: Tensor<2>,
+    norms: Option<&[Norm; 2]>,
+    rotation: &Rotation,
+) -> [Tensor<3>; 3] {
+    let (tokens, heads, kv_heads) = (qkv.dims()[0], config.n_heads, config.n_kv_heads);
+    let qkv = qkv.reshape([tokens, heads + 2 * kv_heads, config.head_dim]);
+    let v = qkv.clone().narrow(1, heads + kv_heads, kv_heads);
+    let mut qk = qkv.narrow(1, 0, heads + kv_heads);
+    if let Some([q_norm, k_norm]) = norms {
+        let (q, k) = (qk.clone().narrow(1, 0, heads), qk.narrow(1, heads, kv_heads));
+        qk = Tensor::cat(vec![q_norm.forward(q), k_norm.forward(k)], 1);
     }
+    // Queries and keys are rotated in one piece.
+    let qk = rotation.turn(qk);
+    [qk.clone().narrow(1, 0, heads), qk.narrow(1, heads, kv_heads), v]
 }
 
 /// Root mean square norm. Computed in f32 from beginning to end, with a weight kept in f32.
@@ -133,11 +133,31 @@ pub(crate) struct Angles {
 }
 
 impl Angles {
-    pub(crate) fn new(positions: &[usize], rope: &Rope) -> Self {
+    fn new(positions: &[usize], rope: &Rope) -> Self {
         let (radians, factor) = (rope.radians(), rope.attention_factor());
         let angles = positions.iter().flat_map(|&position| radians.iter().map(move |f| position as f32 * f));
         let (cos, sin) = angles.map(|angle| (angle.cos() * factor, angle.sin() * factor)).unzip();
         Self { width: rope.rotary_dim, cos, sin }
+    }
+}
+
+/// The rotary embeddings of the tokens of a pass, as one kind of computation turns by them.
+pub(crate) struct Rotations<R> {
+    all: R,
+    /// That of the layers with a window, in models where it differs.
+    windowed: Option<R>,
+}
+
+impl<R> Rotations<R> {
+    /// The rotations of tokens at the given absolute positions; `turning` brings them into the form used.
+    pub(crate) fn new(config: &DecoderConfig, positions: &[usize], turning: impl Fn(Angles) -> R) -> Self {
+        let rotation = |rope: &Rope| turning(Angles::new(positions, rope));
+        Self { all: rotation(&config.rope), windowed: config.local_rope.as_ref().map(rotation) }
+    }
+
+    /// The rotation in a layer.
+    pub(crate) fn of(&self, config: &DecoderConfig, layer: usize) -> &R {
+        self.windowed.as_ref().filter(|_| config.windows[layer].is_some()).unwrap_or(&self.all)
     }
 }
 
@@ -200,4 +220,11 @@ pub(crate) fn in_type<const D: usize>(x: Tensor<D>, dtype: DType) -> Tensor<D> {
 /// what is read later.
 pub(crate) fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, ModelError> {
     tensor.try_into_vec_as::<f32>().map_err(|source| ModelError::Device(DeviceError::Read(source)))
+}
+
+/// A list of indices on the device.
+pub(crate) fn indices(list: &[usize], device: &Device) -> Tensor<1, Int> {
+    let list: Vec<i64> = list.iter().map(|&i| i as i64).collect();
+    let count = list.len();
+    Tensor::from_data(TensorData::new(list, [count]), device)
 }

@@ -3,7 +3,11 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 use stir_core::HookPoint;
 
-use crate::{ModelError, alike::layers_before, attention::indices, compute::read};
+use crate::{
+    ModelError,
+    compute::{indices, read},
+    shared_rows::layers_before,
+};
 
 /// What happens at the hook points of a pass.
 pub(crate) trait AtHooks {

@@ -7,9 +7,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 #[cfg(feature = "decoder")]
-mod alike;
-#[cfg(feature = "decoder")]
 mod attention;
+#[cfg(feature = "decoder")]
+mod batch;
 #[cfg(feature = "decoder")]
 mod cache;
 mod chat;
@@ -35,6 +35,8 @@ mod hooks;
 mod lm;
 mod pieces;
 mod python_json;
+#[cfg(feature = "decoder")]
+mod shared_rows;
 mod template;
 mod tokenizer;
 mod tokenizer_config;

@@ -9,14 +9,14 @@ use stir_core::{Addition, Engine, Fingerprint, HookPoint, ModelShape, Output, Ro
 use crate::{
     ChatTemplate, Checkpoint, ComputeType, Decoder, DecoderConfig, GenerationDefaults, KvCache, LoadProgress, Message,
     ModelError, RowError, Tokenizer,
-    alike::{Alike, layers_before},
-    attention::{Cached, indices},
-    cache::{Batch, Extension},
+    attention::Cached,
+    batch::Batch,
+    cache::Extension,
     checkpoint::Reader,
-    compute::{Compute, read},
-    decoder::Positions,
+    compute::{Compute, indices, read},
     fingerprint,
     hooks::{AtHooks, Captured, Hooks, NoHooks},
+    shared_rows::{SharedRows, layers_before},
 };
 
 #[cfg(feature = "flex")]
@@ -306,28 +306,27 @@ impl Lm {
         #[cfg(not(feature = "flex"))]
         let is_shared = false;
         let layers = hooks.layers_before().min(self.config().n_layers);
-        let alike = if is_shared { Alike::find(&rows, layers) } else { None };
-        let batch = Batch::new(rows, alike.as_ref());
-        let tokens: Vec<i64> = batch.computed().flat_map(|row| row.tokens.iter().copied().map(i64::from)).collect();
-        let tokens = Tensor::from_data(TensorData::new(tokens, [batch.n_computed()]), &self.device);
-        let positions = Positions::of(&batch, alike.as_ref());
+        let shared = if is_shared { SharedRows::find(&rows, layers) } else { None };
+        let batch = Batch::new(rows, shared);
+        let tokens: Vec<i64> = batch.leaders().flat_map(|(row, _)| row.tokens.iter().copied().map(i64::from)).collect();
+        let count = tokens.len();
+        let tokens = Tensor::from_data(TensorData::new(tokens, [count]), &self.device);
         #[cfg(feature = "flex")]
         if self.kernels {
-            return self.compute_with(Native::new(self.config(), batch), tokens, positions, logits_at, hooks);
+            return self.compute_with(Native::new(self.config(), batch), tokens, logits_at, hooks);
         }
         let compute = Cached::new(self.config(), batch, self.decoder.dtype(), &self.device);
-        self.compute_with(compute, tokens, positions, logits_at, hooks)
+        self.compute_with(compute, tokens, logits_at, hooks)
     }
 
     fn compute_with(
         &self,
         mut compute: impl Compute,
         tokens: Tensor<1, Int>,
-        positions: Positions,
         logits_at: &[usize],
         hooks: &mut impl AtHooks,
     ) -> Result<Vec<f32>, ModelError> {
-        let mut stream = self.decoder.stream(tokens, positions, &mut compute, hooks);
+        let mut stream = self.decoder.stream(tokens, &mut compute, hooks);
         if logits_at.len() < stream.dims()[0] {
             stream = stream.select(0, indices(logits_at, &self.device));
         }

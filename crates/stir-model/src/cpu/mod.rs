@@ -23,8 +23,9 @@ use self::{
 };
 use crate::{
     DecoderConfig,
-    cache::{Batch, Tail},
-    compute::{Angles, Compute, Heads, Norm},
+    batch::Batch,
+    cache::Tail,
+    compute::{Angles, Compute, Norm, Rotations, indices},
     config::Activation,
 };
 
@@ -32,6 +33,7 @@ use crate::{
 pub(crate) struct Native<'c> {
     config: &'c DecoderConfig,
     batch: Batch<'c>,
+    rotations: Rotations<Angles>,
     isa: Isa,
 }
 
@@ -42,16 +44,17 @@ impl<'c> Native<'c> {
     }
 
     pub(crate) fn new(config: &'c DecoderConfig, batch: Batch<'c>) -> Self {
-        Self { config, batch, isa: Isa::best() }
+        let rotations = Rotations::new(config, &batch.positions(), |angles| angles);
+        Self { config, batch, rotations, isa: Isa::best() }
     }
 
     /// Turns queries and keys, writes keys and values to the caches, and attends.
-    fn attend_in<T: Held>(&mut self, layer: usize, qkv: &mut [f32], heads: &Heads<'_, Angles>) -> Vec<f32> {
+    fn attend_in<T: Held>(&mut self, layer: usize, qkv: &mut [f32], norms: Option<&[Norm; 2]>) -> Vec<f32> {
         let DecoderConfig { n_heads, n_kv_heads, head_dim: width, .. } = *self.config;
         let stride = (n_heads + 2 * n_kv_heads) * width;
         let tokens = qkv.len() / stride;
-        self.prepare(qkv, stride, heads);
-        for (cache, own) in self.batch.iter_mut() {
+        self.prepare(layer, qkv, stride, norms);
+        for (cache, own) in self.batch.all_mut() {
             let rows = &qkv[own.start * stride..own.end * stride];
             for (which, Tail { tensor, len, capacity }) in cache.tail(layer).into_iter().flatten().enumerate() {
                 tensor.inplace(|tensor| {
@@ -70,14 +73,15 @@ impl<'c> Native<'c> {
         }
         let held: Vec<Vec<[FlexTensor; 2]>> = self
             .batch
-            .iter()
-            .map(|(cache, _)| cache.spans().iter().map(|span| span.layer(layer).map(primitive)).collect())
+            .leaders()
+            .map(|(row, _)| row.cache.spans().iter().map(|span| span.layer(layer).map(primitive)).collect())
             .collect();
         let sequences: Vec<Sequence<'_, T>> = self
             .batch
-            .iter()
+            .leaders()
             .zip(&held)
-            .map(|((cache, tokens), held)| {
+            .map(|((row, tokens), held)| {
+                let cache = &*row.cache;
                 let last = cache.spans().len().saturating_sub(1);
                 let spans = cache.spans().iter().zip(held).enumerate().map(|(i, (span, [keys, values]))| Keys {
                     keys: T::all(keys),
@@ -101,17 +105,18 @@ impl<'c> Native<'c> {
     }
 
     /// Norms and turns queries and keys, and scales the queries.
-    fn prepare(&self, qkv: &mut [f32], stride: usize, heads: &Heads<'_, Angles>) {
+    fn prepare(&self, layer: usize, qkv: &mut [f32], stride: usize, norms: Option<&[Norm; 2]>) {
         let DecoderConfig { n_heads, n_kv_heads, head_dim: width, rms_norm_eps, .. } = *self.config;
-        let norms = heads.norms.map(|norms| norms.each_ref().map(|norm| primitive(norm.gamma.val())));
+        let norms = norms.map(|norms| norms.each_ref().map(|norm| primitive(norm.gamma.val())));
         let norms = norms.as_ref().map(|norms| norms.each_ref().map(values::<f32>));
-        let (scale, half) = (self.config.attention_scale as f32, heads.rotation.width / 2);
+        let rotation = self.rotations.of(self.config, layer);
+        let (scale, half) = (self.config.attention_scale as f32, rotation.width / 2);
         let (tokens, cost) = (qkv.len() / stride, qkv.len());
         let qkv = Shared::new(qkv);
         parallel(tokens, cost, |token| {
             // SAFETY: a token is one part.
             let row = unsafe { qkv.slice(token * stride, (n_heads + n_kv_heads) * width) };
-            let (cos, sin) = (&heads.rotation.cos[token * half..][..half], &heads.rotation.sin[token * half..][..half]);
+            let (cos, sin) = (&rotation.cos[token * half..][..half], &rotation.sin[token * half..][..half]);
             for (i, head) in row.chunks_exact_mut(width).enumerate() {
                 let query = i < n_heads;
                 if let Some([q, k]) = &norms {
@@ -133,12 +138,6 @@ impl<'c> Native<'c> {
 }
 
 impl Compute for Native<'_> {
-    type Rotation = Angles;
-
-    fn rotation(&self, angles: Angles) -> Angles {
-        angles
-    }
-
     fn stream_type(&self, _weights: DType) -> DType {
         DType::F32
     }
@@ -171,21 +170,24 @@ impl Compute for Native<'_> {
         tensor(out, [rows, width])
     }
 
-    fn attend(&mut self, layer: usize, qkv: Tensor<2>, heads: &Heads<'_, Angles>) -> Tensor<2> {
+    fn attend(&mut self, layer: usize, qkv: Tensor<2>, norms: Option<&[Norm; 2]>) -> Tensor<2> {
         let [tokens, _] = qkv.dims();
         let mut qkv = primitive(qkv);
         // Nobody else has these: they are not copied.
         let qkv = f32::all_mut(&mut qkv);
         let out = match self.batch.dtype() {
-            Some(DType::BF16) => self.attend_in::<bf16>(layer, qkv, heads),
-            Some(DType::F16) => self.attend_in::<f16>(layer, qkv, heads),
-            _ => self.attend_in::<f32>(layer, qkv, heads),
+            Some(DType::BF16) => self.attend_in::<bf16>(layer, qkv, norms),
+            Some(DType::F16) => self.attend_in::<f16>(layer, qkv, norms),
+            _ => self.attend_in::<f32>(layer, qkv, norms),
         };
         tensor(out, [tokens, self.config.n_heads * self.config.head_dim])
     }
 
-    fn widen(&mut self) {
-        self.batch.widen();
+    fn leave_layer(&mut self, layer: usize, stream: Tensor<2>) -> Tensor<2> {
+        let Some(from) = self.batch.fan_out(layer) else { return stream };
+        self.rotations = Rotations::new(self.config, &self.batch.positions(), |angles| angles);
+        let from = indices(&from, &stream.device());
+        stream.select(0, from)
     }
 
     fn finish(self) {

@@ -12,11 +12,9 @@ use stir_core::HookPoint;
 pub use self::weights::NamedTensor;
 use crate::{
     DecoderConfig,
-    alike::Alike,
-    attention::{Dense, indices},
-    cache::{Batch, Extension},
-    compute::{Angles, Compute, Heads, Norm, in_f32, in_type, softcap},
-    config::{Activation, Rope},
+    attention::Dense,
+    compute::{Compute, Norm, in_f32, in_type, softcap},
+    config::Activation,
     hooks::{AtHooks, NoHooks},
 };
 
@@ -87,50 +85,33 @@ impl Decoder {
     /// - output: `[batch, length, vocab_size]`
     pub fn forward_dense(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         let [batch, length] = tokens.dims();
-        let device = tokens.device();
-        let positions: Vec<usize> = (0..batch).flat_map(|_| 0..length).collect();
-        let mut compute = Dense::new(&self.config, batch, length, self.dtype(), &device);
-        let positions = Positions { first: positions, later: None };
-        let stream = self.stream(tokens.reshape([batch * length]), positions, &mut compute, &mut NoHooks);
+        let mut compute = Dense::new(&self.config, batch, length, self.dtype(), &tokens.device());
+        let stream = self.stream(tokens.reshape([batch * length]), &mut compute, &mut NoHooks);
         let logits = self.logits(stream, &compute);
         let [_, vocab_size] = logits.dims();
         logits.reshape([batch, length, vocab_size])
     }
 
-    /// The residual stream after the last layer, for tokens at the given absolute positions.
+    /// The residual stream after the last layer.
     ///
     /// # Shapes
     /// - `tokens`: `[tokens]`
-    /// - output: `[tokens, hidden_size]`, of as many tokens as there are later on
-    pub(crate) fn stream<C: Compute>(
+    /// - output: `[tokens, hidden_size]`, of as many tokens as `compute` has at the end
+    pub(crate) fn stream(
         &self,
         tokens: Tensor<1, Int>,
-        positions: Positions,
-        compute: &mut C,
+        compute: &mut impl Compute,
         hooks: &mut impl AtHooks,
     ) -> Tensor<2> {
-        let rotations = |compute: &C, positions: &[usize]| {
-            let turning = |rope: &Rope| compute.rotation(Angles::new(positions, rope));
-            (turning(&self.config.rope), self.config.local_rope.as_ref().map(turning))
-        };
-        let (mut of_all, mut of_windowed) = rotations(compute, &positions.first);
         let mut x = in_type(self.embedding.val().select(0, tokens), compute.stream_type(self.dtype()));
         if self.config.embedding_scale != 1.0 {
             x = x * self.config.embedding_scale as f32;
         }
         for (i, layer) in self.layers.iter().enumerate() {
-            let windowed = of_windowed.as_ref().filter(|_| self.config.windows[i].is_some());
-            let rotation = windowed.unwrap_or(&of_all);
-            let heads = Heads { config: &self.config, norms: layer.qk_norms.as_ref(), rotation };
             x = hooks.at(HookPoint::ResidPre(i), x);
-            x = x.clone() + layer.attend(i, x, &heads, compute);
+            x = x.clone() + layer.attend(i, x, compute);
             x = x.clone() + layer.feed_forward(x, self.config.activation, compute);
-            if let Some(later) = positions.later.as_ref().filter(|later| later.layers == i + 1) {
-                let from = indices(&later.from, &x.device());
-                x = x.select(0, from);
-                compute.widen();
-                (of_all, of_windowed) = rotations(compute, &later.positions);
-            }
+            x = compute.leave_layer(i, x);
             x = hooks.at(HookPoint::ResidPost(i), x);
         }
         x
@@ -147,15 +128,9 @@ impl Decoder {
 }
 
 impl Layer {
-    fn attend<C: Compute>(
-        &self,
-        index: usize,
-        x: Tensor<2>,
-        heads: &Heads<'_, C::Rotation>,
-        compute: &mut C,
-    ) -> Tensor<2> {
+    fn attend(&self, index: usize, x: Tensor<2>, compute: &mut impl Compute) -> Tensor<2> {
         let qkv = self.qkv.forward(compute.norm(&self.attention_norm, x), compute);
-        let attended = compute.attend(index, qkv, heads);
+        let attended = compute.attend(index, qkv, self.qk_norms.as_ref());
         let out = self.output.forward(attended, compute);
         match &self.out_norms {
             Some([norm, _]) => compute.norm(norm, out),
@@ -170,31 +145,5 @@ impl Layer {
             Some([_, norm]) => compute.norm(norm, out),
             None => out,
         }
-    }
-}
-
-/// The absolute positions of the tokens that a pass computes.
-pub(crate) struct Positions {
-    first: Vec<usize>,
-    later: Option<Later>,
-}
-
-/// More tokens, which begin to differ only after some layers.
-struct Later {
-    layers: usize,
-    positions: Vec<usize>,
-    /// Of each, the one of the first tokens that it is like.
-    from: Vec<usize>,
-}
-
-impl Positions {
-    /// Those of a batch, of which rows may be alike.
-    pub(crate) fn of(batch: &Batch<'_>, alike: Option<&Alike>) -> Self {
-        let later = alike.map(|alike| Later {
-            layers: alike.layers(),
-            positions: batch.rows().iter().flat_map(Extension::positions).collect(),
-            from: (0..batch.len()).flat_map(|row| batch.tokens(row)).collect(),
-        });
-        Self { first: batch.computed().flat_map(Extension::positions).collect(), later }
     }
 }
