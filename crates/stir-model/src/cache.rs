@@ -116,9 +116,9 @@ impl KvCache {
     /// # Shapes
     /// - both: `[n_kv_heads, tokens, head_dim]`
     pub(crate) fn write(&mut self, layer: usize, key: Tensor<3>, value: Tensor<3>) {
-        let [heads, tokens, width] = key.dims();
+        let [heads, tokens, head_dim] = key.dims();
         for (Tail { tensor, len, .. }, new) in self.tail(layer).into_iter().flatten().zip([key, value]) {
-            tensor.inplace(|old| old.slice_assign([0..heads, len..len + tokens, 0..width], new));
+            tensor.inplace(|old| old.slice_assign([0..heads, len..len + tokens, 0..head_dim], new));
         }
     }
 
@@ -225,9 +225,9 @@ impl Piece {
     fn copy(&mut self, at: usize, from: &Self, len: usize) {
         // What a failed pass has left is empty.
         for (new, old) in self.layers.iter_mut().flatten().zip(from.layers.iter().flatten()).filter(|_| len > 0) {
-            let [heads, _, width] = old.dims();
+            let [heads, _, head_dim] = old.dims();
             let kept = old.clone().narrow(1, 0, len);
-            new.inplace(|new| new.slice_assign([0..heads, at..at + len, 0..width], kept));
+            new.inplace(|new| new.slice_assign([0..heads, at..at + len, 0..head_dim], kept));
         }
     }
 }

@@ -122,13 +122,13 @@ fn gelu_tanh(x: Tensor<2>) -> Tensor<2> {
 }
 
 /// By how much the heads of every token are turned (rotary position embedding), in the rotate-half layout of Hugging
-/// Face checkpoints: element `i` turns with element `i + width / 2`.
+/// Face checkpoints: element `i` turns with element `i + rotary_dim / 2`.
 pub(crate) struct Angles {
-    /// Elements of a head that are turned, the first ones.
-    pub(crate) width: usize,
-    /// `[tokens, width / 2]`
+    /// The number of leading elements of a head that are turned.
+    pub(crate) rotary_dim: usize,
+    /// `[tokens, rotary_dim / 2]`
     pub(crate) cos: Vec<f32>,
-    /// `[tokens, width / 2]`
+    /// `[tokens, rotary_dim / 2]`
     pub(crate) sin: Vec<f32>,
 }
 
@@ -137,7 +137,7 @@ impl Angles {
         let (radians, factor) = (rope.radians(), rope.attention_factor());
         let angles = positions.iter().flat_map(|&position| radians.iter().map(move |f| position as f32 * f));
         let (cos, sin) = angles.map(|angle| (angle.cos() * factor, angle.sin() * factor)).unzip();
-        Self { width: rope.rotary_dim, cos, sin }
+        Self { rotary_dim: rope.rotary_dim, cos, sin }
     }
 }
 
@@ -163,16 +163,16 @@ impl<R> Rotations<R> {
 
 /// [`Angles`] on the device.
 pub(crate) struct Rotation {
-    /// `[tokens, 1, width]`, both halves equal.
+    /// `[tokens, 1, rotary_dim]`, both halves equal.
     cos: Tensor<3>,
-    /// `[tokens, 1, width]`, the first half negated.
+    /// `[tokens, 1, rotary_dim]`, the first half negated.
     sin: Tensor<3>,
 }
 
 impl Rotation {
     pub(crate) fn new(angles: &Angles, dtype: DType, device: &Device) -> Self {
-        let half = angles.width / 2;
-        let shape = [angles.cos.len() / half.max(1), 1, angles.width];
+        let half = angles.rotary_dim / 2;
+        let shape = [angles.cos.len() / half.max(1), 1, angles.rotary_dim];
         let tensor = |values: &[f32], sign: f32| {
             let halves = values.chunks_exact(half.max(1));
             let values: Vec<f32> =
@@ -185,13 +185,13 @@ impl Rotation {
     /// # Shapes
     /// - both: `[tokens, heads, head_dim]`
     fn turn(&self, x: Tensor<3>) -> Tensor<3> {
-        let ([_, _, width], [_, _, head_dim]) = (self.cos.dims(), x.dims());
+        let ([_, _, rotary_dim], [_, _, head_dim]) = (self.cos.dims(), x.dims());
         let part = |start, length| x.clone().narrow(2, start, length);
-        let swapped = Tensor::cat(vec![part(width / 2, width / 2), part(0, width / 2)], 2);
-        let turned = part(0, width) * self.cos.clone() + swapped * self.sin.clone();
-        match head_dim - width {
+        let swapped = Tensor::cat(vec![part(rotary_dim / 2, rotary_dim / 2), part(0, rotary_dim / 2)], 2);
+        let turned = part(0, rotary_dim) * self.cos.clone() + swapped * self.sin.clone();
+        match head_dim - rotary_dim {
             0 => turned,
-            rest => Tensor::cat(vec![turned, part(width, rest)], 2),
+            rest => Tensor::cat(vec![turned, part(rotary_dim, rest)], 2),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     checkpoint::Reader,
     compute::{Compute, indices, read},
     fingerprint,
-    hooks::{AtHooks, Captured, Hooks, NoHooks},
+    hooks::{Captured, HookRecorder, Hooks, NoHooks},
     shared_rows::{SharedRows, layers_before},
 };
 
@@ -259,11 +259,11 @@ impl Lm {
     fn run<'r>(
         &self,
         rows: &'r mut [Row<'_, KvCache>],
-        capture: impl FnOnce(&mut Hooks),
+        capture: impl FnOnce(&mut HookRecorder),
         logits_at: &[usize],
     ) -> Result<(Vec<f32>, BTreeMap<HookPoint, Captured>), ModelError> {
         let mut first = 0;
-        let mut hooks = Hooks::new(&self.device);
+        let mut hooks = HookRecorder::new(&self.device);
         for row in rows.iter() {
             for addition in &row.additions {
                 let token = first + addition.position - row.session.len();
@@ -298,7 +298,7 @@ impl Lm {
         &self,
         rows: Vec<Extension<'_>>,
         logits_at: &[usize],
-        hooks: &mut impl AtHooks,
+        hooks: &mut impl Hooks,
     ) -> Result<Vec<f32>, ModelError> {
         // On a CPU rows are what a pass costs, and none is computed twice.
         #[cfg(feature = "flex")]
@@ -324,7 +324,7 @@ impl Lm {
         mut compute: impl Compute,
         tokens: Tensor<1, Int>,
         logits_at: &[usize],
-        hooks: &mut impl AtHooks,
+        hooks: &mut impl Hooks,
     ) -> Result<Vec<f32>, ModelError> {
         let mut stream = self.decoder.stream(tokens, &mut compute, hooks);
         if logits_at.len() < stream.dims()[0] {

@@ -15,7 +15,7 @@ use crate::{
     attention::Dense,
     compute::{Compute, Norm, in_f32, in_type, softcap},
     config::Activation,
-    hooks::{AtHooks, NoHooks},
+    hooks::{Hooks, NoHooks},
 };
 
 /// The weights of a decoder-only language model; see [`DecoderConfig`] for its options.
@@ -101,7 +101,7 @@ impl Decoder {
         &self,
         tokens: Tensor<1, Int>,
         compute: &mut impl Compute,
-        hooks: &mut impl AtHooks,
+        hooks: &mut impl Hooks,
     ) -> Tensor<2> {
         let mut x = in_type(self.embedding.val().select(0, tokens), compute.stream_type(self.dtype()));
         if self.config.embedding_scale != 1.0 {
