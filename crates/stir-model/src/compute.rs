@@ -6,7 +6,7 @@ use burn::{
 };
 
 use crate::{
-    DecoderConfig,
+    DecoderConfig, DeviceError, ModelError,
     config::{Activation, Rope},
 };
 
@@ -192,4 +192,12 @@ pub(crate) fn in_f32<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 /// The tensor in another type.
 pub(crate) fn in_type<const D: usize>(x: Tensor<D>, dtype: DType) -> Tensor<D> {
     if x.dtype() == dtype { x } else { x.cast(dtype) }
+}
+
+/// The values of a tensor, row by row.
+///
+/// Backends on cubecl copy lazily, so the bytes are taken at once: an in-place operation after `to_data` would show in
+/// what is read later.
+pub(crate) fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, ModelError> {
+    tensor.try_into_vec_as::<f32>().map_err(|source| ModelError::Device(DeviceError::Read(source)))
 }

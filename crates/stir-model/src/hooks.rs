@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 use stir_core::HookPoint;
 
-use crate::{ModelError, alike::layers_before, attention::indices, decoder::read};
+use crate::{ModelError, alike::layers_before, attention::indices, compute::read};
 
 /// What happens at the hook points of a pass.
 pub(crate) trait AtHooks {

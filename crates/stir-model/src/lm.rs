@@ -12,8 +12,10 @@ use crate::{
     alike::{Alike, layers_before},
     attention::{Cached, indices},
     cache::{Batch, Extension},
-    compute::Compute,
-    decoder::{Positions, read},
+    checkpoint::Reader,
+    compute::{Compute, read},
+    decoder::Positions,
+    fingerprint,
     hooks::{AtHooks, Captured, Hooks, NoHooks},
 };
 
@@ -104,7 +106,7 @@ impl Lm {
             Some(config) => config,
             None => DecoderConfig::from_file(&dir.join("config.json"))?,
         };
-        let mut reader = Checkpoint::open(dir)?.with_progress(&mut progress);
+        let mut reader = Reader::new(Checkpoint::open(dir)?, &mut progress);
         let decoder = Decoder::load(&config, &mut reader, options.compute, device)?;
         let weights = reader.finish(&config.digest())?;
         let tokenizer_path = dir.join("tokenizer.json");
@@ -116,14 +118,7 @@ impl Lm {
         let generation = GenerationDefaults::from_dir(dir, tokenizer.as_ref(), config.vocab_size)?;
         let eos = generation.end_tokens.clone();
         let vocab = tokenizer.as_ref().map_or_else(|| Vocab::new([], eos.clone()), |t| t.vocab(eos.clone()));
-        let fingerprint = Fingerprint {
-            architecture: config.architecture.clone(),
-            n_layers: config.n_layers,
-            hidden_size: config.hidden_size,
-            vocab_size: config.vocab_size,
-            tokenizer: tokenizer.as_ref().map_or("none", |t| t.digest()).to_owned(),
-            weights,
-        };
+        let fingerprint = fingerprint::of_parts(&config, tokenizer.as_ref().map(|t| t.digest().to_owned()), weights);
         Ok(Self {
             dir: dir.to_owned(),
             decoder,
