@@ -1,71 +1,11 @@
 //! Qwen2: embedding, decoder layers, final norm, output head. One sequence at a time, `[tokens, hidden_size]`.
 
-use std::path::Path;
-
 use candle_core::{DType, Device, Module, Result, Tensor};
 use candle_nn::{Embedding, Linear, RmsNorm, VarBuilder, embedding, linear, linear_no_bias, ops, rms_norm, rotary_emb};
 use stir_core::HookPoint;
+use stir_model::DecoderConfig;
 
-use crate::engine::{EngineError, KvCache};
-
-/// What this decoder obeys of a `config.json`.
-#[derive(Debug, Clone, serde::Deserialize)]
-pub struct Config {
-    pub model_type: String,
-    pub vocab_size: usize,
-    pub hidden_size: usize,
-    pub intermediate_size: usize,
-    pub num_hidden_layers: usize,
-    pub num_attention_heads: usize,
-    pub num_key_value_heads: usize,
-    pub max_position_embeddings: usize,
-    pub rms_norm_eps: f64,
-    pub tie_word_embeddings: bool,
-    hidden_act: String,
-    #[serde(default)]
-    use_sliding_window: bool,
-    rope_theta: Option<f64>,
-    rope_parameters: Option<RopeParameters>,
-    rope_scaling: Option<serde_json::Value>,
-}
-
-#[derive(Debug, Clone, serde::Deserialize)]
-struct RopeParameters {
-    rope_theta: f64,
-    rope_type: String,
-}
-
-impl Config {
-    /// Reads the file and refuses what would be computed wrongly.
-    pub fn from_file(path: &Path) -> std::result::Result<Self, EngineError> {
-        let config: Self = crate::engine::read_json(path)?;
-        let refuse = |field| Err(EngineError::Unsupported { path: path.to_owned(), field });
-        if config.model_type != "qwen2" {
-            refuse("model_type")
-        } else if config.hidden_act != "silu" {
-            refuse("hidden_act")
-        } else if config.use_sliding_window {
-            refuse("use_sliding_window")
-        } else if config.rope_scaling.is_some() {
-            refuse("rope_scaling")
-        } else if config.rope_parameters.as_ref().is_some_and(|rope| rope.rope_type != "default") {
-            refuse("rope_parameters")
-        } else {
-            Ok(config)
-        }
-    }
-
-    /// Elements of an attention head.
-    pub fn head_dim(&self) -> usize {
-        self.hidden_size / self.num_attention_heads
-    }
-
-    /// Base of the rotary frequencies: newer files keep it in `rope_parameters`.
-    pub fn rope_theta(&self) -> f64 {
-        let newer = self.rope_parameters.as_ref().map(|rope| rope.rope_theta);
-        newer.or(self.rope_theta).unwrap_or(10_000.0)
-    }
-}
+use crate::KvCache;
 
 /// The weights. They are only read: what belongs to one sequence is in its [`KvCache`].
 #[derive(Debug)]
@@ -74,16 +14,16 @@ pub struct Decoder {
     layers: Vec<Layer>,
     norm: RmsNorm,
     head: Linear,
-    /// Cosine and sine of every position's angles, `[max_position_embeddings, head_dim / 2]`.
+    /// Cosine and sine of every position's angles, `[max_context, head_dim / 2]`.
     rope: (Tensor, Tensor),
 }
 
 impl Decoder {
-    pub fn load(config: &Config, weights: VarBuilder) -> Result<Self> {
+    pub fn load(config: &DecoderConfig, weights: VarBuilder) -> Result<Self> {
         let model = weights.pp("model");
         let embedding = embedding(config.vocab_size, config.hidden_size, model.pp("embed_tokens"))?;
-        let layers = (0..config.num_hidden_layers).map(|i| Layer::load(config, model.pp(format!("layers.{i}"))));
-        let head = match config.tie_word_embeddings {
+        let layers = (0..config.n_layers).map(|i| Layer::load(config, model.pp(format!("layers.{i}"))));
+        let head = match config.tie_embeddings {
             true => Linear::new(embedding.embeddings().clone(), None),
             false => linear_no_bias(config.hidden_size, config.vocab_size, weights.pp("lm_head"))?,
         };
@@ -141,9 +81,9 @@ struct Layer {
 }
 
 impl Layer {
-    fn load(config: &Config, weights: VarBuilder) -> Result<Self> {
-        let (hidden, inner, head_dim) = (config.hidden_size, config.intermediate_size, config.head_dim());
-        let (heads, kv_heads) = (config.num_attention_heads, config.num_key_value_heads);
+    fn load(config: &DecoderConfig, weights: VarBuilder) -> Result<Self> {
+        let (hidden, inner, head_dim) = (config.hidden_size, config.intermediate_size, config.head_dim);
+        let (heads, kv_heads) = (config.n_heads, config.n_kv_heads);
         let (attention, mlp) = (weights.pp("self_attn"), weights.pp("mlp"));
         Ok(Self {
             attention_norm: rms_norm(hidden, config.rms_norm_eps, weights.pp("input_layernorm"))?,
@@ -205,10 +145,10 @@ fn causal_mask(past: usize, new: usize) -> Result<Tensor> {
     Tensor::from_vec(mask, (new, past + new), &Device::Cpu)
 }
 
-fn angles(config: &Config) -> Result<(Tensor, Tensor)> {
-    let (width, theta) = (config.head_dim(), config.rope_theta() as f32);
+fn angles(config: &DecoderConfig) -> Result<(Tensor, Tensor)> {
+    let (width, theta) = (config.head_dim, config.rope.theta as f32);
     let frequencies: Vec<f32> = (0..width).step_by(2).map(|i| 1.0 / theta.powf(i as f32 / width as f32)).collect();
-    let positions = Tensor::arange(0, config.max_position_embeddings as u32, &Device::Cpu)?.to_dtype(DType::F32)?;
+    let positions = Tensor::arange(0, config.max_context as u32, &Device::Cpu)?.to_dtype(DType::F32)?;
     let angles = positions.unsqueeze(1)?.broadcast_mul(&Tensor::new(frequencies, &Device::Cpu)?.unsqueeze(0)?)?;
     Ok((angles.cos()?, angles.sin()?))
 }

@@ -1,26 +1,22 @@
 //! The contract: what decoding, the closed loop and mining ask of an engine, and no more.
 
-use std::{
-    collections::HashMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, path::Path};
 
-use candle_core::{DType, Device, Tensor, safetensors};
+use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use stir_core::{Engine, Fingerprint, HookPoint, ModelShape, Output, Row, Session, TokenId, Vocab};
-
-use crate::{
-    decoder::{Config, Decoder},
-    fingerprint, text,
+use stir_model::{
+    Checkpoint, DecoderConfig, GenerationDefaults, ModelError, RopeScaling, Tokenizer, fingerprint_of_folder,
 };
+
+use crate::decoder::Decoder;
 
 /// Qwen2 on the CPU in f32.
 #[derive(Debug)]
 pub struct CandleEngine {
-    config: Config,
+    shape: ModelShape,
     decoder: Decoder,
-    tokenizer: Option<tokenizers::Tokenizer>,
+    tokenizer: Option<Tokenizer>,
     vocab: Vocab,
     fingerprint: Fingerprint,
 }
@@ -47,59 +43,51 @@ pub enum EngineError {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// A model folder asks for what is not implemented here.
-    #[error("{field} in {} is not supported here", path.display())]
-    Unsupported {
-        /// The file.
-        path: PathBuf,
-        /// The field.
-        field: &'static str,
+    /// Another architecture than this one.
+    #[error("the decoder here is a plain qwen2, and the model is a {architecture} or has options of its own")]
+    Architecture {
+        /// The model's family.
+        architecture: String,
     },
     /// A model without `tokenizer.json` reads no text.
     #[error("the model has no tokenizer")]
     NoTokenizer,
-    /// The tokenizer cannot be read, or refuses a text.
-    #[error("the tokenizer failed")]
-    Tokenizer(#[source] tokenizers::Error),
-    /// A file cannot be read.
-    #[error("{} cannot be read", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A file is not the JSON that it should be.
-    #[error("{} is not what it should be", path.display())]
-    Json {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: serde_json::Error,
-    },
+    /// A file of the model cannot be used, or the tokenizer refuses a text.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// candle failed.
-    #[error("candle failed")]
+    #[error(transparent)]
     Candle(#[from] candle_core::Error),
 }
 
 impl CandleEngine {
-    /// The Qwen2 model in a Hugging Face folder: `config.json`, `model*.safetensors` and, where they are there,
-    /// `tokenizer.json` and `generation_config.json`. Other models are refused.
+    /// The Qwen2 model in a Hugging Face folder. What lies in the folder `stir_model` reads, which without its default
+    /// features computes nothing and does not depend on burn; the forward pass is ours.
+    ///
+    /// # Errors
+    /// When a file is missing or broken, or the model is not a Qwen2 with full attention and plain rotary embedding.
     pub fn load(dir: &Path) -> Result<Self, EngineError> {
-        let config = Config::from_file(&dir.join("config.json"))?;
-        let weights = read_weights(dir)?;
-        let tokenizer = text::read_tokenizer(dir)?;
-        let vocab = text::vocab(tokenizer.as_ref(), text::end_tokens(dir)?);
-        let fingerprint = fingerprint::of(dir, &config)?;
-        let decoder = Decoder::load(&config, VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu))?;
-        Ok(Self { config, decoder, tokenizer, vocab, fingerprint })
+        let config = DecoderConfig::from_file(&dir.join("config.json"))?;
+        let plain = config.windows.iter().all(Option::is_none) && config.rope.scaling == RopeScaling::None;
+        if config.architecture != "qwen2" || !plain {
+            return Err(EngineError::Architecture { architecture: config.architecture });
+        }
+        let weights = VarBuilder::from_tensors(read_weights(dir)?, DType::F32, &Device::Cpu);
+        let path = dir.join("tokenizer.json");
+        let tokenizer = path.exists().then(|| Tokenizer::from_file(&path)).transpose()?;
+        let ends = GenerationDefaults::from_dir(dir, tokenizer.as_ref(), config.vocab_size)?.end_tokens;
+        Ok(Self {
+            shape: config.shape(),
+            decoder: Decoder::load(&config, weights)?,
+            vocab: tokenizer.as_ref().map_or_else(|| Vocab::new([], ends.clone()), |t| t.vocab(ends.clone())),
+            tokenizer,
+            fingerprint: fingerprint_of_folder(dir)?,
+        })
     }
 
     /// Refuses what the contract says must be refused, before anything is computed.
     fn check(&self, row: &Row<'_, KvCache>) -> Result<(), &'static str> {
-        let shape = self.shape();
+        let shape = self.shape;
         let new = row.session.len..row.session.len + row.tokens.len();
         let points = || row.capture.iter().copied().chain(row.additions.iter().map(|addition| addition.point));
         if row.tokens.is_empty() {
@@ -153,12 +141,7 @@ impl Engine for CandleEngine {
     type Error = EngineError;
 
     fn shape(&self) -> ModelShape {
-        ModelShape {
-            n_layers: self.config.num_hidden_layers,
-            hidden_size: self.config.hidden_size,
-            vocab_size: self.config.vocab_size,
-            max_context: self.config.max_position_embeddings,
-        }
+        self.shape
     }
 
     fn fingerprint(&self) -> &Fingerprint {
@@ -170,16 +153,15 @@ impl Engine for CandleEngine {
     }
 
     fn encode(&self, text: &str) -> Result<Vec<TokenId>, EngineError> {
-        text::encode(self.tokenizer.as_ref().ok_or(EngineError::NoTokenizer)?, text)
+        Ok(self.tokenizer.as_ref().ok_or(EngineError::NoTokenizer)?.encode(text)?)
     }
 
-    /// Qwen2 puts nothing in front of a sequence.
     fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, EngineError> {
-        self.encode(text)
+        Ok(self.tokenizer.as_ref().ok_or(EngineError::NoTokenizer)?.encode_prompt(text)?)
     }
 
     fn session(&self) -> KvCache {
-        KvCache { len: 0, layers: vec![None; self.config.num_hidden_layers] }
+        KvCache { len: 0, layers: vec![None; self.shape.n_layers] }
     }
 
     /// Row after row. A faster engine would pad the rows and compute them together; the results would be the same.
@@ -207,7 +189,12 @@ impl Session for KvCache {
 
 impl KvCache {
     /// Appends to a layer's past of `len` positions and returns the whole; `len` itself grows once all layers are done.
-    pub(crate) fn append(&mut self, layer: usize, keys: Tensor, values: Tensor) -> candle_core::Result<(Tensor, Tensor)> {
+    pub(crate) fn append(
+        &mut self,
+        layer: usize,
+        keys: Tensor,
+        values: Tensor,
+    ) -> candle_core::Result<(Tensor, Tensor)> {
         let whole = match &self.layers[layer] {
             Some((past_keys, past_values)) if self.len > 0 => (
                 Tensor::cat(&[&past_keys.narrow(2, 0, self.len)?, &keys], 2)?,
@@ -220,30 +207,12 @@ impl KvCache {
     }
 }
 
-/// The tensors of all weight files of a folder, by name.
+/// The tensors of a model folder by their names, in f32.
 fn read_weights(dir: &Path) -> Result<HashMap<String, Tensor>, EngineError> {
-    let mut weights = HashMap::new();
-    for path in weight_files(dir)? {
-        weights.extend(safetensors::load(path, &Device::Cpu)?);
-    }
-    Ok(weights)
-}
-
-/// `model.safetensors`, or the files that a large model is cut into.
-pub(crate) fn weight_files(dir: &Path) -> Result<Vec<PathBuf>, EngineError> {
-    let unreadable = |source| EngineError::File { path: dir.to_owned(), source };
-    let files = fs::read_dir(dir).and_then(|files| files.map(|file| Ok(file?.path())).collect::<Result<Vec<_>, _>>());
-    let is_weights = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with("model") && name.ends_with(".safetensors")
+    let checkpoint = Checkpoint::open(dir)?;
+    let read = |name: &str| {
+        let (values, shape) = checkpoint.floats(name)?;
+        Ok((name.to_owned(), Tensor::from_vec(values, shape, &Device::Cpu)?))
     };
-    Ok(files.map_err(unreadable)?.into_iter().filter(is_weights).collect())
-}
-
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, EngineError> {
-    fs::read(path).map_err(|source| EngineError::File { path: path.to_owned(), source })
-}
-
-pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, EngineError> {
-    serde_json::from_slice(&read(path)?).map_err(|source| EngineError::Json { path: path.to_owned(), source })
+    checkpoint.tensors().map(|tensor| read(tensor.name)).collect()
 }
