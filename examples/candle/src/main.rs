@@ -59,7 +59,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let same_text = answers.iter().zip(&steered).filter(|(burn, own)| burn.token_ids == own.tokens).count();
     let same_steps = answers.iter().zip(&steered).filter(|(burn, own)| same_decisions(&burn.steps, &own.steps)).count();
     let impulses = steered.iter().flat_map(|answer| &answer.steps).filter(|step| step.steered()).count();
-    println!("\n--- {} answers, {impulses} steered segments", answers.len());
+    println!("\n\n--- {} answers, {impulses} steered segments", answers.len());
     println!("{same_text} answers are token by token burn's, {same_steps} have all decisions in common with it");
     Ok(ExitCode::from(u8::from(same_text < answers.len() || same_steps < answers.len())))
 }
