@@ -87,24 +87,26 @@ fn one_of<T: Copy>(rng: &mut SampleRng, items: &[T]) -> T {
     items[rng.below(items.len())]
 }
 
+/// Mostly the defaults, which act; one of the others now and then.
 fn settings(rng: &mut SampleRng, variant: Variant, scope: Scope) -> ControllerConfig {
-    let lowest = one_of(rng, &[None, None, Some(1), Some(2)]);
+    let mut rare = || rng.below(5) == 0;
+    let default = ControllerConfig { k_scale: 1.5, scope, variant, ..ControllerConfig::default() };
+    let [few, wide, long, bound, strict, late, early, gain] = std::array::from_fn(|_| rare());
     ControllerConfig {
-        max_control_points: one_of(rng, &[1, 2, 3, 8, 8, 8, 50]),
-        retrieve: one_of(rng, &[1, 4, 8, 100]),
+        max_control_points: if few { one_of(rng, &[1, 2, 3, 50]) } else { 8 },
+        retrieve: if wide { one_of(rng, &[1, 4, 100]) } else { 8 },
         candidates: 1 + rng.below(5),
-        probe_tokens: one_of(rng, &[1, 2, 4, 4, 9, 200]),
-        beta: one_of(rng, &[0.0, 0.5, 2.0, 2.0]),
+        probe_tokens: if long { one_of(rng, &[1, 2, 9, 200]) } else { 4 },
+        beta: if gain { one_of(rng, &[0.0, 0.5]) } else { 2.0 },
         rho: one_of(rng, &[0.0, 0.1, 0.1, 5.0]),
-        tau_null: one_of(rng, &[-1.0, 0.0, 0.0, 0.8]),
-        k_scale: one_of(rng, &[0.0, 0.75, 1.5, 3.0, 1e300]),
-        min_entries: one_of(rng, &[1, 1, 13]),
-        min_similarity: one_of(rng, &[-1.0, 0.0, 0.0, 0.9]),
-        min_m: lowest,
-        max_m: one_of(rng, &[None, None, Some(4)]),
-        scope,
-        variant,
+        tau_null: if strict { one_of(rng, &[-1.0, 0.8]) } else { 0.0 },
+        k_scale: if bound { one_of(rng, &[0.0, 0.75, 3.0, 1e300]) } else { 1.5 },
+        min_entries: if wide { 13 } else { 1 },
+        min_similarity: if strict { 0.9 } else { one_of(rng, &[-1.0, 0.0]) },
+        min_m: late.then_some(2),
+        max_m: early.then_some(4),
         seed: rng.below(5) as u64,
+        ..default
     }
 }
 
