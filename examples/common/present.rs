@@ -11,7 +11,6 @@ use stir::{
     basis::{Candidates, Library},
     eval::{
         Comparison, Run, Settings,
-        answers::write_atomically,
         experiment::LibraryFiles,
         report::{LibraryDescription, Report, ReportConfig},
     },
@@ -56,7 +55,7 @@ pub fn present(
     if as_json {
         println!("{json}");
     }
-    write_atomically(&dir.join("results.json"), json.as_bytes()).into_diagnostic()?;
+    super::write_atomically(&dir.join("results.json"), json.as_bytes())?;
     report(title, runs, libraries, main, dir)?;
     eprintln!("report: {}", dir.join("report.html").display());
     Ok(())

@@ -326,7 +326,7 @@ fn elements<const N: usize, T>(bytes: &[u8], element: impl Fn([u8; N]) -> T) -> 
 }
 
 /// Writes a model as a Hugging Face folder: `config.json`, from which [`DecoderConfig::from_hf`](crate::DecoderConfig)
-/// reads the options of `decoder`, and `model.safetensors`, each to a temporary name first.
+/// reads the options of `decoder`, and `model.safetensors`, each in one step.
 ///
 /// # Errors
 /// When the device cannot return the weights or a file cannot be written.
@@ -348,7 +348,5 @@ pub fn save_checkpoint(dir: &Path, config: &serde_json::Value, decoder: &Decoder
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
-    let temporary = path.with_extension("tmp");
-    std::fs::write(&temporary, bytes).map_err(ModelError::io(&temporary))?;
-    std::fs::rename(&temporary, path).map_err(ModelError::io(path))
+    stir_files::write_atomically(path, bytes).map_err(ModelError::io(path))
 }
