@@ -16,7 +16,6 @@ use stir::{
     controller::{ControllerConfig, Scope, Variant},
     core::Request,
     eval::{
-        Record, Run, Settings,
         answers::{self, Answers, AnswersError},
         method::{
             AnswerError, At, Bench, Deer, Exam, Method, MethodConfig, Render, RunError, SelfConsistency, StaticVector,
@@ -24,6 +23,7 @@ use stir::{
     },
     files::FileError,
     model::{Lm, ModelError},
+    report::{Record, Run, Settings},
 };
 
 use super::{

@@ -9,9 +9,9 @@ use miette::{IntoDiagnostic, Result, miette};
 use serde_json::Value;
 use stir::{
     basis::{Candidates, Library},
-    eval::{
+    eval::experiment::LibraryFiles,
+    report::{
         Comparison, Run, Settings,
-        experiment::LibraryFiles,
         report::{LibraryDescription, Report, ReportConfig},
     },
 };

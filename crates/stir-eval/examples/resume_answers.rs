@@ -11,9 +11,11 @@ use std::{env, error::Error, ops::ControlFlow, sync::Arc, thread, time::Duration
 
 use stir_core::{Request, Sampling, toy::ToyEngine};
 use stir_eval::{
-    Judge, NumberJudge, Record, answers,
+    answers,
     method::{Bench, Exam, MethodConfig, Question},
 };
+use stir_grade::{Judge, NumberJudge};
+use stir_report::Record;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = env::args().skip(1);

@@ -34,8 +34,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Serialize, de::DeserializeOwned};
 use stir_files::{FileError, RecordLog, Settings, with_suffix};
-
-use crate::Record;
+use stir_report::Record;
 
 /// A file of answers under way; its keys are the ids of problems.
 pub type Answers<R = Record> = RecordLog<R, String>;
