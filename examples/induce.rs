@@ -109,7 +109,7 @@ fn main() -> Result<()> {
         id => (id.to_string(), solution),
     });
     let mut run = Induction::new(&lm, config).into_diagnostic()?.solutions(solutions);
-    let sidecar = common::with_suffix(&args.rollouts, ".settings.json");
+    let sidecar = stir::files::Settings::path(&args.rollouts);
     match fs::read_to_string(&sidecar) {
         Ok(settings) => run = run.rollout_settings(settings),
         Err(error) if error.kind() == ErrorKind::NotFound => {}

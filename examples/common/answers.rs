@@ -9,17 +9,19 @@ use std::{
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use miette::{IntoDiagnostic, Report, Result, WrapErr, ensure, miette};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use stir::{
     basis::Library,
     controller::{ControllerConfig, Scope, Variant},
     core::Request,
     eval::{
-        answers::{Answers, AnswersError},
+        answers::{self, Answers, AnswersError},
         method::{
             AnswerError, At, Bench, Deer, Exam, Method, MethodConfig, Render, RunError, SelfConsistency, StaticVector,
         },
     },
+    files::FileError,
     model::{Lm, ModelError},
     report::{Record, Run, Settings},
 };
@@ -278,9 +280,14 @@ impl<'l> Problems<'l> {
     }
 
     /// The file `out` of answers, begun or taken up.
-    pub fn begin(&self, out: &Path, settings: &Value) -> Result<Answers> {
+    pub fn begin<R: Serialize + DeserializeOwned>(
+        &self,
+        out: &Path,
+        settings: &Value,
+        id: fn(&R) -> String,
+    ) -> Result<Answers<R>> {
         let ids: Vec<&str> = self.asked.questions.iter().map(|question| question.id.as_str()).collect();
-        Answers::begin(out, settings, &ids).map_err(begun)
+        answers::open(out, settings, &ids, id).map_err(begun)
     }
 
     /// Answers every problem by every method and shows how they compare; answers go to `dir/answers.METHOD.jsonl`, the
@@ -295,7 +302,8 @@ impl<'l> Problems<'l> {
         for method in &args.methods {
             let config = method.config(args, &self.asked.elicit, self.model.seed);
             let (way, settings) = self.method(&exam, &config)?;
-            let answers = self.begin(&dir.join(format!("answers.{}.jsonl", method.name)), &settings)?;
+            let out = dir.join(format!("answers.{}.jsonl", method.name));
+            let answers = self.begin(&out, &settings, |record: &Record| record.id.clone())?;
             let bar = progress(self.asked.questions.len() as u64, &method.name);
             let records = exam.run(&*way, &*self.asked.judges, answers, |done| {
                 bar.set_position(done as u64);
@@ -349,7 +357,7 @@ pub fn tell_no_room(problem: Report) {
 /// What to do about answers of other settings.
 fn begun(error: AnswersError) -> Report {
     match error {
-        AnswersError::Settings { .. } => {
+        AnswersError::File(FileError::Settings { .. }) => {
             miette!(
                 help = "give another --out, remove that file to start over, or go on with the earlier settings",
                 "{error}"

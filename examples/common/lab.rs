@@ -26,7 +26,6 @@ use super::{
     answers::tell_no_room,
     progress, render,
     tasks::{self, Asked, TaskArgs, final_number, rollout_tasks},
-    with_suffix,
     word_problems::{Split, WordProblem},
 };
 
@@ -218,7 +217,7 @@ impl Lab for Workbench {
     }
 
     fn candidates(&self, lm: &Lm, rollouts: &Path, settings: &InductionSettings, out: &Path) -> Result<(), LabError> {
-        let sidecar = with_suffix(rollouts, ".settings.json");
+        let sidecar = stir::files::Settings::path(rollouts);
         let made = fs::read_to_string(&sidecar).into_diagnostic().wrap_err_with(|| sidecar.display().to_string())?;
         let run = Induction::new(lm, settings.0.clone()).into_diagnostic()?.rollout_settings(made);
         let bar = progress(0, "induce");

@@ -8,7 +8,6 @@ pub(crate) mod tasks;
 pub(crate) mod word_problems;
 
 use std::{
-    ffi::OsString,
     fs,
     path::{Path, PathBuf},
 };
@@ -208,12 +207,7 @@ pub fn named<T: DeserializeOwned>(name: String) -> Result<T, serde_json::Error> 
 
 /// Puts `bytes` where `path` says in one step: whoever reads sees all of them or what was there before.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    stir::eval::answers::write_atomically(path, bytes).into_diagnostic()
-}
-
-/// `path` with `suffix` at its end.
-pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
+    stir::files::write_atomically(path, bytes)
+        .into_diagnostic()
+        .wrap_err_with(|| format!("cannot write {}", path.display()))
 }

@@ -1,8 +1,6 @@
 use std::sync::atomic::AtomicBool;
 
-use stir_core::{
-    DriveError, Engine, Event, Flow, Request, SampleId, generate_all_with, stream_with
-};
+use stir_core::{DriveError, Engine, Event, Flow, Request, SampleId, generate_all_with, stream_with};
 
 use crate::{Controller, Place, Steered};
 

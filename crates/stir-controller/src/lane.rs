@@ -226,12 +226,7 @@ impl<S: Session> SteeredLane<S> {
     }
 
     /// Takes one more token of every probe that is still running.
-    fn probe(
-        &mut self,
-        vocab: &Vocab,
-        mut probes: Box<Probes<S>>,
-        outputs: Vec<Output>,
-    ) -> Result<(), SamplingError> {
+    fn probe(&mut self, vocab: &Vocab, mut probes: Box<Probes<S>>, outputs: Vec<Output>) -> Result<(), SamplingError> {
         let (waiting, mut outputs) = (probes.waiting(), outputs.into_iter());
         for probe in probes.all().skip(waiting).filter(|probe| probe.branch.is_running()) {
             probe.push(vocab, &outputs.next().unwrap_or_default());

@@ -64,7 +64,8 @@ fn foreign(engine: &ToyEngine, steering: &mut Steering, request: &Request) -> Fo
                     }
                     branch
                 };
-                let impulse = |layer, vector: &[f32]| Impulse { layer, position: last, vector: vector.to_vec(), scale: 1.0 };
+                let impulse =
+                    |layer, vector: &[f32]| Impulse { layer, position: last, vector: vector.to_vec(), scale: 1.0 };
                 let null = probe(None);
                 let branches: Vec<_> =
                     plan.candidates().iter().map(|c| probe(Some(impulse(c.layer, &c.vector)))).collect();

@@ -11,7 +11,8 @@ use stir_controller::{
     ControlState, Controller, ControllerConfig, LayerState, Planned, Scope, Scored, Steered, Step, Variant,
 };
 use stir_core::{
-    DriveError, Engine, Fingerprint, Finish, ModelShape, Output, Request, RequestError, Row, Sampling, TokenId, Vocab, generate,
+    DriveError, Engine, Fingerprint, Finish, ModelShape, Output, Request, RequestError, Row, Sampling, TokenId, Vocab,
+    generate,
     toy::{ToyEngine, ToyError, ToySession},
 };
 
@@ -88,8 +89,14 @@ fn no_memory_is_plain_decoding() {
             for width in [1, 4, 16] {
                 let answers = steer(&engine, &library, &config, &prompts, 50, sampling, width);
                 for (answer, plain) in answers.iter().zip(&plain) {
-                    assert_eq!((&answer.generated.tokens, &answer.generated.log_probs), (&plain.tokens, &plain.log_probs));
-                    assert_eq!((answer.generated.finish, answer.generated.forward_passes), (plain.finish, plain.forward_passes));
+                    assert_eq!(
+                        (&answer.generated.tokens, &answer.generated.log_probs),
+                        (&plain.tokens, &plain.log_probs)
+                    );
+                    assert_eq!(
+                        (answer.generated.finish, answer.generated.forward_passes),
+                        (plain.finish, plain.forward_passes)
+                    );
                     assert_eq!(answer.probe_tokens, 0);
                 }
             }
@@ -167,7 +174,11 @@ fn the_log_accounts_for_every_token() {
             let config = ControllerConfig { variant, max_control_points, ..base() };
             for answer in steer(&engine, &library, &config, &prompts, 60, WARM, 4) {
                 assert_eq!(answer.steps.iter().map(|step| step.tokens).sum::<usize>(), answer.generated.tokens.len());
-                assert_eq!((answer.generated.tokens.len(), answer.generated.log_probs.len()), (60, 60), "probes are not in the budget");
+                assert_eq!(
+                    (answer.generated.tokens.len(), answer.generated.log_probs.len()),
+                    (60, 60),
+                    "probes are not in the budget"
+                );
                 assert_eq!(answer.generated.finish, Finish::Length);
                 let segments: Vec<_> = answer.steps.iter().map(|step| step.segment).collect();
                 let points = engine.vocab().text(&answer.generated.tokens[..59]).matches("\n\n").count();

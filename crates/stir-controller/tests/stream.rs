@@ -130,7 +130,10 @@ fn never_steering_is_plain_generation_with_every_setting() {
                 let plain = generate_all(&engine, &requests, 4).unwrap();
                 let steered = controller.generate(&engine, &requests, 4).unwrap();
                 for (steered, plain) in steered.iter().flatten().zip(plain.iter().flatten()) {
-                    assert_eq!((&steered.generated.tokens, &steered.generated.log_probs), (&plain.tokens, &plain.log_probs));
+                    assert_eq!(
+                        (&steered.generated.tokens, &steered.generated.log_probs),
+                        (&plain.tokens, &plain.log_probs)
+                    );
                     assert_eq!((steered.generated.finish, steered.generated.text_len), (plain.finish, plain.text_len));
                 }
             }
