@@ -1,89 +1,55 @@
-//! Stage 3: a compact and diverse library from mined candidates. A model is only needed to check that they are its own.
+//! `stir basis`, stage 3: a compact and diverse library from mined candidates. A model is only needed to check that they are its own.
 //!
 //! ```text
-//! cargo run --release --example basis -- --candidates candidates.stir --budget 64 --out library.stir
+//! stir basis --pairs candidates.stir --budget 64 --out library.stir
 //! ```
 #![allow(clippy::print_stdout, reason = "results go to stdout")]
 
-mod common;
-
 use std::{collections::BTreeMap, path::PathBuf};
 
-use clap::{
-    Parser,
-    builder::{PossibleValuesParser, TypedValueParser},
-};
-use common::ModelArgs;
 use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::{
-    basis::{Action, BasisConfig, Candidates, Library, Method, select},
+    basis::{Action, Candidates, Library, select},
     core::Engine,
     model::{ComputeType, DeviceSpec},
 };
 
-/// Choose the entries of a steering library.
-#[derive(Parser)]
-struct Args {
-    /// Candidates, as written by the example induce
-    #[arg(long, value_name = "FILE")]
-    candidates: PathBuf,
+use crate::{model::ModelArgs, settings::BasisArgs};
+
+/// Stage 3: select the entries of a steering library
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// File of mined pairs, as `stir induce` writes it
+    #[arg(long, alias = "candidates", value_name = "FILE")]
+    pairs: PathBuf,
     /// Library to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Most entries (B); a pair counts as two
-    #[arg(long, default_value_t = 64)]
-    budget: usize,
-    /// Weight of diversity against quality; used by dpp
-    #[arg(long, default_value_t = 0.5)]
-    lambda: f64,
-    /// Entries of highest quality that every control point gets first
-    #[arg(long, default_value_t = 4)]
-    per_point: usize,
-    /// What fills the rest
-    #[arg(long, default_value = "dpp",
-        value_parser = PossibleValuesParser::new(["dpp", "top", "random", "kmeans", "dbscan"]).try_map(|s| s.parse::<Method>()))]
-    method: Method,
-    /// Added to the kernel's diagonal; used by dpp
-    #[arg(long, default_value_t = 1e-4)]
-    epsilon: f64,
-    /// Also write the entries as safetensors, for use elsewhere
+    /// File to write the entries to as safetensors, for use elsewhere
     #[arg(long, value_name = "FILE")]
     export: Option<PathBuf>,
-    /// Let the entries of the quota count in the diversity of the rest (the published selection does not)
-    #[arg(long)]
-    condition_on_quota: bool,
-    /// Refuse candidates that were not mined on the model in this folder
+    /// Refuse pairs that were not mined on the model in this folder
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
     /// Device to load that model on
-    #[arg(long, default_value = "flex")]
+    #[arg(long, default_value_t = DeviceSpec::default())]
     device: DeviceSpec,
     /// Seed of random and kmeans
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    #[command(flatten)]
+    settings: BasisArgs,
 }
 
-fn main() -> Result<()> {
-    let args: Args = common::start()?;
-    let method = match args.method {
-        Method::Random { .. } => Method::Random { seed: args.seed },
-        Method::KMeans { .. } => Method::KMeans { seed: args.seed },
-        method => method,
-    };
-    let config = BasisConfig {
-        budget: args.budget,
-        lambda: args.lambda,
-        epsilon: args.epsilon,
-        min_per_control_point: args.per_point,
-        method,
-        condition_on_quota: args.condition_on_quota,
-    };
+pub(crate) fn run(args: Args) -> Result<()> {
+    let config = args.settings.config(args.seed);
     config.validate().into_diagnostic()?;
-    let candidates = Candidates::load(&args.candidates).into_diagnostic()?;
-    if let Some(model) = args.model {
-        let lm = ModelArgs { model, device: args.device, compute: ComputeType::F32, seed: args.seed }.load()?;
+    let candidates = Candidates::load(&args.pairs).into_diagnostic()?;
+    if args.model.is_some() {
+        let lm =
+            ModelArgs { model: args.model, device: args.device, compute: ComputeType::F32, seed: args.seed }.load()?;
         let fits = candidates.fingerprint.check(lm.fingerprint());
-        fits.into_diagnostic().wrap_err_with(|| args.candidates.display().to_string())?;
+        fits.into_diagnostic().wrap_err_with(|| args.pairs.display().to_string())?;
     }
     let library = select(&candidates, &config).into_diagnostic()?;
     library.save(&args.out).into_diagnostic()?;

@@ -1,15 +1,13 @@
-//! The whole way on the embedded model: rollouts are sampled, contrasts mined, a library selected, generation steered, and
-//! a table compares plain decoding with STIR on problems that were not mined.
+//! `stir pipeline`, the whole way on the embedded model: rollouts are sampled, contrasts mined, a library selected,
+//! generation steered, and a table compares plain decoding with STIR on problems that were not mined.
 //!
 //! ```text
 //! cargo run --release --example pipeline
 //! ```
 //!
-//! The model was made to know more than it shows (see `common/word_problems.rs`): this is a positive control, which says
-//! that the machinery works, not what it does for large models.
+//! The model was made to know more than it shows (see `word_problems.rs`): this is a positive control, which says that
+//! the machinery works, not what it does for large models.
 #![allow(clippy::print_stderr, reason = "what happens is told on stderr, results go to stdout")]
-
-mod common;
 
 use std::{
     fs,
@@ -18,13 +16,7 @@ use std::{
     time::Instant,
 };
 
-use clap::Parser;
-use common::{
-    ModelArgs,
-    answers::{CompareArgs, Problems},
-    tasks::{self, Asked, TaskArgs},
-    word_problems::{Split, WordProblem},
-};
+use clap::Command;
 use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::{
     basis::{BasisConfig, Library, select},
@@ -34,40 +26,69 @@ use stir::{
     rollout::{RolloutConfig, Rollouts, read_groups},
 };
 
-/// Mine, select, steer and compare, in a few minutes.
-#[derive(Parser)]
-struct Args {
+use crate::{
+    answers::{CompareArgs, Problems},
+    files::write_atomically,
+    model::ModelArgs,
+    progress::Progress,
+    settings::layers,
+    tasks::{self, Asked, TaskArgs},
+    word_problems::{Split, WordProblem},
+};
+
+/// Settings for the embedded model, whose solutions are short and of which few are mined: most new tokens of an answer,
+/// entries of the library, entries that every control point gets first, and how `deer` tries answers.
+const PRESET: [(&str, &str); 6] = [
+    ("max_tokens", "200"),
+    ("budget", "64"),
+    ("min_per_control_point", "4"),
+    ("deer_transition", r"\n\n"),
+    ("deer_keep_transition", "true"),
+    ("deer_trial_tokens", "8"),
+];
+
+/// Gives the flags of `command` the values that suit the embedded model.
+pub(crate) fn preset(command: Command) -> Command {
+    PRESET.into_iter().fold(command, |command, (name, value)| command.mut_arg(name, |arg| arg.default_value(value)))
+}
+
+/// Mine, select, steer and compare on the model that comes with the program, in a few minutes
+#[derive(clap::Args)]
+pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// Folder for everything that is made
     #[arg(long, value_name = "DIR", default_value = "runs/pipeline")]
     out: PathBuf,
-    /// Problems to mine
-    #[arg(long, value_name = "N", default_value_t = 120)]
-    mine: usize,
-    /// Problems to compare on
-    #[arg(long, value_name = "N", default_value_t = 300)]
-    eval: usize,
-    /// Rollouts per mined problem
-    #[arg(long, default_value_t = 8)]
+    /// Number of problems to mine
+    #[arg(long, alias = "mine", value_name = "N", default_value_t = 120)]
+    mined_problems: usize,
+    /// Number of problems to compare on
+    #[arg(long, alias = "eval", value_name = "N", default_value_t = 300)]
+    compared_problems: usize,
+    /// Samples per mined problem (K)
+    #[arg(long, value_name = "N", default_value_t = RolloutConfig::default().samples)]
     samples: usize,
-    /// Layers to mine and steer, by index (3, -1) or depth (0.6, 3/5)
-    #[arg(long, value_delimiter = ',', default_value = "0.6", allow_negative_numbers = true)]
+    /// Layers to mine and steer, separated by commas: indices (3, -1) or relative depths (0.6, 3/5)
+    #[arg(long, value_name = "LAYERS", value_delimiter = ',', default_value = layers(), allow_hyphen_values = true)]
     layers: Vec<LayerSpec>,
-    /// Entries in the library (B)
-    #[arg(long, default_value_t = 64)]
+    /// Most entries of the library (B); a pair counts as two
+    #[arg(long, value_name = "N", default_value_t = BasisConfig::default().budget)]
     budget: usize,
+    /// Entries of highest quality that every control point gets first
+    #[arg(long, alias = "per-point", value_name = "N", default_value_t = BasisConfig::default().min_per_control_point)]
+    min_per_control_point: usize,
     #[command(flatten)]
     compare: CompareArgs,
 }
 
-fn main() -> Result<()> {
-    let args: Args = common::start()?;
+pub(crate) fn run(args: Args) -> Result<()> {
     let (start, out) = (Instant::now(), args.out.as_path());
     fs::create_dir_all(out).into_diagnostic().wrap_err_with(|| out.display().to_string())?;
     let lm = args.model.load()?;
-    let mined = WordProblem::draw_many(args.mine, args.model.seed, Split::HeldOut, &[]);
-    let tested = WordProblem::draw_many(args.eval, args.model.seed.wrapping_add(1), Split::HeldOut, &mined);
+    let mined = WordProblem::draw_many(args.mined_problems, args.model.seed, Split::HeldOut, &[]);
+    let tested =
+        WordProblem::draw_many(args.compared_problems, args.model.seed.wrapping_add(1), Split::HeldOut, &mined);
     let (mine, eval) = (out.join("mine.jsonl"), out.join("eval.jsonl"));
     write_problems(&mine, "mine", &mined)?;
     write_problems(&eval, "eval", &tested)?;
@@ -91,17 +112,17 @@ fn build_library(args: &Args, lm: &Lm, mined: &Asked) -> Result<Library> {
         ..RolloutConfig::default()
     };
     let path = out.join("rollouts.jsonl");
-    let bar = common::progress((tasks.len() * args.samples) as u64, "rollout");
+    let shown = Progress::new((tasks.len() * args.samples) as u64, "rollout");
     let judge = tasks::Rollouts::new(&*mined.judges, &mined.questions);
     let summary = Rollouts::new(lm, config)
         .into_diagnostic()?
         .on_device(args.model.device.to_string())
         .run(&tasks, &judge, &path, |progress| {
-            bar.set_position(progress.done as u64);
+            shown.set_done(progress.done as u64);
             ControlFlow::Continue(())
         })
         .into_diagnostic()?;
-    bar.finish_and_clear();
+    drop(shown);
     let percent = |share: Option<f64>| share.map_or_else(|| "no".into(), |share| format!("{:.1} %", 100.0 * share));
     eprintln!(
         "rollouts: {} samples of {} problems, {} right; {} of the problems have both right and wrong ones",
@@ -113,21 +134,22 @@ fn build_library(args: &Args, lm: &Lm, mined: &Asked) -> Result<Library> {
 
     let config = InductionConfig {
         layers: args.layers.clone(),
-        max_control_points: args.compare.answers.steering.points,
+        max_control_points: args.compare.answers.steering.max_control_points,
         max_tokens: args.compare.answers.max_tokens,
         ..InductionConfig::default()
     };
-    let bar = common::progress(tasks.len() as u64, "induce");
+    let shown = Progress::new(tasks.len() as u64, "induce");
     let (candidates, report) = induce(lm, read_groups(&path).into_diagnostic()?, config, |progress| {
-        bar.set_position(progress.problems as u64);
+        shown.set_done(progress.problems as u64);
         ControlFlow::Continue(())
     })
     .into_diagnostic()?;
-    bar.finish_and_clear();
+    drop(shown);
     candidates.save(out.join("candidates.stir")).into_diagnostic()?;
     eprintln!("induction: {} pairs kept of {} found", report.kept, report.found.iter().sum::<usize>());
 
-    let config = BasisConfig { budget: args.budget, min_per_control_point: 4, ..BasisConfig::default() };
+    let (budget, min_per_control_point) = (args.budget, args.min_per_control_point);
+    let config = BasisConfig { budget, min_per_control_point, ..BasisConfig::default() };
     let library = select(&candidates, &config).into_diagnostic()?;
     eprintln!("library: {} entries of {}", library.entries().len(), 2 * candidates.pairs.len());
     Ok(library)
@@ -140,5 +162,5 @@ fn write_problems(path: &Path, prefix: &str, problems: &[WordProblem]) -> Result
         serde_json::json!({ "id": format!("{prefix}-{i}"), "question": problem.question, "gold": gold }).to_string()
             + "\n"
     });
-    common::write_atomically(path, lines.collect::<String>().as_bytes())
+    write_atomically(path, lines.collect::<String>().as_bytes())
 }
