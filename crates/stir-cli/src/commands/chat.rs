@@ -75,7 +75,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let lm = args.model.load()?;
     let library = args.library.as_ref().map(Library::load).transpose().into_diagnostic()?;
     let config = args.steering.config(Variant::Stir, args.model.seed);
-    let controller = library.as_ref().map(|library| Controller::new(library, lm.fingerprint(), config));
+    let controller = library.map(|library| Controller::new(library, lm.fingerprint(), config));
     let controller = controller.transpose().into_diagnostic()?;
     ctrlc::set_handler(|| {
         // A second time, or with nothing to cancel, it means the program.
@@ -132,7 +132,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
 
 struct Chat<'a> {
     lm: &'a Lm,
-    controller: Option<Controller<'a>>,
+    controller: Option<Controller>,
     sampling: Sampling,
     color: bool,
     args: &'a Args,

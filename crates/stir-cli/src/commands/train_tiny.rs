@@ -21,8 +21,13 @@ use burn::{
 use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::{
     core::{Engine, SampleRng, Sampling, TokenId, generate},
+<<<<<<< HEAD
     grade::FinalNumber,
     model::{ChatTemplate, Decoder, DecoderConfig, DeviceSpec, Lm, Message, Tokenizer, save_checkpoint},
+=======
+    eval::FinalNumber,
+    model::{ChatTemplate, Decoder, DecoderConfig, DeviceSpec, Lm, Message, Tokenizer},
+>>>>>>> e5f0b0e
 };
 use tokenizers::{
     AddedToken, SplitDelimiterBehavior,
@@ -144,7 +149,7 @@ fn train(
         shown.set_note(format!("loss {running:.4}"));
         shown.advance();
         if (step + 1) % SAVE_EVERY == 0 || step + 1 == args.steps {
-            save_checkpoint(&args.out, hf, &decoder).into_diagnostic()?;
+            decoder.save(&args.out, hf).into_diagnostic()?;
             println!("step {} loss {running:.4} after {:.0} s", step + 1, start.elapsed().as_secs_f64());
         }
     }
