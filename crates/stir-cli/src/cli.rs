@@ -7,7 +7,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use miette::{IntoDiagnostic, MietteHandlerOpts, Result, WrapErr};
 use stir::{core::Sampling, rollout::RolloutConfig};
@@ -124,12 +124,40 @@ fn manual(dir: &Path) -> Result<()> {
     clap_mangen::generate_to(command(), dir).into_diagnostic().wrap_err_with(|| dir.display().to_string())
 }
 
-/// Parses the flags of one subcommand, as tests do.
 #[cfg(test)]
-pub(crate) fn parse<A: Args>(subcommand: &str, flags: &[&str]) -> Result<A, clap::Error> {
-    let all = [&["stir", subcommand], flags].concat();
-    let matches = command().try_get_matches_from(all)?;
-    let (_, matches) =
-        matches.subcommand().ok_or_else(|| clap::Error::new(clap::error::ErrorKind::MissingSubcommand))?;
-    A::from_arg_matches(matches)
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn the_small_model_has_settings_of_its_own() {
+        let default = |subcommand: &str, flag: &str| {
+            let command = command();
+            let found = command.find_subcommand(subcommand).unwrap().get_arguments().find(|arg| arg.get_id() == flag);
+            found.unwrap().get_default_values()[0].to_string_lossy().into_owned()
+        };
+        assert_eq!((default("evaluate", "max_tokens"), default("pipeline", "max_tokens")), ("2048".into(), "200".into()));
+        assert_eq!((default("basis", "budget"), default("pipeline", "budget")), ("256".into(), "64".into()));
+        assert_eq!((default("rollout", "temperature"), default("steer", "temperature")), ("0.7".into(), "0".into()));
+    }
+
+    #[test]
+    fn shells_and_manuals_know_every_subcommand() {
+        let folder = tempfile::TempDir::new().unwrap();
+        manual(folder.path()).unwrap();
+        let mut script = Vec::new();
+        clap_complete::generate(Shell::Bash, &mut command(), "stir", &mut script);
+        let script = String::from_utf8(script).unwrap();
+        for subcommand in command().get_subcommands() {
+            let name = subcommand.get_name();
+            assert!(script.contains(name), "{name}");
+            assert!(folder.path().join(format!("stir-{name}.1")).exists(), "{name}");
+        }
+        assert!(folder.path().join("stir.1").exists() && script.contains("--max-control-points"));
+    }
 }

@@ -382,3 +382,71 @@ impl DeerArgs {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::{Args, FromArgMatches};
+    use serde::Serialize;
+    use stir::core::Request;
+
+    use super::*;
+
+    fn parse<A: Args>(flags: &[&str]) -> A {
+        let matches = A::augment_args(Command::new("test")).try_get_matches_from([&["test"], flags].concat());
+        A::from_arg_matches(&matches.unwrap()).unwrap()
+    }
+
+    /// Checks that every field of `config` is a flag of `A` but for those in `elsewhere`.
+    fn named_alike<A: Args>(config: impl Serialize, elsewhere: &[&str]) {
+        let command = A::augment_args(Command::new("test"));
+        let flags: Vec<_> = command.get_arguments().filter_map(|arg| arg.get_long()).map(str::to_owned).collect();
+        for field in serde_json::to_value(config).unwrap().as_object().unwrap().keys() {
+            let flag = field.replace('_', "-");
+            assert!(elsewhere.contains(&field.as_str()) || flags.contains(&flag), "{field}: {flags:?}");
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_library() {
+        assert_eq!(parse::<RolloutArgs>(&[]).config(0), RolloutConfig::default());
+        assert_eq!(parse::<InductionArgs>(&[]).config(0), InductionConfig::default());
+        assert_eq!(parse::<BasisArgs>(&[]).config(0), BasisConfig::default());
+        assert_eq!(parse::<ControllerArgs>(&[]).config(Variant::Stir, 0), ControllerConfig::default());
+        assert_eq!(parse::<SelfConsistencyArgs>(&[]).over(SelfConsistency::default()), SelfConsistency::default());
+        let own = Deer::default();
+        let elicit = [own.elicit.clone(), own.close.clone()];
+        assert_eq!(parse::<DeerArgs>(&[]).over(own.clone(), &elicit), own);
+        for base in [Sampling::GREEDY, Sampling::default(), Request::default().sampling] {
+            assert_eq!(parse::<SamplingArgs>(&[]).over(base), base);
+            let command = SamplingArgs::augment_args(Command::new("test"));
+            let matches = SamplingArgs::defaults(command, base).get_matches_from(["test"]);
+            assert_eq!(SamplingArgs::from_arg_matches(&matches).unwrap().over(Sampling::default()), base);
+        }
+    }
+
+    #[test]
+    fn a_flag_has_the_name_of_its_field() {
+        named_alike::<RolloutArgs>(RolloutConfig::default(), &["seed", "sampling"]);
+        named_alike::<SamplingArgs>(Sampling::default(), &[]);
+        named_alike::<InductionArgs>(InductionConfig::default(), &[]);
+        named_alike::<BasisArgs>(BasisConfig::default(), &[]);
+        named_alike::<ControllerArgs>(ControllerConfig::default(), &["variant", "seed"]);
+        let own = serde_json::to_value(Deer::default()).unwrap();
+        let prefixed = own.as_object().unwrap().iter().map(|(field, value)| (format!("deer_{field}"), value.clone()));
+        named_alike::<DeerArgs>(prefixed.collect::<serde_json::Map<_, _>>(), &["deer_mean"]);
+    }
+
+    #[test]
+    fn earlier_names_are_still_understood() {
+        let induction = parse::<InductionArgs>(&["--points", "3", "--width", "5"]).config(0);
+        assert_eq!((induction.max_control_points, induction.width), (3, 5));
+        assert_eq!(parse::<BasisArgs>(&["--per-point", "2"]).config(0).min_per_control_point, 2);
+        let flags = ["--points", "3", "--probe", "2", "--tau", "-0.5"];
+        let steering = parse::<ControllerArgs>(&flags).config(Variant::Stir, 0);
+        assert_eq!((steering.max_control_points, steering.candidates, steering.tau_null), (3, 2, -0.5));
+        let deer = ["--deer-tokens", "3", "--deer-trials", "4"];
+        let deer = parse::<DeerArgs>(&deer).over(Deer::default(), &["a".into(), "b".into()]);
+        assert_eq!((deer.trial_tokens, deer.max_trials, deer.elicit.as_str()), (3, 4, "a"));
+    }
+}
