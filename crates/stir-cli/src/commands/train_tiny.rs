@@ -21,13 +21,8 @@ use burn::{
 use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::{
     core::{Engine, SampleRng, Sampling, TokenId, generate},
-<<<<<<< HEAD
     grade::FinalNumber,
-    model::{ChatTemplate, Decoder, DecoderConfig, DeviceSpec, Lm, Message, Tokenizer, save_checkpoint},
-=======
-    eval::FinalNumber,
     model::{ChatTemplate, Decoder, DecoderConfig, DeviceSpec, Lm, Message, Tokenizer},
->>>>>>> e5f0b0e
 };
 use tokenizers::{
     AddedToken, SplitDelimiterBehavior,
