@@ -141,7 +141,10 @@ mod tests {
             let found = command.find_subcommand(subcommand).unwrap().get_arguments().find(|arg| arg.get_id() == flag);
             found.unwrap().get_default_values()[0].to_string_lossy().into_owned()
         };
-        assert_eq!((default("evaluate", "max_tokens"), default("pipeline", "max_tokens")), ("2048".into(), "200".into()));
+        assert_eq!(
+            (default("evaluate", "max_tokens"), default("pipeline", "max_tokens")),
+            ("2048".into(), "200".into())
+        );
         assert_eq!((default("basis", "budget"), default("pipeline", "budget")), ("256".into(), "64".into()));
         assert_eq!((default("rollout", "temperature"), default("steer", "temperature")), ("0.7".into(), "0".into()));
     }

@@ -1,11 +1,4 @@
-//! The program `stir`: the stages of the method, comparisons and conversations on the command line.
-//!
-//! ```text
-//! cargo install --path crates/stir-cli
-//! stir pipeline
-//! ```
-//!
-//! This library is what the binary and the example `pipeline` run; programs of your own want `stir-llm`.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod answers;

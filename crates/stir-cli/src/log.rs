@@ -42,7 +42,7 @@ impl LogArgs {
     }
 }
 
-/// What is told: warnings and progress, more of these crates by `verbose`, and what `detail` (the variable RUST_LOG) says.
+/// Returns what is told: warnings and progress, more of these crates by `verbose`, and what `detail` (RUST_LOG) says.
 fn filter(verbose: u8, detail: Option<&str>) -> Result<EnvFilter> {
     let own = ["warn", "info", "debug", "trace"][usize::from(verbose.min(3))];
     let detail = detail.unwrap_or_default();

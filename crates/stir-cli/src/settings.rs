@@ -81,8 +81,8 @@ pub(crate) struct InductionArgs {
     #[arg(long, value_name = "TEXT", default_value = segment_end(), value_parser = delimiter)]
     delimiter: Delimiter,
     /// Where successes come from
-    #[arg(long, default_value = "rollout",
-        value_parser = PossibleValuesParser::new(["rollout", "gold", "rollout_or_gold"]).try_map(named::<PositiveSource>))]
+    #[arg(long, default_value = "rollout", value_parser = PossibleValuesParser::new(["rollout", "gold", "rollout_or_gold"])
+        .try_map(named::<PositiveSource>))]
     positives: PositiveSource,
     /// What is contrasted: the best right rollouts with the worst wrong ones, or, as an ablation, one random half of a
     /// problem's rollouts with the other
@@ -151,7 +151,8 @@ pub(crate) struct BasisArgs {
     condition_on_quota: bool,
     /// The way the rest is chosen
     #[arg(long, default_value_t = BasisConfig::default().method,
-        value_parser = PossibleValuesParser::new(["dpp", "top", "random", "kmeans", "dbscan"]).try_map(|s| s.parse::<Method>()))]
+        value_parser = PossibleValuesParser::new(["dpp", "top", "random", "kmeans", "dbscan"])
+            .try_map(|name| name.parse::<Method>()))]
     method: Method,
 }
 

@@ -1,4 +1,5 @@
-//! `stir basis`, stage 3: a compact and diverse library from mined candidates. A model is only needed to check that they are its own.
+//! `stir basis`, stage 3: a compact and diverse library from mined pairs. A model is only needed to check that they are
+//! its own.
 //!
 //! ```text
 //! stir basis --pairs candidates.stir --budget 64 --out library.stir

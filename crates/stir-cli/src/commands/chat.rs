@@ -1,4 +1,5 @@
-//! `stir chat`, a conversation in the terminal, token by token, with or without a library; where it steers shows in colour.
+//! `stir chat`, a conversation in the terminal, token by token, with or without a library; where it steers shows in
+//! colour.
 //!
 //! ```text
 //! stir chat --library runs/pipeline/library.stir

@@ -1,4 +1,5 @@
-//! `stir evaluate` compares ways of answering the same problems: plain decoding, the usual baselines, STIR and its ablations.
+//! `stir evaluate` compares ways of answering the same problems: plain decoding, the usual baselines, STIR and its
+//! ablations.
 //!
 //! ```text
 //! stir evaluate --library library.stir --task problems.jsonl --out results

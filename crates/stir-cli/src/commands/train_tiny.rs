@@ -1,5 +1,5 @@
-//! `stir train-tiny` trains the small model that comes with the program: a Qwen2-architecture decoder with a byte-level tokenizer, on
-//! synthetic word problems solved with two habits (see `word_problems.rs`).
+//! `stir train-tiny` trains the small model that comes with the program: a Qwen2-architecture decoder with a byte-level
+//! tokenizer, on synthetic word problems solved with two habits (see `word_problems.rs`).
 //!
 //! ```text
 //! stir train-tiny --out crates/stir-cli/assets/tiny
@@ -46,16 +46,16 @@ use crate::{
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Folder to write the model to
-    #[arg(long)]
+    #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Optimizer steps
-    #[arg(long, default_value_t = 1700)]
+    #[arg(long, value_name = "N", default_value_t = 1700)]
     steps: usize,
     /// Sequences in a batch
-    #[arg(long, default_value_t = 24)]
+    #[arg(long, value_name = "N", default_value_t = 24)]
     batch: usize,
     /// Peak learning rate
-    #[arg(long, default_value_t = 2e-3)]
+    #[arg(long, value_name = "X", default_value_t = 2e-3)]
     learning_rate: f64,
     /// Seed of weights and data
     #[arg(long, default_value_t = 4)]
