@@ -19,7 +19,7 @@ use stir::{
     rollout::{self, Judge as RolloutJudge, read_problems},
 };
 
-use super::{location, render};
+use crate::{files::location, model::render};
 
 /// Which problems.
 #[derive(clap::Args, Debug, Clone, Serialize, Deserialize)]

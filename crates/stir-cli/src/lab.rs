@@ -7,7 +7,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use indicatif::ProgressBar;
 use miette::{IntoDiagnostic, Report, Result, WrapErr, ensure, miette};
 use serde::{Deserialize, Serialize};
 use stir::{
@@ -17,14 +16,14 @@ use stir::{
         method::{Judges, Question},
     },
     induction::{ConfigError, Induction, InductionConfig, PositiveSource},
-    model::{Lm, ModelError},
+    model::{ComputeType, DeviceSpec, Lm, ModelError},
     rollout::{Failure, RolloutConfig, Rollouts, read_groups},
 };
 
-use super::{
-    DEFAULT_MODEL, ModelArgs,
+use crate::{
     answers::tell_no_room,
-    progress, render,
+    model::{ModelArgs, render},
+    progress::Progress,
     tasks::{self, Asked, TaskArgs, final_number, rollout_tasks},
     word_problems::{Split, WordProblem},
 };
@@ -33,8 +32,8 @@ use super::{
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelSource {
-    /// Its folder; the model that comes with the sources, where none is named.
-    folder: PathBuf,
+    /// Its folder; the model that comes with the program, where none is named.
+    folder: Option<PathBuf>,
     /// As the flag `--device`.
     device: String,
     /// As the flag `--compute`.
@@ -43,7 +42,7 @@ pub struct ModelSource {
 
 impl Default for ModelSource {
     fn default() -> Self {
-        Self { folder: DEFAULT_MODEL.into(), device: "flex".into(), compute: "f32".into() }
+        Self { folder: None, device: DeviceSpec::default().to_string(), compute: ComputeType::default().to_string() }
     }
 }
 
@@ -150,15 +149,13 @@ impl From<Report> for LabError {
 #[derive(Default)]
 pub struct Workbench {
     /// Of the cell under way.
-    bar: RefCell<Option<(usize, ProgressBar)>>,
+    shown: RefCell<Option<(usize, Progress)>>,
 }
 
 impl Workbench {
     /// No bar any more.
     pub fn finish(&self) {
-        if let Some((_, bar)) = self.bar.borrow_mut().take() {
-            bar.finish_and_clear();
-        }
+        self.shown.borrow_mut().take();
     }
 }
 
@@ -206,12 +203,12 @@ impl Lab for Workbench {
             RolloutConfig { samples, max_tokens, eta, sampling, stop: stop.clone(), seed, ..RolloutConfig::default() };
         let golds: Vec<_> = questions.iter().map(|question| Some(question.gold.clone())).collect();
         let (tasks, judge) = (rollout_tasks(questions, &golds), tasks::Rollouts::new(judges, questions));
-        let bar = progress((tasks.len() * samples) as u64, "rollout");
+        let shown = Progress::new((tasks.len() * samples) as u64, "rollout");
         let summary = Rollouts::new(lm, config).into_diagnostic()?.run(&tasks, &judge, out, |progress| {
-            bar.set_position(progress.done as u64);
+            shown.set_done(progress.done as u64);
             ControlFlow::Continue(())
         });
-        bar.finish_and_clear();
+        drop(shown);
         let summary = summary.into_diagnostic()?;
         Ok(tell(summary.failures, summary.samples)?)
     }
@@ -220,13 +217,13 @@ impl Lab for Workbench {
         let sidecar = stir::files::Settings::path(rollouts);
         let made = fs::read_to_string(&sidecar).into_diagnostic().wrap_err_with(|| sidecar.display().to_string())?;
         let run = Induction::new(lm, settings.0.clone()).into_diagnostic()?.rollout_settings(made);
-        let bar = progress(0, "induce");
+        let shown = Progress::new(0, "induce");
         let mined = run.run(read_groups(rollouts).into_diagnostic()?, |progress| {
-            bar.set_length(progress.total.unwrap_or_default() as u64);
-            bar.set_position(progress.problems as u64);
+            shown.set_total(progress.total.unwrap_or_default() as u64);
+            shown.set_done(progress.problems as u64);
             ControlFlow::Continue(())
         });
-        bar.finish_and_clear();
+        drop(shown);
         Ok(mined.into_diagnostic()?.0.save(out).into_diagnostic()?)
     }
 
@@ -239,17 +236,16 @@ impl Lab for Workbench {
             }
             Event::Stage { .. } => return,
         };
-        let mut bar = self.bar.borrow_mut();
-        if bar.as_ref().is_none_or(|(of, _)| *of != cell) {
-            if let Some((_, before)) = bar.take() {
-                before.finish_and_clear();
-            }
-            let new = progress(total as u64, &settings.method);
-            new.set_message(format!("{} of {cells}", cell + 1));
-            *bar = Some((cell, new));
+        let mut shown = self.shown.borrow_mut();
+        if shown.as_ref().is_none_or(|(of, _)| *of != cell) {
+            // One ends before the next begins.
+            shown.take();
+            let new = Progress::new(total as u64, &settings.method);
+            new.set_note(format!("{} of {cells}", cell + 1));
+            *shown = Some((cell, new));
         }
-        if let Some((_, bar)) = &*bar {
-            bar.set_position(done as u64);
+        if let Some((_, shown)) = &*shown {
+            shown.set_done(done as u64);
         }
     }
 }

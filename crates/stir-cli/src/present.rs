@@ -55,7 +55,7 @@ pub fn present(
     if as_json {
         println!("{json}");
     }
-    super::write_atomically(&dir.join("results.json"), json.as_bytes())?;
+    crate::files::write_atomically(&dir.join("results.json"), json.as_bytes())?;
     report(title, runs, libraries, main, dir)?;
     eprintln!("report: {}", dir.join("report.html").display());
     Ok(())
