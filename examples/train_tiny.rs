@@ -25,7 +25,7 @@ use common::word_problems::{Split, WordProblem};
 use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::{
     core::{Engine, SampleRng, Sampling, TokenId, generate},
-    eval::FinalNumber,
+    grade::FinalNumber,
     model::{ChatTemplate, Decoder, DecoderConfig, DeviceSpec, Lm, Message, Tokenizer},
 };
 use tokenizers::{

@@ -17,11 +17,12 @@ use serde::{Deserialize, Serialize};
 use stir_basis::{Candidates, Library, Pair};
 use stir_core::{Delimiter, Engine, Finish, Request, SampleRng, generate_all, toy::ToyEngine};
 use stir_eval::{
-    GRADING, Run,
     answers::AnswersError,
     experiment::{Asked, Event, Experiment, Lab, Runner, RunnerError, digest},
     method::{Judges, Question},
 };
+use stir_grade::GRADING;
+use stir_report::Run;
 use tempfile::TempDir;
 
 #[derive(Serialize, Deserialize)]

@@ -7,10 +7,10 @@ mod common;
 use common::toy::{FirstMark, config, first_mark, library, logits, questions, replies, request};
 use stir_core::{Engine, Finish, HookPoint, Request, Sampling, generate_all, toy::ToyEngine};
 use stir_eval::{
-    GRADING, Judge,
     answers::{Answers, AnswersError},
     method::{AnswerError, Bench, Exam, MethodConfig, Question, Reply},
 };
+use stir_grade::{GRADING, Judge};
 
 const ALL: [&str; 12] = [
     r#"{"method": "plain"}"#,

@@ -3,10 +3,8 @@ use std::path::Path;
 use serde::{Serialize, de::DeserializeOwned};
 use stir_core::{Engine, RequestError};
 
-use crate::{
-    Settings,
-    method::{Judges, Question},
-};
+use crate::method::{Judges, Question};
+use stir_report::Settings;
 
 /// What an experiment needs and does not know: models, problems, and the stages before selection.
 ///

@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 use stir_core::{DriveError, Engine, Request, RequestError, drive};
 
 use super::{AnswerError, AnswerLane, Judges, LaneError, Method, MethodConfig, Question, Reply, RunError};
-use crate::{GRADING, Record, answers::Answers};
+use crate::answers::Answers;
+use stir_grade::GRADING;
+use stir_report::Record;
 
 /// Questions put to a model.
 #[derive(Debug, Clone)]
