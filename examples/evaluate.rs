@@ -20,7 +20,7 @@ use clap::Parser;
 use common::{
     ModelArgs,
     answers::{CompareArgs, Problems},
-    lab::Workbench,
+    lab::CliBackend,
     present::{Shown, present},
     tasks::TaskArgs,
 };
@@ -69,11 +69,11 @@ fn run(path: &Path, args: &Args) -> Result<()> {
     let text = fs::read_to_string(path).into_diagnostic().wrap_err_with(|| path.display().to_string())?;
     let read = || path.display().to_string();
     let experiment = Experiment::parse(&text).into_diagnostic().wrap_err_with(read)?;
-    let lab = Workbench::default();
-    let runner = Runner::new(&experiment, &lab).into_diagnostic().wrap_err_with(read)?;
-    let runs = runner.run(&args.out);
-    lab.finish();
-    let Outcome { runs, libraries } = runs.into_diagnostic()?;
+    let backend = CliBackend::default();
+    let runner = Runner::new(&experiment, &backend).into_diagnostic().wrap_err_with(read)?;
+    let runs = runner.observer(|event| backend.observe(event)).run(&args.out);
+    backend.finish();
+    let Outcome { runs, libraries, .. } = runs.into_diagnostic()?;
     let libraries = libraries.iter().map(|files| Shown::of_experiment(files, &libraries)).collect::<Result<_>>()?;
     present(&experiment.name, &runs, libraries, experiment.main.clone(), args.compare.json, &args.out)
 }

@@ -22,13 +22,14 @@ use clap::Parser;
 use common::{
     ModelArgs,
     answers::{CompareArgs, Problems},
-    tasks::{self, Asked, TaskArgs},
+    tasks::TaskArgs,
     word_problems::{Split, WordProblem},
 };
 use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::{
     basis::{BasisConfig, Library, select},
     core::LayerSpec,
+    eval::questions::Questions,
     induction::{InductionConfig, induce},
     model::Lm,
     rollout::{RolloutConfig, Rollouts, read_groups},
@@ -82,8 +83,8 @@ fn main() -> Result<()> {
 }
 
 /// Stages 1 to 3.
-fn build_library(args: &Args, lm: &Lm, mined: &Asked) -> Result<Library> {
-    let (out, tasks) = (args.out.as_path(), mined.tasks());
+fn build_library(args: &Args, lm: &Lm, mined: &Questions) -> Result<Library> {
+    let (out, tasks) = (args.out.as_path(), mined.prompts());
     let config = RolloutConfig {
         samples: args.samples,
         max_tokens: args.compare.answers.max_tokens,
@@ -92,7 +93,7 @@ fn build_library(args: &Args, lm: &Lm, mined: &Asked) -> Result<Library> {
     };
     let path = out.join("rollouts.jsonl");
     let bar = common::progress((tasks.len() * args.samples) as u64, "rollout");
-    let judge = tasks::Rollouts::new(&*mined.judges, &mined.questions);
+    let judge = mined.rollout_judge();
     let summary = Rollouts::new(lm, config)
         .into_diagnostic()?
         .on_device(args.model.device.to_string())

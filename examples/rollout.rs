@@ -14,7 +14,7 @@ use std::{ops::ControlFlow, path::PathBuf};
 use clap::Parser;
 use common::{
     ModelArgs, SamplingArgs,
-    tasks::{self, TaskArgs},
+    tasks::TaskArgs,
 };
 use miette::{IntoDiagnostic, Result, WrapErr, ensure};
 use stir::rollout::{RolloutConfig, Rollouts};
@@ -59,8 +59,7 @@ fn main() -> Result<()> {
     config.validate().into_diagnostic()?;
     let lm = args.model.load()?;
     let asked = args.task.open(&lm)?;
-    let tasks = asked.tasks();
-    let judge = tasks::Rollouts::new(&*asked.judges, &asked.questions);
+    let (tasks, judge) = (asked.prompts(), asked.rollout_judge());
     let bar = common::progress(0, "rollout");
     let run = Rollouts::new(&lm, config).into_diagnostic()?.on_device(args.model.device.to_string());
     let summary = run.run(&tasks, &judge, &args.out, |progress| {
@@ -81,7 +80,7 @@ fn main() -> Result<()> {
     let failed = summary.failures.len();
     for failure in summary.failures {
         let index = tasks.iter().position(|task| task.id == failure.id).unwrap_or_default();
-        let place = common::location(&args.task.task, index, &failure.id);
+        let place = stir::eval::questions::location(&args.task.task, index, &failure.id);
         let report = Err::<(), _>(failure.reason).into_diagnostic().wrap_err(place);
         report.unwrap_or_else(|report| eprintln!("{report:?}"));
     }

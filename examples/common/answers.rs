@@ -17,18 +17,20 @@ use stir::{
     eval::{
         answers::{Answers, AnswersError},
         method::{
-            AnswerError, At, Bench, Deer, Exam, Method, MethodConfig, Render, RunError, SelfConsistency, StaticVector,
+            AnswerError, AnswerRun, ConstantVector, Deer, Method, MethodConfig, MethodContext, Render, SelfConsistency,
+            StaticAt,
         },
+        questions::{Questions, location},
     },
     model::{Lm, ModelError},
     report::{Record, Run, Settings},
 };
 
 use super::{
-    ModelArgs, SamplingArgs, location, named,
+    ModelArgs, SamplingArgs, named,
     present::{Shown, present},
     progress, render,
-    tasks::{Asked, TaskArgs},
+    tasks::{TaskArgs, check_golds},
     unescaped,
 };
 
@@ -177,10 +179,10 @@ struct MethodName {
 
 impl MethodName {
     fn parse(name: &str) -> Result<Self, String> {
-        let fixed = |at| Some(MethodConfig::StaticVector(StaticVector { at, ..StaticVector::default() }));
+        let fixed = |at| Some(MethodConfig::ConstantVector(ConstantVector { at, ..ConstantVector::default() }));
         let config = match name {
-            "static_boundary" => fixed(At::Boundary),
-            "static_token" => fixed(At::Token),
+            "static_boundary" => fixed(StaticAt::Boundary),
+            "static_token" => fixed(StaticAt::Token),
             name => MethodConfig::named(name),
         };
         let config = config.ok_or_else(|| "there is no such method".to_owned())?;
@@ -192,8 +194,8 @@ impl MethodName {
         let steering = &args.answers.steering;
         match &self.config {
             MethodConfig::Stir(own) => MethodConfig::Stir(steering.config(own.variant, seed)),
-            MethodConfig::StaticVector(own) => {
-                MethodConfig::StaticVector(StaticVector { scale: steering.k_scale, ..own.clone() })
+            MethodConfig::ConstantVector(own) => {
+                MethodConfig::ConstantVector(ConstantVector { scale: steering.k_scale, ..own.clone() })
             }
             MethodConfig::SelfConsistency(own) => {
                 MethodConfig::SelfConsistency(SelfConsistency { samples: args.votes, ..own.clone() })
@@ -209,7 +211,7 @@ pub struct Problems<'l> {
     lm: &'l Lm,
     model: &'l ModelArgs,
     library: Option<LibraryFile>,
-    pub asked: Asked,
+    pub asked: Questions,
     /// What reports call the task.
     name: String,
     render: Box<Render<'l, ModelError>>,
@@ -241,7 +243,7 @@ impl<'l> Problems<'l> {
     }
 
     /// The questions put to the model.
-    pub fn exam(&self, args: &AnswerArgs) -> Result<Exam<'_, Lm>> {
+    pub fn exam(&self, args: &AnswerArgs) -> Result<AnswerRun<'_, Lm>> {
         ensure!(args.width > 0, "width is 0, must be >= 1");
         let request = Request {
             max_tokens: args.max_tokens,
@@ -250,11 +252,12 @@ impl<'l> Problems<'l> {
             seed: self.model.seed,
             ..Request::default()
         };
-        Ok(Exam { engine: self.lm, questions: &self.asked.questions, request, width: args.width })
+        let questions = &self.asked.questions;
+        Ok(AnswerRun { engine: self.lm, questions, request, max_batch: args.width })
     }
 
     /// That all questions can be asked; those that are too long for the model are told.
-    pub fn check(&self, exam: &Exam<'_, Lm>) -> Result<()> {
+    pub fn check(&self, exam: &AnswerRun<'_, Lm>) -> Result<()> {
         let requests = exam.requests().map_err(|error| self.located(error))?;
         for (question, request) in exam.questions.iter().zip(requests) {
             if let Err(source) = request {
@@ -265,10 +268,10 @@ impl<'l> Problems<'l> {
     }
 
     /// A method, and all that its answers to `exam` depend on.
-    pub fn method(&self, exam: &Exam<'_, Lm>, config: &MethodConfig) -> Result<(Box<dyn Method<Lm> + '_>, Value)> {
+    pub fn method(&self, exam: &AnswerRun<'_, Lm>, config: &MethodConfig) -> Result<(Box<dyn Method<Lm> + '_>, Value)> {
         let file = self.library.as_ref().filter(|_| config.needs_library());
         let (judges, library) = (&*self.asked.judges, file.map(|file| &file.library));
-        let method = config.build(Bench { engine: self.lm, judges, library, render: &*self.render }).into_diagnostic();
+        let method = config.build(MethodContext { engine: self.lm, judges, library, render: &*self.render }).into_diagnostic();
         let method = match file {
             Some(file) => method.wrap_err_with(|| file.path.display().to_string())?,
             None => method?,
@@ -287,7 +290,7 @@ impl<'l> Problems<'l> {
     /// comparison to `dir/results.json`, the report to `dir/report.html`. What is finished of that is taken up.
     /// `candidates` is the file that the library was selected from, to be shown.
     pub fn compare(&self, args: &CompareArgs, candidates: Option<PathBuf>, dir: &Path) -> Result<()> {
-        self.asked.check_golds()?;
+        check_golds(&self.asked)?;
         let exam = self.exam(&args.answers)?;
         self.check(&exam)?;
         let model = self.model.name();
@@ -302,10 +305,7 @@ impl<'l> Problems<'l> {
                 ControlFlow::Continue(())
             });
             bar.finish_and_clear();
-            let records = records.map_err(|error| match error {
-                RunError::Answer(error) => self.located(error),
-                error => Report::from_err(error),
-            })?;
+            let records = records.map_err(|error| self.located(error))?;
             let mut params = settings["method"].as_object().cloned().unwrap_or_default();
             params.remove("method");
             let settings = Settings {
@@ -330,7 +330,7 @@ impl<'l> Problems<'l> {
                 let place = self.asked.questions.iter().position(|question| question.id == *id);
                 place.map(|place| location(&self.asked.source, place, id))
             }
-            AnswerError::Engine(_) | AnswerError::Settings(_) => None,
+            _ => None,
         };
         let report = Report::from_err(error);
         match place {
