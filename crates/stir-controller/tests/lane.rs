@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 
 use common::{WARM, library, prompts, steer};
 use stir_basis::{Action, Library};
-use stir_controller::{Controller, ControllerConfig, Scope, Scored, Steered, Step, Variant};
+use stir_controller::{
+    ControlState, Controller, ControllerConfig, LayerState, Planned, Scope, Scored, Steered, Step, Variant,
+};
 use stir_core::{
-    DriveError, Engine, Fingerprint, Finish, ModelShape, Output, RequestError, Row, Sampling, TokenId, Vocab, generate,
+    DriveError, Engine, Fingerprint, Finish, ModelShape, Output, Request, RequestError, Row, Sampling, TokenId, Vocab, generate,
     toy::{ToyEngine, ToyError, ToySession},
 };
 
@@ -131,10 +133,12 @@ fn random_vectors_change_nothing_but_the_vectors() {
     let (engine, library, prompts) = scene();
     let config = ControllerConfig { variant: Variant::RandomVector, seed: 6, ..base() };
     let all = ControllerConfig { retrieve: 1000, candidates: 1000, max_control_points: 1000, ..config.clone() };
-    let controller = Controller::new(&library, library.fingerprint(), all).unwrap();
+    let controller = Controller::new(library.clone(), library.fingerprint(), all).unwrap();
     let mut entries = library.entries().to_vec();
     for (i, entry) in library.entries().iter().enumerate().filter(|(_, entry)| entry.vector().is_some()) {
-        let plan = controller.plan(0, entry.m, &[(entry.layer, &entry.key)]);
+        let states = vec![LayerState { layer: entry.layer, values: entry.key.to_vec() }];
+        let planned = controller.plan(&ControlState { sequence: 0, m: entry.m, states });
+        let Planned::Probe(plan) = planned else { panic!("{planned:?}") };
         let candidate = plan.candidates().iter().find(|candidate| candidate.entry == i).unwrap();
         entries[i].action = Action::Steer(candidate.vector.to_vec());
     }
@@ -297,22 +301,19 @@ fn a_probe_without_a_score_is_counted_and_never_wins() {
     assert!(answers.iter().flat_map(|answer| &answer.steps).any(all_lost));
     // A broken row of the sequence itself is an error.
     let alter = |_, _: &Row<'_, _>, output: &mut Output| output.logits[0] = f32::NAN;
-    let controller = Controller::new(&library, library.fingerprint(), config.clone()).unwrap();
+    let controller = Controller::new(library.clone(), library.fingerprint(), config.clone()).unwrap();
     let broken = Altered { inner: engine, alter };
-    let error = controller.generate(&broken, &prompts, 40, Sampling::GREEDY, 3, 4).unwrap_err();
+    let error = controller.generate(&broken, &Request::batch(&prompts, 40, Sampling::GREEDY, 3), 4).unwrap_err();
     assert!(matches!(error, DriveError::Sampling { lane: 0, .. }));
 }
 
 #[test]
 fn requests_that_cannot_be_served() {
     let (engine, library, _) = scene();
-    let controller = Controller::new(&library, library.fingerprint(), base()).unwrap();
+    let controller = Controller::new(library.clone(), library.fingerprint(), base()).unwrap();
     let refused = |prompt: Vec<TokenId>, max_tokens, sampling| match controller.generate(
         &engine,
-        &[vec![1], prompt],
-        max_tokens,
-        sampling,
-        0,
+        &Request::batch(&[vec![1], prompt], max_tokens, sampling, 0),
         2,
     ) {
         Err(DriveError::Refused { source, .. }) => source,
@@ -322,5 +323,5 @@ fn requests_that_cannot_be_served() {
     assert_eq!(refused(vec![1; 96], 5, WARM), RequestError::PromptTooLong { tokens: 96, max_context: 96 });
     assert_eq!(refused(vec![1], 0, WARM), RequestError::ZeroBudget);
     assert!(matches!(refused(vec![1], 5, Sampling { top_p: 0.0, ..WARM }), RequestError::Sampling(_)));
-    assert_eq!(controller.generate(&engine, &[], 5, WARM, 0, 2).unwrap(), []);
+    assert_eq!(controller.generate(&engine, &[], 2).unwrap(), [] as [Vec<Steered>; 0]);
 }

@@ -23,7 +23,3 @@ pub use format_error::FormatError;
 #[cfg(feature = "hub")]
 pub use stir_hub as hub;
 pub use task::{AnswerForm, Problem, Prompt, Task, TaskError};
-
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/tasks.md")]
-struct TasksPage;

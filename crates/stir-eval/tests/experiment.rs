@@ -133,7 +133,7 @@ const TOML: &str = r#"
 name = "toy"
 seeds = [0, 1]
 transfer = true
-width = 3
+max_batch = 3
 
 [[models]]
 name = "one"
@@ -141,19 +141,19 @@ source = { seed = 1 }
 
 [[tasks]]
 name = "x"
-mine.file = "x/3"
+mine.file = "x/8"
 answer.file = "x0/4"
 
 [[tasks]]
 name = "y"
-mine.file = "y/2"
+mine.file = "y/8"
 answer.file = "y0/5"
 
 [answers]
 max_tokens = 24
 
 [mining]
-rollout = { samples = 3 }
+rollout = { sampling = { temperature = 3, top_p = 1 }, max_tokens = 40, samples = 3 }
 basis = { min_per_control_point = 1 }
 induction = { delimiter = "\n" }
 grid = { "induction.layers" = [["0"], ["2"]], "basis.budget" = [4] }
@@ -392,9 +392,9 @@ fn bad_experiments_are_named_by_place_and_field() {
         ),
         ("name = \"toy\"", "name = ", &["line 2"][..]),
         ("name = \"toy\"", "", &["name"]),
-        ("width = 3", "widht = 3", &["widht"]),
-        ("width = 3", "width = 0", &["width"]),
-        ("width = 3", "width = -1", &["width", "-1"]),
+        ("max_batch = 3", "max_bacth = 3", &["max_bacth"]),
+        ("max_batch = 3", "width = 0", &["max_batch"]),
+        ("max_batch = 3", "max_batch = -1", &["max_batch", "-1"]),
         ("seeds = [0, 1]", "seeds = []", &["seeds"]),
         ("seeds = [0, 1]", "seeds = [1, 1]", &["seeds", "\"1\"", "twice"]),
         ("source = { seed = 1 }", "source = { sead = 1 }", &["models \"one\"", "sead"]),
@@ -439,7 +439,7 @@ fn bad_experiments_are_named_by_place_and_field() {
         let error = refuse(from, to);
         assert!(words.iter().all(|word| error.contains(word)), "{to}: {error}");
     }
-    let alone = TOML.replace("transfer = true", "transfer = false").replace("mine.file = \"y/2\"", "");
+    let alone = TOML.replace("transfer = true", "transfer = false").replace("mine.file = \"y/8\"", "");
     let (experiment, lab) = (Experiment::parse(&alone).unwrap(), ToyBackend::default());
     let error = Runner::new(&experiment, &lab).err().unwrap().to_string();
     assert!(error.contains("\"stir\"") && error.contains("\"y\""), "{error}");

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use stir_basis::{Action, Entry, Library, normalize};
 use stir_controller::{Controller, ControllerConfig, Scope, Steered, Variant};
 use stir_core::{
-    Addition, Delimiter, Engine, Finish, HookPoint, Output, Row, SampleRng, Sampling, TokenId, control_points,
+    Addition, Delimiter, Engine, Finish, HookPoint, Output, Request, Row, SampleRng, Sampling, TokenId, control_points,
     generate, toy::ToyEngine,
 };
 
@@ -60,8 +60,8 @@ pub fn steer<E: Engine>(
     sampling: Sampling,
     width: usize,
 ) -> Vec<Steered> {
-    let controller = Controller::new(library, engine.fingerprint(), config.clone()).unwrap();
-    controller.generate(engine, prompts, max_tokens, sampling, 3, width).unwrap()
+    let controller = Controller::new(library.clone(), engine.fingerprint(), config.clone()).unwrap();
+    controller.generate(engine, &Request::batch(prompts, max_tokens, sampling, 3), width).unwrap().concat()
 }
 
 /// `stream(resid_post.layer, position) += scale * vector`.

@@ -11,15 +11,15 @@ use stir_core::{HookPoint, Session};
 use crate::cache::Extension;
 
 /// Which rows are computed once in the first layers.
-pub(crate) struct Alike {
-    /// How many layers.
+pub(crate) struct SharedRows {
+    /// The number of layers in which rows are shared.
     layers: usize,
-    /// Of each row, the first that it is like: itself, if there is none.
+    /// For each row the first row that equals it: itself, if there is none before it.
     leader: Vec<usize>,
 }
 
-impl Alike {
-    /// What can be shared below the first `layers` layers; `None` where that is nothing.
+impl SharedRows {
+    /// Finds the rows that can be shared in at most the first `layers` layers; `None` when there are none.
     pub(crate) fn find(rows: &[Extension<'_>], mut layers: usize) -> Option<Self> {
         let mut leader: Vec<usize> = (0..rows.len()).collect();
         let mut leaders: HashMap<_, Vec<usize>> = HashMap::new();
@@ -39,17 +39,17 @@ impl Alike {
         (found && layers > 0).then_some(Self { layers, leader })
     }
 
-    /// After how many layers every row is on its own.
+    /// The number of layers after which every row is computed by itself.
     pub(crate) fn layers(&self) -> usize {
         self.layers
     }
 
-    /// Of each row, whether it is computed.
-    pub(crate) fn leads(&self) -> impl Iterator<Item = bool> {
-        self.leader.iter().enumerate().map(|(row, &leader)| row == leader)
+    /// Whether a row is computed, and not merely given what another row computes.
+    pub(crate) fn is_leader(&self, row: usize) -> bool {
+        self.leader[row] == row
     }
 
-    /// Where the tokens of each row are among those that are computed, given where they are among all.
+    /// The place of each row's tokens among those that are computed, given the places among all tokens.
     pub(crate) fn places(&self, all: &[Range<usize>]) -> Vec<Range<usize>> {
         let mut places: Vec<Range<usize>> = Vec::new();
         let mut end = 0;
@@ -62,7 +62,7 @@ impl Alike {
     }
 }
 
-/// How many layers come before what an addition at `point` changes, and what is read there.
+/// The number of layers below `point`: those that an addition there leaves as they are.
 pub(crate) fn layers_before(point: HookPoint) -> usize {
     match point {
         HookPoint::ResidPre(layer) => layer,
