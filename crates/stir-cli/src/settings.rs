@@ -370,9 +370,8 @@ pub(crate) struct DeerArgs {
     #[arg(long, value_name = "TEXT", default_value = escaped(&Deer::default().transition), value_parser = unescaped,
         allow_hyphen_values = true)]
     deer_transition: String,
-    /// Leave that text in the answer
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set,
-        default_missing_value = "true", default_value_t = Deer::default().keep_transition)]
+    /// Whether that text stays in the answer before a trial
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, default_value_t = Deer::default().keep_transition)]
     deer_keep_transition: bool,
     /// Text that deer asks for an answer with [default: that of the task]
     #[arg(long, value_name = "TEXT", value_parser = unescaped, allow_hyphen_values = true)]

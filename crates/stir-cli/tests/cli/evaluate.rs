@@ -148,6 +148,7 @@ fn an_experiment_takes_no_other_flags() {
             "methods" => "plain",
             "scope" => "segment",
             "constant-vector-at" => "token",
+            "deer-keep-transition" => "true",
             _ => "1",
         };
         let both = run("evaluate", &format!("--experiment none.toml --out {out} --{flag} {value}"));
