@@ -1,8 +1,8 @@
-//! The backend of experiments: models in folders, with bars that show how far everything is.
+//! The backend of experiments: models in folders, the one that comes with the program among them, and a display of how
+//! far everything is.
 
 use std::{cell::RefCell, fmt};
 
-use indicatif::ProgressBar;
 use miette::{IntoDiagnostic, Report, miette};
 use stir::{
     eval::{
@@ -13,52 +13,56 @@ use stir::{
     model::{Lm, ModelError},
 };
 
-use super::{DEFAULT_MODEL, ModelArgs, answers::tell_no_room, progress, render};
+use crate::{
+    answers::tell_no_room,
+    model::{ModelArgs, render},
+    progress::Progress,
+};
 
 /// A report as an error with a cause, which it is not by itself.
 #[derive(Debug)]
-pub struct LabError(Report);
+pub struct BackendError(Report);
 
-impl fmt::Display for LabError {
+impl fmt::Display for BackendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl std::error::Error for LabError {
+impl std::error::Error for BackendError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source()
     }
 }
 
-impl From<Report> for LabError {
+impl From<Report> for BackendError {
     fn from(report: Report) -> Self {
         Self(report)
     }
 }
 
-/// The backend of these programs.
+/// The backend of this program.
 #[derive(Default)]
 pub struct CliBackend {
-    /// The bar of what is under way, and what that is.
-    bar: RefCell<Option<(String, ProgressBar)>>,
+    /// The work that is under way, and how far it is.
+    shown: RefCell<Option<(String, Progress)>>,
 }
 
 impl Backend for CliBackend {
     type Source = ModelSource;
     type Engine = Lm;
-    type Error = LabError;
+    type Error = BackendError;
 
-    fn load(&self, source: &ModelSource) -> Result<Lm, LabError> {
-        let model = source.folder.clone().unwrap_or_else(|| DEFAULT_MODEL.into());
-        Ok(ModelArgs { model, device: source.device, compute: source.compute, seed: 0 }.load()?)
+    fn load(&self, source: &ModelSource) -> Result<Lm, BackendError> {
+        let (model, device, compute) = (source.folder.clone(), source.device, source.compute);
+        Ok(ModelArgs { model, device, compute, seed: 0 }.load()?)
     }
 
     fn device(&self, source: &ModelSource) -> String {
         source.device.to_string()
     }
 
-    fn questions(&self, lm: &Lm, source: &ProblemSource) -> Result<Questions, LabError> {
+    fn questions(&self, lm: &Lm, source: &ProblemSource) -> Result<Questions, BackendError> {
         Ok(source.questions(&|system, user| render(lm, system, user)).into_diagnostic()?)
     }
 
@@ -68,11 +72,9 @@ impl Backend for CliBackend {
 }
 
 impl CliBackend {
-    /// No bar any more.
+    /// Ends the display.
     pub fn finish(&self) {
-        if let Some((_, bar)) = self.bar.borrow_mut().take() {
-            bar.finish_and_clear();
-        }
+        self.shown.borrow_mut().take();
     }
 
     /// Shows what happens.
@@ -94,20 +96,19 @@ impl CliBackend {
         }
     }
 
-    fn show(&self, message: &str, name: &str, done: usize, total: usize) {
-        let mut bar = self.bar.borrow_mut();
-        let what = format!("{name} {message}");
-        if bar.as_ref().is_none_or(|(of, _)| *of != what) {
-            if let Some((_, before)) = bar.take() {
-                before.finish_and_clear();
-            }
-            let new = progress(total as u64, name);
-            new.set_message(message.to_owned());
-            *bar = Some((what, new));
+    fn show(&self, note: &str, name: &str, done: usize, total: usize) {
+        let mut shown = self.shown.borrow_mut();
+        let what = format!("{name} {note}");
+        if shown.as_ref().is_none_or(|(of, _)| *of != what) {
+            // One ends before the next begins.
+            shown.take();
+            let new = Progress::new(total as u64, name);
+            new.set_note(note.to_owned());
+            *shown = Some((what, new));
         }
-        if let Some((_, bar)) = &*bar {
-            bar.set_length(total as u64);
-            bar.set_position(done as u64);
+        if let Some((_, shown)) = &*shown {
+            shown.set_total(total as u64);
+            shown.set_done(done as u64);
         }
     }
 }

@@ -43,7 +43,7 @@ fn bad_settings_are_named() {
     let (model, out, rollouts) = (reference("model"), folder.path("o"), reference("rollouts.jsonl"));
     let steer = format!("--model {model} --library {library} --prompts {prompts} --out {out}");
     refuse("steer", &format!("{steer} --max-tokens 0"), &["max_tokens is 0"]);
-    refuse("steer", &format!("{steer} --width 0"), &["width is 0"]);
+    refuse("steer", &format!("{steer} --width 0"), &["max_batch is 0"]);
     refuse("steer", &format!("{steer} --probe 0"), &["candidates is 0"]);
     refuse("steer", &format!("{steer} --top-p 0"), &["top_p is 0"]);
     refuse("steer", &format!("{steer} --min-p 2"), &["min_p is 2"]);

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use serde_json::{Value, json};
 use stir::model::Checkpoint;
 
-use crate::{Folder, fixture, records, reference, refuse, succeed};
+use crate::{BASIS, Folder, fixture, records, reference, refuse, succeed};
 
 #[test]
 fn the_chain_from_rollouts_to_answers() {
@@ -13,13 +13,13 @@ fn the_chain_from_rollouts_to_answers() {
     let (candidates, library, prompts) = folder.stages(10);
 
     let (again, export) = (folder.path("again.stir"), folder.path("l.safetensors"));
-    let printed = succeed("basis", &format!("--candidates {candidates} --out {again} --export {export}"));
+    let printed = succeed("basis", &format!("--pairs {candidates} --out {again} --export {export} {BASIS}"));
     assert!(printed.contains("64 entries"), "{printed}");
     assert_eq!(fs::read(&library).unwrap(), fs::read(&again).unwrap());
     assert_eq!(Checkpoint::open_file(Path::new(&export)).unwrap().floats("keys").unwrap().1, [64, 128]);
 
     let (model, out) = (reference("model"), folder.path("o.jsonl"));
-    let steer = format!("--model {model} --library {library} --prompts {prompts} --out {out}");
+    let steer = format!("--model {model} --library {library} --prompts {prompts} --out {out} --max-tokens 200");
     succeed("steer", &steer);
     check_answers(&records(&out), &records(reference("steer.default.jsonl"))[..10]);
     assert!(!Path::new(&folder.path("o.jsonl.partial")).exists());

@@ -1,8 +1,9 @@
-//! A conversation in the terminal, token by token, with or without a library; where it steers shows in colour.
+//! `stir chat`, a conversation in the terminal, token by token, with or without a library; where it steers shows in
+//! colour.
 //!
 //! ```text
-//! cargo run --release --example chat -- --library runs/pipeline/library.stir
-//! cargo run --release --example chat -- --model path/to/a/folder --message "Why is the sky blue?"
+//! stir chat --library runs/pipeline/library.stir
+//! stir chat --model path/to/a/folder --message "Why is the sky blue?"
 //! ```
 //!
 //! Every line of the input is a message; `/reset` forgets the conversation, `/quit` or the end of the input ends it.
@@ -11,8 +12,6 @@
 //! have become a stop string) is shown with it.
 #![allow(clippy::print_stderr, reason = "a program for the terminal")]
 
-mod common;
-
 use std::{
     io::{BufRead, IsTerminal, Write},
     path::PathBuf,
@@ -20,8 +19,7 @@ use std::{
     time::Instant,
 };
 
-use clap::{Parser, ValueEnum};
-use common::{ModelArgs, answers::SteeringArgs};
+use clap::ValueEnum;
 use miette::{IntoDiagnostic, Result};
 use stir::{
     basis::Library,
@@ -30,12 +28,17 @@ use stir::{
     model::{ChatOptions, Lm, Message, ModelError, opens_reasoning},
 };
 
-/// Talk to a model, steered or not.
-#[derive(Parser)]
-struct Args {
+use crate::{
+    model::ModelArgs,
+    settings::{ControllerArgs, SamplingArgs},
+};
+
+/// Talk to a model, steered or not
+#[derive(clap::Args)]
+pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// Library to steer with, as written by the example basis
+    /// Library to steer with, as `stir basis` writes it
     #[arg(long, value_name = "FILE")]
     library: Option<PathBuf>,
     /// System message
@@ -44,32 +47,16 @@ struct Args {
     /// Answer this message and end; may be given several times
     #[arg(long, value_name = "TEXT")]
     message: Vec<String>,
-    /// New tokens of an answer at most
-    #[arg(long, default_value_t = 1024)]
+    /// Most new tokens of an answer
+    #[arg(long, value_name = "N", default_value_t = Request::default().max_tokens)]
     max_tokens: usize,
-    /// Divisor of the logits, 0 for greedy decoding; as generation_config.json has it, else 0
-    #[arg(long)]
-    temperature: Option<f32>,
-    /// Mass of the nucleus; as generation_config.json has it, else 1
-    #[arg(long)]
-    top_p: Option<f32>,
-    /// How many of the likeliest tokens may be drawn, 0 for all; as generation_config.json has it, else all
-    #[arg(long)]
-    top_k: Option<usize>,
-    /// Least probability of a token that may be drawn, as a share of the likeliest one's; as above, else 0
-    #[arg(long)]
-    min_p: Option<f32>,
-    /// Divisor of the logits of tokens that were there before; as above, else 1
-    #[arg(long)]
-    repetition_penalty: Option<f32>,
-    /// A text that ends an answer, as is or with \n, \r, \t, \\; may be given several times
-    #[arg(long, value_name = "TEXT", value_parser = common::unescaped, allow_hyphen_values = true)]
-    stop: Vec<String>,
-    /// Whether to colour what is steered
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    /// When to colour what is steered
     #[arg(long, value_enum, default_value_t = Color::Auto)]
     color: Color,
     #[command(flatten)]
-    steering: SteeringArgs,
+    steering: ControllerArgs,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -85,8 +72,7 @@ static CANCEL: AtomicBool = AtomicBool::new(false);
 /// Whether an answer is under way.
 static BUSY: AtomicBool = AtomicBool::new(false);
 
-fn main() -> Result<()> {
-    let args: Args = common::start()?;
+pub(crate) fn run(args: Args) -> Result<()> {
     let lm = args.model.load()?;
     let library = args.library.as_ref().map(Library::load).transpose().into_diagnostic()?;
     let config = args.steering.config(Variant::Stir, args.model.seed);
@@ -107,7 +93,9 @@ fn main() -> Result<()> {
         }
         color => color == Color::Always,
     };
-    let mut chat = Chat { lm: &lm, controller, sampling: sampling(&args, &lm), color, args: &args, said: Vec::new() };
+    // As the model's makers would have it sample, but for what was asked for.
+    let sampling = args.sampling.over(lm.generation_defaults().sampling());
+    let mut chat = Chat { lm: &lm, controller, sampling, color, args: &args, said: Vec::new() };
     chat.reset();
     // What is wrong with the settings is wrong with every message.
     chat.request(vec![0]).check(lm.shape()).into_diagnostic()?;
@@ -141,18 +129,6 @@ fn main() -> Result<()> {
         eprintln!();
     }
     Ok(())
-}
-
-/// How the model's makers would have it sample, but for what was asked for.
-fn sampling(args: &Args, lm: &Lm) -> Sampling {
-    let made = lm.generation_defaults().sampling();
-    Sampling {
-        temperature: args.temperature.unwrap_or(made.temperature),
-        top_p: args.top_p.unwrap_or(made.top_p),
-        top_k: args.top_k.unwrap_or(made.top_k),
-        min_p: args.min_p.unwrap_or(made.min_p),
-        repetition_penalty: args.repetition_penalty.unwrap_or(made.repetition_penalty),
-    }
 }
 
 struct Chat<'a> {
@@ -190,7 +166,7 @@ impl Chat<'_> {
         Request {
             max_tokens: self.args.max_tokens,
             sampling: self.sampling,
-            stop: self.args.stop.clone(),
+            stop: self.args.sampling.stop.clone(),
             seed: self.args.model.seed,
             stream: self.said.len() as u64,
             ..Request::new(prompt)

@@ -22,7 +22,7 @@ fn chat_shows_what_steer_generates_and_where_it_steers() {
     let question = "Sam has 16 apples. Sam sells 14. Sam buys 35. How many apples now?";
     let prompts = folder.write("q.jsonl", json!({"id": "q", "question": question}).to_string());
     let (model, out) = (reference("model"), folder.path("o.jsonl"));
-    succeed("steer", &format!("--model {model} --library {library} --prompts {prompts} --out {out}"));
+    succeed("steer", &format!("--model {model} --library {library} --prompts {prompts} --out {out} --max-tokens 200"));
     let steered = &records(&out)[0];
     let marks = steered["steps"].as_array().unwrap().iter().filter(|step| step["scale"] != 0.0).count();
     assert!(marks > 0);

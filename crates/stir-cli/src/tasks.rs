@@ -12,9 +12,9 @@ use stir::{
     model::Lm,
 };
 
-use super::render;
+use crate::model::render;
 
-/// Which problems.
+/// Which problems are asked.
 #[derive(clap::Args, Debug, Clone)]
 pub struct TaskArgs {
     /// Problems, JSONL: id, gold, and a question or a finished prompt; or a built-in task (math500, gsm8k, ..), or the

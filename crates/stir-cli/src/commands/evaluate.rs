@@ -1,44 +1,44 @@
-//! Compares ways of answering the same problems: plain decoding, the usual baselines, STIR and its ablations.
+//! `stir evaluate` compares ways of answering the same problems: plain decoding, the usual baselines, STIR and its
+//! ablations.
 //!
 //! ```text
-//! cargo run --release --example evaluate -- --library library.stir --task problems.jsonl --out results
-//! cargo run --release --example evaluate -- --experiment examples/experiments/stories.toml --out results
+//! stir evaluate --library library.stir --task problems.jsonl --out results
+//! stir evaluate --experiment examples/experiments/stories.toml --out results
 //! ```
 //!
 //! The first compares on one set of problems, with one library where a method steers; answers are kept in
 //! `answers.METHOD.jsonl`. The second runs all that a file describes: models, tasks, what is mined, methods, grids of
 //! settings, seeds. Either goes on where it was stopped; what is finished is not done again.
 
-mod common;
-
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use clap::Parser;
-use common::{
-    ModelArgs,
-    answers::{CompareArgs, Problems},
-    lab::CliBackend,
-    present::{Shown, present},
-    tasks::TaskArgs,
-};
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use stir::eval::experiment::{Experiment, Outcome, Runner};
 
-/// Compare ways of answering on problems with known answers.
-#[derive(Parser)]
-struct Args {
+use crate::{
+    answers::{CompareArgs, Problems},
+    backend::CliBackend,
+    model::ModelArgs,
+    present::{Shown, present},
+    tasks::TaskArgs,
+};
+
+/// Compare ways of answering problems whose answers are known
+#[derive(clap::Args)]
+pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// Experiment to run, TOML; it says all that the other flags do, but for --out and --json
+    /// Experiment to run, TOML; it says all that the flags of settings say
     #[arg(long, value_name = "FILE", required_unless_present = "task", conflicts_with_all = [
-        "library", "methods", "votes", "max_tokens", "width",
-        "ModelArgs", "TaskArgs", "SteeringArgs", "SamplingArgs", "DeerArgs",
+        "library", "methods", "max_tokens", "max_batch",
+        "ModelArgs", "TaskArgs", "ControllerArgs", "SamplingArgs", "SelfConsistencyArgs", "ConstantVectorArgs",
+        "DeerArgs",
     ])]
     experiment: Option<PathBuf>,
-    /// Library, as written by the example basis; for methods that steer
+    /// Library, as `stir basis` writes it; for methods that steer
     #[arg(long, value_name = "FILE")]
     library: Option<PathBuf>,
     #[command(flatten)]
@@ -50,11 +50,10 @@ struct Args {
     compare: CompareArgs,
 }
 
-fn main() -> Result<()> {
-    let args: Args = common::start()?;
+pub(crate) fn run(args: Args) -> Result<()> {
     fs::create_dir_all(&args.out).into_diagnostic().wrap_err_with(|| args.out.display().to_string())?;
     match (&args.experiment, &args.task) {
-        (Some(experiment), _) => run(experiment, &args),
+        (Some(path), _) => experiment(path, &args),
         (None, Some(task)) => {
             args.compare.check(args.library.as_deref())?;
             let lm = args.model.load()?;
@@ -65,7 +64,7 @@ fn main() -> Result<()> {
     }
 }
 
-fn run(path: &Path, args: &Args) -> Result<()> {
+fn experiment(path: &Path, args: &Args) -> Result<()> {
     let text = fs::read_to_string(path).into_diagnostic().wrap_err_with(|| path.display().to_string())?;
     let read = || path.display().to_string();
     let experiment = Experiment::parse(&text).into_diagnostic().wrap_err_with(read)?;

@@ -1,4 +1,4 @@
-//! The stage binaries as processes: golden outputs, the whole chain, and what bad input gets.
+//! The program as processes: golden outputs, the whole chain, and what bad input gets.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -8,9 +8,6 @@ mod experiments;
 mod inspect;
 mod refusals;
 mod steer;
-#[path = "../../examples/common/word_problems.rs"]
-#[allow(dead_code, reason = "its own tests run here, as those of programs do nowhere")]
-mod word_problems;
 
 use std::{
     fs,
@@ -22,7 +19,11 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const STAGES: [&str; 8] = ["inspect", "rollout", "induce", "basis", "steer", "chat", "evaluate", "grade"];
+const STAGES: [&str; 10] =
+    ["rollout", "induce", "basis", "steer", "evaluate", "grade", "chat", "inspect", "train-tiny", "pipeline"];
+
+/// The settings that the reference library was selected with.
+const BASIS: &str = "--budget 64 --min-per-control-point 4";
 
 /// A stage with the flags of `args`, which white space separates; paths without white space only.
 fn run(stage: &str, args: &str) -> Output {
@@ -30,12 +31,8 @@ fn run(stage: &str, args: &str) -> Output {
 }
 
 fn command(stage: &str, args: &str) -> Command {
-    let exe = std::env::current_exe().unwrap();
-    // target/PROFILE/deps/cli-HASH
-    let exe = exe.parent().unwrap().parent().unwrap().join("examples").join(stage);
-    assert!(exe.exists(), "{} is missing: build it with `cargo build --examples`", exe.display());
-    let mut command = Command::new(exe);
-    command.args(args.split_whitespace());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stir"));
+    command.arg(stage).args(args.split_whitespace());
     command
 }
 
@@ -100,7 +97,7 @@ impl Folder {
         let (candidates, library) = (self.path("c.stir"), self.path("l.stir"));
         let (model, rollouts) = (reference("model"), reference("rollouts.jsonl"));
         succeed("induce", &format!("--model {model} --rollouts {rollouts} --out {candidates}"));
-        succeed("basis", &format!("--candidates {candidates} --out {library}"));
+        succeed("basis", &format!("--pairs {candidates} --out {library} {BASIS}"));
         let problems = records(reference("steer.default.jsonl")).into_iter().take(n);
         let problems = problems.map(|p| json!({"id": p["id"], "prompt": p["prompt"], "gold": p["gold"]}).to_string());
         let prompts = self.write("p.jsonl", problems.collect::<Vec<_>>().join("\n"));

@@ -7,115 +7,43 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use miette::{IntoDiagnostic, Report, Result, WrapErr, ensure, miette};
 use serde_json::Value;
 use stir::{
     basis::Library,
-    controller::{ControllerConfig, Scope, Variant},
-    core::Request,
+    core::{Request, Sampling},
     eval::{
         answers::{Answers, AnswersError},
-        method::{
-            AnswerError, AnswerRun, ConstantVector, Deer, Method, MethodConfig, MethodContext, Render, SelfConsistency,
-            StaticAt,
-        },
+        method::{AnswerError, AnswerRun, Method, MethodConfig, MethodContext, Render, StaticAt},
         questions::{Questions, location},
     },
     model::{Lm, ModelError},
     report::{Record, Run, Settings},
 };
 
-use super::{
-    ModelArgs, SamplingArgs, named,
+use crate::{
+    model::{ModelArgs, render},
     present::{Shown, present},
-    progress, render,
+    progress::Progress,
+    settings::{AnswerArgs, ConstantVectorArgs, DeerArgs, SelfConsistencyArgs},
     tasks::{TaskArgs, check_golds},
-    unescaped,
 };
-
-/// How answers are generated and steered.
-#[derive(clap::Args)]
-pub struct AnswerArgs {
-    /// New tokens per answer at most; probes do not count
-    #[arg(long, default_value_t = 200)]
-    pub max_tokens: usize,
-    #[command(flatten)]
-    pub steering: SteeringArgs,
-    #[command(flatten)]
-    pub sampling: SamplingArgs<false>,
-    /// Answers under way side by side
-    #[arg(long, default_value_t = 16)]
-    pub width: usize,
-}
-
-/// How answers are steered.
-#[derive(clap::Args)]
-pub struct SteeringArgs {
-    /// Segments that may be steered (M)
-    #[arg(long, default_value_t = 8)]
-    pub points: usize,
-    /// Entries retrieved at a control point (k)
-    #[arg(long, default_value_t = 8)]
-    pub retrieve: usize,
-    /// Candidates probed at a control point (L)
-    #[arg(long, default_value_t = 4)]
-    pub probe: usize,
-    /// Tokens of a probe at most
-    #[arg(long, default_value_t = 4)]
-    pub probe_tokens: usize,
-    /// Weight of the advantage
-    #[arg(long, default_value_t = 2.0)]
-    pub beta: f64,
-    /// Weight of a probe's gain in mean log-probability
-    #[arg(long, default_value_t = 0.1)]
-    pub rho: f64,
-    /// Strength of an impulse per unit of score
-    #[arg(long, default_value_t = 1.0)]
-    pub k_scale: f64,
-    /// Lowest score that may win
-    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
-    pub tau: f64,
-    /// How long an impulse lives
-    #[arg(long, default_value = "segment",
-        value_parser = PossibleValuesParser::new(["segment", "persistent"]).try_map(named::<Scope>))]
-    pub scope: Scope,
-}
-
-impl SteeringArgs {
-    /// The controller's settings.
-    pub fn config(&self, variant: Variant, seed: u64) -> ControllerConfig {
-        ControllerConfig {
-            max_control_points: self.points,
-            retrieve: self.retrieve,
-            candidates: self.probe,
-            probe_tokens: self.probe_tokens,
-            beta: self.beta,
-            rho: self.rho,
-            tau_null: self.tau,
-            k_scale: self.k_scale,
-            variant,
-            scope: self.scope,
-            seed,
-            ..ControllerConfig::default()
-        }
-    }
-}
 
 /// What is compared and how it is shown.
 #[derive(clap::Args)]
 pub struct CompareArgs {
-    /// Methods to compare, the baseline first: plain, sampling, self_consistency, self_discover, deer, static_boundary,
-    /// static_token, stir, and the ablations no_memory, no_probing, random_vector, random_choice, static_vector
+    /// Methods to compare, the baseline first: plain, sampling, self_consistency, self_discover, deer,
+    /// constant_vector, stir, and the ablations no_memory, no_probing, random_vector, random_choice, static_vector
     #[arg(long, value_delimiter = ',', value_parser = MethodName::parse,
         default_value = "plain,stir,no_probing,random_vector,static_vector,sampling,self_consistency")]
     methods: Vec<MethodName>,
     /// Print one JSON object instead of the table
     #[arg(long)]
     pub json: bool,
-    /// Samples of self_consistency
-    #[arg(long, default_value_t = 8)]
-    votes: usize,
+    #[command(flatten)]
+    self_consistency: SelfConsistencyArgs,
+    #[command(flatten)]
+    constant_vector: ConstantVectorArgs,
     #[command(flatten)]
     deer: DeerArgs,
     #[command(flatten)]
@@ -132,61 +60,24 @@ impl CompareArgs {
     }
 }
 
-/// How `deer` tries answers.
-#[derive(clap::Args)]
-struct DeerArgs {
-    /// Text after which deer tries an answer, as is or with \n, \r, \t, \\
-    #[arg(long, value_name = "TEXT", default_value = r"\n\n", value_parser = unescaped, allow_hyphen_values = true)]
-    deer_transition: String,
-    /// Text that it asks for an answer with; that of the task where none is given
-    #[arg(long, value_name = "TEXT", value_parser = unescaped, allow_hyphen_values = true)]
-    deer_elicit: Option<String>,
-    /// Text that ends a trial; that of the task where none is given
-    #[arg(long, value_name = "TEXT", value_parser = unescaped, allow_hyphen_values = true)]
-    deer_close: Option<String>,
-    /// Tokens of a trial at most
-    #[arg(long, value_name = "N", default_value_t = 8)]
-    deer_tokens: usize,
-    /// Trials of an answer at most
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    deer_trials: usize,
-    /// Mean probability of a trial's tokens from which on thinking ends
-    #[arg(long, value_name = "P", default_value_t = 0.95)]
-    deer_threshold: f64,
-}
-
-impl DeerArgs {
-    fn config(&self, [elicit, close]: &[String; 2]) -> Deer {
-        Deer {
-            transition: self.deer_transition.clone(),
-            keep_transition: true,
-            elicit: self.deer_elicit.as_ref().unwrap_or(elicit).clone(),
-            close: self.deer_close.as_ref().unwrap_or(close).clone(),
-            trial_tokens: self.deer_tokens,
-            max_trials: self.deer_trials,
-            threshold: self.deer_threshold,
-            ..Deer::default()
-        }
-    }
-}
-
 /// A way of answering, by the name it has in tables.
 #[derive(Debug, Clone, PartialEq)]
 struct MethodName {
     name: String,
     config: MethodConfig,
+    /// The tokens that a name stands for which says them.
+    at: Option<StaticAt>,
 }
 
 impl MethodName {
     fn parse(name: &str) -> Result<Self, String> {
-        let fixed = |at| Some(MethodConfig::ConstantVector(ConstantVector { at, ..ConstantVector::default() }));
-        let config = match name {
-            "static_boundary" => fixed(StaticAt::Boundary),
-            "static_token" => fixed(StaticAt::Token),
-            name => MethodConfig::named(name),
+        let (known, at) = match name {
+            "static_boundary" => ("constant_vector", Some(StaticAt::Boundary)),
+            "static_token" => ("constant_vector", Some(StaticAt::Token)),
+            name => (name, None),
         };
-        let config = config.ok_or_else(|| "there is no such method".to_owned())?;
-        Ok(Self { name: name.to_owned(), config })
+        let config = MethodConfig::named(known).ok_or_else(|| "there is no such method".to_owned())?;
+        Ok(Self { name: name.to_owned(), config, at })
     }
 
     /// With the settings of the command line.
@@ -194,13 +85,13 @@ impl MethodName {
         let steering = &args.answers.steering;
         match &self.config {
             MethodConfig::Stir(own) => MethodConfig::Stir(steering.config(own.variant, seed)),
-            MethodConfig::ConstantVector(own) => {
-                MethodConfig::ConstantVector(ConstantVector { scale: steering.k_scale, ..own.clone() })
+            MethodConfig::ConstantVector(_) => {
+                MethodConfig::ConstantVector(args.constant_vector.config(self.at, steering.k_scale))
             }
             MethodConfig::SelfConsistency(own) => {
-                MethodConfig::SelfConsistency(SelfConsistency { samples: args.votes, ..own.clone() })
+                MethodConfig::SelfConsistency(args.self_consistency.over(own.clone()))
             }
-            MethodConfig::Deer(_) => MethodConfig::Deer(args.deer.config(elicit)),
+            MethodConfig::Deer(own) => MethodConfig::Deer(args.deer.over(own.clone(), elicit)),
             other => other.clone(),
         }
     }
@@ -244,16 +135,16 @@ impl<'l> Problems<'l> {
 
     /// The questions put to the model.
     pub fn exam(&self, args: &AnswerArgs) -> Result<AnswerRun<'_, Lm>> {
-        ensure!(args.width > 0, "width is 0, must be >= 1");
+        ensure!(args.max_batch > 0, "max_batch is 0, must be >= 1");
         let request = Request {
             max_tokens: args.max_tokens,
-            sampling: args.sampling.sampling(),
+            sampling: args.sampling.over(Sampling::GREEDY),
             stop: args.sampling.stop.clone(),
             seed: self.model.seed,
             ..Request::default()
         };
         let questions = &self.asked.questions;
-        Ok(AnswerRun { engine: self.lm, questions, request, max_batch: args.width })
+        Ok(AnswerRun { engine: self.lm, questions, request, max_batch: args.max_batch })
     }
 
     /// That all questions can be asked; those that are too long for the model are told.
@@ -271,7 +162,8 @@ impl<'l> Problems<'l> {
     pub fn method(&self, exam: &AnswerRun<'_, Lm>, config: &MethodConfig) -> Result<(Box<dyn Method<Lm> + '_>, Value)> {
         let file = self.library.as_ref().filter(|_| config.needs_library());
         let (judges, library) = (&*self.asked.judges, file.map(|file| &file.library));
-        let method = config.build(MethodContext { engine: self.lm, judges, library, render: &*self.render }).into_diagnostic();
+        let method =
+            config.build(MethodContext { engine: self.lm, judges, library, render: &*self.render }).into_diagnostic();
         let method = match file {
             Some(file) => method.wrap_err_with(|| file.path.display().to_string())?,
             None => method?,
@@ -299,12 +191,12 @@ impl<'l> Problems<'l> {
             let config = method.config(args, &self.asked.elicit, self.model.seed);
             let (way, settings) = self.method(&exam, &config)?;
             let answers = self.begin(&dir.join(format!("answers.{}.jsonl", method.name)), &settings)?;
-            let bar = progress(self.asked.questions.len() as u64, &method.name);
+            let shown = Progress::new(self.asked.questions.len() as u64, &method.name);
             let records = exam.run(&*way, &*self.asked.judges, answers, |done| {
-                bar.set_position(done as u64);
+                shown.set_done(done as u64);
                 ControlFlow::Continue(())
             });
-            bar.finish_and_clear();
+            drop(shown);
             let records = records.map_err(|error| self.located(error))?;
             let mut params = settings["method"].as_object().cloned().unwrap_or_default();
             params.remove("method");

@@ -1,26 +1,15 @@
-//! Stage 4: answers, steered at segment boundaries by a library, with every decision on record.
+//! `stir steer`, stage 4: answers, steered at segment boundaries by a library, with every decision on record.
 //!
 //! ```text
-//! cargo run --release --example steer -- --library library.stir --prompts problems.jsonl --out answers.jsonl
+//! stir steer --library library.stir --prompts problems.jsonl --out answers.jsonl
 //! ```
 //!
 //! Answers are kept in `<out>.partial` as they are finished; a stopped run goes on where it stopped.
 #![allow(clippy::print_stdout, reason = "results go to stdout")]
 
-mod common;
-
 use std::{ops::ControlFlow, path::PathBuf};
 
-use clap::{
-    Parser,
-    builder::{PossibleValuesParser, TypedValueParser},
-};
-use common::{
-    ModelArgs,
-    answers::{AnswerArgs, Problems},
-    progress,
-    tasks::TaskArgs,
-};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use miette::{IntoDiagnostic, Result};
 use serde::{Deserialize, Serialize};
 use stir::{
@@ -32,21 +21,23 @@ use stir::{
     },
 };
 
-/// Answer prompts, steered by a library.
-#[derive(Parser)]
-struct Args {
+use crate::{answers::Problems, model::ModelArgs, progress::Progress, settings::AnswerArgs, tasks::TaskArgs};
+
+/// Stage 4: answer problems, steered by a library
+#[derive(clap::Args)]
+pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// Library, as written by the example basis
+    /// Library, as `stir basis` writes it
     #[arg(long, value_name = "FILE")]
     library: PathBuf,
-    /// Problems, JSONL: id, question (or a finished prompt) and, to be judged, gold
+    /// File of problems, JSONL: id, question (or a finished prompt) and, to be judged, gold
     #[arg(long, value_name = "FILE")]
     prompts: PathBuf,
-    /// Answers to write, JSONL, in the order of the prompts
+    /// File of answers to write, JSONL, in the order of the problems
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// The method or one of its ablations
+    /// The method, or one of its ablations
     #[arg(long, default_value = "stir",
         value_parser = PossibleValuesParser::new(Variant::ALL.map(|(_, name)| name)).try_map(|s| s.parse::<Variant>()))]
     variant: Variant,
@@ -72,8 +63,7 @@ struct Line {
     forward_passes: usize,
 }
 
-fn main() -> Result<()> {
-    let args: Args = common::start()?;
+pub(crate) fn run(args: Args) -> Result<()> {
     let lm = args.model.load()?;
     let problems = Problems::open(&lm, &args.model, Some(&args.library), &TaskArgs::file(&args.prompts))?;
     let config = MethodConfig::Stir(args.answers.steering.config(args.variant, args.model.seed));
@@ -83,19 +73,19 @@ fn main() -> Result<()> {
     let mut answers = problems.begin(&args.out, &settings)?;
     let there: Vec<bool> = (0..problems.asked.questions.len()).map(|place| answers.has(place)).collect();
 
-    let bar = progress(there.len() as u64, "steer");
-    bar.set_position(answers.len() as u64);
+    let shown = Progress::new(there.len() as u64, "steer");
+    shown.set_done(answers.len() as u64);
     let mut kept = Ok(());
     let answered = exam.replies(
         &*method,
         |place| there[place],
         |place, reply| {
-            bar.inc(1);
+            shown.advance();
             kept = keep(&mut answers, &problems, place, reply);
             if kept.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         },
     );
-    bar.finish_and_clear();
+    drop(shown);
     answered.map_err(|error| problems.located(error))?;
     kept?;
     let lines = answers.finish().into_diagnostic()?;

@@ -1,18 +1,15 @@
-//! Shows what a model computes: logits and the residual stream after every layer, for given tokens, plain or with one
-//! impulse added, and how it goes on from there.
+//! `stir inspect` shows what a model computes: logits and the residual stream after every layer, for given tokens, plain
+//! or with one impulse added, and how it goes on from there.
 //!
 //! ```text
-//! cargo run --release --example inspect -- --model tests/fixtures/models/qwen2-tied --greedy 32 \
+//! stir inspect --model tests/fixtures/models/qwen2-tied --greedy 32 \
 //!     --tokens-from tests/fixtures/models/qwen2-tied/expected.safetensors:input_ids --out found.safetensors
 //! ```
 #![allow(clippy::print_stdout, reason = "results go to stdout")]
 
-mod common;
-
 use std::{path::PathBuf, str::FromStr};
 
-use clap::{Parser, builder::PossibleValuesParser};
-use common::ModelArgs;
+use clap::builder::PossibleValuesParser;
 use miette::{IntoDiagnostic, Result, WrapErr, bail, ensure};
 use safetensors::{Dtype, serialize, tensor::TensorView};
 use stir::{
@@ -20,9 +17,11 @@ use stir::{
     model::{Checkpoint, Lm, RopeFrequencies},
 };
 
-/// Write the logits and residual streams of given tokens as safetensors.
-#[derive(Parser)]
-struct Args {
+use crate::{files::write_atomically, model::ModelArgs, progress::Progress};
+
+/// Write the logits and residual streams of given tokens as safetensors
+#[derive(clap::Args)]
+pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// Token ids, [T] or [B, T]: a safetensors file and the name of an integer tensor in it
@@ -68,8 +67,7 @@ impl FromStr for TensorRef {
     }
 }
 
-fn main() -> Result<()> {
-    let args: Args = common::start()?;
+pub(crate) fn run(args: Args) -> Result<()> {
     let rows = read_rows(&args.tokens_from)?;
     let edit = args.edit.as_ref().map(|vector| read_vector(vector, args.edit_scale)).transpose()?;
     let lm = args.model.load_with(|config| {
@@ -85,14 +83,14 @@ fn main() -> Result<()> {
     };
     let (batch, length) = (rows.len(), rows[0].len());
     let (mut logits, mut resid_post) = (Vec::new(), vec![Vec::new(); lm.shape().n_layers]);
-    let bar = common::progress(batch as u64, "inspect");
+    let shown = Progress::new(batch as u64, "inspect");
     for row in &rows {
         let found = lm.inspect(row, addition.into_iter().collect()).into_diagnostic()?;
         logits.extend(found.logits);
         resid_post.iter_mut().zip(found.resid_post).for_each(|(all, one)| all.extend(one));
-        bar.inc(1);
+        shown.advance();
     }
-    bar.finish_and_clear();
+    drop(shown);
 
     let mut tensors = vec![floats("logits".to_owned(), [batch, length, lm.shape().vocab_size], &logits)];
     for (layer, states) in resid_post.iter().enumerate() {
@@ -107,7 +105,7 @@ fn main() -> Result<()> {
         Ok((name, TensorView::new(*dtype, shape.clone(), bytes).into_diagnostic().wrap_err_with(|| name.clone())?))
     });
     let views = views.collect::<Result<Vec<_>>>()?;
-    common::write_atomically(&args.out, &serialize(views, None).into_diagnostic()?)?;
+    write_atomically(&args.out, &serialize(views, None).into_diagnostic()?)?;
     for (name, dtype, shape, _) in &tensors {
         println!("{name} {dtype:?} {shape:?}");
     }
@@ -147,7 +145,7 @@ fn continue_greedily(
 ) -> Result<Vec<Vec<TokenId>>> {
     let mut sessions: Vec<_> = prompts.iter().map(|_| lm.session()).collect();
     let mut ids = vec![Vec::new(); prompts.len()];
-    let bar = common::progress(n as u64, "greedy");
+    let shown = Progress::new(n as u64, "greedy");
     for step in 0..n {
         // The prompt first, with the edit; then each time the token just found.
         let rows = sessions.iter_mut().zip(prompts).zip(&ids).map(|((session, prompt), ids)| Row {
@@ -162,9 +160,9 @@ fn continue_greedily(
             let best = argmax(&output.logits).into_diagnostic().wrap_err_with(|| format!("row {row}, step {step}"))?;
             ids[row].push(best as TokenId);
         }
-        bar.inc(1);
+        shown.advance();
     }
-    bar.finish_and_clear();
+    drop(shown);
     Ok(ids)
 }
 

@@ -1,13 +1,11 @@
-//! Trains the small model that the other examples run on: a Qwen2-architecture decoder with a byte-level tokenizer, on
-//! synthetic word problems solved with two habits (see `common/word_problems.rs`).
+//! `stir train-tiny` trains the small model that comes with the program: a Qwen2-architecture decoder with a byte-level
+//! tokenizer, on synthetic word problems solved with two habits (see `stir::eval::word_problems`).
 //!
 //! ```text
-//! cargo run --release --example train_tiny -- --out examples/assets/tiny
+//! stir train-tiny --out crates/stir-cli/assets/tiny
 //! ```
 
 #![allow(clippy::print_stdout, reason = "results go to stdout")]
-
-mod common;
 
 use std::{
     path::{Path, PathBuf},
@@ -20,11 +18,10 @@ use burn::{
     optim::{AdamWConfig, GradientsParams},
     tensor::{Device, Int, Tensor, TensorData, activation::log_softmax},
 };
-use clap::Parser;
-use common::word_problems::{Split, WordProblem};
 use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::{
     core::{Engine, SampleRng, Sampling, TokenId, generate},
+    eval::word_problems::{Split, WordProblem},
     grade::FinalNumber,
     model::{ChatTemplate, Decoder, DecoderConfig, DeviceSpec, Lm, Message, Tokenizer},
 };
@@ -41,26 +38,28 @@ use tokenizers::{
     },
 };
 
-/// Train the embedded reasoner from nothing; about half an hour on two cores.
-#[derive(Parser)]
-struct Args {
+use crate::progress::Progress;
+
+/// Train the model that comes with the program from nothing; about half an hour on two cores
+#[derive(clap::Args)]
+pub(crate) struct Args {
     /// Folder to write the model to
-    #[arg(long)]
+    #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Optimizer steps
-    #[arg(long, default_value_t = 1700)]
+    #[arg(long, value_name = "N", default_value_t = 1700)]
     steps: usize,
     /// Sequences in a batch
-    #[arg(long, default_value_t = 24)]
+    #[arg(long, value_name = "N", default_value_t = 24)]
     batch: usize,
     /// Peak learning rate
-    #[arg(long, default_value_t = 2e-3)]
+    #[arg(long, value_name = "X", default_value_t = 2e-3)]
     learning_rate: f64,
     /// Seed of weights and data
     #[arg(long, default_value_t = 4)]
     seed: u64,
     /// Device to train on
-    #[arg(long, default_value = "flex")]
+    #[arg(long, default_value_t = DeviceSpec::default())]
     device: DeviceSpec,
 }
 
@@ -74,8 +73,7 @@ const SAVE_EVERY: usize = 100;
 /// Batches drawn together and sorted by length, so that little is padded.
 const POOL: usize = 8;
 
-fn main() -> Result<()> {
-    let args = Args::parse();
+pub(crate) fn run(args: Args) -> Result<()> {
     let out = args.out.as_path();
     std::fs::create_dir_all(out).into_diagnostic().wrap_err_with(|| out.display().to_string())?;
     write_tokenizer(out, args.seed)?;
@@ -126,7 +124,7 @@ fn train(
         .with_grad_clipping(clipping)
         .init();
     let mut data = Data { rng: SampleRng::new(args.seed, 1), tokenizer, chat, batch: args.batch, ready: Vec::new() };
-    let bar = common::progress(args.steps as u64, "training");
+    let shown = Progress::new(args.steps as u64, "training");
     let (warm_up, start) = ((args.steps / 20).max(1) as f64, Instant::now());
     let mut running = 0.0;
     for step in 0..args.steps {
@@ -141,14 +139,13 @@ fn train(
         let rate = args.learning_rate * ((step + 1) as f64 / warm_up).min(left).min(1.0);
         let gradients = GradientsParams::from_grads(loss.backward(), &decoder);
         decoder = optimizer.step(rate, decoder, gradients);
-        bar.set_message(format!("loss {running:.4}"));
-        bar.inc(1);
+        shown.set_note(format!("loss {running:.4}"));
+        shown.advance();
         if (step + 1) % SAVE_EVERY == 0 || step + 1 == args.steps {
             decoder.save(&args.out, hf).into_diagnostic()?;
             println!("step {} loss {running:.4} after {:.0} s", step + 1, start.elapsed().as_secs_f64());
         }
     }
-    bar.finish();
     Ok(())
 }
 

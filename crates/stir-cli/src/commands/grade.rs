@@ -1,25 +1,24 @@
-//! Grades pairs of a gold answer and a model's: JSON lines in, the same with verdicts out.
+//! `stir grade` judges pairs of a gold answer and a model's: JSON lines in, the same with verdicts out.
 //!
 //! ```text
-//! cargo run --release --example grade -- --task math500 < pairs.jsonl > verdicts.jsonl
+//! stir grade --task math500 < pairs.jsonl > verdicts.jsonl
 //! ```
 #![allow(clippy::print_stderr, reason = "the counts go to stderr, as stdout is for verdicts")]
 
-mod common;
-
 use std::io::{self, BufReader, BufWriter};
 
-use clap::Parser;
 use miette::{IntoDiagnostic, Result, bail};
 use stir::{
     eval::task::answer_form,
     grade::{AnswerForm, equality::Options, extract::Fallback, pairs::Pairs},
 };
 
-/// Grade answers. Each line of the input is a JSON object with `gold` and `pred`; the output has the same lines with
+/// Grade pairs of a gold answer and a model's
+///
+/// Each line of the input is a JSON object with `gold` and `pred`; the output has the same lines with
 /// `equal` (true, false, or null where the rules do not decide), `rule`, `answer`, and `why` where it is null.
-#[derive(Parser)]
-struct Args {
+#[derive(clap::Args)]
+pub(crate) struct Args {
     /// A built-in task, such as math500, or what answers look like: math, number, choice or yes_no
     #[arg(long, value_name = "NAME", value_parser = form)]
     task: AnswerForm,
@@ -37,8 +36,7 @@ struct Args {
     complete: bool,
 }
 
-fn main() -> Result<()> {
-    let args: Args = common::start()?;
+pub(crate) fn run(args: Args) -> Result<()> {
     let fallback = if args.last_number { Fallback::LastNumber } else { Fallback::None };
     let options = Options { ordered_lists: args.ordered_lists, complete: args.complete };
     if args.task != AnswerForm::Math && options != Options::default() {

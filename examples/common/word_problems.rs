@@ -1,3 +1,0 @@
-//! The synthetic word problems of the model that comes with the sources.
-
-pub use stir::eval::word_problems::{Split, WordProblem};
