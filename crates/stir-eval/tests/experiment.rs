@@ -23,6 +23,7 @@ use stir_eval::{
     method::Question,
     questions::{ProblemSource, Questions},
 };
+use stir_files::FileError;
 use stir_grade::{GRADING, Grade, Judge, Verdict};
 use stir_report::Run;
 use tempfile::TempDir;
@@ -361,7 +362,7 @@ fn a_folder_is_for_one_process() {
     *lab.at_first.borrow_mut() = Some(Box::new(move || {
         let (experiment, lab) = (Experiment::parse(TOML).unwrap(), ToyBackend::default());
         let second = lab.runner(&experiment).run(&path);
-        seen.set(matches!(second, Err(RunnerError::Files(AnswersError::InUse { .. }))));
+        seen.set(matches!(second, Err(RunnerError::File(FileError::InUse { .. }))));
     }));
     run(TOML, &lab, folder.path());
     assert!(refused.get());
@@ -455,5 +456,8 @@ fn damage_is_named_and_nothing_is_lost_in_silence() {
     fs::write(&file, text.replacen("\"id\"", "\"di\"", 1)).unwrap();
     let experiment = Experiment::parse(TOML).unwrap();
     let error = lab.runner(&experiment).run(folder.path()).unwrap_err();
-    assert!(matches!(&error, RunnerError::Files(AnswersError::Line { line: 1, path, .. }) if *path == file), "{error}");
+    let is_named = |error: &AnswersError| {
+        matches!(error, AnswersError::File(FileError::Line { line: 1, path, .. }) if *path == file)
+    };
+    assert!(matches!(&error, RunnerError::AnswersFile(error) if is_named(error)), "{error}");
 }
