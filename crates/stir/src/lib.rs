@@ -5,7 +5,7 @@
 //! The vectors are mined from the model's own samples (Shi et al. 2026, arXiv 2602.04925); its weights stay as they
 //! are.
 //!
-//! This crate re-exports the crates that do the work and adds nothing of its own:
+//! This crate re-exports the crates that do the work:
 //!
 //! | module | stage | in | out |
 //! |---|---|---|---|
@@ -206,6 +206,8 @@
 //! [`DeviceSpec`](model::DeviceSpec) chooses one at run time and says which feature is missing. `hub` adds
 //! `Lm::from_hub`, models by their name on the Hugging Face hub.
 
+#[cfg(feature = "model")]
+pub mod experiment;
 pub mod guide;
 
 pub use stir_basis as basis;

@@ -5,7 +5,7 @@
 //! cargo run --release --example pipeline
 //! ```
 //!
-//! The model was made to know more than it shows (see `word_problems.rs`): this is a positive control, which says that
+//! The model was made to know more than it shows (see `stir::eval::word_problems`): this is a positive control, which says that
 //! the machinery works, not what it does for large models.
 #![allow(clippy::print_stderr, reason = "what happens is told on stderr, results go to stdout")]
 
@@ -21,6 +21,10 @@ use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::{
     basis::{BasisConfig, Library, select},
     core::LayerSpec,
+    eval::{
+        questions::Questions,
+        word_problems::{Split, WordProblem},
+    },
     induction::{InductionConfig, induce},
     model::Lm,
     rollout::{RolloutConfig, Rollouts, read_groups},
@@ -32,8 +36,7 @@ use crate::{
     model::ModelArgs,
     progress::Progress,
     settings::layers,
-    tasks::{self, Asked, TaskArgs},
-    word_problems::{Split, WordProblem},
+    tasks::TaskArgs,
 };
 
 /// Settings for the embedded model, whose solutions are short and of which few are mined: most new tokens of an answer,
@@ -103,8 +106,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
 }
 
 /// Stages 1 to 3.
-fn build_library(args: &Args, lm: &Lm, mined: &Asked) -> Result<Library> {
-    let (out, tasks) = (args.out.as_path(), mined.tasks());
+fn build_library(args: &Args, lm: &Lm, mined: &Questions) -> Result<Library> {
+    let (out, tasks) = (args.out.as_path(), mined.prompts());
     let config = RolloutConfig {
         samples: args.samples,
         max_tokens: args.compare.answers.max_tokens,
@@ -113,7 +116,7 @@ fn build_library(args: &Args, lm: &Lm, mined: &Asked) -> Result<Library> {
     };
     let path = out.join("rollouts.jsonl");
     let shown = Progress::new((tasks.len() * args.samples) as u64, "rollout");
-    let judge = tasks::Rollouts::new(&*mined.judges, &mined.questions);
+    let judge = mined.rollout_judge();
     let summary = Rollouts::new(lm, config)
         .into_diagnostic()?
         .on_device(args.model.device.to_string())

@@ -10,15 +10,9 @@
 use std::{ops::ControlFlow, path::PathBuf};
 
 use miette::{IntoDiagnostic, Result, WrapErr, ensure};
-use stir::rollout::Rollouts;
+use stir::{eval::questions::location, rollout::Rollouts};
 
-use crate::{
-    files::location,
-    model::ModelArgs,
-    progress::Progress,
-    settings::RolloutArgs,
-    tasks::{self, TaskArgs},
-};
+use crate::{model::ModelArgs, progress::Progress, settings::RolloutArgs, tasks::TaskArgs};
 
 /// Stage 1: draw samples of every problem, judge and reward them
 #[derive(clap::Args)]
@@ -39,8 +33,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     config.validate().into_diagnostic()?;
     let lm = args.model.load()?;
     let asked = args.task.open(&lm)?;
-    let tasks = asked.tasks();
-    let judge = tasks::Rollouts::new(&*asked.judges, &asked.questions);
+    let (tasks, judge) = (asked.prompts(), asked.rollout_judge());
     let shown = Progress::new(0, "rollout");
     let run = Rollouts::new(&lm, config).into_diagnostic()?.on_device(args.model.device.to_string());
     let summary = run.run(&tasks, &judge, &args.out, |progress| {

@@ -1,5 +1,5 @@
 //! `stir train-tiny` trains the small model that comes with the program: a Qwen2-architecture decoder with a byte-level
-//! tokenizer, on synthetic word problems solved with two habits (see `word_problems.rs`).
+//! tokenizer, on synthetic word problems solved with two habits (see `stir::eval::word_problems`).
 //!
 //! ```text
 //! stir train-tiny --out crates/stir-cli/assets/tiny
@@ -21,6 +21,7 @@ use burn::{
 use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::{
     core::{Engine, SampleRng, Sampling, TokenId, generate},
+    eval::word_problems::{Split, WordProblem},
     grade::FinalNumber,
     model::{ChatTemplate, Decoder, DecoderConfig, DeviceSpec, Lm, Message, Tokenizer},
 };
@@ -37,10 +38,7 @@ use tokenizers::{
     },
 };
 
-use crate::{
-    progress::Progress,
-    word_problems::{Split, WordProblem},
-};
+use crate::progress::Progress;
 
 /// Train the model that comes with the program from nothing; about half an hour on two cores
 #[derive(clap::Args)]
