@@ -36,6 +36,7 @@ mod request;
 mod sampling;
 mod segment;
 mod sequence;
+mod setting;
 mod text;
 #[cfg(feature = "toy")]
 pub mod toy;
@@ -52,5 +53,6 @@ pub use request::{Request, RequestError};
 pub use sampling::{Choice, Sampling, SamplingError, argmax, log_prob};
 pub use segment::{ControlPoint, Delimiter, EmptyDelimiter, SegmentCounter, control_points};
 pub use sequence::{Decode, Finish, Generated, Generation, Sequence, prefill};
+pub use setting::SettingError;
 pub use text::{EmptyStop, StopMatcher, TextStream};
 pub use vocab::{TokenId, Vocab};
