@@ -20,7 +20,7 @@ use stir::{
 
 fn setup() -> (Lm, Vec<Vec<TokenId>>, Library) {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/reference-run");
-    let lm = Lm::load(fixtures.join("model"), &DeviceSpec::FLEX.open().unwrap()).unwrap();
+    let lm = Lm::load(fixtures.join("model"), &DeviceSpec::CPU.open().unwrap()).unwrap();
     let groups: Vec<_> = read_groups(fixtures.join("rollouts.jsonl")).unwrap().map(Result::unwrap).collect();
     let prompts = groups.iter().take(32).map(|group| lm.encode_prompt(&group[0].prompt).unwrap()).collect();
     let config = InductionConfig { max_tokens: 200, ..InductionConfig::default() };
