@@ -9,19 +9,13 @@ impl Controller {
     /// request, in the order of the requests.
     ///
     /// ```
-    /// use std::collections::BTreeMap;
-    /// use stir_basis::{Action, Entry, Library, normalize};
+    /// use stir_basis::{Action, Entry, Library};
     /// use stir_controller::{Controller, ControllerConfig};
-    /// use stir_core::{Delimiter, Engine, Request, Sampling, toy::ToyEngine};
+    /// use stir_core::{Engine, Request, Sampling, toy::ToyEngine};
     ///
     /// let engine = ToyEngine::new(1);
-    /// let wrong = Entry {
-    ///     problem: "p1".into(), m: 1, layer: 1, quality: 0.8,
-    ///     key: normalize(&[1.0; 10]).expect("not zero").into(), action: Action::Steer(vec![0.5; 10]),
-    /// };
-    /// let model = engine.fingerprint().clone();
-    /// let library = Library::from_entries(model, Delimiter::default(), vec![wrong], BTreeMap::new())?;
-    /// let controller = Controller::new(library, engine.fingerprint(), ControllerConfig::default())?;
+    /// let wrong = Entry { layer: 1, key: [1.0; 10].into(), action: Action::Steer(vec![0.5; 10]), ..Entry::default() };
+    /// let controller = Controller::unchecked(Library::from_vectors([wrong])?, ControllerConfig::default())?;
     ///
     /// let request = Request { max_tokens: 20, sampling: Sampling::GREEDY, ..Request::new(engine.encode("one")?) };
     /// let answers = controller.generate(&engine, &[request], 8)?;
@@ -45,19 +39,15 @@ impl Controller {
     /// [`stir_core::stream`]. A token's note says where it stands and what was decided there.
     ///
     /// ```
-    /// use std::{collections::BTreeMap, sync::atomic::AtomicBool};
-    /// use stir_basis::{Action, Entry, Library, normalize};
+    /// use std::sync::atomic::AtomicBool;
+    /// # use stir_basis::{Action, Entry, Library};
     /// use stir_controller::{Controller, ControllerConfig};
-    /// use stir_core::{Delimiter, Engine, Event, Flow, Request, toy::ToyEngine};
+    /// use stir_core::{Engine, Event, Flow, Request, toy::ToyEngine};
     ///
     /// # let engine = ToyEngine::new(1);
-    /// # let wrong = Entry {
-    /// #     problem: "p1".into(), m: 1, layer: 1, quality: 0.8,
-    /// #     key: normalize(&[1.0; 10]).expect("not zero").into(), action: Action::Steer(vec![0.5; 10]),
-    /// # };
-    /// # let model = engine.fingerprint().clone();
-    /// # let library = Library::from_entries(model, Delimiter::default(), vec![wrong], BTreeMap::new())?;
-    /// let controller = Controller::new(library, engine.fingerprint(), ControllerConfig::default())?;
+    /// # let action = Action::Steer(vec![0.5; 10]);
+    /// # let library = Library::from_vectors([Entry { layer: 1, key: [1.0; 10].into(), action, ..Entry::default() }])?;
+    /// let controller = Controller::unchecked(library, ControllerConfig::default())?;
     /// let request = Request { max_tokens: 40, samples: 3, ..Request::new(engine.encode("one")?) };
     /// let mut colored = 0;
     /// controller.stream(&engine, &[request], 4, &AtomicBool::new(false), |_, event| {

@@ -14,7 +14,7 @@ use std::{
 
 use common::toy;
 use serde::{Deserialize, Serialize};
-use stir_basis::{Candidates, Library, Pair};
+use stir_basis::{Library, MinedPairs, Pair};
 use stir_core::{Delimiter, Engine, Finish, Request, SampleRng, generate_all, toy::ToyEngine};
 use stir_eval::{
     answers::AnswersError,
@@ -151,7 +151,7 @@ impl Lab for ToyLab {
             mu_plus: state(),
             mu_minus: state(),
         });
-        let candidates = Candidates {
+        let candidates = MinedPairs {
             fingerprint: engine.fingerprint().clone(),
             delimiter: Delimiter::new("\n").unwrap(),
             pairs: pairs.collect(),
@@ -296,7 +296,7 @@ fn stages_are_shared_and_cells_are_told_apart() {
     for used in &libraries {
         let library = Library::load(&used.library).unwrap();
         assert_eq!(library.layers(), [used.params["layer"].as_u64().unwrap() as usize]);
-        assert_eq!(Candidates::load(&used.candidates).unwrap().pairs.len(), 8);
+        assert_eq!(MinedPairs::load(&used.candidates).unwrap().pairs.len(), 8);
     }
 }
 

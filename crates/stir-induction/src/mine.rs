@@ -5,7 +5,7 @@ use std::{
     ops::ControlFlow,
 };
 
-use stir_basis::{Candidates, Pair};
+use stir_basis::{MinedPairs, Pair};
 use stir_core::{DriveError, Engine, HookPoint, Row, Session, TokenId, control_points, drive};
 use stir_rollout::{Rollout, RolloutError, reward};
 
@@ -27,7 +27,7 @@ pub fn induce<E: Engine>(
     rollouts: impl IntoIterator<Item = Result<Vec<Rollout>, RolloutError>>,
     config: InductionConfig,
     observer: impl FnMut(Progress) -> ControlFlow<()>,
-) -> Result<(Candidates, InductionReport), InductionError<E::Error>> {
+) -> Result<(MinedPairs, InductionReport), InductionError<E::Error>> {
     Induction::new(engine, config)?.run(rollouts, observer)
 }
 
@@ -87,7 +87,7 @@ impl<'e, E: Engine> Induction<'e, E> {
         &self,
         rollouts: impl IntoIterator<Item = Result<Vec<Rollout>, RolloutError>>,
         observer: impl FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<(Candidates, InductionReport), InductionError<E::Error>> {
+    ) -> Result<(MinedPairs, InductionReport), InductionError<E::Error>> {
         let mut provenance = BTreeMap::from([("induction".to_owned(), serde_json::to_string(&self.config)?)]);
         provenance.extend(self.rollout_settings.iter().map(|json| ("rollouts".to_owned(), json.clone())));
 
@@ -116,7 +116,7 @@ impl<'e, E: Engine> Induction<'e, E> {
             return Err(error.into());
         }
         report.kept = pool.len();
-        let candidates = Candidates {
+        let candidates = MinedPairs {
             fingerprint: self.engine.fingerprint().clone(),
             delimiter: self.config.delimiter.clone(),
             pairs: pool.into_best().collect(),

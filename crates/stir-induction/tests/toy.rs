@@ -6,7 +6,7 @@ use std::{
     ops::ControlFlow::{self, Break, Continue},
 };
 
-use stir_basis::{Candidates, Pair};
+use stir_basis::{MinedPairs, Pair};
 use stir_core::{
     Delimiter, Engine, Fingerprint, HookPoint, LayerSpec, ModelShape, Output, Row, SampleRng, Sampling, TokenId, Vocab,
     control_points, generate,
@@ -51,7 +51,7 @@ fn groups(engine: &ToyEngine) -> Vec<Vec<Rollout>> {
     ('a'..='l').map(&mut group).collect()
 }
 
-fn mine(groups: &[Vec<Rollout>], config: InductionConfig) -> (Candidates, InductionReport) {
+fn mine(groups: &[Vec<Rollout>], config: InductionConfig) -> (MinedPairs, InductionReport) {
     induce(&ToyEngine::new(1), groups.iter().cloned().map(Ok), config, all).unwrap()
 }
 
@@ -179,7 +179,7 @@ fn gold_solutions_stand_in_for_successes() {
         let row = Row { session: &mut session, tokens: &tokens, additions: vec![], capture: &capture, logits: false };
         engine.forward(&mut [row]).unwrap().remove(0).captures.remove(0)
     };
-    let summary = |candidates: &Candidates| -> Vec<(String, f64, Vec<f32>)> {
+    let summary = |candidates: &MinedPairs| -> Vec<(String, f64, Vec<f32>)> {
         let last = candidates.pairs.iter().filter(|p| p.layer == 2);
         last.map(|p| (p.problem.clone(), p.quality, p.mu_plus.clone())).collect()
     };

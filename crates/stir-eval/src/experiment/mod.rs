@@ -278,7 +278,9 @@ impl Experiment {
             let mut take = |stage: &str| stages.remove(stage).unwrap_or_default();
             let (rollout, induction) = (take("rollout"), take("induction"));
             let basis: BasisConfig = typed("mining.basis", take("basis"))?;
-            basis.validate().map_err(|source| ExperimentError::Basis { at: "mining.basis".into(), source })?;
+            basis
+                .validate()
+                .map_err(|source| ExperimentError::Basis { at: "mining.basis".into(), source: source.into() })?;
             if let Some(field) = stages.keys().next() {
                 let (at, field) = ("mining".into(), field.clone());
                 return Err(ExperimentError::Grid { at, field, what: "names no stage" });

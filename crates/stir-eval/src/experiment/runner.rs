@@ -5,7 +5,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use stir_basis::{Candidates, Library, select};
+use stir_basis::{BasisError, FileError, Library, MinedPairs, select};
 use stir_core::{Engine, Request};
 
 use super::{
@@ -345,12 +345,13 @@ impl<'x, L: Lab> ModelBench<'_, 'x, L> {
 
         let (from, basis) = (candidates.content("candidates.stir")?, &recipe_data.basis);
         let settings = json!({ "format": FORMAT, "candidates": from, "basis": basis });
-        let refused = |source| ExperimentError::Basis { at: at("library"), source };
+        let refused = |source: BasisError| ExperimentError::Basis { at: at("library"), source };
+        let unread = |source: FileError| refused(source.into());
         let place = self.stage("libraries", name, &settings, |place| {
-            let candidates = Candidates::load(candidates.dir.join("candidates.stir")).map_err(refused)?;
-            Ok(select(&candidates, basis).map_err(refused)?.save(place.dir.join("library.stir")).map_err(refused)?)
+            let candidates = MinedPairs::load(candidates.dir.join("candidates.stir")).map_err(unread)?;
+            Ok(select(&candidates, basis).map_err(refused)?.save(place.dir.join("library.stir")).map_err(unread)?)
         })?;
-        let library = Library::load(place.dir.join("library.stir")).map_err(refused)?;
+        let library = Library::load(place.dir.join("library.stir")).map_err(unread)?;
         let mut params = recipe_data.params.clone();
         if let [layer] = library.layers()[..] {
             // However it was said, this is the one.

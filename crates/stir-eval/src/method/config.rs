@@ -138,7 +138,7 @@ impl MethodConfig {
             Self::SelfDiscover(settings) => settings.validate(),
             Self::Deer(settings) => settings.validate(),
             Self::StaticVector(settings) => settings.validate(),
-            Self::Stir(settings) => settings.validate().map_err(|source| MethodError::Controller { method, source }),
+            Self::Stir(settings) => settings.validate().map_err(|source| MethodError::Controller { method, source: source.into() }),
         }
     }
 
