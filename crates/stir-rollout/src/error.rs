@@ -1,20 +1,14 @@
 use std::{io, path::PathBuf};
 
-use stir_core::{DriveError, EmptyStop, SamplingError};
+use stir_core::{EmptyStop, SamplingError, SettingError};
 
-/// What is wrong with a file, a setting or a list of tasks.
+/// What is wrong with a file, a setting or a list of prompts.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RolloutError {
-    /// A setting outside its bound.
-    #[error("{field} is {value}, must be {bound}")]
-    Config {
-        /// The field of [`RolloutConfig`](crate::RolloutConfig).
-        field: &'static str,
-        /// Its value.
-        value: f64,
-        /// What is allowed.
-        bound: &'static str,
-    },
+    /// A field of [`RolloutConfig`](crate::RolloutConfig) is out of bounds.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// A sampling setting outside its bound.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
@@ -58,19 +52,19 @@ pub enum RolloutError {
         /// The file.
         path: PathBuf,
     },
-    /// A problem that asks nothing.
-    #[error("{}, line {line}: problem {id:?} has neither question nor prompt", .path.display())]
+    /// A record has neither a question nor a prompt.
+    #[error("{}, line {line}: record {id:?} has neither question nor prompt", .path.display())]
     NothingAsked {
         /// The file.
         path: PathBuf,
         /// From 1.
         line: usize,
-        /// The problem.
+        /// The record's id.
         id: String,
     },
-    /// Two problems of one id.
-    #[error("{}, line {line}: problem {id:?} stands on line {first} already", .path.display())]
-    DuplicateProblem {
+    /// Two records of one file have the same id.
+    #[error("{}, line {line}: the id {id:?} is on line {first} already", .path.display())]
+    DuplicateId {
         /// The file.
         path: PathBuf,
         /// From 1.
@@ -80,9 +74,9 @@ pub enum RolloutError {
         /// Where it stood first.
         first: usize,
     },
-    /// Two tasks of one id were given: their samples could not be told apart.
-    #[error("tasks {first} and {second} share the id {id:?}")]
-    DuplicateTask {
+    /// Two prompts of one id were given; their samples could not be told apart.
+    #[error("prompts {first} and {second} share the id {id:?}")]
+    DuplicatePrompt {
         /// The id.
         id: String,
         /// Place of the first, from 0.
@@ -91,13 +85,13 @@ pub enum RolloutError {
         second: usize,
     },
     /// Two rollouts of one problem and number.
-    #[error("{}, line {line}: sample {k} of {id:?} is there already", .path.display())]
+    #[error("{}, line {line}: sample {k} of {id:?} occurs twice", .path.display())]
     DuplicateRollout {
         /// The file.
         path: PathBuf,
         /// From 1.
         line: usize,
-        /// The problem.
+        /// The record's id.
         id: String,
         /// The sample.
         k: usize,
@@ -109,7 +103,7 @@ pub enum RolloutError {
         path: PathBuf,
         /// From 1.
         line: usize,
-        /// The problem.
+        /// The record's id.
         id: String,
         /// The sample.
         k: usize,
@@ -142,13 +136,14 @@ pub enum RolloutError {
     },
 }
 
-/// Why a run stopped: its own [`RolloutError`] or that of an engine `E`.
+/// The reason why a run stopped: its own [`RolloutError`] or that of an engine `E`.
 #[derive(Debug, thiserror::Error)]
-pub enum RunError<E: std::error::Error + 'static> {
-    /// A file, a setting or the tasks.
+#[non_exhaustive]
+pub enum RunError<E> {
+    /// A file, a setting or the prompts are at fault.
     #[error(transparent)]
     Rollout(#[from] RolloutError),
-    /// The engine. Every sample that was finished is in the output.
-    #[error(transparent)]
-    Drive(#[from] DriveError<E>),
+    /// The engine failed. Every sample that was finished is in the output.
+    #[error("the engine failed while rollouts were being sampled")]
+    Engine(#[source] E),
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    Rollout, RolloutError, Task,
+    Rollout, RolloutError, Prompt,
     jsonl::{Lines, Place, io_error},
     settings,
 };
@@ -30,7 +30,7 @@ impl Output {
     /// deleted. `settings` is the JSON text of this run's settings.
     pub(crate) fn open(
         path: &Path,
-        tasks: &[Task],
+        tasks: &[Prompt],
         samples: usize,
         settings: &str,
         mut found: impl FnMut(usize, &Rollout),
@@ -169,11 +169,11 @@ struct Survey {
     terminated: bool,
 }
 
-fn places(tasks: &[Task]) -> Result<HashMap<&str, usize>, RolloutError> {
+fn places(tasks: &[Prompt]) -> Result<HashMap<&str, usize>, RolloutError> {
     let mut by_id = HashMap::new();
     for (second, task) in tasks.iter().enumerate() {
         if let Some(first) = by_id.insert(task.id.as_str(), second) {
-            return Err(RolloutError::DuplicateTask { id: task.id.clone(), first, second });
+            return Err(RolloutError::DuplicatePrompt { id: task.id.clone(), first, second });
         }
     }
     Ok(by_id)

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use stir_core::{Engine, Fingerprint, TokenId};
 
-use crate::{RolloutConfig, RolloutError, Task, jsonl::io_error};
+use crate::{RolloutConfig, RolloutError, Prompt, jsonl::io_error};
 
 #[derive(Serialize)]
 struct Settings<'a> {
@@ -29,12 +29,12 @@ struct Settings<'a> {
     judge: Option<String>,
 }
 
-/// The settings as JSON text. The width of the batch is left out: it may change between the parts of a run.
+/// The settings as JSON text. The size of the batch is left out: it may change between the parts of a run.
 pub(crate) fn describe(
     config: &RolloutConfig,
     engine: &impl Engine,
     device: Option<&str>,
-    tasks: &[Task],
+    tasks: &[Prompt],
     judge: Option<String>,
 ) -> Result<String, RolloutError> {
     let mut digest = blake3::Hasher::new();
@@ -50,7 +50,7 @@ pub(crate) fn describe(
     // Back from the text, so that numbers are what a reader of the file would see.
     let mut settings: Value = serde_json::from_str(&text)?;
     if let Some(config) = settings.get_mut("config").and_then(Value::as_object_mut) {
-        config.remove("width");
+        config.remove("max_batch");
     }
     Ok(serde_json::to_string_pretty(&settings)?)
 }

@@ -2,39 +2,39 @@ use stir_core::{RequestError, SamplingError};
 
 use crate::Rollout;
 
-/// What a run has in its output, with what earlier parts of it left there, and what it could not do.
+/// The contents of a run's output, including those of earlier parts of the run, and the prompts that failed.
 #[derive(Debug)]
-pub struct Summary<E: std::error::Error + 'static> {
-    /// Problems asked for.
+pub struct Summary<E> {
+    /// The number of prompts given.
     pub problems: usize,
-    /// Problems with at least one sample.
+    /// The number of prompts with at least one sample.
     pub sampled: usize,
-    /// Problems with right and wrong samples: those that mining can learn from.
+    /// The number of prompts with both right and wrong samples: those that mining can learn from.
     pub mixed: usize,
-    /// Samples.
+    /// The number of samples.
     pub samples: usize,
-    /// Right samples.
+    /// The number of right samples.
     pub correct: usize,
-    /// Tokens of all samples.
+    /// The number of tokens of all samples.
     pub tokens: usize,
-    /// What could not be sampled, in the order met. Everything else was.
+    /// The samples that could not be drawn, in the order met.
     pub failures: Vec<Failure<E>>,
-    /// Whether the run reached its end; `false` when the observer stopped it.
+    /// Whether the run reached its end; `false` if the observer stopped it.
     pub complete: bool,
 }
 
-impl<E: std::error::Error + 'static> Summary<E> {
-    /// Share of right samples; `None` without samples.
+impl<E> Summary<E> {
+    /// Returns the share of right samples; `None` without samples.
     pub fn accuracy(&self) -> Option<f64> {
         ratio(self.correct, self.samples)
     }
 
-    /// Tokens per sample; `None` without samples.
+    /// Returns the mean number of tokens per sample; `None` without samples.
     pub fn mean_tokens(&self) -> Option<f64> {
         ratio(self.tokens, self.samples)
     }
 
-    /// Share of sampled problems with right and wrong samples; `None` without samples.
+    /// Returns the share of sampled prompts that have both right and wrong samples; `None` without samples.
     pub fn mixed_share(&self) -> Option<f64> {
         ratio(self.mixed, self.sampled)
     }
@@ -44,63 +44,64 @@ fn ratio(part: usize, whole: usize) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-/// A task, or one sample of it, that could not be done.
+/// A prompt, or one sample of it, that could not be done.
 #[derive(Debug, thiserror::Error)]
-#[error("problem {id:?}")]
-pub struct Failure<E: std::error::Error + 'static> {
-    /// The problem.
+#[error("prompt {id:?} could not be sampled")]
+pub struct Failure<E> {
+    /// The prompt's id.
     pub id: String,
-    /// Samples that are missing for it.
+    /// The number of samples that are missing for it.
     pub samples: usize,
-    /// Why.
+    /// The reason.
     #[source]
     pub reason: FailureReason<E>,
 }
 
-/// Why a task could not be done.
+/// The reason why a prompt could not be sampled.
 #[derive(Debug, thiserror::Error)]
-pub enum FailureReason<E: std::error::Error + 'static> {
-    /// There is no answer to judge by.
-    #[error("it has no gold answer to judge by")]
+#[non_exhaustive]
+pub enum FailureReason<E> {
+    /// The prompt has no answer to judge by.
+    #[error("the prompt has no gold answer to judge by")]
     NoGold,
     /// The tokenizer refused the prompt.
-    #[error("its prompt cannot be encoded")]
+    #[error("the prompt cannot be encoded")]
     Encode(#[source] E),
     /// The prompt leaves no room for an answer, or is empty.
-    #[error("its prompt cannot be continued")]
+    #[error("the prompt cannot be continued")]
     Request(#[source] RequestError),
     /// The model computed logits that describe no distribution.
-    #[error("the model broke down")]
+    #[error("the model broke down in a sample")]
     Sampling(#[source] SamplingError),
 }
 
 /// Counts what is in an output.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    /// Per task: right and wrong samples.
-    tasks: Vec<(usize, usize)>,
+    /// Per prompt: right and wrong samples.
+    prompts: Vec<(usize, usize)>,
     tokens: usize,
 }
 
 impl Tally {
-    pub(crate) fn new(tasks: usize) -> Self {
-        Self { tasks: vec![(0, 0); tasks], tokens: 0 }
+    pub(crate) fn new(prompts: usize) -> Self {
+        Self { prompts: vec![(0, 0); prompts], tokens: 0 }
     }
 
-    pub(crate) fn add(&mut self, task: usize, rollout: &Rollout) {
-        let (right, wrong) = &mut self.tasks[task];
+    pub(crate) fn add(&mut self, prompt: usize, rollout: &Rollout) {
+        let (right, wrong) = &mut self.prompts[prompt];
         *(if rollout.correct { right } else { wrong }) += 1;
         self.tokens += rollout.token_ids.len();
     }
 
-    pub(crate) fn summary<E: std::error::Error>(&self, failures: Vec<Failure<E>>, complete: bool) -> Summary<E> {
-        let count = |keep: fn(&(usize, usize)) -> bool| self.tasks.iter().filter(|t| keep(t)).count();
+    pub(crate) fn summary<E>(&self, failures: Vec<Failure<E>>, complete: bool) -> Summary<E> {
+        let count = |keep: fn(&(usize, usize)) -> bool| self.prompts.iter().filter(|t| keep(t)).count();
         Summary {
-            problems: self.tasks.len(),
+            problems: self.prompts.len(),
             sampled: count(|(right, wrong)| right + wrong > 0),
             mixed: count(|(right, wrong)| *right > 0 && *wrong > 0),
-            samples: self.tasks.iter().map(|(right, wrong)| right + wrong).sum(),
-            correct: self.tasks.iter().map(|(right, _)| right).sum(),
+            samples: self.prompts.iter().map(|(right, wrong)| right + wrong).sum(),
+            correct: self.prompts.iter().map(|(right, _)| right).sum(),
             tokens: self.tokens,
             failures,
             complete,
