@@ -12,7 +12,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use stir::{
     basis::{BasisConfig, Library, select},
     controller::{Controller, ControllerConfig, Variant},
-    core::{Engine, Row, Sampling, Session, TokenId, generate},
+    core::{Engine, Request, Row, Sampling, Session, TokenId, generate},
     induction::{InductionConfig, induce},
     model::{DeviceSpec, Lm},
     rollout::read_groups,
@@ -52,9 +52,9 @@ fn steer(c: &mut Criterion) {
     group.sample_size(10);
     for variant in [Variant::NoMemory, Variant::NoProbing, Variant::Stir] {
         let controller =
-            Controller::new(&library, lm.fingerprint(), ControllerConfig { variant, ..ControllerConfig::default() })
+            Controller::new(library.clone(), lm.fingerprint(), ControllerConfig { variant, ..ControllerConfig::default() })
                 .unwrap();
-        let run = || controller.generate(&lm, &prompts, 200, Sampling::GREEDY, 0, 16).unwrap();
+        let run = || controller.generate(&lm, &Request::batch(&prompts, 200, Sampling::GREEDY, 0), 16).unwrap().concat();
         group.throughput(Throughput::Elements(run().iter().map(|a| a.tokens.len() as u64).sum()));
         group.bench_function(BenchmarkId::from_parameter(variant), |b| b.iter(run));
     }

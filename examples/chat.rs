@@ -90,7 +90,7 @@ fn main() -> Result<()> {
     let lm = args.model.load()?;
     let library = args.library.as_ref().map(Library::load).transpose().into_diagnostic()?;
     let config = args.steering.config(Variant::Stir, args.model.seed);
-    let controller = library.as_ref().map(|library| Controller::new(library, lm.fingerprint(), config));
+    let controller = library.map(|library| Controller::new(library, lm.fingerprint(), config));
     let controller = controller.transpose().into_diagnostic()?;
     ctrlc::set_handler(|| {
         // A second time, or with nothing to cancel, it means the program.
@@ -157,7 +157,7 @@ fn sampling(args: &Args, lm: &Lm) -> Sampling {
 
 struct Chat<'a> {
     lm: &'a Lm,
-    controller: Option<Controller<'a>>,
+    controller: Option<Controller>,
     sampling: Sampling,
     color: bool,
     args: &'a Args,

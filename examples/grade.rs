@@ -11,7 +11,10 @@ use std::io::{self, BufReader, BufWriter};
 
 use clap::Parser;
 use miette::{IntoDiagnostic, Result, bail};
-use stir::eval::{AnswerForm, equality::Options, extract::Fallback, pairs::Pairs};
+use stir::{
+    eval::task::answer_form,
+    grade::{AnswerForm, equality::Options, extract::Fallback, pairs::Pairs},
+};
 
 /// Grade answers. Each line of the input is a JSON object with `gold` and `pred`; the output has the same lines with
 /// `equal` (true, false, or null where the rules do not decide), `rule`, `answer`, and `why` where it is null.
@@ -49,5 +52,5 @@ fn main() -> Result<()> {
 }
 
 fn form(name: &str) -> Result<AnswerForm, String> {
-    AnswerForm::named(name).map_err(|error| error.to_string())
+    answer_form(name).map_err(|error| error.to_string())
 }

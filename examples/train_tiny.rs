@@ -25,8 +25,8 @@ use common::word_problems::{Split, WordProblem};
 use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::{
     core::{Engine, SampleRng, Sampling, TokenId, generate},
-    eval::FinalNumber,
-    model::{ChatTemplate, Decoder, DecoderConfig, DeviceSpec, Lm, Message, Tokenizer, save_checkpoint},
+    grade::FinalNumber,
+    model::{ChatTemplate, Decoder, DecoderConfig, DeviceSpec, Lm, Message, Tokenizer},
 };
 use tokenizers::{
     AddedToken, SplitDelimiterBehavior,
@@ -144,7 +144,7 @@ fn train(
         bar.set_message(format!("loss {running:.4}"));
         bar.inc(1);
         if (step + 1) % SAVE_EVERY == 0 || step + 1 == args.steps {
-            save_checkpoint(&args.out, hf, &decoder).into_diagnostic()?;
+            decoder.save(&args.out, hf).into_diagnostic()?;
             println!("step {} loss {running:.4} after {:.0} s", step + 1, start.elapsed().as_secs_f64());
         }
     }

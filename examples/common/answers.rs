@@ -15,13 +15,13 @@ use stir::{
     controller::{ControllerConfig, Scope, Variant},
     core::Request,
     eval::{
-        Record, Run, Settings,
         answers::{Answers, AnswersError},
         method::{
             AnswerError, At, Bench, Deer, Exam, Method, MethodConfig, Render, RunError, SelfConsistency, StaticVector,
         },
     },
     model::{Lm, ModelError},
+    report::{Record, Run, Settings},
 };
 
 use super::{

@@ -9,10 +9,9 @@ use miette::{IntoDiagnostic, Result, miette};
 use serde_json::Value;
 use stir::{
     basis::{Candidates, Library},
-    eval::{
+    eval::{answers::write_atomically, experiment::LibraryFiles},
+    report::{
         Comparison, Run, Settings,
-        answers::write_atomically,
-        experiment::LibraryFiles,
         report::{LibraryDescription, Report, ReportConfig},
     },
 };

@@ -10,10 +10,11 @@ use miette::{IntoDiagnostic, Result, WrapErr, ensure, miette};
 use serde::{Deserialize, Serialize};
 use stir::{
     eval::{
-        AnswerForm, FinalNumber, GRADING, Judge, Prompt, Task,
+        AnswerForm, Prompt, Task,
         method::{Judges, Question},
-        task::Benchmark,
+        task::{Benchmark, answer_form},
     },
+    grade::{FinalNumber, GRADING, Judge},
     model::Lm,
     rollout::{self, Judge as RolloutJudge, read_problems},
 };
@@ -44,7 +45,7 @@ pub struct TaskArgs {
 }
 
 fn form(name: &str) -> Result<AnswerForm, String> {
-    AnswerForm::named(name).map_err(|error| error.to_string())
+    answer_form(name).map_err(|error| error.to_string())
 }
 
 /// Problems, ready to be asked.

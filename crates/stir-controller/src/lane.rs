@@ -3,7 +3,7 @@ use stir_core::{
     SamplingError, SegmentCounter, Sequence, Session, TokenId, Vocab,
 };
 
-use crate::{Commit, Controller, Decision, Place, Plan, Scope, Steered, Step};
+use crate::{Commit, ControlState, Controller, Decision, LayerState, Place, Plan, Planned, Scope, Steered, Step};
 
 /// One steered sequence, to be run by [`drive`](stir_core::drive).
 ///
@@ -16,8 +16,8 @@ use crate::{Commit, Controller, Decision, Place, Plan, Scope, Steered, Step};
 /// Rows of one pass hold the same tokens at the same positions wherever they can, so that an engine may compute once
 /// what they have in common below the impulse.
 #[derive(Debug)]
-pub struct SteeredLane<'c, 'l, S> {
-    controller: &'c Controller<'l>,
+pub struct SteeredLane<S> {
+    controller: Controller,
     /// Numbers the sequence for variants that draw at random.
     number: u64,
     /// May lag behind the sequence. Knows of no impulse, unless impulses persist.
@@ -26,28 +26,28 @@ pub struct SteeredLane<'c, 'l, S> {
     steered: Option<S>,
     sequence: Sequence,
     counter: SegmentCounter,
-    stage: Stage<'l, S>,
+    stage: Stage<S>,
     steps: Vec<Step>,
     probe_tokens: usize,
     non_finite: usize,
 }
 
 #[derive(Debug)]
-enum Stage<'l, S> {
+enum Stage<S> {
     /// Encode what is pending and sample the next token.
     Decode,
     /// As `Decode`, with the impulse at the last token.
-    Commit(Commit<'l>),
+    Commit(Commit),
     /// Encode what is pending, read the state at the last token, and plan.
     Read,
     /// Run the probes.
-    Probe(Box<Probe<'l, S>>),
+    Probe(Box<Probe<S>>),
 }
 
 /// What runs at a control point: a branch without an impulse, and one for each candidate of the plan.
 #[derive(Debug)]
-struct Probe<'l, S> {
-    plan: Plan<'l>,
+struct Probe<S> {
+    plan: Plan,
     null: Branch<S>,
     branches: Vec<Branch<S>>,
     after_boundary: Output,
@@ -63,7 +63,7 @@ struct Branch<S> {
     running: bool,
 }
 
-impl<'l> Controller<'l> {
+impl Controller {
     /// Sample `sample` of `request`, steered.
     ///
     /// For variants that draw at random the sequence has the number of its random stream.
@@ -75,7 +75,7 @@ impl<'l> Controller<'l> {
         engine: &E,
         request: &Request,
         sample: usize,
-    ) -> Result<SteeredLane<'_, 'l, E::Session>, RequestError> {
+    ) -> Result<SteeredLane<E::Session>, RequestError> {
         self.resume(engine, engine.session(), request, sample)
     }
 
@@ -90,11 +90,11 @@ impl<'l> Controller<'l> {
         mut session: E::Session,
         request: &Request,
         sample: usize,
-    ) -> Result<SteeredLane<'_, 'l, E::Session>, RequestError> {
+    ) -> Result<SteeredLane<E::Session>, RequestError> {
         let sequence = Sequence::new(engine, request, sample)?;
         session.rewind(request.prompt.len() - 1);
         Ok(SteeredLane {
-            controller: self,
+            controller: self.clone(),
             number: request.sample_stream(sample),
             session,
             sequence,
@@ -108,7 +108,7 @@ impl<'l> Controller<'l> {
     }
 }
 
-impl<S: Session> Lane<S> for SteeredLane<'_, '_, S> {
+impl<S: Session> Lane<S> for SteeredLane<S> {
     type Done = Steered;
 
     fn rows<'a>(&'a mut self, rows: &mut Vec<Row<'a, S>>) {
@@ -163,7 +163,7 @@ impl<S: Session> Lane<S> for SteeredLane<'_, '_, S> {
     }
 }
 
-impl<S: Session> Generation<S> for SteeredLane<'_, '_, S> {
+impl<S: Session> Generation<S> for SteeredLane<S> {
     type Note = Place;
 
     fn advance(&mut self, vocab: &Vocab, mut outputs: Vec<Output>) -> Result<(), SamplingError> {
@@ -191,7 +191,7 @@ impl<S: Session> Generation<S> for SteeredLane<'_, '_, S> {
     }
 }
 
-impl<'l, S: Session> SteeredLane<'_, 'l, S> {
+impl<S: Session> SteeredLane<S> {
     /// Draws the next token.
     fn extend(&mut self, vocab: &Vocab, output: &Output) -> Result<(), SamplingError> {
         self.sequence.draw(vocab, &output.logits)?;
@@ -218,24 +218,26 @@ impl<'l, S: Session> SteeredLane<'_, 'l, S> {
             return;
         }
         self.steered = None;
-        if !self.controller.config().acts_at(m) {
-            self.commit(Decision::default());
-        } else if let Some(decision) = self.controller.blind() {
-            self.commit(decision);
-        } else {
-            self.stage = Stage::Read;
+        match self.controller.without_states(self.number, m) {
+            Some(decision) => {
+                self.commit(decision);
+            }
+            None => self.stage = Stage::Read,
         }
     }
 
     /// The state at the boundary has been read.
     fn plan(&mut self, vocab: &Vocab, output: Output) -> Result<(), SamplingError> {
         let points = self.controller.points().iter().map(|point| point.layer());
-        let states: Vec<(usize, &[f32])> = points.zip(output.captures.iter().map(Vec::as_slice)).collect();
-        let plan = self.controller.plan(self.number, self.counter.count(), &states);
-        if !plan.needs_probes() {
-            let decision = self.controller.settle(plan, |_| 0.0);
-            return if self.commit(decision) { Ok(()) } else { self.extend(vocab, &output) };
-        }
+        let states = points.zip(output.captures.iter().cloned());
+        let states = states.map(|(layer, values)| LayerState { layer, values }).collect();
+        let at = ControlState { sequence: self.number, m: self.counter.count(), states };
+        let plan = match self.controller.plan(&at) {
+            Planned::Probe(plan) => plan,
+            Planned::Decided(decision) => {
+                return if self.commit(decision) { Ok(()) } else { self.extend(vocab, &output) };
+            }
+        };
         // The null probe starts from the logits at hand; the others encode the boundary token with their vectors.
         let boundary = self.sequence.tokens().len() - 1;
         let branch = |session, pending| {
@@ -260,12 +262,7 @@ impl<'l, S: Session> SteeredLane<'_, 'l, S> {
     }
 
     /// One more token of every probe that is still running.
-    fn probe(
-        &mut self,
-        vocab: &Vocab,
-        mut probe: Box<Probe<'l, S>>,
-        outputs: Vec<Output>,
-    ) -> Result<(), SamplingError> {
+    fn probe(&mut self, vocab: &Vocab, mut probe: Box<Probe<S>>, outputs: Vec<Output>) -> Result<(), SamplingError> {
         let (budget, mut outputs) = (self.probe_budget(), outputs.into_iter());
         let waiting = probe.waiting();
         for branch in probe.all().skip(waiting).filter(|branch| branch.running) {
@@ -299,7 +296,7 @@ impl<'l, S: Session> SteeredLane<'_, 'l, S> {
     }
 
     /// Starts the next segment; whether with an impulse.
-    fn commit(&mut self, decision: Decision<'l>) -> bool {
+    fn commit(&mut self, decision: Decision) -> bool {
         self.non_finite += decision.non_finite;
         self.steps.push(Step::new(self.counter.count() + 1, &decision));
         let Some(commit) = decision.commit else { return false };
@@ -313,7 +310,7 @@ impl<'l, S: Session> SteeredLane<'_, 'l, S> {
     }
 }
 
-impl<S> Probe<'_, S> {
+impl<S> Probe<S> {
     /// The branches, in the order of their rows.
     fn all(&mut self) -> impl Iterator<Item = &mut Branch<S>> {
         std::iter::once(&mut self.null).chain(&mut self.branches)

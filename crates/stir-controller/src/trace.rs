@@ -39,7 +39,7 @@ pub struct Retrieved {
 
 impl Step {
     /// The start of a segment.
-    pub(crate) fn new(segment: usize, decision: &Decision<'_>) -> Self {
+    pub(crate) fn new(segment: usize, decision: &Decision) -> Self {
         Self {
             segment,
             chosen: decision.commit.as_ref().and_then(|commit| commit.entry),

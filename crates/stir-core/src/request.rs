@@ -57,7 +57,11 @@ impl Request {
     /// ```
     pub fn with_prompts(&self, prompts: &[Vec<TokenId>]) -> Vec<Self> {
         let streams = (0..).map(|i| self.sample_stream(i));
-        prompts.iter().zip(streams).map(|(prompt, stream)| Self { prompt: prompt.clone(), stream, ..self.clone() }).collect()
+        prompts
+            .iter()
+            .zip(streams)
+            .map(|(prompt, stream)| Self { prompt: prompt.clone(), stream, ..self.clone() })
+            .collect()
     }
 
     /// Checks every field for a model of `shape`.
@@ -110,7 +114,9 @@ pub enum RequestError {
     #[error("the prompt holds no token")]
     EmptyPrompt,
     /// The prompt leaves no room for a single new token.
-    #[error("the prompt holds {tokens} tokens, which leaves no room for an answer in the model's context of {max_context}")]
+    #[error(
+        "the prompt holds {tokens} tokens, which leaves no room for an answer in the model's context of {max_context}"
+    )]
     PromptTooLong {
         /// The number of tokens of the prompt.
         tokens: usize,

@@ -206,9 +206,8 @@ where
     }
 }
 
-/// The reason why [`drive`] stopped.
+/// The reason why [`drive`] stopped. There are no others, because all else is up to the lanes.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
 pub enum DriveError<E> {
     /// The engine failed.
     #[error("the engine failed in a forward pass")]

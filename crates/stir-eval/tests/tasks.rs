@@ -10,9 +10,10 @@ use common::{
     shared,
 };
 use stir_eval::{
-    AnswerForm, Task, TaskError,
+    Task, TaskError,
     task::{Benchmark, CATALOGUE, Template},
 };
+use stir_grade::AnswerForm;
 
 /// The task `name` with one file `file` of this content.
 fn load(name: &str, file: &str, content: &str) -> Result<Task, TaskError> {
@@ -300,7 +301,7 @@ fn a_judge_and_a_template_of_ones_own() {
     let task = load("gsm8k", "test.jsonl", r#"{"question": "q", "answer": 1}"#).unwrap();
     assert!(task.judge(&task.problems()[0], "\\boxed{1}").correct());
     let own = task
-        .with_judge(std::sync::Arc::new(stir_eval::FinalNumber))
+        .with_judge(std::sync::Arc::new(stir_grade::FinalNumber))
         .with_template(Template::new(None, "{question}!").unwrap());
     assert!(!own.judge(&own.problems()[0], "\\boxed{1}").correct());
     assert!(own.judge(&own.problems()[0], "#### 1").correct());

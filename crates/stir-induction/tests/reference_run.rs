@@ -124,8 +124,7 @@ fn the_kept_pairs_are_those_of_the_reference_in_order() {
     let expected: Vec<Expected> = serde_json::from_str(&fs::read_to_string(fixture("pairs.json")).unwrap()).unwrap();
     let ruler = Ruler::new();
     let rollouts = read_groups(fixture("rollouts.jsonl")).unwrap();
-    let (candidates, report) =
-        induce(&ruler, rollouts, InductionConfig::default()).unwrap();
+    let (candidates, report) = induce(&ruler, rollouts, InductionConfig::default()).unwrap();
     assert_eq!((report.problems, report.rollouts, report.kept), (60, 480, 128));
     assert_eq!(candidates.pairs.len(), expected.len());
     for (pair, expected) in candidates.pairs.iter().zip(&expected) {

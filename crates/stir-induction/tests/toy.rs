@@ -18,7 +18,11 @@ use stir_induction::{
 use stir_rollout::{Rollout, RolloutError};
 
 fn config() -> InductionConfig {
-    InductionConfig { layers: vec![LayerSpec::Index(-1), LayerSpec::Index(0)], max_batch: 3, ..InductionConfig::default() }
+    InductionConfig {
+        layers: vec![LayerSpec::Index(-1), LayerSpec::Index(0)],
+        max_batch: 3,
+        ..InductionConfig::default()
+    }
 }
 
 /// Twelve problems, six samples each, with few distinct rewards so that ties are common.

@@ -1,5 +1,6 @@
 use std::{fmt, str::FromStr};
 
+#[cfg(feature = "decoder")]
 use burn::tensor::Device;
 
 use crate::DeviceError;
@@ -54,6 +55,7 @@ impl DeviceSpec {
     /// # Errors
     /// [`DeviceError::NotCompiled`] when the backend was left out, [`DeviceError::Absent`] when this machine has no
     /// such device.
+    #[cfg(feature = "decoder")]
     pub fn open(self) -> Result<Device, DeviceError> {
         // burn panics on a device that is absent; listing them first does not.
         #[allow(unused_mut, reason = "written only by the backends compiled in")]

@@ -266,6 +266,7 @@ pub enum DeviceError {
         found: usize,
     },
     /// A result could not be read back.
+    #[cfg(feature = "decoder")]
     #[error("a result could not be read back from the device")]
     Read(#[source] burn::tensor::TensorReadError),
 }

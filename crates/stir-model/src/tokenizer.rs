@@ -4,7 +4,7 @@ use serde_json::Value;
 use stir_core::{TokenId, Vocab};
 use tokenizers::{Encoding, PostProcessor, Token};
 
-use crate::{ModelError, pieces::Pieces, tokenizer_config::TokenizerConfig};
+use crate::{ModelError, fingerprint::tokenizer_digest, pieces::Pieces, tokenizer_config::TokenizerConfig};
 
 /// A Hugging Face `tokenizer.json`.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Tokenizer {
             .map_err(|step| ModelError::config(path, "decoder", step, Pieces::SUPPORTED))?;
         let config = TokenizerConfig::from_dir(path.parent().unwrap_or(Path::new("")))?;
         let prefix = prefix(&inner, &config, path)?;
-        let digest = blake3::hash(&bytes).to_hex().to_string();
+        let digest = tokenizer_digest(&bytes);
         let size = inner.get_vocab(true).into_values().max().map_or(0, |last| last as usize + 1);
         Ok(Self { path: path.to_owned(), inner, digest, size, pieces, prefix })
     }

@@ -1,52 +1,25 @@
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 use stir_core::{EmptyStop, SamplingError, SettingError};
+use stir_files::FileError;
 
-/// What is wrong with a file, a setting or a list of prompts.
+/// The fault of a file, a setting or a list of prompts.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RolloutError {
     /// A field of [`RolloutConfig`](crate::RolloutConfig) is out of bounds.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// A sampling setting outside its bound.
+    /// A sampling setting is outside its bound.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
-    /// An empty stop string.
+    /// A stop string is empty.
     #[error(transparent)]
     Stop(#[from] EmptyStop),
-    /// The file system refused.
-    #[error("cannot {action} {}", .path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// Why it failed.
-        source: io::Error,
-    },
-    /// A line that is not the JSON it should be.
-    #[error("{}, line {line}", .path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// From 1.
-        line: usize,
-        /// What is wrong with the line.
-        source: serde_json::Error,
-    },
-    /// A settings file that is not JSON.
-    #[error("{} is not JSON", .path.display())]
-    BrokenSettings {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
-    /// A value that cannot be written as JSON.
-    #[error("cannot be written as JSON")]
-    Unwritable(#[from] serde_json::Error),
-    /// A file that holds no record.
+    /// A file cannot be read or written, or the output is not one of this run.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file holds no record.
     #[error("{} holds no record", .path.display())]
     Empty {
         /// The file.
@@ -57,7 +30,7 @@ pub enum RolloutError {
     NothingAsked {
         /// The file.
         path: PathBuf,
-        /// From 1.
+        /// The number of the line, from 1.
         line: usize,
         /// The record's id.
         id: String,
@@ -67,11 +40,11 @@ pub enum RolloutError {
     DuplicateId {
         /// The file.
         path: PathBuf,
-        /// From 1.
+        /// The number of the line, from 1.
         line: usize,
         /// The id.
         id: String,
-        /// Where it stood first.
+        /// The line that it is on first.
         first: usize,
     },
     /// Two prompts of one id were given; their samples could not be told apart.
@@ -79,60 +52,22 @@ pub enum RolloutError {
     DuplicatePrompt {
         /// The id.
         id: String,
-        /// Place of the first, from 0.
+        /// The place of the first, from 0.
         first: usize,
-        /// Place of the second.
+        /// The place of the second.
         second: usize,
     },
-    /// Two rollouts of one problem and number.
+    /// A file holds two rollouts of one problem and number.
     #[error("{}, line {line}: sample {k} of {id:?} occurs twice", .path.display())]
     DuplicateRollout {
         /// The file.
         path: PathBuf,
-        /// From 1.
+        /// The number of the line, from 1.
         line: usize,
         /// The record's id.
         id: String,
-        /// The sample.
+        /// The number of the sample.
         k: usize,
-    },
-    /// The output holds a record that this run would not make.
-    #[error("{}, line {line}: sample {k} of {id:?} is not part of this run", .path.display())]
-    Unasked {
-        /// The output.
-        path: PathBuf,
-        /// From 1.
-        line: usize,
-        /// The record's id.
-        id: String,
-        /// The sample.
-        k: usize,
-    },
-    /// The output was made under other settings; both would be mixed.
-    #[error("{}: {field} was {expected} when the output was begun and is {found} now", .path.display())]
-    Settings {
-        /// The settings file beside the output.
-        path: PathBuf,
-        /// What differs, as a path into the JSON: `config.sampling.top_p`.
-        field: String,
-        /// JSON text of its value in the file; `absent` when it has none.
-        expected: String,
-        /// JSON text of its value now; `absent` when it has none.
-        found: String,
-    },
-    /// The output holds records and nothing says under which settings they were made.
-    #[error("the output holds {records} records but {} is missing", .path.display())]
-    NoSettings {
-        /// The settings file that should be there.
-        path: PathBuf,
-        /// Records in the output.
-        records: usize,
-    },
-    /// Another run writes to the output.
-    #[error("{} is being written by another run", .path.display())]
-    InUse {
-        /// The output.
-        path: PathBuf,
     },
 }
 

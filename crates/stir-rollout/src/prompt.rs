@@ -1,6 +1,7 @@
 use std::{collections::HashMap, path::Path};
 
 use serde::{Deserialize, Serialize};
+use stir_files::Lines;
 
 use crate::{RolloutError, jsonl};
 
@@ -72,7 +73,7 @@ pub struct Prompt {
 /// without any record.
 pub fn read_prompts(path: impl AsRef<Path>) -> Result<Vec<PromptRecord>, RolloutError> {
     let path = path.as_ref();
-    let mut lines = jsonl::Lines::open(path)?;
+    let mut lines = Lines::open(path)?;
     let (mut records, mut seen) = (Vec::new(), HashMap::new());
     while let Some(place) = lines.advance()? {
         let record: PromptRecord = lines.parse()?;
@@ -91,6 +92,8 @@ pub fn read_prompts(path: impl AsRef<Path>) -> Result<Vec<PromptRecord>, Rollout
 
 #[cfg(test)]
 mod tests {
+    use stir_files::FileError;
+
     use super::*;
 
     fn read(content: &str) -> Result<Vec<PromptRecord>, RolloutError> {
@@ -110,15 +113,15 @@ mod tests {
     #[test]
     fn broken_lines_are_named() {
         let ok = "{\"id\": 1, \"question\": \"q\"}\n";
-        assert!(matches!(read(&format!("{ok}\n{{\"id\"")), Err(RolloutError::Line { line: 3, .. })));
+        assert!(matches!(read(&format!("{ok}\n{{\"id\"")), Err(RolloutError::File(FileError::Line { line: 3, .. }))));
         assert!(matches!(
             read(&format!("{ok}{{\"id\": true, \"question\": \"\"}}")),
-            Err(RolloutError::Line { line: 2, .. })
+            Err(RolloutError::File(FileError::Line { line: 2, .. }))
         ));
-        assert!(matches!(read("{\"question\": \"q\"}"), Err(RolloutError::Line { line: 1, .. })));
+        assert!(matches!(read("{\"question\": \"q\"}"), Err(RolloutError::File(FileError::Line { line: 1, .. }))));
         assert!(matches!(read("{\"id\": \"x\"}"), Err(RolloutError::NothingAsked { line: 1, .. })));
         assert!(matches!(read(&format!("{ok}\n{ok}")), Err(RolloutError::DuplicateId { line: 3, first: 1, .. })));
         assert!(matches!(read(" \n"), Err(RolloutError::Empty { .. })));
-        assert!(matches!(read_prompts("/no/such/file"), Err(RolloutError::Io { action: "open", .. })));
+        assert!(matches!(read_prompts("/no/such/file"), Err(RolloutError::File(FileError::Io { action: "open", .. }))));
     }
 }

@@ -130,7 +130,7 @@ impl<'e, E: Text> Rollouts<'e, E> {
                     Ok(generated) => {
                         tokens += generated.tokens.len();
                         let rollout = self.record(prompt, k, generated, judge);
-                        output.append(place, &rollout)?;
+                        output.append(&rollout)?;
                         tally.add(place, &rollout);
                     }
                 }

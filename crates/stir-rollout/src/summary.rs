@@ -2,14 +2,14 @@ use stir_core::{RequestError, SamplingError};
 
 use crate::Rollout;
 
-/// The contents of a run's output, including those of earlier parts of the run, and the prompts that failed.
+/// The counts of a run's output, earlier parts of the run included, and the samples that could not be drawn.
 #[derive(Debug)]
 pub struct Summary<E> {
     /// The number of prompts given.
     pub problems: usize,
     /// The number of prompts with at least one sample.
     pub sampled: usize,
-    /// The number of prompts with both right and wrong samples: those that mining can learn from.
+    /// The number of prompts with right and wrong samples, which are those that mining can learn from.
     pub mixed: usize,
     /// The number of samples.
     pub samples: usize,
@@ -17,9 +17,9 @@ pub struct Summary<E> {
     pub correct: usize,
     /// The number of tokens of all samples.
     pub tokens: usize,
-    /// The samples that could not be drawn, in the order met.
+    /// The samples that could not be drawn, in the order met. All others were.
     pub failures: Vec<Failure<E>>,
-    /// Whether the run reached its end; `false` if the observer stopped it.
+    /// True when the run reached its end, false when the observer stopped it.
     pub complete: bool,
 }
 
@@ -29,12 +29,12 @@ impl<E> Summary<E> {
         ratio(self.correct, self.samples)
     }
 
-    /// Returns the mean number of tokens per sample; `None` without samples.
+    /// Returns the mean number of tokens of a sample; `None` without samples.
     pub fn mean_tokens(&self) -> Option<f64> {
         ratio(self.tokens, self.samples)
     }
 
-    /// Returns the share of sampled prompts that have both right and wrong samples; `None` without samples.
+    /// Returns the share of sampled prompts with right and wrong samples; `None` without samples.
     pub fn mixed_share(&self) -> Option<f64> {
         ratio(self.mixed, self.sampled)
     }
@@ -46,22 +46,22 @@ fn ratio(part: usize, whole: usize) -> Option<f64> {
 
 /// A prompt, or one sample of it, that could not be done.
 #[derive(Debug, thiserror::Error)]
-#[error("prompt {id:?} could not be sampled")]
+#[error("prompt {id:?} lacks {samples} of its samples")]
 pub struct Failure<E> {
-    /// The prompt's id.
+    /// The id of the prompt.
     pub id: String,
-    /// The number of samples that are missing for it.
+    /// The number of samples that it lacks.
     pub samples: usize,
     /// The reason.
     #[source]
     pub reason: FailureReason<E>,
 }
 
-/// The reason why a prompt could not be sampled.
+/// The reason why a prompt could not be done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FailureReason<E> {
-    /// The prompt has no answer to judge by.
+    /// There is no answer to judge by.
     #[error("the prompt has no gold answer to judge by")]
     NoGold,
     /// The tokenizer refused the prompt.
@@ -78,7 +78,7 @@ pub enum FailureReason<E> {
 /// Counts what is in an output.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    /// Per prompt: right and wrong samples.
+    /// The numbers of right and wrong samples of every prompt.
     prompts: Vec<(usize, usize)>,
     tokens: usize,
 }

@@ -14,10 +14,11 @@ use super::{
     typed,
 };
 use crate::{
-    GRADING, Record, Run, Settings,
     answers::{Answers, read_lines},
     method::{Bench, Exam, computed_by},
 };
+use stir_grade::GRADING;
+use stir_report::{Record, Run, Settings};
 
 /// The version of what the digests are made of: another one makes everything anew.
 const FORMAT: u32 = 1;

@@ -18,7 +18,8 @@
 //! ```
 //! use std::{ops::ControlFlow, sync::Arc};
 //! use stir_core::{Request, Sampling, toy::ToyEngine};
-//! use stir_eval::{FinalNumber, Judge, method::{Bench, Exam, MethodConfig, Question}};
+//! use stir_grade::{FinalNumber, Judge};
+//! use stir_eval::method::{Bench, Exam, MethodConfig, Question};
 //!
 //! let engine = ToyEngine::new(1);
 //! let ask = |user: &str| Question { prompt: user.into(), user: user.into(), ..Question::default() };
@@ -64,7 +65,8 @@ pub use self::{
     static_vector::{At, StaticVector},
     vote::SelfConsistency,
 };
-use crate::{AnswerForm, Judge, Record};
+use stir_grade::{AnswerForm, Judge};
+use stir_report::Record;
 
 /// What a method is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

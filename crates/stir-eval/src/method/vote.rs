@@ -9,7 +9,7 @@ use super::{
     AnswerLane, LaneResult, Method, MethodError, Question, Reply,
     config::{Judges, positive},
 };
-use crate::{Judge, Verdict};
+use stir_grade::{Judge, Verdict};
 
 /// Settings of self-consistency (Wang et al. 2023, "Self-consistency improves chain of thought reasoning in language
 /// models"): several answers are drawn, and what most of them say is taken.
@@ -161,7 +161,7 @@ fn majority(judge: &dyn Judge, answers: &[Option<String>]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::FinalNumber;
+    use stir_grade::FinalNumber;
 
     #[test]
     fn the_largest_group_wins_and_ties_go_to_the_earliest() {

@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use super::{AnswerForm, Place, Problem, TaskError, rows::Row};
-use crate::{
+use stir_grade::{
     ChoiceJudge, Extractor, Judge, YesNoJudge,
     answer::{decimal, final_answer},
     extract::Form,
-    judges::letter,
+    letter,
 };
 
 const ID: [&str; 7] = ["id", "unique_id", "qid", "ID", "idx", "question_id", "problem_id"];

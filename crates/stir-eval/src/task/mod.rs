@@ -36,67 +36,37 @@ mod source;
 
 use std::{collections::HashMap, fmt, path::Path, path::PathBuf, sync::Arc};
 
-use serde::{Deserialize, Serialize};
-
 pub use catalogue::{Benchmark, CATALOGUE};
 pub use error::{Place, TaskError};
 pub use problem::Problem;
 pub use prompt::{Prompt, Template};
 
-use crate::{ChoiceJudge, Extractor, Judge, Judged, MathJudge, NumberJudge, YesNoJudge, extract::Fallback};
 use layout::Reading;
+pub use stir_grade::AnswerForm;
+use stir_grade::{Judge, Judged, extract::Fallback};
 
-/// What the answers of a task look like, which decides who judges them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AnswerForm {
-    /// A formula, judged by [`MathJudge`].
-    Math,
-    /// A number, judged by [`NumberJudge`].
-    Number,
-    /// One of several options, judged by [`ChoiceJudge`].
-    Choice,
-    /// Yes or no, judged by [`YesNoJudge`].
-    YesNo,
-}
-
-impl AnswerForm {
-    /// The form of a task of the catalogue, or the form of that name (`math`, `number`, `choice`, `yes_no`).
-    ///
-    /// ```
-    /// use stir_eval::task::AnswerForm;
-    /// assert_eq!(AnswerForm::named("svamp")?, AnswerForm::Number);
-    /// assert_eq!(AnswerForm::named("yes_no")?, AnswerForm::YesNo);
-    /// assert!(AnswerForm::named("poetry").is_err());
-    /// # Ok::<(), stir_eval::task::TaskError>(())
-    /// ```
-    ///
-    /// # Errors
-    /// When there is neither.
-    pub fn named(name: &str) -> Result<Self, TaskError> {
-        const NAMES: [(&str, AnswerForm); 4] = [
-            ("math", AnswerForm::Math),
-            ("number", AnswerForm::Number),
-            ("choice", AnswerForm::Choice),
-            ("yes_no", AnswerForm::YesNo),
-        ];
-        let form = NAMES.iter().find(|(form, _)| *form == name).map(|(_, form)| *form);
-        let known = || CATALOGUE.iter().map(|benchmark| benchmark.name).chain(NAMES.map(|(form, _)| form)).collect();
-        form.or_else(|| Some(Benchmark::find(name)?.form))
-            .ok_or_else(|| TaskError::Unknown { name: name.to_owned(), known: known() })
-    }
-
-    /// The judge of answers of this form to a problem with these options. Without options, a judge of choices knows
-    /// five letters. `fallback` says what counts where a text gives no answer; it is for numbers and formulas.
-    pub fn judge<T: AsRef<str>>(self, choices: &[T], fallback: Fallback) -> Box<dyn Judge> {
-        match self {
-            Self::Math => Box::new(MathJudge::falling_back(fallback)),
-            Self::Number => Box::new(NumberJudge { extractor: Extractor { fallback, ..Extractor::number() } }),
-            Self::Choice if choices.is_empty() => Box::new(ChoiceJudge::letters(5)),
-            Self::Choice => Box::new(ChoiceJudge::new(choices)),
-            Self::YesNo => Box::new(YesNoJudge::default()),
-        }
-    }
+/// Returns the form of the answers of a task of the catalogue, or the form of that name (`math`, `number`, `choice`,
+/// `yes_no`).
+///
+/// ```
+/// use stir_grade::AnswerForm;
+/// use stir_eval::task::answer_form;
+/// assert_eq!(answer_form("svamp")?, AnswerForm::Number);
+/// assert_eq!(answer_form("yes_no")?, AnswerForm::YesNo);
+/// assert!(answer_form("poetry").is_err());
+/// # Ok::<(), stir_eval::task::TaskError>(())
+/// ```
+///
+/// # Errors
+/// When there is neither.
+pub fn answer_form(name: &str) -> Result<AnswerForm, TaskError> {
+    let known = || {
+        let forms = AnswerForm::ALL.map(|(_, form)| form);
+        CATALOGUE.iter().map(|benchmark| benchmark.name).chain(forms).collect()
+    };
+    AnswerForm::named(name)
+        .or_else(|| Some(Benchmark::find(name)?.form))
+        .ok_or_else(|| TaskError::Unknown { name: name.to_owned(), known: known() })
 }
 
 /// A benchmark with its problems.

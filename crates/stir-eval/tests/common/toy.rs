@@ -6,10 +6,8 @@ use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use stir_basis::{Action, Entry, Library, normalize};
 use stir_core::{Addition, Delimiter, Engine, HookPoint, Request, Row, SampleRng, Sampling, TokenId, toy::ToyEngine};
-use stir_eval::{
-    Grade, Judge, Verdict,
-    method::{Bench, Exam, MethodConfig, Question, Reply},
-};
+use stir_eval::method::{Bench, Exam, MethodConfig, Question, Reply};
+use stir_grade::{Grade, Judge, Verdict};
 
 /// The first digit or vowel of a text is what it answers.
 pub struct FirstMark;

@@ -1,12 +1,11 @@
 //! From bytes in a file to weights in memory, in another number type.
 
-use burn::tensor::Element;
 use half::{bf16, f16, vec::HalfBitsVecExt};
 use rayon::prelude::*;
 use safetensors::Dtype;
 
 /// A type that weights are kept and computed with in.
-pub(crate) trait Weight: Element + Default + Send + Sync {
+pub(crate) trait Weight: Copy + Default + Send + Sync {
     /// Zeros, in memory that nothing has been written to yet.
     fn zeros(count: usize) -> Vec<Self>;
     fn from_f32(value: f32) -> Self;

@@ -1,0 +1,46 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{ChoiceJudge, Extractor, Judge, MathJudge, NumberJudge, YesNoJudge, extract::Fallback};
+
+/// The form of a task's answers, which decides who judges them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerForm {
+    /// A formula, judged by [`MathJudge`].
+    Math,
+    /// A number, judged by [`NumberJudge`].
+    Number,
+    /// One of several options, judged by [`ChoiceJudge`].
+    Choice,
+    /// Yes or no, judged by [`YesNoJudge`].
+    YesNo,
+}
+
+impl AnswerForm {
+    /// Every form with its name.
+    pub const ALL: [(Self, &'static str); 4] =
+        [(Self::Math, "math"), (Self::Number, "number"), (Self::Choice, "choice"), (Self::YesNo, "yes_no")];
+
+    /// Returns the form of that name (`math`, `number`, `choice`, `yes_no`).
+    ///
+    /// ```
+    /// use stir_grade::AnswerForm;
+    /// assert_eq!(AnswerForm::named("yes_no"), Some(AnswerForm::YesNo));
+    /// assert_eq!(AnswerForm::named("poetry"), None);
+    /// ```
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == name).map(|(form, _)| *form)
+    }
+
+    /// Returns the judge of answers of this form to a problem with these options. Without options, a judge of choices
+    /// knows five letters. `fallback` says what counts where a text gives no answer; it is for numbers and formulas.
+    pub fn judge<T: AsRef<str>>(self, choices: &[T], fallback: Fallback) -> Box<dyn Judge> {
+        match self {
+            Self::Math => Box::new(MathJudge::falling_back(fallback)),
+            Self::Number => Box::new(NumberJudge { extractor: Extractor { fallback, ..Extractor::number() } }),
+            Self::Choice if choices.is_empty() => Box::new(ChoiceJudge::letters(5)),
+            Self::Choice => Box::new(ChoiceJudge::new(choices)),
+            Self::YesNo => Box::new(YesNoJudge::default()),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+use crate::{
+    Grade, Judge,
+    equality::Options,
+    extract::{Extractor, Fallback},
+};
+
+/// The judge of problems whose answer is a formula: MATH-500, AIME, AMC.
+///
+/// ```
+/// use stir_grade::{Judge, MathJudge};
+/// let judge = MathJudge::default();
+/// assert!(judge.judge("12", "There are 3 rows of 4.\n\n\\[\\boxed{12}\\]").correct());
+/// assert!(!judge.judge("12", "There are 3 rows of 4, so 12").correct(), "no answer, only a number");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MathJudge {
+    /// What finds the answer; [`Extractor::math`] by default.
+    pub extractor: Extractor,
+    /// How strictly answers are compared.
+    pub options: Options,
+}
+
+impl MathJudge {
+    /// The default one, where `fallback` says what counts where a text gives no answer.
+    pub fn falling_back(fallback: Fallback) -> Self {
+        Self { extractor: Extractor { fallback, ..Extractor::math() }, options: Options::default() }
+    }
+}
+
+impl Default for MathJudge {
+    fn default() -> Self {
+        Self::falling_back(Fallback::None)
+    }
+}
+
+impl Judge for MathJudge {
+    fn extract(&self, text: &str) -> Option<String> {
+        self.extractor.extract(text)
+    }
+
+    /// By the rules of [`equal`](crate::equality::equal).
+    fn grade(&self, gold: &str, answer: &str) -> Grade {
+        self.options.equal(gold, answer)
+    }
+}
