@@ -17,7 +17,7 @@ use crate::{
 /// # use stir_basis::{Action, Entry, Library};
 /// use stir_controller::{Controller, ControllerConfig, LayerState, Next, ProbeScores};
 /// # use stir_core::{
-/// #     Addition, Engine, HookPoint, Output, Row, TokenId, argmax, toy::{ToyEngine, ToyError},
+/// #     Addition, Engine, HookPoint, Output, Row, Text, TokenId, argmax, toy::{ToyEngine, ToyError},
 /// # };
 /// # let engine = ToyEngine::without_eos(17);
 /// # let action = Action::Steer(vec![0.7; 10]);

@@ -15,7 +15,7 @@ use std::{
 use common::toy;
 use serde::{Deserialize, Serialize};
 use stir_basis::{Library, MinedPairs, Pair};
-use stir_core::{Delimiter, Engine, Finish, Request, SampleRng, generate_all, toy::ToyEngine};
+use stir_core::{Delimiter, Engine, Finish, GenerateOptions, Request, SampleRng, Text, generate, toy::ToyEngine};
 use stir_eval::{
     answers::AnswersError,
     experiment::{Asked, Event, Experiment, Lab, Runner, RunnerError, digest},
@@ -128,7 +128,7 @@ impl Lab for ToyLab {
         for question in questions {
             let prompt = engine.encode_prompt(&question.prompt)?;
             let request = Request { max_tokens: 9, samples: settings.samples, seed, ..Request::new(prompt) };
-            for sample in generate_all(engine, &[request], 4).unwrap().remove(0) {
+            for sample in generate(engine, &[request], GenerateOptions::default()).unwrap().remove(0) {
                 let judged = judges(question).judge(&question.gold, &sample.text(engine.vocab()));
                 text += &format!("{}\n", serde_json::to_string(&(&sample.tokens, judged)).unwrap());
             }

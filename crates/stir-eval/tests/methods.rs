@@ -5,7 +5,7 @@
 mod common;
 
 use common::toy::{FirstMark, config, first_mark, library, logits, questions, replies, request};
-use stir_core::{Engine, Finish, HookPoint, Request, Sampling, generate_all, toy::ToyEngine};
+use stir_core::{Engine, Finish, GenerateOptions, HookPoint, Request, Sampling, Text, generate, toy::ToyEngine};
 use stir_eval::{
     answers::{AnswersError, open},
     method::{AnswerError, Bench, Exam, MethodConfig, Question, Reply},
@@ -172,7 +172,7 @@ fn votes_are_counted_over_the_samples_of_one_request() {
         let stream = u64::from_le_bytes(hash.as_bytes()[..8].try_into().unwrap());
         let prompt = engine.encode_prompt(&question.prompt).unwrap();
         let asked = Request { prompt, stream, samples: 4, sampling: Sampling::default(), ..request(25, 9) };
-        let samples = generate_all(&engine, &[asked], 4).unwrap().remove(0);
+        let samples = generate(&engine, &[asked], GenerateOptions::default()).unwrap().remove(0);
         let answers: Vec<Option<String>> =
             samples.iter().map(|sample| FirstMark.extract(&sample.text(engine.vocab()))).collect();
         let votes =

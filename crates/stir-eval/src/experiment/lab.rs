@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use serde::{Serialize, de::DeserializeOwned};
-use stir_core::{Engine, RequestError};
+use stir_core::{Engine, RequestError, Text};
 
 use crate::method::{Judges, Question};
 use stir_report::Settings;
@@ -20,7 +20,7 @@ pub trait Lab {
     /// `mining.induction`.
     type Induction: Serialize + DeserializeOwned;
     /// The models.
-    type Engine: Engine;
+    type Engine: Text;
     /// What can go wrong.
     type Error: std::error::Error + 'static;
 

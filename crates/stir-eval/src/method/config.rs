@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use stir_basis::Library;
 use stir_controller::{Controller, ControllerConfig, Variant};
-use stir_core::{Engine, Sampling};
+use stir_core::{Engine, Sampling, Text};
 
 use super::{
     Deer, Method, MethodError, Question, SelfConsistency, SelfDiscover, StaticVector,
@@ -147,7 +147,7 @@ impl MethodConfig {
     /// # Errors
     /// As [`validate`](Self::validate); [`MethodError`] for a library that is missing, made for another model or
     /// without a vector, and for a text that the model's tokenizer refuses.
-    pub fn build<'m, E: Engine>(&self, bench: Bench<'m, E>) -> Result<Box<dyn Method<E> + 'm>, MethodError> {
+    pub fn build<'m, E: Text>(&self, bench: Bench<'m, E>) -> Result<Box<dyn Method<E> + 'm>, MethodError> {
         self.validate()?;
         let Bench { engine, judges, library, render } = bench;
         let method = self.name();

@@ -1,7 +1,7 @@
 use std::{ops::ControlFlow, time::Instant};
 
 use serde_json::{Value, json};
-use stir_core::{DriveError, Engine, Request, RequestError, drive};
+use stir_core::{DriveError, Engine, Request, RequestError, Text, drive};
 
 use super::{AnswerError, AnswerLane, Judges, LaneError, Method, MethodConfig, Question, Reply, RunError};
 use crate::answers::Answers;
@@ -22,7 +22,7 @@ pub struct Exam<'a, E> {
     pub width: usize,
 }
 
-impl<E: Engine> Exam<'_, E> {
+impl<E: Text> Exam<'_, E> {
     /// What is asked of the engine for every question, or why its prompt leaves no room for an answer
     /// ([`RequestError::PromptTooLong`]). All are checked before the first token is generated.
     ///
@@ -73,9 +73,9 @@ impl<E: Engine> Exam<'_, E> {
         let requests = self.requests()?;
         let waiting: Vec<usize> = (0..self.questions.len()).filter(|&place| !skip(place)).collect();
         let lanes = waiting.iter().map(|&place| {
-            let Ok(request) = &requests[place] else { return Ok(AnswerLane::ended(Ok(Reply::no_room()))) };
+            let Ok(request) = &requests[place] else { return AnswerLane::ended(Ok(Reply::no_room())) };
             let lane = method.lane(&self.questions[place], request.clone());
-            Ok(lane.unwrap_or_else(|error| AnswerLane::ended(Err(LaneError::Request(error)))))
+            lane.unwrap_or_else(|error| AnswerLane::ended(Err(LaneError::Request(error))))
         });
         let id = |lane: usize| self.questions[waiting[lane]].id.clone();
         let mut failed = None;
@@ -89,11 +89,11 @@ impl<E: Engine> Exam<'_, E> {
                 ControlFlow::Break(())
             }
         });
-        ran.map_err(|error| match error {
-            DriveError::Engine(source) => AnswerError::Engine(source),
-            DriveError::Sampling { lane, source } => AnswerError::Sampling { id: id(lane), source },
-            DriveError::Request(source) | DriveError::Refused { source, .. } => AnswerError::Settings(source),
-        })?;
+        match ran {
+            Err(DriveError::Engine(source)) => return Err(AnswerError::Engine(source)),
+            Err(DriveError::Sampling { lane, source }) => return Err(AnswerError::Sampling { id: id(lane), source }),
+            Ok(()) => {}
+        }
         failed.map_or(Ok(()), Err)
     }
 
