@@ -6,8 +6,8 @@ use stir::{
     basis::{Action, Entry, Library, normalize},
     controller::{Controller, ControllerConfig, Steered, SteeredLane},
     core::{
-        Addition, Delimiter, Engine, Generation, HookPoint, Lane, LayerSpec, Request, Row, SampleRng, Sampling,
-        Session, TokenId, argmax, generate_all,
+        Addition, Delimiter, Engine, GenerateOptions, Generation, HookPoint, Lane, LayerSpec, Request, Row, SampleRng, Sampling,
+        Session, TokenId, argmax, generate,
     },
     model::Lm,
 };
@@ -76,12 +76,14 @@ pub fn overhead(lm: &Lm, lanes: usize, scale: f64, rounds: usize) {
     let libraries = [Says::Steer, Says::Stay].map(|says| library(lm, &state, says));
     let engine = Segmented::new(lm, 32, SEGMENT, state);
     let requests: Vec<Request> = (0..lanes).map(|lane| greedy(prompt(lane, 32), tokens)).collect();
-    let controller = |library: Library| Controller::new(library, lm.fingerprint(), ControllerConfig::default()).unwrap();
+    let controller =
+        |library: Library| Controller::new(library, lm.fingerprint(), ControllerConfig::default()).unwrap();
     let [steer, stay] = libraries.map(controller);
-    let steered = |controller: &Controller| controller.generate(&engine, &requests, lanes).unwrap();
+    let options = GenerateOptions { max_batch: lanes, ..GenerateOptions::default() };
+    let steered = |controller: &Controller| controller.generate(&engine, &requests, options).unwrap();
 
     let per_second = |seconds: f64| (lanes * tokens) as f64 / seconds;
-    let plain = || per_second(seconds(|| generate_all(&engine, &requests, lanes).unwrap()));
+    let plain = || per_second(seconds(|| generate(&engine, &requests, options).unwrap()));
     let committed = || per_second(seconds(|| steered(&steer)));
     let left = || per_second(seconds(|| steered(&stay)));
     let turns = turns(rounds, [&mut { plain }, &mut { committed }, &mut { left }]);

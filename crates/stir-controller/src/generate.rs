@@ -23,7 +23,7 @@ impl Controller {
     /// let request = Request { max_tokens: 20, sampling: Sampling::GREEDY, ..Request::new(engine.encode("one")?) };
     /// let answers = controller.generate(&engine, &[request], GenerateOptions::default())?;
     /// let answer = &answers[0][0];
-    /// assert_eq!(answer.steps.iter().map(|step| step.tokens).sum::<usize>(), answer.tokens.len());
+    /// assert_eq!(answer.steps.iter().map(|step| step.tokens).sum::<usize>(), answer.generated.tokens.len());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

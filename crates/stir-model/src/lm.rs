@@ -14,6 +14,7 @@ use crate::{
     cache::Extension,
     checkpoint::Reader,
     compute::{Compute, indices, read},
+    device,
     fingerprint,
     hooks::{Captured, HookRecorder, Hooks, NoHooks},
     shared_rows::{SharedRows, layers_before},
@@ -26,12 +27,12 @@ use crate::cpu::Native;
 ///
 /// ```no_run
 /// use stir_model::{DeviceSpec, Lm};
-/// use stir_core::{generate, Engine, Sampling};
+/// use stir_core::{Engine, GenerateOptions, Request, Text, generate};
 ///
-/// let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::FLEX.open()?)?;
+/// let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::CPU.open()?)?;
 /// let prompt = lm.encode_prompt(&lm.chat_prompt("What is 2 + 3?")?)?;
-/// let answers = generate(&lm, &[prompt], 100, Sampling::GREEDY, 0, 1)?;
-/// println!("{}", lm.vocab().text(&answers[0].tokens));
+/// let answers = generate(&lm, &[Request::new(prompt)], GenerateOptions::default())?;
+/// println!("{}", answers[0][0].text(lm.vocab()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -87,7 +88,7 @@ impl Lm {
     /// ```no_run
     /// use stir_model::{ComputeType, DeviceSpec, LoadOptions, Lm};
     /// let options = LoadOptions { compute: ComputeType::Bf16, ..LoadOptions::default() };
-    /// let lm = Lm::load_with("path/to/a/folder", &DeviceSpec::FLEX.open()?, options, |progress| {
+    /// let lm = Lm::load_with("path/to/a/folder", &DeviceSpec::CPU.open()?, options, |progress| {
     ///     eprintln!("{} of {} bytes", progress.bytes, progress.total);
     /// })?;
     /// # Ok::<(), stir_model::ModelError>(())
@@ -139,7 +140,7 @@ impl Lm {
     /// ```no_run
     /// use std::ops::ControlFlow;
     /// use stir_model::{DeviceSpec, Lm, hub::Options};
-    /// let device = DeviceSpec::FLEX.open()?;
+    /// let device = DeviceSpec::CPU.open()?;
     /// let lm = Lm::from_hub("Qwen/Qwen2.5-1.5B-Instruct", &Options::from_env()?, &device, |progress| {
     ///     eprintln!("{progress:?}");
     ///     ControlFlow::Continue(())
@@ -408,7 +409,7 @@ impl Engine for Lm {
     }
 
     fn device(&self) -> String {
-        DeviceSpec::of(&self.device).to_string()
+        device::name_of(&self.device)
     }
 
     fn session(&self) -> KvCache {
