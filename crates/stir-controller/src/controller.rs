@@ -12,27 +12,18 @@ use crate::{
 const TIE: f64 = 1e-12;
 
 /// The decisions of the method, without any I/O: [`plan`](Self::plan) retrieves, [`decide`](Self::decide) scores and
-/// commits. An engine of any kind can be steered with these two; [`lane`](Self::lane) runs them on an
-/// [`Engine`](stir_core::Engine).
+/// commits. [`steer`](Self::steer) starts the state machine that asks for them in a loop of one's own;
+/// [`generate`](Self::generate) and [`stream`](Self::stream) run it on an [`Engine`](stir_core::Engine).
 ///
 /// A controller owns its library, and a clone shares it.
 ///
 /// ```
-/// use std::collections::BTreeMap;
-/// use stir_basis::{Action, Entry, Library, normalize};
+/// use stir_basis::{Action, Entry, Library};
 /// use stir_controller::{ControlState, Controller, ControllerConfig, LayerState, Planned, ProbeScores};
-/// use stir_core::{Delimiter, Fingerprint};
 ///
-/// let model = Fingerprint {
-///     architecture: "qwen2".into(), n_layers: 28, hidden_size: 2, vocab_size: 100,
-///     tokenizer: "a1".into(), weights: "b2".into(),
-/// };
-/// let wrong = Entry {
-///     problem: "p1".into(), m: 1, layer: 14, quality: 0.8,
-///     key: normalize(&[1.0, 0.0]).expect("not zero").into(), action: Action::Steer(vec![0.5, 0.5]),
-/// };
-/// let library = Library::from_entries(model.clone(), Delimiter::default(), vec![wrong], BTreeMap::new())?;
-/// let controller = Controller::new(library, &model, ControllerConfig::default())?;
+/// let action = Action::Steer(vec![0.5, 0.5]);
+/// let wrong = Entry { layer: 14, quality: 0.8, key: [1.0, 0.0].into(), action, ..Entry::default() };
+/// let controller = Controller::unchecked(Library::from_vectors([wrong])?, ControllerConfig::default())?;
 ///
 /// // The state after layer 14 at the first boundary:
 /// let states = vec![LayerState { layer: 14, values: vec![3.0, 0.0] }];
@@ -48,7 +39,9 @@ const TIE: f64 = 1e-12;
 pub struct Controller {
     library: Arc<Library>,
     config: ControllerConfig,
-    /// Where states are read.
+    /// The layers that states are read after, ascending.
+    layers: Arc<[usize]>,
+    /// The same as hook points.
     points: Arc<[HookPoint]>,
     /// The mean vector and its layer, for the variant that adds it.
     mean: Option<(usize, Arc<[f32]>)>,
@@ -72,8 +65,7 @@ impl Controller {
     }
 
     /// Creates a controller for vectors that name no model, such as those of
-    /// [`Library::from_entries`](stir_basis::Library::from_entries) on a made-up fingerprint. That they fit the model
-    /// is then for the caller to know.
+    /// [`Library::from_vectors`](stir_basis::Library::from_vectors). Nothing then checks that they fit the model.
     ///
     /// # Errors
     /// [`ControllerError`] when a setting is out of bounds, or when the variant needs a vector and the library has
@@ -81,16 +73,16 @@ impl Controller {
     pub fn unchecked(library: impl Into<Arc<Library>>, config: ControllerConfig) -> Result<Self, ControllerError> {
         let library = library.into();
         config.validate()?;
-        let points = library.layers().into_iter().map(HookPoint::ResidPost).collect();
+        let layers: Arc<[usize]> = library.layers().into();
+        let points = layers.iter().copied().map(HookPoint::ResidPost).collect();
         let mean = match config.variant {
             Variant::StaticVector => {
-                let mut layers = library.layers().into_iter();
-                let found = layers.find_map(|layer| library.mean_delta(layer).map(|mean| (layer, mean.into())));
+                let found = layers.iter().find_map(|&layer| library.mean_delta(layer).map(|mean| (layer, mean.into())));
                 Some(found.ok_or(ControllerError::NoVector)?)
             }
             _ => None,
         };
-        Ok(Self { library, config, points, mean })
+        Ok(Self { library, config, layers, points, mean })
     }
 
     /// Returns the settings.
@@ -103,12 +95,17 @@ impl Controller {
         &self.library
     }
 
-    /// Returns the places where states are to be read at control points, by ascending layer.
+    /// Returns the decoder layers after which states are to be read at control points, ascending.
+    pub fn layers(&self) -> &Arc<[usize]> {
+        &self.layers
+    }
+
+    /// Returns the same places as [`layers`](Self::layers), as hook points of a row.
     pub fn points(&self) -> &[HookPoint] {
         &self.points
     }
 
-    /// Says what can be done at a control point: what to do where that is certain without probing, or what to probe.
+    /// Plans a control point: returns what to do there where that is certain without probing, else what to probe.
     ///
     /// Nothing is probed by the variants [`NoMemory`](Variant::NoMemory), [`NoProbing`](Variant::NoProbing) and
     /// [`StaticVector`](Variant::StaticVector), at a control point at which the settings do not let the controller act,

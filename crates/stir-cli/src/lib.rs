@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod answers;
+mod backend;
+mod cli;
+mod commands;
+mod embedded;
+mod files;
+mod log;
+mod model;
+mod present;
+mod progress;
+mod settings;
+mod tasks;
+mod typed;
+
+pub use cli::{main, pipeline};

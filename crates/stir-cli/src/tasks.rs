@@ -1,0 +1,71 @@
+//! The flags that say what is asked.
+
+use std::path::{Path, PathBuf};
+
+use miette::{IntoDiagnostic, Result, miette};
+use stir::{
+    eval::{
+        AnswerForm,
+        questions::{Questions, TaskSource},
+        task::answer_form,
+    },
+    model::Lm,
+};
+
+use crate::model::render;
+
+/// Which problems are asked.
+#[derive(clap::Args, Debug, Clone)]
+pub struct TaskArgs {
+    /// Problems, JSONL: id, gold, and a question or a finished prompt; or a built-in task (math500, gsm8k, ..), or the
+    /// description of one of your own (TOML; see docs/tasks.md)
+    #[arg(long, value_name = "FILE|NAME")]
+    pub task: PathBuf,
+    /// File or folder with the problems of a built-in task; with the feature hub they are fetched where this is missing
+    #[arg(long, value_name = "PATH")]
+    pub data: Option<PathBuf>,
+    /// What the answers of a file look like: math, number, choice or yes_no. Without it an answer is the number after
+    /// its last ####. Not for built-in tasks
+    #[arg(long, value_name = "FORM", value_parser = form)]
+    pub answers: Option<AnswerForm>,
+    /// Only the first problems
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+fn form(name: &str) -> Result<AnswerForm, String> {
+    answer_form(name).map_err(|error| error.to_string())
+}
+
+impl TaskArgs {
+    /// The problems of a JSONL file whose answers stand after `####`.
+    pub fn file(path: &Path) -> Self {
+        Self { task: path.to_owned(), data: None, answers: None, limit: None }
+    }
+
+    /// What reports call the task: its name, or that of its file.
+    pub fn name(&self) -> String {
+        self.source().name()
+    }
+
+    /// The problems with their prompts for `lm`.
+    pub fn open(&self, lm: &Lm) -> Result<Questions> {
+        let source = self.source();
+        // The names of the settings are those of the flags.
+        source.check().map_err(|error| miette!("--{error}"))?;
+        source.open(&|system, user| render(lm, system, user)).into_diagnostic()
+    }
+
+    fn source(&self) -> TaskSource {
+        let Self { task, data, answers, limit } = self.clone();
+        TaskSource { task, data, answers, limit }
+    }
+}
+
+/// That every right answer is known.
+pub fn check_golds(asked: &Questions) -> Result<()> {
+    match asked.without_gold() {
+        Some(id) => Err(miette!("{}: problem {id:?} has no gold", asked.source.display())),
+        None => Ok(()),
+    }
+}
