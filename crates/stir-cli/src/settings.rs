@@ -452,9 +452,9 @@ mod tests {
 
     #[test]
     fn a_flag_has_the_name_of_its_field() {
-        named_alike::<RolloutArgs>(RolloutConfig::default(), &["seed", "sampling"]);
+        named_alike::<RolloutArgs>(RolloutConfig::default(), &["seed", "sampling", "width"]);
         named_alike::<SamplingArgs>(Sampling::default(), &[]);
-        named_alike::<InductionArgs>(InductionConfig::default(), &[]);
+        named_alike::<InductionArgs>(InductionConfig::default(), &["width"]);
         named_alike::<BasisArgs>(BasisConfig::default(), &[]);
         named_alike::<ControllerArgs>(ControllerConfig::default(), &["variant", "seed"]);
         let own = serde_json::to_value(ConstantVector::default()).unwrap();

@@ -36,8 +36,6 @@ use crate::{
 /// Talk to a model, steered or not
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    model: ModelArgs,
     /// Library to steer with, as `stir basis` writes it
     #[arg(long, value_name = "FILE")]
     library: Option<PathBuf>,
@@ -50,13 +48,15 @@ pub(crate) struct Args {
     /// Most new tokens of an answer
     #[arg(long, value_name = "N", default_value_t = Request::default().max_tokens)]
     max_tokens: usize,
-    #[command(flatten)]
-    sampling: SamplingArgs,
     /// When to colour what is steered
     #[arg(long, value_enum, default_value_t = Color::Auto)]
     color: Color,
     #[command(flatten)]
     steering: ControllerArgs,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]

@@ -58,8 +58,6 @@ pub(crate) fn preset(command: Command) -> Command {
 /// Mine, select, steer and compare on the model that comes with the program, in a few minutes
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    model: ModelArgs,
     /// Folder for everything that is made
     #[arg(long, value_name = "DIR", default_value = "runs/pipeline")]
     out: PathBuf,
@@ -83,6 +81,8 @@ pub(crate) struct Args {
     min_per_control_point: usize,
     #[command(flatten)]
     compare: CompareArgs,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {

@@ -18,14 +18,14 @@ use crate::{model::ModelArgs, progress::Progress, settings::RolloutArgs, tasks::
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    model: ModelArgs,
-    #[command(flatten)]
     task: TaskArgs,
     /// File of rollouts to write, JSONL; what it holds of this very run is kept
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]
     settings: RolloutArgs,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
