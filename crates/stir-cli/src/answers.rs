@@ -8,15 +8,17 @@ use std::{
 };
 
 use miette::{IntoDiagnostic, Report, Result, WrapErr, ensure, miette};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use stir::{
     basis::Library,
     core::{Request, Sampling},
     eval::{
-        answers::{Answers, AnswersError},
+        answers::{self, Answers, AnswersError},
         method::{AnswerError, AnswerRun, Method, MethodConfig, MethodContext, Render, StaticAt},
         questions::{Questions, location},
     },
+    files::FileError,
     model::{Lm, ModelError},
     report::{Record, Run, Settings},
 };
@@ -173,9 +175,14 @@ impl<'l> Problems<'l> {
     }
 
     /// The file `out` of answers, begun or taken up.
-    pub fn begin(&self, out: &Path, settings: &Value) -> Result<Answers> {
+    pub fn begin<R: Serialize + DeserializeOwned>(
+        &self,
+        out: &Path,
+        settings: &Value,
+        id: fn(&R) -> String,
+    ) -> Result<Answers<R>> {
         let ids: Vec<&str> = self.asked.questions.iter().map(|question| question.id.as_str()).collect();
-        Answers::begin(out, settings, &ids).map_err(begun)
+        answers::open(out, settings, &ids, id).map_err(begun)
     }
 
     /// Answers every problem by every method and shows how they compare; answers go to `dir/answers.METHOD.jsonl`, the
@@ -190,7 +197,8 @@ impl<'l> Problems<'l> {
         for method in &args.methods {
             let config = method.config(args, &self.asked.elicit, self.model.seed);
             let (way, settings) = self.method(&exam, &config)?;
-            let answers = self.begin(&dir.join(format!("answers.{}.jsonl", method.name)), &settings)?;
+            let out = dir.join(format!("answers.{}.jsonl", method.name));
+            let answers = self.begin(&out, &settings, |record: &Record| record.id.clone())?;
             let shown = Progress::new(self.asked.questions.len() as u64, &method.name);
             let records = exam.run(&*way, &*self.asked.judges, answers, |done| {
                 shown.set_done(done as u64);
@@ -241,7 +249,7 @@ pub fn tell_no_room(problem: Report) {
 /// What to do about answers of other settings.
 fn begun(error: AnswersError) -> Report {
     match error {
-        AnswersError::Settings { .. } => {
+        AnswersError::File(FileError::Settings { .. }) => {
             miette!(
                 help = "give another --out, remove that file to start over, or go on with the earlier settings",
                 "{error}"

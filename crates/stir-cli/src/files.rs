@@ -1,10 +1,6 @@
 //! Files as commands read and write them.
 
-use std::{
-    ffi::OsString,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use miette::{IntoDiagnostic, Result, WrapErr};
 use serde::de::DeserializeOwned;
@@ -21,12 +17,7 @@ pub(crate) fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
 
 /// Puts `bytes` where `path` says in one step: a reader sees all of them or what was there before.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    stir::eval::answers::write_atomically(path, bytes).into_diagnostic()
-}
-
-/// Returns `path` with `suffix` at its end.
-pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
+    stir::files::write_atomically(path, bytes)
+        .into_diagnostic()
+        .wrap_err_with(|| format!("cannot write {}", path.display()))
 }

@@ -9,7 +9,7 @@ use miette::{IntoDiagnostic, Result, miette};
 use serde_json::Value;
 use stir::{
     basis::{Candidates, Library},
-    eval::{answers::write_atomically, experiment::LibraryFiles},
+    eval::experiment::LibraryFiles,
     report::{
         Comparison, Run, Settings,
         report::{LibraryDescription, Report, ReportConfig},
@@ -55,7 +55,7 @@ pub fn present(
     if as_json {
         println!("{json}");
     }
-    write_atomically(&dir.join("results.json"), json.as_bytes()).into_diagnostic()?;
+    crate::files::write_atomically(&dir.join("results.json"), json.as_bytes())?;
     report(title, runs, libraries, main, dir)?;
     eprintln!("report: {}", dir.join("report.html").display());
     Ok(())

@@ -22,4 +22,4 @@ pub use format_error::FormatError;
 
 #[cfg(feature = "hub")]
 pub use stir_hub as hub;
-pub use task::{AnswerForm, Problem, Prompt, Task, TaskError};
+pub use task::{AnswerForm, Problem, PromptMessages, Task, TaskError};

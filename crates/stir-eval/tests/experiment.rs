@@ -23,6 +23,7 @@ use stir_eval::{
     method::Question,
     questions::{ProblemSource, Questions},
 };
+use stir_files::FileError;
 use stir_grade::{GRADING, Grade, Judge, Verdict};
 use stir_report::Run;
 use tempfile::TempDir;
@@ -133,7 +134,7 @@ const TOML: &str = r#"
 name = "toy"
 seeds = [0, 1]
 transfer = true
-width = 3
+max_batch = 3
 
 [[models]]
 name = "one"
@@ -141,19 +142,19 @@ source = { seed = 1 }
 
 [[tasks]]
 name = "x"
-mine.file = "x/3"
+mine.file = "x/8"
 answer.file = "x0/4"
 
 [[tasks]]
 name = "y"
-mine.file = "y/2"
+mine.file = "y/8"
 answer.file = "y0/5"
 
 [answers]
 max_tokens = 24
 
 [mining]
-rollout = { samples = 3 }
+rollout = { sampling = { temperature = 3, top_p = 1 }, max_tokens = 40, samples = 3 }
 basis = { min_per_control_point = 1 }
 induction = { delimiter = "\n" }
 grid = { "induction.layers" = [["0"], ["2"]], "basis.budget" = [4] }
@@ -361,7 +362,7 @@ fn a_folder_is_for_one_process() {
     *lab.at_first.borrow_mut() = Some(Box::new(move || {
         let (experiment, lab) = (Experiment::parse(TOML).unwrap(), ToyBackend::default());
         let second = lab.runner(&experiment).run(&path);
-        seen.set(matches!(second, Err(RunnerError::Files(AnswersError::InUse { .. }))));
+        seen.set(matches!(second, Err(RunnerError::File(FileError::InUse { .. }))));
     }));
     run(TOML, &lab, folder.path());
     assert!(refused.get());
@@ -392,9 +393,9 @@ fn bad_experiments_are_named_by_place_and_field() {
         ),
         ("name = \"toy\"", "name = ", &["line 2"][..]),
         ("name = \"toy\"", "", &["name"]),
-        ("width = 3", "widht = 3", &["widht"]),
-        ("width = 3", "width = 0", &["width"]),
-        ("width = 3", "width = -1", &["width", "-1"]),
+        ("max_batch = 3", "max_bacth = 3", &["max_bacth"]),
+        ("max_batch = 3", "width = 0", &["max_batch"]),
+        ("max_batch = 3", "max_batch = -1", &["max_batch", "-1"]),
         ("seeds = [0, 1]", "seeds = []", &["seeds"]),
         ("seeds = [0, 1]", "seeds = [1, 1]", &["seeds", "\"1\"", "twice"]),
         ("source = { seed = 1 }", "source = { sead = 1 }", &["models \"one\"", "sead"]),
@@ -439,7 +440,7 @@ fn bad_experiments_are_named_by_place_and_field() {
         let error = refuse(from, to);
         assert!(words.iter().all(|word| error.contains(word)), "{to}: {error}");
     }
-    let alone = TOML.replace("transfer = true", "transfer = false").replace("mine.file = \"y/2\"", "");
+    let alone = TOML.replace("transfer = true", "transfer = false").replace("mine.file = \"y/8\"", "");
     let (experiment, lab) = (Experiment::parse(&alone).unwrap(), ToyBackend::default());
     let error = Runner::new(&experiment, &lab).err().unwrap().to_string();
     assert!(error.contains("\"stir\"") && error.contains("\"y\""), "{error}");
@@ -455,5 +456,8 @@ fn damage_is_named_and_nothing_is_lost_in_silence() {
     fs::write(&file, text.replacen("\"id\"", "\"di\"", 1)).unwrap();
     let experiment = Experiment::parse(TOML).unwrap();
     let error = lab.runner(&experiment).run(folder.path()).unwrap_err();
-    assert!(matches!(&error, RunnerError::Files(AnswersError::Line { line: 1, path, .. }) if *path == file), "{error}");
+    let is_named = |error: &AnswersError| {
+        matches!(error, AnswersError::File(FileError::Line { line: 1, path, .. }) if *path == file)
+    };
+    assert!(matches!(&error, RunnerError::AnswersFile(error) if is_named(error)), "{error}");
 }

@@ -28,7 +28,7 @@ use crate::cpu::Native;
 /// use stir_model::{DeviceSpec, Lm};
 /// use stir_core::{generate, Engine, Sampling};
 ///
-/// let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::FLEX.open()?)?;
+/// let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::CPU.open()?)?;
 /// let prompt = lm.encode_prompt(&lm.chat_prompt("What is 2 + 3?")?)?;
 /// let answers = generate(&lm, &[prompt], 100, Sampling::GREEDY, 0, 1)?;
 /// println!("{}", lm.vocab().text(&answers[0].tokens));
@@ -87,7 +87,7 @@ impl Lm {
     /// ```no_run
     /// use stir_model::{ComputeType, DeviceSpec, LoadOptions, Lm};
     /// let options = LoadOptions { compute: ComputeType::Bf16, ..LoadOptions::default() };
-    /// let lm = Lm::load_with("path/to/a/folder", &DeviceSpec::FLEX.open()?, options, |progress| {
+    /// let lm = Lm::load_with("path/to/a/folder", &DeviceSpec::CPU.open()?, options, |progress| {
     ///     eprintln!("{} of {} bytes", progress.bytes, progress.total);
     /// })?;
     /// # Ok::<(), stir_model::ModelError>(())
@@ -139,7 +139,7 @@ impl Lm {
     /// ```no_run
     /// use std::ops::ControlFlow;
     /// use stir_model::{DeviceSpec, Lm, hub::Options};
-    /// let device = DeviceSpec::FLEX.open()?;
+    /// let device = DeviceSpec::CPU.open()?;
     /// let lm = Lm::from_hub("Qwen/Qwen2.5-1.5B-Instruct", &Options::from_env()?, &device, |progress| {
     ///     eprintln!("{progress:?}");
     ///     ControlFlow::Continue(())

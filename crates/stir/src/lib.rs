@@ -35,7 +35,7 @@
 //! };
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::FLEX.open()?)?;
+//!     let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::CPU.open()?)?;
 //!
 //!     // Stage 1: judged samples. Mining needs problems that are sometimes solved and sometimes not.
 //!     let prompt = lm.chat_prompt("What is 27 + 38? Put the number after ####.")?;
@@ -81,7 +81,7 @@
 //!     model::{DeviceSpec, Lm},
 //! };
 //!
-//! let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::FLEX.open()?)?;
+//! let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::CPU.open()?)?;
 //! let library = Library::load("library.stir")?;
 //! let controller = Controller::new(library, lm.fingerprint(), ControllerConfig::default())?;
 //! let prompt = lm.encode_prompt(&lm.chat_prompt("What is 46 + 17?")?)?;
@@ -176,7 +176,7 @@
 //!     model::{DeviceSpec, Lm},
 //! };
 //!
-//! let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::FLEX.open()?)?;
+//! let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::CPU.open()?)?;
 //! let tokens = lm.encode("One step.\n\nAnother")?;
 //! let points = [HookPoint::ResidPost(3)];
 //!
@@ -214,6 +214,7 @@ pub use stir_basis as basis;
 pub use stir_controller as controller;
 pub use stir_core as core;
 pub use stir_eval as eval;
+pub use stir_files as files;
 pub use stir_grade as grade;
 pub use stir_induction as induction;
 #[cfg(feature = "model")]

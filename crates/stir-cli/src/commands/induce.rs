@@ -15,12 +15,7 @@ use stir::{
     rollout::read_groups,
 };
 
-use crate::{
-    files::{read_jsonl, with_suffix},
-    model::ModelArgs,
-    progress::Progress,
-    settings::InductionArgs,
-};
+use crate::{files::read_jsonl, model::ModelArgs, progress::Progress, settings::InductionArgs};
 
 /// Stage 2: mine pairs of hidden states from rollouts that went right and wrong
 #[derive(clap::Args)]
@@ -60,7 +55,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         id => (id.to_string(), solution),
     });
     let mut run = Induction::new(&lm, config).into_diagnostic()?.solutions(solutions);
-    let sidecar = with_suffix(&args.rollouts, ".settings.json");
+    let sidecar = stir::files::Settings::path(&args.rollouts);
     match fs::read_to_string(&sidecar) {
         Ok(settings) => run = run.rollout_settings(settings),
         Err(error) if error.kind() == ErrorKind::NotFound => {}

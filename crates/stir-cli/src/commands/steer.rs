@@ -4,7 +4,7 @@
 //! stir steer --library library.stir --prompts problems.jsonl --out answers.jsonl
 //! ```
 //!
-//! Answers are kept in `<out>.partial` as they are finished; a stopped run goes on where it stopped.
+//! Answers are appended to `<out>` as they are finished, and put in order at the end; a stopped run resumes.
 #![allow(clippy::print_stdout, reason = "results go to stdout")]
 
 use std::{ops::ControlFlow, path::PathBuf};
@@ -70,8 +70,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let exam = problems.exam(&args.answers)?;
     let (method, settings) = problems.method(&exam, &config)?;
     problems.check(&exam)?;
-    let mut answers = problems.begin(&args.out, &settings)?;
-    let there: Vec<bool> = (0..problems.asked.questions.len()).map(|place| answers.has(place)).collect();
+    let mut answers = problems.begin(&args.out, &settings, |line: &Line| line.id.clone())?;
+    let there: Vec<bool> = (0..problems.asked.questions.len()).map(|place| answers.contains(place)).collect();
 
     let shown = Progress::new(there.len() as u64, "steer");
     shown.set_done(answers.len() as u64);
@@ -89,12 +89,11 @@ pub(crate) fn run(args: Args) -> Result<()> {
     answered.map_err(|error| problems.located(error))?;
     kept?;
     let lines = answers.finish().into_diagnostic()?;
-    let lines = lines.iter().map(|line| serde_json::from_str(line));
     print(&lines.collect::<Result<Vec<Line>, _>>().into_diagnostic()?);
     Ok(())
 }
 
-fn keep(answers: &mut Answers, problems: &Problems<'_>, place: usize, reply: Reply) -> Result<()> {
+fn keep(answers: &mut Answers<Line>, problems: &Problems<'_>, place: usize, reply: Reply) -> Result<()> {
     let (question, gold) = (&problems.asked.questions[place], problems.asked.golds[place].clone());
     let line = Line {
         id: question.id.clone(),
@@ -109,7 +108,7 @@ fn keep(answers: &mut Answers, problems: &Problems<'_>, place: usize, reply: Rep
         finish: reply.finish,
         forward_passes: reply.forward_passes,
     };
-    answers.push(place, &line).into_diagnostic()
+    answers.push(&line).into_diagnostic()
 }
 
 /// Sums up the answers, those of earlier parts of the run included.

@@ -229,7 +229,7 @@ fn write_tokenizer(out: &Path, seed: u64) -> Result<()> {
     for (name, text) in
         [("chat_template.jinja", CHAT_TEMPLATE.to_owned()), ("tokenizer_config.json", format!("{config:#}"))]
     {
-        std::fs::write(out.join(name), text).into_diagnostic()?;
+        stir::files::write_atomically(out.join(name), text).into_diagnostic()?;
     }
     Ok(())
 }

@@ -55,9 +55,9 @@ fn what_is_finished_is_not_answered_again() {
     let flags = format!("--model {model} --task {prompts} --out {out} --max-tokens 60");
     let file = |method: &str| Path::new(&out).join(format!("answers.{method}.jsonl"));
     let evaluate = format!("{flags} --methods plain,sampling,self_consistency");
-    // As soon as the first method is finished, whatever the second is at.
+    // As soon as the second method is begun, so that the first is finished.
     let mut child = command("evaluate", &evaluate).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    while !file("plain").exists() && child.try_wait().unwrap().is_none() {
+    while !file("sampling").exists() && child.try_wait().unwrap().is_none() {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
     child.kill().unwrap();

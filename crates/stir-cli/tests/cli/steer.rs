@@ -22,7 +22,7 @@ fn the_chain_from_rollouts_to_answers() {
     let steer = format!("--model {model} --library {library} --prompts {prompts} --out {out} --max-tokens 200");
     succeed("steer", &steer);
     check_answers(&records(&out), &records(reference("steer.default.jsonl"))[..10]);
-    assert!(!Path::new(&folder.path("o.jsonl.partial")).exists());
+    assert!(Path::new(&folder.path("o.jsonl.settings.json")).exists());
 
     let unsteered = folder.path("unsteered.jsonl");
     succeed("steer", &format!("{} --variant no_memory", steer.replace(&out, &unsteered)));
@@ -125,21 +125,21 @@ fn steer_goes_on_where_it_stopped_and_refuses_other_settings() {
     let flags = format!("--model {model} --library {library} --prompts {prompts} --max-tokens 30");
     succeed("steer", &format!("{flags} --out {whole}"));
 
-    // A folder in the way of the output: every answer is finished and the last step fails.
+    // A folder in the way of the output.
     fs::create_dir(&out).unwrap();
     refuse("steer", &format!("{flags} --out {out}"), &["o.jsonl"]);
     fs::remove_dir(&out).unwrap();
-    // As if killed while the third answer was written.
-    let partial = folder.path("o.jsonl.partial");
-    let mut text = fs::read_to_string(&partial).unwrap();
-    text.truncate(text.match_indices('\n').nth(2).unwrap().0 + 30);
-    fs::write(&partial, &text).unwrap();
+    // As if killed while the third answer was written, when the second had come first.
+    succeed("steer", &format!("{flags} --out {out}"));
+    let text = fs::read_to_string(&out).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let text = format!("{}\n{}\n{}", lines[1], lines[0], &lines[2][..30]);
+    fs::write(&out, &text).unwrap();
 
-    refuse("steer", &format!("{flags} --out {out} --beta 1"), &["o.jsonl.partial", "beta was 2.0", "is 1.0 now"]);
-    assert!(fs::read_to_string(&partial).unwrap().lines().count() >= 3);
+    refuse("steer", &format!("{flags} --out {out} --beta 1"), &["o.jsonl", "beta was 2.0", "is 1.0 now"]);
+    assert_eq!(fs::read_to_string(&out).unwrap(), text);
     succeed("steer", &format!("{flags} --out {out}"));
     assert_eq!(fs::read_to_string(&out).unwrap(), fs::read_to_string(&whole).unwrap());
-    assert!(!Path::new(&partial).exists());
     // Finished answers are not written over.
     refuse("steer", &format!("{flags} --out {out} --beta 1"), &["o.jsonl:", "beta was 2.0", "another --out"]);
     assert_eq!(fs::read_to_string(&out).unwrap(), fs::read_to_string(&whole).unwrap());

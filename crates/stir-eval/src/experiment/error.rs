@@ -1,5 +1,6 @@
 use stir_basis::BasisError;
 use stir_core::{EmptyStop, SamplingError};
+use stir_files::FileError;
 use stir_induction::{ConfigError, InductionError};
 use stir_rollout::{Failure, RolloutError, RunError};
 
@@ -190,9 +191,12 @@ pub enum RunnerError<B: std::error::Error + 'static, X: std::error::Error + 'sta
         /// The reason.
         source: AnswerError<X>,
     },
-    /// A file cannot be read or written.
+    /// A file cannot be read or written, or belongs to another run.
     #[error(transparent)]
-    Files(#[from] AnswersError),
+    File(#[from] FileError),
+    /// A file of answers cannot be begun or resumed.
+    #[error(transparent)]
+    AnswersFile(#[from] AnswersError),
     /// Settings cannot be written as JSON.
     #[error("cannot write settings as JSON")]
     Unwritable(#[source] FormatError),

@@ -21,11 +21,11 @@ use super::{
     event::Event,
     outcome::LibraryFiles,
     plan::{Cell, Plan},
-    store::{Place, Store},
+    store::{Place, Store, refused},
 };
 use crate::{
     FormatError,
-    answers::{Answers, read_lines, refused},
+    answers,
     method::{AnswerRun, MethodContext, computed_by},
     questions::{ProblemSource, Questions},
 };
@@ -107,17 +107,17 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
             (self.observer)(Event::Answers { cell: number, cells, settings: &settings, done, total });
         };
         let file = place.dir.join("answers.jsonl");
-        let finished = file.exists() && !place.dir.join("answers.jsonl.partial").exists();
+        let ids: Vec<&str> = run.questions.iter().map(|question| question.id.as_str()).collect();
+        let answers = answers::open(&file, &depends, &ids, |record: &Record| record.id.clone())?;
         let records: Vec<Record> = match self.questions.get(&cell.task) {
-            Some(Questions { judges, .. }) if !finished => {
+            Some(Questions { judges, .. }) if !answers.is_complete() => {
                 let render = |system: Option<&str>, user: &str| self.backend.render(&self.engine, system, user);
                 let library = made.map(|made| &made.library);
                 let context = MethodContext { engine: &self.engine, judges: &**judges, library, render: &render };
                 let at = || describe(&settings);
                 let method = config.build(context);
                 let method = method.map_err(|source| ExperimentError::Method { at: at(), source })?;
-                let ids: Vec<&str> = run.questions.iter().map(|question| question.id.as_str()).collect();
-                let answered = run.run(&*method, &**judges, Answers::begin(&file, &depends, &ids)?, |done| {
+                let answered = run.run(&*method, &**judges, answers, |done| {
                     observe(done);
                     ControlFlow::Continue(())
                 });
@@ -126,7 +126,7 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
             }
             _ => {
                 observe(run.questions.len());
-                read_lines(&file)?
+                answers.finish()?.collect::<Result<_, _>>()?
             }
         };
         let seconds = records.iter().filter_map(|record| record.seconds).fold(0.0, f64::max);
@@ -276,7 +276,7 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
 
     /// Stage 2.
     fn mine(&self, rollouts: &Path, recipe: usize, task: &str, out: &Path, at: &str) -> Result<(), Failure<B>> {
-        let sidecar = rollouts.with_extension("jsonl.settings.json");
+        let sidecar = stir_files::Settings::path(rollouts);
         let made = fs::read_to_string(&sidecar).map_err(refused("read", &sidecar))?;
         let failed = |source| RunnerError::Candidates { at: at.to_owned(), source };
         let run = Induction::new(&self.engine, self.plan.recipes[recipe].induction.clone()).map_err(failed)?;

@@ -1,7 +1,6 @@
 use stir_controller::ControllerError;
 use stir_core::{EmptyDelimiter, RequestError, SamplingError};
-
-use crate::{FormatError, answers::AnswersError};
+use stir_files::FileError;
 
 /// Something is wrong with the settings of a method.
 #[derive(Debug, thiserror::Error)]
@@ -111,8 +110,5 @@ pub enum AnswerError<X: std::error::Error + 'static> {
     },
     /// The file of answers cannot be read or written.
     #[error(transparent)]
-    Answers(#[from] AnswersError),
-    /// A line of the file of answers is not a record.
-    #[error("an answer that was kept is not a record")]
-    Record(#[source] FormatError),
+    File(#[from] FileError),
 }

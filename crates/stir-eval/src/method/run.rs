@@ -10,7 +10,7 @@ use super::{
     lane::{AnswerLane, Method},
     reply::Reply,
 };
-use crate::{FormatError, answers::Answers};
+use crate::answers::Answers;
 use stir_grade::GRADING;
 use stir_report::Record;
 
@@ -119,9 +119,9 @@ impl<E: Engine> AnswerRun<'_, E> {
         mut answers: Answers,
         mut observer: impl FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Option<Vec<Record>>, AnswerError<E::Error>> {
-        let there: Vec<Record> = parse(answers.lines()).map_err(AnswerError::Record)?;
+        let there: Vec<Record> = answers.records()?.collect::<Result<_, _>>()?;
         let before = there.iter().filter_map(|record| record.seconds).fold(0.0, f64::max);
-        let done: Vec<bool> = (0..self.questions.len()).map(|place| answers.has(place)).collect();
+        let done: Vec<bool> = (0..self.questions.len()).map(|place| answers.contains(place)).collect();
         let (start, mut refused) = (Instant::now(), None);
         let mut stopped = observer(answers.len()).is_break();
         if !stopped {
@@ -134,7 +134,7 @@ impl<E: Engine> AnswerRun<'_, E> {
                         seconds: Some(before + start.elapsed().as_secs_f64()),
                         ..reply.judged(question, &*judges(question))
                     };
-                    if let Err(error) = answers.push(place, &record) {
+                    if let Err(error) = answers.push(&record) {
                         refused = Some(error);
                         return ControlFlow::Break(());
                     }
@@ -147,7 +147,7 @@ impl<E: Engine> AnswerRun<'_, E> {
         match refused {
             Some(error) => Err(error.into()),
             None if stopped && answers.len() < self.questions.len() => Ok(None),
-            None => Ok(Some(parse(answers.finish()?.iter().map(String::as_str)).map_err(AnswerError::Record)?)),
+            None => Ok(Some(answers.finish()?.collect::<Result<_, _>>()?)),
         }
     }
 
@@ -192,10 +192,6 @@ pub(crate) fn computed_by<E: Engine>(engine: &E, device: &str) -> Value {
         "device": device,
         "end_tokens": end_tokens,
     })
-}
-
-fn parse<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<Record>, FormatError> {
-    lines.map(|line| serde_json::from_str(line).map_err(FormatError::new)).collect()
 }
 
 /// The random stream of a question, and of the first of those that follow for a method that needs several: the first

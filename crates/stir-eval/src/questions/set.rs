@@ -11,7 +11,7 @@ use stir_rollout::{Problem, Task as RolloutTask, read_problems};
 use super::error::QuestionError;
 use crate::{
     method::{Judges, Question, Render},
-    task::{Prompt, Task},
+    task::{PromptMessages, Task},
 };
 
 /// Problems, ready to be asked.
@@ -54,7 +54,7 @@ impl Questions {
     /// [`QuestionError::Prompt`] for a prompt that cannot be rendered.
     pub fn of_task<X>(task: &Task, render: &Render<'_, X>) -> Result<Self, QuestionError<X>> {
         let ask = |problem| {
-            let Prompt { system, user, is_raw } = task.prompt(problem);
+            let PromptMessages { system, user, is_raw } = task.prompt(problem);
             let place = || format!("problem {:?} of {}", problem.id, task.name());
             let prompt = match is_raw {
                 true => user.clone(),
