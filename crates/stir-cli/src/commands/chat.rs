@@ -186,7 +186,7 @@ impl Chat<'_> {
         BUSY.store(true, Ordering::SeqCst);
         let result = match &self.controller {
             Some(controller) => controller.stream(self.lm, &requests, 1, &CANCEL, |_, event| {
-                shown.event(event, Some, |answer| (answer.tokens.len(), answer.finish))
+                shown.event(event, Some, |answer| (answer.generated.tokens.len(), answer.generated.finish))
             }),
             None => stream(self.lm, &requests, 1, &CANCEL, |_, event| {
                 shown.event(event, |()| None, |answer| (answer.tokens.len(), answer.finish))
