@@ -12,7 +12,7 @@
 
 mod common;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Instant};
+use std::{path::PathBuf, time::Instant};
 
 use burn::tensor::{DType, Device, Tensor};
 use clap::Parser;
@@ -171,7 +171,7 @@ fn library(lm: &Worded, config: &ControllerConfig) -> Library {
         key: normalize(&vector()).unwrap().into(),
         action: Action::Steer(vector()),
     });
-    Library::from_entries(lm.fingerprint().clone(), Delimiter::default(), entries.collect(), BTreeMap::new()).unwrap()
+    Library::from_entries(lm.fingerprint().clone(), entries.collect()).unwrap()
 }
 
 /// A model with a vocabulary of which one token in so many ends a segment: random weights come without one.

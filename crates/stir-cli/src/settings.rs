@@ -5,7 +5,7 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use stir::{
-    basis::{BasisConfig, Method},
+    basis::{BasisConfig, SelectionMethod},
     controller::{ControllerConfig, Scope, Variant},
     core::{Delimiter, LayerSpec, Sampling},
     eval::{
@@ -152,8 +152,8 @@ pub(crate) struct BasisArgs {
     /// The way the rest is chosen
     #[arg(long, default_value_t = BasisConfig::default().method,
         value_parser = PossibleValuesParser::new(["dpp", "top", "random", "kmeans", "dbscan"])
-            .try_map(|name| name.parse::<Method>()))]
-    method: Method,
+            .try_map(|name| name.parse::<SelectionMethod>()))]
+    method: SelectionMethod,
 }
 
 impl BasisArgs {
@@ -166,8 +166,8 @@ impl BasisArgs {
             min_per_control_point: self.min_per_control_point,
             condition_on_quota: self.condition_on_quota,
             method: match self.method {
-                Method::Random { .. } => Method::Random { seed },
-                Method::KMeans { .. } => Method::KMeans { seed },
+                SelectionMethod::Random { .. } => SelectionMethod::Random { seed },
+                SelectionMethod::KMeans { .. } => SelectionMethod::KMeans { seed },
                 method => method,
             },
         }

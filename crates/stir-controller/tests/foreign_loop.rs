@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Impulse, WARM, encode, library, prompts};
+use common::{Impulse, WARM, encode, library, max_batch, prompts};
 use stir_basis::Library;
 use stir_controller::{
     Controller, ControllerConfig, ControllerError, LayerState, Next, ProbeBranch, ProbeScores, Scope, Steered,
@@ -154,7 +154,8 @@ fn a_foreign_loop_decides_and_writes_what_the_lane_does() {
             ..Request::new(prompts(1, longest, rng.below(1000) as u64).remove(0))
         };
 
-        let lane: Steered = controller.generate(engine, std::slice::from_ref(&request), 4).unwrap().concat().remove(0);
+        let lane: Steered =
+            controller.generate(engine, std::slice::from_ref(&request), max_batch(4)).unwrap().concat().remove(0);
         let mut steering = controller.steer(request.stream);
         let found = foreign(engine, &mut steering, &request);
         let what = || format!("case {case}: {config:?} {request:?}");

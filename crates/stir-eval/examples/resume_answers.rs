@@ -12,7 +12,7 @@ use std::{env, error::Error, ops::ControlFlow, sync::Arc, thread, time::Duration
 use stir_core::{Request, Sampling, toy::ToyEngine};
 use stir_eval::{
     answers,
-    method::{MethodContext, AnswerRun, MethodConfig, Question},
+    method::{AnswerRun, MethodConfig, MethodContext, Question},
 };
 use stir_grade::{Judge, NumberJudge};
 use stir_report::Record;

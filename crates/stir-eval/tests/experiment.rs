@@ -15,7 +15,7 @@ use std::{
 
 use common::toy;
 use serde::{Deserialize, Serialize};
-use stir_basis::{Candidates, Library};
+use stir_basis::{Library, MinedPairs};
 use stir_core::{Finish, toy::ToyEngine};
 use stir_eval::{
     answers::AnswersError,
@@ -248,7 +248,7 @@ fn stages_are_shared_and_cells_are_told_apart() {
     for used in &libraries {
         let library = Library::load(&used.library).unwrap();
         assert_eq!(library.layers(), [used.params["layer"].as_u64().unwrap() as usize]);
-        let pairs = Candidates::load(&used.candidates).unwrap().pairs;
+        let pairs = MinedPairs::load(&used.candidates).unwrap().pairs;
         assert!(!pairs.is_empty() && pairs.iter().all(|pair| [pair.layer] == library.layers()[..]));
     }
 }
@@ -411,7 +411,11 @@ fn bad_experiments_are_named_by_place_and_field() {
             "answer.stories = { count = 4, half = \"mine\", steps = [5] }",
             &["tasks \"x\" answer", "steps is 5"],
         ),
-        ("answer.file = \"x0/4\"", "answer.task = { task = \"gsm8k\", limit = 0 }", &["tasks \"x\" answer", "limit is 0"]),
+        (
+            "answer.file = \"x0/4\"",
+            "answer.task = { task = \"gsm8k\", limit = 0 }",
+            &["tasks \"x\" answer", "limit is 0"],
+        ),
         ("samples = 3 }\nbasis", "samples = 0 }\nbasis", &["mining.rollout", "samples is 0"]),
         ("delimiter = \"\\n\"", "positives = \"gold\"", &["mining.induction: positives", "Gold"]),
         ("delimiter = \"\\n\"", "k_pos = 0", &["mining.induction", "k_pos is 0"]),
@@ -456,8 +460,6 @@ fn damage_is_named_and_nothing_is_lost_in_silence() {
     fs::write(&file, text.replacen("\"id\"", "\"di\"", 1)).unwrap();
     let experiment = Experiment::parse(TOML).unwrap();
     let error = lab.runner(&experiment).run(folder.path()).unwrap_err();
-    let is_named = |error: &AnswersError| {
-        matches!(error, AnswersError::File(FileError::Line { line: 1, path, .. }) if *path == file)
-    };
+    let is_named = |error: &AnswersError| matches!(error, AnswersError::File(FileError::Line { line: 1, path, .. }) if *path == file);
     assert!(matches!(&error, RunnerError::AnswersFile(error) if is_named(error)), "{error}");
 }

@@ -4,7 +4,7 @@ use std::{
 };
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use stir_core::{Addition, Engine, Fingerprint, HookPoint, ModelShape, Output, Row, Session, TokenId, Vocab};
+use stir_core::{Addition, Engine, Fingerprint, HookPoint, ModelShape, Output, Row, Session, Text, TokenId, Vocab};
 
 use crate::{
     ChatTemplate, Checkpoint, ComputeType, Decoder, DecoderConfig, GenerationDefaults, KvCache, LoadProgress, Message,
@@ -403,16 +403,12 @@ impl Engine for Lm {
         &self.vocab
     }
 
-    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ModelError> {
-        self.tokenizer()?.encode(text)
-    }
-
-    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ModelError> {
-        self.tokenizer()?.encode_prompt(text)
-    }
-
     fn computation(&self) -> String {
         self.compute().to_string()
+    }
+
+    fn device(&self) -> String {
+        DeviceSpec::of(&self.device).to_string()
     }
 
     fn session(&self) -> KvCache {
@@ -451,5 +447,15 @@ impl Engine for Lm {
                 .collect(),
         });
         Ok(outputs.collect())
+    }
+}
+
+impl Text for Lm {
+    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ModelError> {
+        self.tokenizer()?.encode(text)
+    }
+
+    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ModelError> {
+        self.tokenizer()?.encode_prompt(text)
     }
 }

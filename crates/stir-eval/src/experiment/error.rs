@@ -1,7 +1,7 @@
 use stir_basis::BasisError;
-use stir_core::{EmptyStop, SamplingError};
+use stir_core::{EmptyStop, SamplingError, SettingError};
 use stir_files::FileError;
-use stir_induction::{ConfigError, InductionError};
+use stir_induction::InductionError;
 use stir_rollout::{Failure, RolloutError, RunError};
 
 use crate::{
@@ -110,12 +110,12 @@ pub enum ExperimentError {
         source: RolloutError,
     },
     /// A setting of stage 2 is out of bounds.
-    #[error("{at}: {} cannot be used", source.field)]
+    #[error("{at}: {} cannot be used", source.setting)]
     Induction {
         /// The place in the file.
         at: &'static str,
         /// The setting that is out of bounds.
-        source: ConfigError,
+        source: SettingError,
     },
     /// A setting of a method is out of bounds, or a method does not go with the model or the library.
     #[error("{at} cannot be used")]

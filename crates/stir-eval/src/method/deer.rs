@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use stir_core::{
-    Choice, Delimiter, EmptyDelimiter, Engine, Lane, Output, Request, RequestError, Row, SampleRng, Sampling,
-    SamplingError, SegmentCounter, Sequence, Session, TokenId, Vocab,
+    Choice, Delimiter, EmptyDelimiter, Lane, Output, Request, RequestError, Row, SampleRng, Sampling, SamplingError,
+    SegmentCounter, Sequence, Session, Text, TokenId, Vocab,
 };
 
 use super::{
@@ -96,7 +96,7 @@ pub(super) struct EarlyExit<'m, E> {
     close: Delimiter,
 }
 
-impl<'m, E: Engine> EarlyExit<'m, E> {
+impl<'m, E: Text> EarlyExit<'m, E> {
     pub(super) fn new(engine: &'m E, settings: Deer) -> Result<Self, MethodError> {
         let (transition, close) =
             (delimiter("transition", &settings.transition)?, delimiter("close", &settings.close)?);
@@ -104,7 +104,7 @@ impl<'m, E: Engine> EarlyExit<'m, E> {
     }
 }
 
-impl<E: Engine> Method<E> for EarlyExit<'_, E> {
+impl<E: Text> Method<E> for EarlyExit<'_, E> {
     fn lane<'a>(&'a self, _: &'a Question, request: Request) -> Result<AnswerLane<'a, E>, RequestError> {
         let elicit = match self.engine.encode(&self.settings.elicit) {
             Ok(elicit) => elicit,
@@ -128,7 +128,7 @@ impl<E: Engine> Method<E> for EarlyExit<'_, E> {
     }
 }
 
-struct DeerLane<'a, E: Engine> {
+struct DeerLane<'a, E: Text> {
     method: &'a EarlyExit<'a, E>,
     elicit: Vec<TokenId>,
     /// May lag behind the sequence.
@@ -157,7 +157,7 @@ struct Trial<S> {
     close: SegmentCounter,
 }
 
-impl<E: Engine> Lane<E::Session> for DeerLane<'_, E> {
+impl<E: Text> Lane<E::Session> for DeerLane<'_, E> {
     type Done = LaneResult<E>;
 
     fn rows<'a>(&'a mut self, rows: &mut Vec<Row<'a, E::Session>>) {
@@ -186,7 +186,7 @@ impl<E: Engine> Lane<E::Session> for DeerLane<'_, E> {
     }
 }
 
-impl<E: Engine> DeerLane<'_, E> {
+impl<E: Text> DeerLane<'_, E> {
     /// Begins a trial where the last token ends a transition and there is room for one.
     fn transition(&mut self, vocab: &Vocab) {
         let (settings, answer) = (&self.method.settings, self.sequence.answer());

@@ -1,7 +1,7 @@
 use std::{ops::ControlFlow, time::Instant};
 
 use serde_json::{Value, json};
-use stir_core::{DriveError, Engine, Request, RequestError, drive};
+use stir_core::{DriveError, Engine, Request, RequestError, Text, drive};
 
 use super::{
     config::MethodConfig,
@@ -28,7 +28,7 @@ pub struct AnswerRun<'a, E> {
     pub max_batch: usize,
 }
 
-impl<E: Engine> AnswerRun<'_, E> {
+impl<E: Text> AnswerRun<'_, E> {
     /// Returns the request for every question, or the reason why its prompt leaves no room for an answer
     /// ([`RequestError::PromptTooLong`]). All are checked before the first token is generated.
     ///
@@ -79,9 +79,9 @@ impl<E: Engine> AnswerRun<'_, E> {
         let requests = self.requests()?;
         let waiting: Vec<usize> = (0..self.questions.len()).filter(|&place| !skip(place)).collect();
         let lanes = waiting.iter().map(|&place| {
-            let Ok(request) = &requests[place] else { return Ok(AnswerLane::ended(Ok(Reply::no_room()))) };
+            let Ok(request) = &requests[place] else { return AnswerLane::ended(Ok(Reply::no_room())) };
             let lane = method.lane(&self.questions[place], request.clone());
-            Ok(lane.unwrap_or_else(|error| AnswerLane::ended(Err(LaneError::Request(error)))))
+            lane.unwrap_or_else(|error| AnswerLane::ended(Err(LaneError::Request(error))))
         });
         let id = |lane: usize| self.questions[waiting[lane]].id.clone();
         let mut failed = None;
@@ -98,7 +98,6 @@ impl<E: Engine> AnswerRun<'_, E> {
         ran.map_err(|error| match error {
             DriveError::Engine(source) => AnswerError::Engine(source),
             DriveError::Sampling { lane, source } => AnswerError::Sampling { id: id(lane), source },
-            DriveError::Request(source) | DriveError::Refused { source, .. } => AnswerError::Settings(source),
         })?;
         failed.map_or(Ok(()), Err)
     }
