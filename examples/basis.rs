@@ -5,10 +5,10 @@
 //! cargo run --release --example basis      # after the examples rollout and induce
 //! ```
 
-use stir::basis::{Action, BasisConfig, Candidates, select};
+use stir::basis::{Action, BasisConfig, MinedPairs, select};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mined = Candidates::load("runs/examples/candidates.stir")?;
+    let mined = MinedPairs::load("runs/examples/candidates.stir")?;
 
     // Every pair offers two entries: one that steers where the model was wrong, and one that holds back where it was
     // right. Half of the budget goes to the best of each control point, the rest to what is good and new.

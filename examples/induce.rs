@@ -5,8 +5,6 @@
 //! cargo run --release --example induce     # after the example rollout
 //! ```
 
-use std::ops::ControlFlow;
-
 use stir::{
     core::LayerSpec,
     induction::{InductionConfig, induce},
@@ -23,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Two layers are mined at once. A library keeps them apart, and the controller reads both.
     let layers = vec![LayerSpec::Depth(0.6), LayerSpec::Depth(0.75)];
     let config = InductionConfig { layers, ..InductionConfig::default() };
-    let (mined, report) = induce(&lm, groups, config, |_| ControlFlow::Continue(()))?;
+    let (mined, report) = induce(&lm, groups, config)?;
     println!("{} problems, {} of them with a contrast", report.problems, report.with_contrast);
     println!("contrasts at each control point: {:?}", report.found);
     println!("{} pairs kept, the best of all", report.kept);

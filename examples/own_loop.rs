@@ -8,7 +8,9 @@
 use stir::{
     basis::Library,
     controller::{Controller, ControllerConfig, LayerState, Next, ProbeScores},
-    core::{Addition, Engine, HookPoint, Output, Request, Row, Sampling, Session, TokenId, argmax},
+    core::{
+        Addition, Engine, GenerateOptions, HookPoint, Output, Request, Row, Sampling, Session, Text, TokenId, argmax,
+    },
     model::{DeviceSpec, KvCache, Lm},
 };
 
@@ -106,7 +108,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // The loop of the library makes the same answer from the same decisions.
     let request = Request { max_tokens: MAX_TOKENS, sampling: Sampling::GREEDY, ..Request::new(prompt.clone()) };
-    let theirs = &controller.generate(&lm, &[request], 1)?[0][0];
+    let theirs = &controller.generate(&lm, &[request], GenerateOptions::default())?[0][0];
     assert_eq!(theirs.generated.tokens, tokens[prompt.len()..]);
     Ok(())
 }

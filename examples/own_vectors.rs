@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use stir::{
     basis::{Action, Entry, Library, normalize},
     controller::{Controller, ControllerConfig},
-    core::{Delimiter, Engine, HookPoint, Request, Row, Sampling, generate_all},
+    core::{Delimiter, Engine, GenerateOptions, HookPoint, Request, Row, Sampling, Text, generate},
     model::{DeviceSpec, Lm},
 };
 
@@ -48,8 +48,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let question = "Ana has 36 cards. Ana gets 27. Ana loses 15. How many cards now?";
     let prompt = lm.encode_prompt(&lm.chat_prompt(question)?)?;
     let requests = [Request { max_tokens: 200, sampling: Sampling::GREEDY, ..Request::new(prompt) }];
-    println!("--- plain\n{}\n", generate_all(&lm, &requests, 1)?[0][0].text(lm.vocab()));
-    let steered = &controller.generate(&lm, &requests, 1)?[0][0];
+    let plain = &generate(&lm, &requests, GenerateOptions::default())?[0][0];
+    println!("--- plain\n{}\n", plain.text(lm.vocab()));
+    let steered = &controller.generate(&lm, &requests, GenerateOptions::default())?[0][0];
     println!("--- steered\n{}\n", steered.text(lm.vocab()));
     for step in steered.steps.iter().filter(|step| step.steered()) {
         println!("segment {} was steered at scale {:.2}", step.segment, step.scale);

@@ -4,12 +4,10 @@
 //! cargo run --release --example rollout
 //! ```
 
-use std::ops::ControlFlow;
-
 use stir::{
     grade::FinalNumber,
     model::{DeviceSpec, Lm},
-    rollout::{RolloutConfig, Rollouts, Task},
+    rollout::{Prompt, RolloutConfig, Rollouts},
 };
 
 /// Questions and right answers. The model solves most of them sometimes: there is something to contrast.
@@ -31,17 +29,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // A prompt is all that the model sees; its chat template makes one of a question.
     let mut prompts = Vec::new();
     for (i, (question, gold)) in PROBLEMS.into_iter().enumerate() {
-        prompts.push(Task { id: format!("p{i}"), prompt: lm.chat_prompt(question)?, gold: Some(gold.to_owned()) });
+        prompts.push(Prompt { id: format!("p{i}"), prompt: lm.chat_prompt(question)?, gold: Some(gold.to_owned()) });
     }
 
     // Any function can be the judge. This one compares the number after `####` with the right answer.
-    let judge = |gold: &str, text: &str| FinalNumber.correct(gold, text);
+    let judge = |prompt: &Prompt, text: &str| prompt.gold.as_ref().is_some_and(|gold| FinalNumber.correct(gold, text));
 
     // A run that was stopped goes on where it stopped. Published are 8 samples of up to 2048 tokens; this model's answers
     // are short.
     let config = RolloutConfig { samples: 16, max_tokens: 200, ..RolloutConfig::default() };
-    let rollouts = Rollouts::new(&lm, config)?;
-    let summary = rollouts.run(&prompts, &judge, "runs/examples/rollouts.jsonl", |_| ControlFlow::Continue(()))?;
+    let summary = Rollouts::new(&lm, config)?.run(&prompts, &judge, "runs/examples/rollouts.jsonl")?;
     println!("{} samples of {} problems", summary.samples, summary.problems);
     println!("right: {:.3}", summary.accuracy().unwrap_or(0.0));
     println!("problems with both right and wrong samples: {:.3}", summary.mixed_share().unwrap_or(0.0));

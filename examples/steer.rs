@@ -8,7 +8,7 @@
 use stir::{
     basis::Library,
     controller::{Controller, ControllerConfig},
-    core::{Engine, Request, Sampling, generate_all},
+    core::{Engine, GenerateOptions, Request, Sampling, Text, generate},
     model::{DeviceSpec, Lm},
 };
 
@@ -22,9 +22,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let requests = [Request { max_tokens: 200, sampling: Sampling::GREEDY, ..Request::new(prompt) }];
 
     // A request may ask for several samples: answers come request by request, sample by sample.
-    let plain = &generate_all(&lm, &requests, 1)?[0][0];
+    let plain = &generate(&lm, &requests, GenerateOptions::default())?[0][0];
     println!("--- plain\n{}\n", plain.text(lm.vocab()));
-    let steered = &controller.generate(&lm, &requests, 1)?[0][0];
+    let steered = &controller.generate(&lm, &requests, GenerateOptions::default())?[0][0];
     println!("--- steered\n{}\n", steered.text(lm.vocab()));
 
     // Every decision is on record, with what was retrieved, what was probed and how it scored.

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use stir::{
     basis::Library,
     controller::{Controller, ControllerConfig},
-    core::{Engine, Event, Flow, Request, Sampling},
+    core::{Engine, Event, Flow, GenerateOptions, Request, Sampling, Text},
     model::{DeviceSpec, Lm},
 };
 
@@ -31,7 +31,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Another thread may set this to end all answers; each keeps what it has.
     let cancel = AtomicBool::new(false);
     let mut texts = vec![String::new(); requests.len()];
-    controller.stream(&lm, &requests, 8, &cancel, |id, event| {
+    let options = GenerateOptions { cancel: Some(&cancel), ..GenerateOptions::default() };
+    controller.stream(&lm, &requests, options, |id, event| {
         let text = &mut texts[id.request];
         match event {
             Event::Token(token) => {

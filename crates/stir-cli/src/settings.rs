@@ -31,7 +31,7 @@ pub(crate) struct RolloutArgs {
     #[arg(long, value_name = "X", default_value_t = RolloutConfig::default().eta)]
     pub(crate) eta: f64,
     /// Most samples decoded at the same time; the results do not depend on it
-    #[arg(long, alias = "width", value_name = "N", default_value_t = RolloutConfig::default().width)]
+    #[arg(long, alias = "width", value_name = "N", default_value_t = RolloutConfig::default().max_batch)]
     pub(crate) max_batch: usize,
     #[command(flatten)]
     pub(crate) sampling: SamplingArgs,
@@ -48,7 +48,7 @@ impl RolloutArgs {
             sampling: self.sampling.over(default.sampling),
             stop: self.sampling.stop.clone(),
             seed,
-            width: self.max_batch,
+            max_batch: self.max_batch,
         }
     }
 }
@@ -95,7 +95,7 @@ pub(crate) struct InductionArgs {
     #[arg(long, value_name = "X", default_value_t = InductionConfig::default().eta)]
     eta: f64,
     /// Most rollouts encoded at the same time; the result does not depend on it
-    #[arg(long, alias = "width", value_name = "N", default_value_t = InductionConfig::default().width)]
+    #[arg(long, alias = "width", value_name = "N", default_value_t = InductionConfig::default().max_batch)]
     max_batch: usize,
 }
 
@@ -115,7 +115,7 @@ impl InductionArgs {
             contrast: if self.contrast == "reward" { Contrast::Reward } else { Contrast::RandomSplit { seed } },
             eta: self.eta,
             max_tokens: self.max_tokens,
-            width: self.max_batch,
+            max_batch: self.max_batch,
         }
     }
 }
@@ -452,9 +452,9 @@ mod tests {
 
     #[test]
     fn a_flag_has_the_name_of_its_field() {
-        named_alike::<RolloutArgs>(RolloutConfig::default(), &["seed", "sampling", "width"]);
+        named_alike::<RolloutArgs>(RolloutConfig::default(), &["seed", "sampling"]);
         named_alike::<SamplingArgs>(Sampling::default(), &[]);
-        named_alike::<InductionArgs>(InductionConfig::default(), &["width"]);
+        named_alike::<InductionArgs>(InductionConfig::default(), &[]);
         named_alike::<BasisArgs>(BasisConfig::default(), &[]);
         named_alike::<ControllerArgs>(ControllerConfig::default(), &["variant", "seed"]);
         let own = serde_json::to_value(ConstantVector::default()).unwrap();
@@ -472,7 +472,7 @@ mod tests {
     #[test]
     fn earlier_names_are_still_understood() {
         let induction = parse::<InductionArgs>(&["--points", "3", "--width", "5"]).config(0);
-        assert_eq!((induction.max_control_points, induction.width), (3, 5));
+        assert_eq!((induction.max_control_points, induction.max_batch), (3, 5));
         assert_eq!(parse::<BasisArgs>(&["--per-point", "2"]).config(0).min_per_control_point, 2);
         let flags = ["--points", "3", "--probe", "2", "--tau", "-0.5"];
         let steering = parse::<ControllerArgs>(&flags).config(Variant::Stir, 0);
