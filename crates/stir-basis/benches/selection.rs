@@ -12,7 +12,6 @@
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
-    collections::BTreeMap,
     env, fs,
     hint::black_box,
     process::Command,
@@ -22,7 +21,7 @@ use std::{
 };
 
 use stir_basis::{Action, DppConfig, Entry, Library, greedy_dpp, normalize};
-use stir_core::{Delimiter, Fingerprint, SampleRng};
+use stir_core::{Fingerprint, SampleRng};
 
 const WIDTH: usize = 1536;
 const LAMBDA: f64 = 0.5;

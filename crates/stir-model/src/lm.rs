@@ -14,7 +14,7 @@ use crate::{
     cache::Extension,
     checkpoint::Reader,
     compute::{Compute, indices, read},
-    fingerprint,
+    device, fingerprint,
     hooks::{Captured, HookRecorder, Hooks, NoHooks},
     shared_rows::{SharedRows, layers_before},
 };
@@ -26,12 +26,12 @@ use crate::cpu::Native;
 ///
 /// ```no_run
 /// use stir_model::{DeviceSpec, Lm};
-/// use stir_core::{generate, Engine, Sampling};
+/// use stir_core::{Engine, GenerateOptions, Request, Text, generate};
 ///
 /// let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::CPU.open()?)?;
 /// let prompt = lm.encode_prompt(&lm.chat_prompt("What is 2 + 3?")?)?;
-/// let answers = generate(&lm, &[prompt], 100, Sampling::GREEDY, 0, 1)?;
-/// println!("{}", lm.vocab().text(&answers[0].tokens));
+/// let answers = generate(&lm, &[Request::new(prompt)], GenerateOptions::default())?;
+/// println!("{}", answers[0][0].text(lm.vocab()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -408,7 +408,7 @@ impl Engine for Lm {
     }
 
     fn device(&self) -> String {
-        DeviceSpec::of(&self.device).to_string()
+        device::name_of(&self.device)
     }
 
     fn session(&self) -> KvCache {

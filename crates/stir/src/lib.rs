@@ -22,16 +22,14 @@
 //! # The whole way
 //!
 //! ```no_run
-//! use std::ops::ControlFlow;
-//!
 //! use stir::{
 //!     basis::{BasisConfig, select},
 //!     controller::{Controller, ControllerConfig},
-//!     core::{Engine, Request, Sampling},
+//!     core::{Engine, GenerateOptions, Request, Sampling, Text},
 //!     grade::FinalNumber,
 //!     induction::{InductionConfig, induce},
 //!     model::{DeviceSpec, Lm},
-//!     rollout::{RolloutConfig, Rollouts, Task, read_groups},
+//!     rollout::{Prompt, RolloutConfig, Rollouts, read_groups},
 //! };
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -39,14 +37,13 @@
 //!
 //!     // Stage 1: judged samples. Mining needs problems that are sometimes solved and sometimes not.
 //!     let prompt = lm.chat_prompt("What is 27 + 38? Put the number after ####.")?;
-//!     let tasks = [Task { id: "p1".into(), prompt, gold: Some("65".into()) }];
-//!     let judge = |gold: &str, text: &str| FinalNumber.correct(gold, text);
-//!     let rollouts = Rollouts::new(&lm, RolloutConfig::default())?;
-//!     rollouts.run(&tasks, &judge, "rollouts.jsonl", |_| ControlFlow::Continue(()))?;
+//!     let prompts = [Prompt { id: "p1".into(), prompt, gold: Some("65".into()) }];
+//!     let judge = |prompt: &Prompt, text: &str| FinalNumber.correct(prompt.gold.as_deref().unwrap_or_default(), text);
+//!     Rollouts::new(&lm, RolloutConfig::default())?.run(&prompts, &judge, "rollouts.jsonl")?;
 //!
 //!     // Stages 2 and 3: contrasts, and a library of the best of them.
 //!     let groups = read_groups("rollouts.jsonl")?;
-//!     let (candidates, _) = induce(&lm, groups, InductionConfig::default(), |_| ControlFlow::Continue(()))?;
+//!     let (candidates, _) = induce(&lm, groups, InductionConfig::default())?;
 //!     let library = select(&candidates, &BasisConfig::default())?;
 //!     library.save("library.stir")?;
 //!
@@ -54,7 +51,7 @@
 //!     let controller = Controller::new(library, lm.fingerprint(), ControllerConfig::default())?;
 //!     let prompt = lm.encode_prompt(&lm.chat_prompt("What is 46 + 17? Put the number after ####.")?)?;
 //!     let request = Request { max_tokens: 500, sampling: Sampling::GREEDY, ..Request::new(prompt) };
-//!     let answers = controller.generate(&lm, &[request], 1)?;
+//!     let answers = controller.generate(&lm, &[request], GenerateOptions::default())?;
 //!     println!("{}", answers[0][0].text(lm.vocab()));
 //!     Ok(())
 //! }
@@ -77,7 +74,7 @@
 //! use stir::{
 //!     basis::Library,
 //!     controller::{Controller, ControllerConfig},
-//!     core::{Engine, Event, Flow, Request, Sampling},
+//!     core::{Engine, Event, Flow, GenerateOptions, Request, Sampling, Text},
 //!     model::{DeviceSpec, Lm},
 //! };
 //!
@@ -89,7 +86,8 @@
 //! let request = Request { sampling, stop: vec!["Question:".into()], ..Request::new(prompt) };
 //!
 //! static CANCEL: AtomicBool = AtomicBool::new(false); // for a signal handler to set
-//! controller.stream(&lm, &[request], 1, &CANCEL, |_, event| {
+//! let options = GenerateOptions { cancel: Some(&CANCEL), ..GenerateOptions::default() };
+//! controller.stream(&lm, &[request], options, |_, event| {
 //!     match event {
 //!         Event::Token(token) if token.note.steered() => print!("[{}]", token.text),
 //!         Event::Token(token) => print!("{}", token.text),
