@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --example evaluate   # after the examples rollout, induce and basis
 //! ```
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::{collections::BTreeMap, fs, ops::ControlFlow, path::Path, sync::Arc};
 
