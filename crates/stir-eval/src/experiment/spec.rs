@@ -231,7 +231,7 @@ impl Experiment {
             let basis: BasisConfig = typed("mining.basis", &take("basis"))?;
             basis
                 .validate()
-                .map_err(|error| ExperimentError::Basis { at: "mining.basis".into(), source: error.into() })?;
+                .map_err(|error| ExperimentError::Basis { at: "mining.basis", source: error.into() })?;
             if let Some(field) = stages.keys().next() {
                 let (at, field) = ("mining".into(), field.clone());
                 return Err(ExperimentError::Grid { at, field, what: "names no stage" });
