@@ -6,12 +6,10 @@
 //! ```
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-use std::collections::BTreeMap;
-
 use stir::{
     basis::{Action, Entry, Library, normalize},
     controller::{Controller, ControllerConfig},
-    core::{Delimiter, Engine, GenerateOptions, HookPoint, Request, Row, Sampling, Text, generate},
+    core::{Engine, GenerateOptions, HookPoint, Request, Row, Sampling, Text, generate},
     model::{DeviceSpec, Lm},
 };
 
@@ -40,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let key = normalize(&hasty).ok_or("the state is zero or not finite")?;
     let (problem, action) = ("by hand".to_owned(), Action::Steer(vector));
     let entry = Entry { problem, m: 1, layer: LAYER, quality: 1.0, key: key.into(), action };
-    let library = Library::from_entries(lm.fingerprint().clone(), Delimiter::default(), vec![entry], BTreeMap::new())?;
+    let library = Library::from_entries(lm.fingerprint().clone(), vec![entry])?;
 
     // Only near the key: at similarities below 0.8 the model is left alone.
     let config = ControllerConfig { min_similarity: 0.8, ..ControllerConfig::default() };
