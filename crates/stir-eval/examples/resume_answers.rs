@@ -20,7 +20,8 @@ use stir_report::Record;
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = env::args().skip(1);
     let Some(out) = args.next().filter(|arg| !arg.starts_with("--")) else {
-        return Ok(println!("usage: resume_answers OUT [MICROSECONDS PER ANSWER]"));
+        println!("usage: resume_answers OUT [MICROSECONDS PER ANSWER]");
+        return Ok(());
     };
     let pause = Duration::from_micros(args.next().map_or(Ok(0), |pause| pause.parse())?);
 
@@ -60,5 +61,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         },
     )?;
     kept?;
-    Ok(println!("{} answers", log.finish()?.count()))
+    println!("{} answers", log.finish()?.count());
+    Ok(())
 }

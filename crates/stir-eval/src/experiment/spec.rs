@@ -229,9 +229,7 @@ impl Experiment {
             check_induction(&induction)
                 .map_err(|source| ExperimentError::Induction { at: "mining.induction", source })?;
             let basis: BasisConfig = typed("mining.basis", &take("basis"))?;
-            basis
-                .validate()
-                .map_err(|error| ExperimentError::Basis { at: "mining.basis", source: error.into() })?;
+            basis.validate().map_err(|error| ExperimentError::Basis { at: "mining.basis", source: error.into() })?;
             if let Some(field) = stages.keys().next() {
                 let (at, field) = ("mining".into(), field.clone());
                 return Err(ExperimentError::Grid { at, field, what: "names no stage" });
