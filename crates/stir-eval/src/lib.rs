@@ -8,6 +8,8 @@
 //!
 //! Answers are graded by [`stir_grade`] and compared by [`stir_report`].
 
+#![forbid(unsafe_code)]
+#![warn(missing_debug_implementations, unreachable_pub)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod answers;

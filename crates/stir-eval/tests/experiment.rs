@@ -411,7 +411,11 @@ fn bad_experiments_are_named_by_place_and_field() {
             "answer.stories = { count = 4, half = \"mine\", steps = [5] }",
             &["tasks \"x\" answer", "steps is 5"],
         ),
-        ("answer.file = \"x0/4\"", "answer.task = { task = \"gsm8k\", limit = 0 }", &["tasks \"x\" answer", "limit is 0"]),
+        (
+            "answer.file = \"x0/4\"",
+            "answer.task = { task = \"gsm8k\", limit = 0 }",
+            &["tasks \"x\" answer", "limit is 0"],
+        ),
         ("samples = 3 }\nbasis", "samples = 0 }\nbasis", &["mining.rollout", "samples is 0"]),
         ("delimiter = \"\\n\"", "positives = \"gold\"", &["mining.induction: positives", "Gold"]),
         ("delimiter = \"\\n\"", "k_pos = 0", &["mining.induction", "k_pos is 0"]),
@@ -456,8 +460,6 @@ fn damage_is_named_and_nothing_is_lost_in_silence() {
     fs::write(&file, text.replacen("\"id\"", "\"di\"", 1)).unwrap();
     let experiment = Experiment::parse(TOML).unwrap();
     let error = lab.runner(&experiment).run(folder.path()).unwrap_err();
-    let is_named = |error: &AnswersError| {
-        matches!(error, AnswersError::File(FileError::Line { line: 1, path, .. }) if *path == file)
-    };
+    let is_named = |error: &AnswersError| matches!(error, AnswersError::File(FileError::Line { line: 1, path, .. }) if *path == file);
     assert!(matches!(&error, RunnerError::AnswersFile(error) if is_named(error)), "{error}");
 }

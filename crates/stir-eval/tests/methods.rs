@@ -8,7 +8,7 @@ use common::toy::{FirstMark, config, first_mark, library, logits, questions, rep
 use stir_core::{Engine, Finish, HookPoint, Request, Sampling, generate_all, toy::ToyEngine};
 use stir_eval::{
     answers::{AnswersError, open},
-    method::{AnswerError, MethodContext, AnswerRun, MethodConfig, Question, Reply},
+    method::{AnswerError, AnswerRun, MethodConfig, MethodContext, Question, Reply},
 };
 use stir_files::FileError;
 use stir_grade::{GRADING, Judge};
@@ -294,7 +294,8 @@ fn static_vectors_stay_where_they_were_added() {
 #[test]
 fn what_cannot_be_asked_is_named_before_anything_is_generated() {
     let engine = ToyEngine::new(1);
-    let context = MethodContext { engine: &engine, judges: &first_mark, library: None, render: &|_, user| Ok(user.into()) };
+    let context =
+        MethodContext { engine: &engine, judges: &first_mark, library: None, render: &|_, user| Ok(user.into()) };
     let method = MethodConfig::Plain {}.build(context).unwrap();
     let run = |questions: &[Question], request: Request| {
         let run = AnswerRun { engine: &engine, questions, request, max_batch: 2 };
@@ -330,7 +331,8 @@ fn settings_are_refused_by_field() {
     let engine = ToyEngine::new(1);
     let (library, foreign) = (library(&engine), library(&ToyEngine::new(2)));
     let build = |json: &str, library| {
-        let context = MethodContext { engine: &engine, judges: &first_mark, library, render: &|_, user| Ok(user.into()) };
+        let context =
+            MethodContext { engine: &engine, judges: &first_mark, library, render: &|_, user| Ok(user.into()) };
         let mut error: &dyn std::error::Error = &config(json).build(context).err().unwrap();
         let mut text = error.to_string();
         while let Some(source) = error.source() {

@@ -24,8 +24,7 @@ use super::{
     store::{Place, Store, refused},
 };
 use crate::{
-    FormatError,
-    answers,
+    FormatError, answers,
     method::{AnswerRun, MethodContext, computed_by},
     questions::{ProblemSource, Questions},
 };
@@ -83,6 +82,18 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         number: usize,
         cell: &Cell,
     ) -> Result<(Run, BTreeMap<&'static str, String>), Failure<B>> {
+        let plan = self.plan;
+        let name = |task: usize| plan.experiment.tasks[task].name.as_str();
+        let span = tracing::info_span!(
+            "cell",
+            number,
+            model = self.name,
+            task = name(cell.task),
+            method = plan.methods[cell.method].name,
+            seed = cell.seed,
+            mined_from = cell.library.map(|(from, _)| name(from)),
+        );
+        let _entered = span.enter();
         if let Some((from, recipe)) = cell.library {
             self.make(cell.seed, from, recipe)?;
         }
@@ -91,7 +102,6 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
             self.questions.insert(cell.task, questions);
             self.report_no_room(cell)?;
         }
-        let plan = self.plan;
         let made = cell.library.and_then(|(from, recipe)| self.libraries.get(&(cell.seed, from, recipe)));
         let run = self.answer_run(cell);
         let config = plan.methods[cell.method].config.clone().seeded(cell.seed);
@@ -142,7 +152,13 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         let requests = run.requests().map_err(|source| RunnerError::Answers { at: at(), source })?;
         for (question, request) in run.questions.iter().zip(&requests) {
             if let Err(reason) = request {
-                (self.observer)(Event::NoRoom { task, id: &question.id, reason });
+                let id = question.id.as_str();
+                tracing::warn!(
+                    %reason,
+                    "tasks {task:?}: problem {id:?} leaves no room for an answer; every method gets an empty answer, \
+                     which counts as wrong"
+                );
+                (self.observer)(Event::NoRoom { task, id, reason });
             }
         }
         Ok(())
@@ -269,7 +285,13 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
             if summary.samples == 0 {
                 return Err(RunnerError::Unsampled { at: at.to_owned(), source: failure });
             }
-            (self.observer)(Event::Failed { task, id: &failure.id, samples: failure.samples, reason: &failure.reason });
+            let (id, samples) = (failure.id.as_str(), failure.samples);
+            let reason: &(dyn std::error::Error + 'static) = &failure.reason;
+            tracing::warn!(
+                reason,
+                "tasks {task:?}: {samples} rollouts of problem {id:?} are missing; the others are mined"
+            );
+            (self.observer)(Event::Failed { task, id, samples, reason });
         }
         Ok(())
     }
@@ -302,6 +324,9 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
     ) -> Result<Place, Failure<B>> {
         let place = self.store.place(kind, settings)?;
         let reused = place.is_done();
+        let span = tracing::info_span!("stage", kind, task, folder = place.name);
+        let _entered = span.enter();
+        tracing::debug!(reused, "{kind} of {task:?} {}", if reused { "are reused" } else { "are made" });
         (self.observer)(Event::Stage { kind, task, folder: &place.name, reused });
         if !reused {
             make(&place)?;

@@ -229,7 +229,7 @@ impl Experiment {
             check_induction(&induction)
                 .map_err(|source| ExperimentError::Induction { at: "mining.induction", source })?;
             let basis: BasisConfig = typed("mining.basis", &take("basis"))?;
-            basis.validate().map_err(|source| ExperimentError::Basis { at: "mining.basis".into(), source })?;
+            basis.validate().map_err(|source| ExperimentError::Basis { at: "mining.basis", source })?;
             if let Some(field) = stages.keys().next() {
                 let (at, field) = ("mining".into(), field.clone());
                 return Err(ExperimentError::Grid { at, field, what: "names no stage" });

@@ -50,8 +50,7 @@ pub enum MethodConfig {
 }
 
 /// The names of the methods, as the field `method` has them. `static_vector` was one once.
-const TAGS: &str =
-    "plain, sampling, self_consistency, self_discover, deer, constant_vector or stir";
+const TAGS: &str = "plain, sampling, self_consistency, self_discover, deer, constant_vector or stir";
 
 impl MethodConfig {
     /// Returns the name of the method; for `stir`, the name of its variant. Names of methods and variants are distinct.

@@ -57,4 +57,3 @@ impl<E: Engine> fmt::Debug for MethodContext<'_, E> {
         fields.field("model", engine.fingerprint()).field("has_library", &library.is_some()).finish_non_exhaustive()
     }
 }
-

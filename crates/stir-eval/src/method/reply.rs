@@ -110,4 +110,3 @@ fn segment_ends(vocab: &Vocab, tokens: &[TokenId], text: &str, steps: &[Step]) -
     });
     ends.collect()
 }
-

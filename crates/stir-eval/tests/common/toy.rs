@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use stir_basis::{Action, Entry, Library, normalize};
 use stir_core::{Addition, Delimiter, Engine, HookPoint, Request, Row, SampleRng, Sampling, TokenId, toy::ToyEngine};
-use stir_eval::method::{MethodContext, AnswerRun, MethodConfig, Question, Reply};
+use stir_eval::method::{AnswerRun, MethodConfig, MethodContext, Question, Reply};
 use stir_grade::{Grade, Judge, Verdict};
 
 /// The first digit or vowel of a text is what it answers.
@@ -73,7 +73,8 @@ pub fn replies(
     request: Request,
     max_batch: usize,
 ) -> Vec<Reply> {
-    let context = MethodContext { engine, judges: &first_mark, library, render: &|system, user| Ok(render(system, user)) };
+    let context =
+        MethodContext { engine, judges: &first_mark, library, render: &|system, user| Ok(render(system, user)) };
     let method = config.build(context).unwrap();
     let mut replies = BTreeMap::new();
     let run = AnswerRun { engine, questions, request, max_batch };
