@@ -57,10 +57,6 @@ impl Backend for CliBackend {
         Ok(ModelArgs { model, device, compute, seed: 0 }.load()?)
     }
 
-    fn device(&self, source: &ModelSource) -> String {
-        source.device.to_string()
-    }
-
     fn questions(&self, lm: &Lm, source: &ProblemSource) -> Result<Questions, BackendError> {
         Ok(source.questions(&|system, user| render(lm, system, user)).into_diagnostic()?)
     }

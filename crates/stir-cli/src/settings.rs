@@ -5,7 +5,7 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use stir::{
-    basis::{BasisConfig, Method},
+    basis::{BasisConfig, SelectionMethod},
     controller::{ControllerConfig, Scope, Variant},
     core::{Delimiter, LayerSpec, Sampling},
     eval::{
@@ -31,7 +31,7 @@ pub(crate) struct RolloutArgs {
     #[arg(long, value_name = "X", default_value_t = RolloutConfig::default().eta)]
     pub(crate) eta: f64,
     /// Most samples decoded at the same time; the results do not depend on it
-    #[arg(long, alias = "width", value_name = "N", default_value_t = RolloutConfig::default().width)]
+    #[arg(long, alias = "width", value_name = "N", default_value_t = RolloutConfig::default().max_batch)]
     pub(crate) max_batch: usize,
     #[command(flatten)]
     pub(crate) sampling: SamplingArgs,
@@ -48,7 +48,7 @@ impl RolloutArgs {
             sampling: self.sampling.over(default.sampling),
             stop: self.sampling.stop.clone(),
             seed,
-            width: self.max_batch,
+            max_batch: self.max_batch,
         }
     }
 }
@@ -95,7 +95,7 @@ pub(crate) struct InductionArgs {
     #[arg(long, value_name = "X", default_value_t = InductionConfig::default().eta)]
     eta: f64,
     /// Most rollouts encoded at the same time; the result does not depend on it
-    #[arg(long, alias = "width", value_name = "N", default_value_t = InductionConfig::default().width)]
+    #[arg(long, alias = "width", value_name = "N", default_value_t = InductionConfig::default().max_batch)]
     max_batch: usize,
 }
 
@@ -115,7 +115,7 @@ impl InductionArgs {
             contrast: if self.contrast == "reward" { Contrast::Reward } else { Contrast::RandomSplit { seed } },
             eta: self.eta,
             max_tokens: self.max_tokens,
-            width: self.max_batch,
+            max_batch: self.max_batch,
         }
     }
 }
@@ -152,8 +152,8 @@ pub(crate) struct BasisArgs {
     /// The way the rest is chosen
     #[arg(long, default_value_t = BasisConfig::default().method,
         value_parser = PossibleValuesParser::new(["dpp", "top", "random", "kmeans", "dbscan"])
-            .try_map(|name| name.parse::<Method>()))]
-    method: Method,
+            .try_map(|name| name.parse::<SelectionMethod>()))]
+    method: SelectionMethod,
 }
 
 impl BasisArgs {
@@ -166,8 +166,8 @@ impl BasisArgs {
             min_per_control_point: self.min_per_control_point,
             condition_on_quota: self.condition_on_quota,
             method: match self.method {
-                Method::Random { .. } => Method::Random { seed },
-                Method::KMeans { .. } => Method::KMeans { seed },
+                SelectionMethod::Random { .. } => SelectionMethod::Random { seed },
+                SelectionMethod::KMeans { .. } => SelectionMethod::KMeans { seed },
                 method => method,
             },
         }
@@ -472,7 +472,7 @@ mod tests {
     #[test]
     fn earlier_names_are_still_understood() {
         let induction = parse::<InductionArgs>(&["--points", "3", "--width", "5"]).config(0);
-        assert_eq!((induction.max_control_points, induction.width), (3, 5));
+        assert_eq!((induction.max_control_points, induction.max_batch), (3, 5));
         assert_eq!(parse::<BasisArgs>(&["--per-point", "2"]).config(0).min_per_control_point, 2);
         let flags = ["--points", "3", "--probe", "2", "--tau", "-0.5"];
         let steering = parse::<ControllerArgs>(&flags).config(Variant::Stir, 0);

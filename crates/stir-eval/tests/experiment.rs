@@ -15,7 +15,7 @@ use std::{
 
 use common::toy;
 use serde::{Deserialize, Serialize};
-use stir_basis::{Candidates, Library};
+use stir_basis::{Library, MinedPairs};
 use stir_core::{Finish, toy::ToyEngine};
 use stir_eval::{
     answers::AnswersError,
@@ -66,11 +66,8 @@ impl Backend for ToyBackend {
 
     fn load(&self, model: &Model) -> Result<ToyEngine, Broken> {
         self.log.borrow_mut().push("load".into());
-        Ok(if model.endless { ToyEngine::without_eos(model.seed) } else { ToyEngine::new(model.seed) })
-    }
-
-    fn device(&self, model: &Model) -> String {
-        model.device.clone()
+        let engine = if model.endless { ToyEngine::without_eos(model.seed) } else { ToyEngine::new(model.seed) };
+        Ok(engine.on_device(model.device.clone()))
     }
 
     /// A file is taken as what its name says: what prompts begin with, how many there are, and the one that the model
@@ -248,7 +245,7 @@ fn stages_are_shared_and_cells_are_told_apart() {
     for used in &libraries {
         let library = Library::load(&used.library).unwrap();
         assert_eq!(library.layers(), [used.params["layer"].as_u64().unwrap() as usize]);
-        let pairs = Candidates::load(&used.candidates).unwrap().pairs;
+        let pairs = MinedPairs::load(&used.candidates).unwrap().pairs;
         assert!(!pairs.is_empty() && pairs.iter().all(|pair| [pair.layer] == library.layers()[..]));
     }
 }

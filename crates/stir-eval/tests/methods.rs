@@ -5,7 +5,7 @@
 mod common;
 
 use common::toy::{FirstMark, config, first_mark, library, logits, questions, replies, request};
-use stir_core::{Engine, Finish, HookPoint, Request, Sampling, generate_all, toy::ToyEngine};
+use stir_core::{Engine, Finish, GenerateOptions, HookPoint, Request, Sampling, Text, generate, toy::ToyEngine};
 use stir_eval::{
     answers::{AnswersError, open},
     method::{AnswerError, AnswerRun, MethodConfig, MethodContext, Question, Reply},
@@ -128,8 +128,9 @@ fn answers_of_other_end_tokens_devices_and_gradings_are_refused() {
     let (engine, endless) = (ToyEngine::new(5), ToyEngine::without_eos(5));
     let questions = questions(2);
     let settings = |engine: &ToyEngine, device: &str| {
+        let engine = &engine.clone().on_device(device);
         let run = AnswerRun { engine, questions: &questions, request: request(9, 0), max_batch: 2 };
-        run.settings(&MethodConfig::Plain {}, None, device).unwrap()
+        run.settings(&MethodConfig::Plain {}, None).unwrap()
     };
     let mut regraded = settings(&engine, "cpu");
     regraded["grading"] = (GRADING + 1).into();
@@ -172,7 +173,7 @@ fn votes_are_counted_over_the_samples_of_one_request() {
         let stream = u64::from_le_bytes(hash.as_bytes()[..8].try_into().unwrap());
         let prompt = engine.encode_prompt(&question.prompt).unwrap();
         let asked = Request { prompt, stream, samples: 4, sampling: Sampling::default(), ..request(25, 9) };
-        let samples = generate_all(&engine, &[asked], 4).unwrap().remove(0);
+        let samples = generate(&engine, &[asked], GenerateOptions::default()).unwrap().remove(0);
         let answers: Vec<Option<String>> =
             samples.iter().map(|sample| FirstMark.extract(&sample.text(engine.vocab()))).collect();
         let votes =

@@ -115,10 +115,6 @@ impl Backend for LmBackend {
         lm.map_err(|source| LmBackendError::Model { folder: folder.clone(), source })
     }
 
-    fn device(&self, source: &ModelSource) -> String {
-        source.device.to_string()
-    }
-
     fn questions(&self, lm: &Lm, source: &ProblemSource) -> Result<Questions, LmBackendError> {
         Ok(source.questions(&|system, user| self.render(lm, system, user))?)
     }

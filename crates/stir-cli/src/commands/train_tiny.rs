@@ -20,7 +20,7 @@ use burn::{
 };
 use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::{
-    core::{Engine, SampleRng, Sampling, TokenId, generate},
+    core::{Engine, GenerateOptions, Request, SampleRng, Sampling, Text, TokenId, generate},
     eval::word_problems::{Split, WordProblem},
     grade::FinalNumber,
     model::{ChatTemplate, Decoder, DecoderConfig, DeviceSpec, Lm, Message, Tokenizer},
@@ -243,7 +243,9 @@ fn report(out: &Path, seed: u64, device: &Device) -> Result<()> {
         .map(|problem| lm.encode_prompt(&lm.chat_prompt(&problem.question)?))
         .collect::<Result<Vec<_>, _>>()
         .into_diagnostic()?;
-    let answers = generate(&lm, &prompts, 200, Sampling::GREEDY, seed, 16).into_diagnostic()?;
+    let request = Request { max_tokens: 200, sampling: Sampling::GREEDY, seed, ..Request::default() };
+    let options = GenerateOptions { max_batch: 16, ..GenerateOptions::default() };
+    let answers = generate(&lm, &request.with_prompts(&prompts), options).into_diagnostic()?.concat();
     let texts: Vec<String> = answers.iter().map(|answer| lm.vocab().text(&answer.tokens)).collect();
     let right = problems
         .iter()

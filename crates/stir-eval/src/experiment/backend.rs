@@ -1,5 +1,5 @@
 use serde::{Serialize, de::DeserializeOwned};
-use stir_core::Engine;
+use stir_core::{Engine, Text};
 
 use super::error::RunnerError;
 use crate::questions::{ProblemSource, Questions};
@@ -11,7 +11,7 @@ pub trait Backend {
     /// so fields should have checked types, and unknown ones be refused (`#[serde(deny_unknown_fields)]`).
     type Source: Serialize + DeserializeOwned;
     /// The engine that computes a model.
-    type Engine: Engine;
+    type Engine: Text;
     /// The error of loading a model and of asking it.
     type Error: std::error::Error + 'static;
 
@@ -20,9 +20,6 @@ pub trait Backend {
     /// # Errors
     /// When it cannot be loaded.
     fn load(&self, source: &Self::Source) -> Result<Self::Engine, Self::Error>;
-
-    /// Returns the name of the device that computes a model: `cuda:0`. Results of different devices are kept apart.
-    fn device(&self, source: &Self::Source) -> String;
 
     /// Returns the problems with their prompts for the model. Most backends call [`ProblemSource::questions`] with
     /// [`render`](Self::render).

@@ -1,7 +1,7 @@
 use stir_basis::BasisError;
-use stir_core::{EmptyStop, SamplingError};
+use stir_core::{EmptyStop, SamplingError, SettingError};
 use stir_files::FileError;
-use stir_induction::{ConfigError, InductionError};
+use stir_induction::InductionError;
 use stir_rollout::{Failure, RolloutError, RunError};
 
 use crate::{
@@ -109,13 +109,13 @@ pub enum ExperimentError {
         /// The setting that is out of bounds.
         source: RolloutError,
     },
-    /// A setting of stage 2 is out of bounds.
-    #[error("{at}: {} cannot be used", source.field)]
-    Induction {
+    /// A setting of stage 2 or 3 is out of bounds.
+    #[error("{at}: {} cannot be used", source.setting)]
+    Setting {
         /// The place in the file.
         at: &'static str,
         /// The setting that is out of bounds.
-        source: ConfigError,
+        source: SettingError,
     },
     /// A setting of a method is out of bounds, or a method does not go with the model or the library.
     #[error("{at} cannot be used")]
@@ -124,14 +124,6 @@ pub enum ExperimentError {
         at: String,
         /// The reason.
         source: MethodError,
-    },
-    /// A setting of stage 3 is out of bounds.
-    #[error("{at} cannot be used")]
-    Basis {
-        /// The place in the file.
-        at: &'static str,
-        /// The setting that is out of bounds.
-        source: BasisError,
     },
 }
 

@@ -8,12 +8,12 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use stir_basis::{Candidates, Library, select};
+use stir_basis::{Library, MinedPairs, select};
 use stir_core::Request;
 use stir_grade::GRADING;
 use stir_induction::Induction;
 use stir_report::{Record, Run, Settings};
-use stir_rollout::{Rollouts, read_groups};
+use stir_rollout::{Prompt, Rollouts, read_groups};
 
 use super::{
     backend::{Backend, Failure},
@@ -40,7 +40,6 @@ pub(super) struct ModelRun<'r, 'x, B: Backend> {
     store: &'r Store,
     name: &'r str,
     engine: B::Engine,
-    device: String,
     /// By seed, task and recipe.
     libraries: HashMap<(u64, usize, usize), MadeLibrary>,
     /// The files of the libraries, in the order of first use.
@@ -65,10 +64,9 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         store: &'r Store,
         name: &'r str,
         engine: B::Engine,
-        device: String,
     ) -> Self {
         let (libraries, questions) = (HashMap::new(), HashMap::new());
-        Self { plan, backend, observer, store, name, engine, device, libraries, used: Vec::new(), questions }
+        Self { plan, backend, observer, store, name, engine, libraries, used: Vec::new(), questions }
     }
 
     /// Takes the files of the libraries that were used, in the order of first use.
@@ -105,8 +103,8 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         let made = cell.library.and_then(|(from, recipe)| self.libraries.get(&(cell.seed, from, recipe)));
         let run = self.answer_run(cell);
         let config = plan.methods[cell.method].config.clone().seeded(cell.seed);
-        let depends = run.settings(&config, made.map(|made| made.digest.as_str()), &self.device);
-        let mut depends = depends.map_err(unwritable)?;
+        let depends = run.settings(&config, made.map(|made| made.digest.as_str()));
+        let mut depends = depends.map_err(RunnerError::Unwritable)?;
         depends["format"] = json!(FORMAT);
         // The judge depends on the source of the problems, not only on the questions made of them.
         depends["problems"] = json!(plan.tasks[cell.task].answer);
@@ -213,7 +211,7 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         let recipe_data = &plan.recipes[recipe];
         let (rollout, induction, basis) = (&recipe_data.rollout, &recipe_data.induction, &recipe_data.basis);
         let at = |what: &str| format!("{what} of {name:?}, seed {seed}");
-        let model = computed_by(&self.engine, &self.device);
+        let model = computed_by(&self.engine);
 
         let questions = self.ask(task, "mine", source)?;
         let asked = serde_json::to_vec(&questions.questions).map_err(unwritable)?;
@@ -237,11 +235,12 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         let from = candidates.content("candidates.stir")?;
         let settings = json!({ "format": FORMAT, "candidates": from, "basis": basis });
         let refused = |source| RunnerError::Library { at: at("library"), source };
+        let unread = |error: stir_basis::FileError| refused(error.into());
         let place = self.stage("libraries", name, &settings, |place| {
-            let candidates = Candidates::load(candidates.dir.join("candidates.stir")).map_err(refused)?;
-            select(&candidates, basis).map_err(refused)?.save(place.dir.join("library.stir")).map_err(refused)
+            let candidates = MinedPairs::load(candidates.dir.join("candidates.stir")).map_err(unread)?;
+            select(&candidates, basis).map_err(refused)?.save(place.dir.join("library.stir")).map_err(unread)
         })?;
-        let library = Library::load(place.dir.join("library.stir")).map_err(refused)?;
+        let library = Library::load(place.dir.join("library.stir")).map_err(unread)?;
         let mut params = recipe_data.params.clone();
         if let [layer] = library.layers()[..] {
             // However it was said, this is the one.
@@ -275,12 +274,13 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         let refused = |source| RunnerError::Rollouts { at: at.to_owned(), source };
         let config = self.plan.recipes[recipe].rollout.config(seed);
         let run = Rollouts::new(&self.engine, config).map_err(|error| refused(error.into()))?;
-        let summary = run.run(&questions.prompts(), &questions.rollout_judge(), out, |progress| {
+        let run = run.judge_name(questions.judge_name()).on_progress(|progress| {
             let (done, total) = (progress.done, Some(progress.total));
             (self.observer)(Event::Progress { kind: "rollouts", task, done, total });
             ControlFlow::Continue(())
         });
-        let summary = summary.map_err(refused)?;
+        let judge = |prompt: &Prompt, text: &str| questions.is_right(prompt, text);
+        let summary = run.run(&questions.prompts(), &judge, out).map_err(refused)?;
         for failure in summary.failures {
             if summary.samples == 0 {
                 return Err(RunnerError::Unsampled { at: at.to_owned(), source: failure });
@@ -305,13 +305,14 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         let groups = read_groups(rollouts).map_err(|error| failed(error.into()))?;
         let (candidates, _) = run
             .rollout_settings(made)
-            .run(groups, |progress| {
+            .on_progress(|progress| {
                 let (done, total) = (progress.problems, progress.total);
                 (self.observer)(Event::Progress { kind: "candidates", task, done, total });
                 ControlFlow::Continue(())
             })
+            .run(groups)
             .map_err(failed)?;
-        candidates.save(out).map_err(|source| RunnerError::Library { at: at.to_owned(), source })
+        candidates.save(out).map_err(|source| RunnerError::Library { at: at.to_owned(), source: source.into() })
     }
 
     /// Returns the place of a stage's output, which `make` makes unless it exists.

@@ -1,8 +1,8 @@
 //! Typed settings of the stages before selection.
 
 use serde::{Deserialize, Serialize};
-use stir_core::Sampling;
-use stir_induction::{ConfigError, InductionConfig, PositiveSource};
+use stir_core::{Sampling, SettingError};
+use stir_induction::{InductionConfig, PositiveSource};
 use stir_rollout::{RolloutConfig, RolloutError};
 
 /// Settings of stage 1. The seed is that of the experiment.
@@ -45,11 +45,11 @@ impl RolloutSettings {
 }
 
 /// Checks every setting of stage 2, as far as it can be done without a model.
-pub(super) fn check_induction(config: &InductionConfig) -> Result<(), ConfigError> {
+pub(super) fn check_induction(config: &InductionConfig) -> Result<(), SettingError> {
     config.validate()?;
     if config.positives != PositiveSource::Rollout {
         let bound = "rollout in an experiment, as the problems of tasks come without solutions";
-        return Err(ConfigError { field: "positives", value: format!("{:?}", config.positives), bound });
+        return Err(SettingError::new("positives", format!("{:?}", config.positives), bound));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use stir_controller::{Controller, ControllerConfig, Variant};
-use stir_core::{Engine, Sampling};
+use stir_core::{Sampling, Text};
 
 use super::{
     constant_vector::{Constant, ConstantVector},
@@ -125,7 +125,9 @@ impl MethodConfig {
             Self::SelfDiscover(settings) => settings.validate(),
             Self::Deer(settings) => settings.validate(),
             Self::ConstantVector(settings) => settings.validate(),
-            Self::Stir(settings) => settings.validate().map_err(|source| MethodError::Controller { method, source }),
+            Self::Stir(settings) => {
+                settings.validate().map_err(|source| MethodError::Controller { method, source: source.into() })
+            }
         }
     }
 
@@ -134,7 +136,7 @@ impl MethodConfig {
     /// # Errors
     /// As [`validate`](Self::validate); [`MethodError`] for a library that is missing, made for another model or
     /// without a vector, and for a text that the model's tokenizer refuses.
-    pub fn build<'m, E: Engine>(&self, context: MethodContext<'m, E>) -> Result<Box<dyn Method<E> + 'm>, MethodError> {
+    pub fn build<'m, E: Text>(&self, context: MethodContext<'m, E>) -> Result<Box<dyn Method<E> + 'm>, MethodError> {
         self.validate()?;
         let MethodContext { engine, judges, library, render } = context;
         let method = self.name();
@@ -148,7 +150,8 @@ impl MethodConfig {
             Self::ConstantVector(settings) => Box::new(Constant::new(engine, library()?, settings)?),
             Self::Stir(settings) => {
                 let controller = Controller::new(library()?.clone(), engine.fingerprint(), settings);
-                let controller = controller.map_err(|source| MethodError::Controller { method, source })?;
+                let controller =
+                    controller.map_err(|source| MethodError::Controller { method, source: source.into() })?;
                 Box::new(Stir { engine, controller })
             }
         })

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use stir_core::{
-    Choice, Delimiter, EmptyDelimiter, Engine, Lane, Output, Request, RequestError, Row, SampleRng, Sampling,
-    SamplingError, SegmentCounter, Sequence, Session, TokenId, Vocab,
+    Choice, Delimiter, EmptyDelimiter, Lane, Output, Request, RequestError, Row, SampleRng, Sampling, SamplingError,
+    SegmentCounter, Sequence, Session, SettingError, Text, TokenId, Vocab,
 };
 
 use super::{
@@ -9,7 +9,7 @@ use super::{
     error::{LaneError, MethodError},
     lane::{AnswerLane, LaneResult, Method},
     reply::Reply,
-    settings::positive,
+    settings::of,
 };
 
 const NAME: &str = "deer";
@@ -72,12 +72,9 @@ impl Default for Deer {
 
 impl Deer {
     pub(super) fn validate(&self) -> Result<(), MethodError> {
-        positive(NAME, "trial_tokens", self.trial_tokens)?;
-        positive(NAME, "max_trials", self.max_trials)?;
-        if !(0.0..=1.0).contains(&self.threshold) {
-            let value = self.threshold.to_string();
-            return Err(MethodError::Setting { method: NAME, field: "threshold", value, bound: "in [0, 1]" });
-        }
+        SettingError::positive("trial_tokens", self.trial_tokens).map_err(of(NAME))?;
+        SettingError::positive("max_trials", self.max_trials).map_err(of(NAME))?;
+        SettingError::unit("threshold", self.threshold).map_err(of(NAME))?;
         delimiter("transition", &self.transition)?;
         delimiter("close", &self.close)?;
         Ok(())
@@ -96,7 +93,7 @@ pub(super) struct EarlyExit<'m, E> {
     close: Delimiter,
 }
 
-impl<'m, E: Engine> EarlyExit<'m, E> {
+impl<'m, E: Text> EarlyExit<'m, E> {
     pub(super) fn new(engine: &'m E, settings: Deer) -> Result<Self, MethodError> {
         let (transition, close) =
             (delimiter("transition", &settings.transition)?, delimiter("close", &settings.close)?);
@@ -104,7 +101,7 @@ impl<'m, E: Engine> EarlyExit<'m, E> {
     }
 }
 
-impl<E: Engine> Method<E> for EarlyExit<'_, E> {
+impl<E: Text> Method<E> for EarlyExit<'_, E> {
     fn lane<'a>(&'a self, _: &'a Question, request: Request) -> Result<AnswerLane<'a, E>, RequestError> {
         let elicit = match self.engine.encode(&self.settings.elicit) {
             Ok(elicit) => elicit,
@@ -128,7 +125,7 @@ impl<E: Engine> Method<E> for EarlyExit<'_, E> {
     }
 }
 
-struct DeerLane<'a, E: Engine> {
+struct DeerLane<'a, E: Text> {
     method: &'a EarlyExit<'a, E>,
     elicit: Vec<TokenId>,
     /// May lag behind the sequence.
@@ -157,7 +154,7 @@ struct Trial<S> {
     close: SegmentCounter,
 }
 
-impl<E: Engine> Lane<E::Session> for DeerLane<'_, E> {
+impl<E: Text> Lane<E::Session> for DeerLane<'_, E> {
     type Done = LaneResult<E>;
 
     fn rows<'a>(&'a mut self, rows: &mut Vec<Row<'a, E::Session>>) {
@@ -186,7 +183,7 @@ impl<E: Engine> Lane<E::Session> for DeerLane<'_, E> {
     }
 }
 
-impl<E: Engine> DeerLane<'_, E> {
+impl<E: Text> DeerLane<'_, E> {
     /// Begins a trial where the last token ends a transition and there is room for one.
     fn transition(&mut self, vocab: &Vocab) {
         let (settings, answer) = (&self.method.settings, self.sequence.answer());

@@ -1,12 +1,12 @@
 use serde::{Deserialize, Serialize};
-use stir_core::{Decode, Engine, Lane, Output, Request, RequestError, Row, Sampling, SamplingError, Vocab};
+use stir_core::{Decode, Lane, Output, Request, RequestError, Row, Sampling, SamplingError, SettingError, Text, Vocab};
 
 use super::{
     context::{Question, Render},
     error::{LaneError, MethodError},
     lane::{AnswerLane, LaneResult, Method},
     reply::Reply,
-    settings::positive,
+    settings::of,
 };
 
 const NAME: &str = "self_discover";
@@ -36,8 +36,8 @@ impl Default for SelfDiscover {
 
 impl SelfDiscover {
     pub(super) fn validate(&self) -> Result<(), MethodError> {
-        positive(NAME, "stage_tokens", self.stage_tokens)?;
-        positive(NAME, "modules", self.modules.len())?;
+        SettingError::positive("stage_tokens", self.stage_tokens).map_err(of(NAME))?;
+        SettingError::positive("modules", self.modules.len()).map_err(of(NAME))?;
         self.sampling.validate().map_err(|source| MethodError::Sampling { method: NAME, source })
     }
 }
@@ -63,13 +63,13 @@ const MODULES: [&str; 16] = [
 ];
 
 /// Self-Discover on an engine.
-pub(super) struct Discover<'m, E: Engine> {
+pub(super) struct Discover<'m, E: Text> {
     pub(super) engine: &'m E,
     pub(super) render: &'m Render<'m, E::Error>,
     pub(super) settings: SelfDiscover,
 }
 
-impl<E: Engine> Method<E> for Discover<'_, E> {
+impl<E: Text> Method<E> for Discover<'_, E> {
     fn lane<'a>(&'a self, question: &'a Question, request: Request) -> Result<AnswerLane<'a, E>, RequestError> {
         let (passes, other_tokens) = (0, 0);
         let mut lane =
@@ -107,7 +107,7 @@ fn ask(question: &str, modules: &[String], done: &[String]) -> String {
     }
 }
 
-struct DiscoverLane<'a, E: Engine> {
+struct DiscoverLane<'a, E: Text> {
     method: &'a Discover<'a, E>,
     question: &'a Question,
     /// Of the solution; its prompt is still to be made.
@@ -120,7 +120,7 @@ struct DiscoverLane<'a, E: Engine> {
     now: Option<(String, Decode<E::Session>)>,
 }
 
-impl<E: Engine> DiscoverLane<'_, E> {
+impl<E: Text> DiscoverLane<'_, E> {
     fn solving(&self) -> bool {
         self.texts.len() == 3
     }
@@ -151,7 +151,7 @@ impl<E: Engine> DiscoverLane<'_, E> {
     }
 }
 
-impl<E: Engine> Lane<E::Session> for DiscoverLane<'_, E> {
+impl<E: Text> Lane<E::Session> for DiscoverLane<'_, E> {
     type Done = LaneResult<E>;
 
     fn rows<'a>(&'a mut self, rows: &mut Vec<Row<'a, E::Session>>) {

@@ -25,7 +25,7 @@ mod stories;
 
 pub use self::{
     error::{QuestionError, SourceError},
-    set::{Questions, RolloutJudge, final_number, location},
+    set::{Questions, final_number, location},
     source::{ProblemSource, TaskSource},
     stories::{Half, Stories},
 };

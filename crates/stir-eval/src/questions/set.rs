@@ -6,7 +6,7 @@ use std::{
 };
 
 use stir_grade::{FinalNumber, GRADING, Judge};
-use stir_rollout::{Problem, Task as RolloutTask, read_problems};
+use stir_rollout::{Prompt, PromptRecord, read_prompts};
 
 use super::error::QuestionError;
 use crate::{
@@ -82,11 +82,11 @@ impl Questions {
     /// [`QuestionError::File`] for a file that cannot be read, and [`QuestionError::Prompt`] for a prompt that cannot be
     /// rendered.
     pub fn of_file<X>(path: &Path, render: &Render<'_, X>) -> Result<Self, QuestionError<X>> {
-        let problems = read_problems(path).map_err(QuestionError::File)?;
-        let ask = |(i, problem): (usize, &Problem)| {
+        let problems = read_prompts(path).map_err(QuestionError::File)?;
+        let ask = |(i, problem): (usize, &PromptRecord)| {
             let place = || location(path, i, &problem.id);
-            let prompt = problem.task(|question| render(None, question));
-            let RolloutTask { id, prompt, gold } =
+            let prompt = problem.to_prompt(|question| render(None, question));
+            let Prompt { id, prompt, gold } =
                 prompt.map_err(|source| QuestionError::Prompt { place: place(), source })?;
             let user = problem.question.clone().unwrap_or_else(|| prompt.clone());
             let right = gold.clone().unwrap_or_default();
@@ -112,8 +112,8 @@ impl Questions {
     }
 
     /// Returns the prompts that rollouts are drawn from.
-    pub fn prompts(&self) -> Vec<RolloutTask> {
-        let prompt = |(question, gold): (&Question, &Option<String>)| RolloutTask {
+    pub fn prompts(&self) -> Vec<Prompt> {
+        let prompt = |(question, gold): (&Question, &Option<String>)| Prompt {
             id: question.id.clone(),
             prompt: question.prompt.clone(),
             gold: gold.clone(),
@@ -121,38 +121,23 @@ impl Questions {
         self.questions.iter().zip(&self.golds).map(prompt).collect()
     }
 
-    /// Returns a judge of rollouts that grades them as answers are graded.
-    pub fn rollout_judge(&self) -> RolloutJudge<'_> {
-        RolloutJudge { questions: self }
+    /// Returns whether `text` answers `prompt`, one of [`prompts`](Self::prompts): rollouts are graded as answers are.
+    pub fn is_right(&self, prompt: &Prompt, text: &str) -> bool {
+        let question = Question { id: prompt.id.clone(), ..Question::default() };
+        prompt.gold.as_deref().is_some_and(|gold| (self.judges)(&question).judge(gold, text).correct())
+    }
+
+    /// Returns the name of the judge, with the version of the grading rules, for the settings of rollouts.
+    pub fn judge_name(&self) -> String {
+        let form = self.questions.first().and_then(|question| question.form);
+        let form = form.map_or_else(|| "FinalNumber".to_owned(), |form| format!("{form:?}"));
+        format!("{form}, grading {GRADING}")
     }
 }
 
 /// Returns judges by the number after `####`.
 pub fn final_number() -> Box<Judges<'static>> {
     Box::new(|_| Arc::new(FinalNumber))
-}
-
-/// Grades rollouts as answers are graded; see [`Questions::rollout_judge`].
-#[derive(Debug, Clone, Copy)]
-pub struct RolloutJudge<'q> {
-    questions: &'q Questions,
-}
-
-impl stir_rollout::Judge for RolloutJudge<'_> {
-    fn correct(&self, gold: &str, text: &str) -> bool {
-        FinalNumber.correct(gold, text)
-    }
-
-    fn solves(&self, task: &RolloutTask, gold: &str, text: &str) -> bool {
-        let question = Question { id: task.id.clone(), ..Question::default() };
-        (self.questions.judges)(&question).judge(gold, text).correct()
-    }
-
-    fn name(&self) -> Option<String> {
-        let form = self.questions.questions.first().and_then(|question| question.form);
-        let form = form.map_or_else(|| "FinalNumber".to_owned(), |form| format!("{form:?}"));
-        Some(format!("{form}, grading {GRADING}"))
-    }
 }
 
 /// Returns where to find the problem at place `index` (from 0) of a JSONL file: the file, the line, and the id.

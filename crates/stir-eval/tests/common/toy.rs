@@ -57,7 +57,7 @@ pub fn library(engine: &ToyEngine) -> Library {
         }
     }
     let delimiter = Delimiter::new("\n").unwrap();
-    Library::from_entries(engine.fingerprint().clone(), delimiter, entries, BTreeMap::new()).unwrap()
+    Library::from_entries(engine.fingerprint().clone(), entries).unwrap().with_delimiter(delimiter)
 }
 
 pub fn request(max_tokens: usize, seed: u64) -> Request {
