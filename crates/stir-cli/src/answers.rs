@@ -43,13 +43,13 @@ pub struct CompareArgs {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
+    pub answers: AnswerArgs,
+    #[command(flatten)]
     self_consistency: SelfConsistencyArgs,
     #[command(flatten)]
     constant_vector: ConstantVectorArgs,
     #[command(flatten)]
     deer: DeerArgs,
-    #[command(flatten)]
-    pub answers: AnswerArgs,
 }
 
 impl CompareArgs {

@@ -151,7 +151,7 @@ impl MethodConfig {
             Self::Stir(settings) => {
                 let controller = Controller::new(library()?.clone(), engine.fingerprint(), settings);
                 let controller =
-                    controller.map_err(|source| MethodError::Controller { method, source: source.into() })?;
+                    controller.map_err(|source| MethodError::Controller { method, source })?;
                 Box::new(Stir { engine, controller })
             }
         })
