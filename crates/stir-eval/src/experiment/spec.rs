@@ -226,10 +226,10 @@ impl Experiment {
             let rollout: RolloutSettings = typed("mining.rollout", &take("rollout"))?;
             rollout.validate().map_err(|source| ExperimentError::Rollout { at: "mining.rollout", source })?;
             let induction: InductionConfig = typed("mining.induction", &take("induction"))?;
-            check_induction(&induction)
-                .map_err(|source| ExperimentError::Induction { at: "mining.induction", source })?;
+            let out_of_bounds = |at| move |source| ExperimentError::Setting { at, source };
+            check_induction(&induction).map_err(out_of_bounds("mining.induction"))?;
             let basis: BasisConfig = typed("mining.basis", &take("basis"))?;
-            basis.validate().map_err(|error| ExperimentError::Basis { at: "mining.basis", source: error.into() })?;
+            basis.validate().map_err(out_of_bounds("mining.basis"))?;
             if let Some(field) = stages.keys().next() {
                 let (at, field) = ("mining".into(), field.clone());
                 return Err(ExperimentError::Grid { at, field, what: "names no stage" });
