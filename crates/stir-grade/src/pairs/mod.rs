@@ -2,82 +2,90 @@
 
 use std::io::{self, BufRead, Write};
 
-use serde_json::{Map, Number, Value};
+mod exact;
+
+use serde_json::{Map, Value};
 
 use crate::{AnswerForm, Grade, Judge, Judged, MathJudge, Verdict, equality::Options, extract::Fallback};
 
-/// Why pairs cannot be graded.
+/// An error while grading pairs.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PairError {
-    /// The input ends in an error.
-    #[error("cannot read line {line}")]
+    /// A line of the input cannot be read.
+    #[error("cannot read line {line} of the input")]
     Read {
         /// The line, from 1.
         line: usize,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
-    /// A line that is not a JSON object.
-    #[error("line {line} is no JSON object")]
+    /// A line is not a JSON object.
+    #[error("line {line} of the input is not a JSON object")]
     Json {
         /// The line, from 1.
         line: usize,
-        /// What is wrong with it.
-        source: serde_json::Error,
+        /// The syntax error.
+        source: JsonError,
     },
-    /// A line without a field, or with one that cannot be used.
-    #[error("line {line}: {field} must be {expected}")]
+    /// A line lacks a field or has an unusable one.
+    #[error("the field {field:?} in line {line} of the input must be {expected}")]
     Field {
         /// The line, from 1.
         line: usize,
-        /// The field.
+        /// The name of the field.
         field: &'static str,
-        /// What it must be.
+        /// The type of value that is needed.
         expected: &'static str,
     },
     /// The output cannot be written.
-    #[error("cannot write the verdict on line {line}")]
+    #[error("cannot write the verdict on line {line} of the input")]
     Write {
         /// The line, from 1.
         line: usize,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
-/// How pairs are graded.
+/// A syntax error in JSON, with its column.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct JsonError(serde_json::Error);
+
+/// Grades the pairs of gold answer and prediction in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pairs {
-    /// What the answers look like.
+    /// The form of the answers.
     pub form: AnswerForm,
-    /// Whether `pred` is a whole text that an answer has to be found in; a bare answer otherwise.
+    /// True if each `pred` is a whole text in which the answer must be found, false if it is a bare answer.
     pub is_text: bool,
-    /// What counts where a text gives no answer.
+    /// The answer of a text that gives none.
     pub fallback: Fallback,
-    /// How strictly formulas are compared; for [`AnswerForm::Math`].
+    /// The options of the comparison of formulas, for [`AnswerForm::Math`].
     pub options: Options,
 }
 
-/// How many pairs came to what.
+/// The number of pairs by verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Shown to be equal.
+    /// Pairs that were shown to be equal.
     pub equal: usize,
-    /// Shown to differ, or without an answer.
+    /// Pairs that were shown to differ, and predictions without an answer.
     pub different: usize,
-    /// Neither was shown.
+    /// Pairs on which the rules do not decide.
     pub unclear: usize,
 }
 
 impl Pairs {
-    /// Reads JSON objects with `gold` and `pred`, a line each, and writes them with the verdict; blank lines are skipped.
+    /// Reads JSON objects with `gold` and `pred`, one per line, and writes each with its verdict. Blank lines are skipped.
     /// One line is in memory at a time.
     ///
-    /// Fields of a line: `gold` and `pred`, texts or numbers (a `pred` that is `null` is no answer); `choices`, the
-    /// options of multiple choice, where answers may be their texts. Fields that are added: `equal` (`null` where
-    /// nothing could be decided), `rule` (what decided; `no_answer` where there is none), `answer` (what was compared),
-    /// and `why` where nothing could be decided. They replace fields of these names; all else is passed on. A number of
-    /// more digits than 64 bits hold is compared, and passed on, as a text.
+    /// A line has the fields `gold` and `pred`, which are texts or numbers (`null` as `pred` is no answer). For multiple
+    /// choice it may have `choices`, a list of the texts of the options, so that answers may be these texts. The fields
+    /// `equal` (`true`, `false`, or `null` if the rules do not decide), `rule` (the rule that decided, or `no_answer`),
+    /// `answer` (the answer that was compared) and, if `equal` is `null`, `why` are added, or replaced if they exist. All
+    /// other fields are copied. A number with more digits than fit into 64 bits is compared, and copied, as a text.
     ///
     /// ```
     /// use stir_grade::{AnswerForm, equality::Options, extract::Fallback, pairs::Pairs};
@@ -93,7 +101,7 @@ impl Pairs {
     /// ```
     ///
     /// # Errors
-    /// The first line that cannot be read, understood or answered; what comes before it is written.
+    /// Returns an error for the first line that cannot be read, parsed or written. The lines before it are written.
     pub fn grade(&self, mut input: impl BufRead, mut output: impl Write) -> Result<Counts, PairError> {
         let (mut counts, mut text, mut last) = (Counts::default(), Vec::new(), 0);
         let plain: Box<dyn Judge> = match self.form {
@@ -108,8 +116,8 @@ impl Pairs {
             if text.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            let mut pair: Map<String, Value> =
-                serde_json::from_slice(&exact(&text)).map_err(|source| PairError::Json { line, source })?;
+            let mut pair: Map<String, Value> = serde_json::from_slice(&exact::exact(&text))
+                .map_err(|source| PairError::Json { line, source: JsonError(source) })?;
             let judged = self.judge(&*plain, &pair, line)?;
             tell(&judged, &mut counts, &mut pair);
             serde_json::to_writer(&mut output, &pair)
@@ -150,47 +158,6 @@ impl Pairs {
         let grade = judge.grade(&gold, &pred);
         Ok(Judged { answer: Some(pred), grade: Some(grade) })
     }
-}
-
-/// A line of JSON where numbers that would be rounded when they are read are texts.
-fn exact(line: &[u8]) -> Vec<u8> {
-    let (mut out, mut at, mut in_text) = (Vec::with_capacity(line.len()), 0, false);
-    while let Some(&byte) = line.get(at) {
-        let is_number = !in_text && (byte == b'-' || byte.is_ascii_digit());
-        let len = match byte {
-            _ if is_number => line[at..].iter().take_while(|byte| b"+-.eE0123456789".contains(byte)).count(),
-            b'\\' if in_text => 2,
-            _ => 1,
-        };
-        in_text ^= byte == b'"';
-        let piece = &line[at..line.len().min(at + len)];
-        let quote: &[u8] = if is_number && is_rounded(piece) { b"\"" } else { b"" };
-        [quote, piece, quote].iter().for_each(|part| out.extend_from_slice(part));
-        at += len;
-    }
-    out
-}
-
-/// Whether a number is another one once it is read. What is none is left to the reader to refuse.
-fn is_rounded(number: &[u8]) -> bool {
-    let read = serde_json::from_slice::<Number>(number);
-    read.is_ok_and(|read| value_of(&read.to_string()) != value_of(&String::from_utf8_lossy(number)))
-}
-
-/// What a number says however it is written: its sign, its digits without zeros around them, and the place of the first.
-fn value_of(number: &str) -> (bool, String, i64) {
-    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
-    let unsigned = mantissa.trim_start_matches('-');
-    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
-    let digits = [whole, fraction].concat();
-    let significant = digits.trim_start_matches('0');
-    if significant.is_empty() {
-        return (false, String::new(), 0);
-    }
-    let place = whole.len() as i64 - (digits.len() - significant.len()) as i64;
-    // An exponent beyond 64 bits does not come back from reading.
-    let place = exponent.parse().map_or(i64::MAX, |exponent: i64| exponent.saturating_add(place));
-    (unsigned.len() < mantissa.len(), significant.trim_end_matches('0').to_owned(), place)
 }
 
 /// Counts what was decided and writes it into the pair.

@@ -1,21 +1,22 @@
-//! What a generated text answers, and whether that is right.
+//! The answer convention of GSM8K, for models that were trained on it (Cobbe et al. 2021, "Training Verifiers to Solve
+//! Math Word Problems").
 //!
-//! Texts follow the convention of GSM8K (Cobbe et al. 2021, "Training Verifiers to Solve Math Word Problems"): the
-//! answer stands on one line after `####`. A text that never gets there has no answer, whatever numbers it contains;
-//! picking one of them would credit a method for answers it did not give.
+//! The answer is the rest of the line after `####`. A text without that line has no answer, whatever numbers it
+//! contains; picking one of them would credit a method for answers that it did not give.
 
 use crate::{Grade, Judge, Verdict};
 
-/// What introduces the final answer.
+/// The mark before the final answer.
 const MARKER: &str = "####";
 
-/// The answer a text ends with: the rest of the line after its last `####`, without a closing full stop.
+/// Returns the final answer of a text: the rest of the line after its last `####`, without a closing full stop.
 ///
-/// `None` when there is no marker, when no white space follows it, or when nothing else does. The last marker decides
-/// even when an earlier one is complete: a text cut off while it restates its answer has not settled on one.
+/// Returns `None` if there is no `####`, if no white space follows it, or if the line ends there. The last `####`
+/// decides even if an earlier one is complete: a text that is cut off while it restates its answer has not settled on
+/// one.
 ///
 /// ```
-/// use stir_grade::answer::final_answer;
+/// use stir_grade::final_number::final_answer;
 /// assert_eq!(final_answer("So 3 + 4 = 7.\n#### 7."), Some("7"));
 /// assert_eq!(final_answer("#### 6\nNo, wait.\n#### $7\nDone."), Some("$7"));
 /// assert_eq!(final_answer("The answer is 7."), None);
@@ -30,16 +31,16 @@ pub fn final_answer(text: &str) -> Option<&str> {
     Some(trim(line)).filter(|answer| !answer.is_empty())
 }
 
-/// One spelling for all spellings of an answer.
+/// Returns the canonical spelling of an answer.
 ///
-/// A text with a `####` line, such as a full gold solution, stands for its [`final_answer`]. A number becomes its
+/// If the text has a `####` line, as a full gold solution does, its [`final_answer`] is used. A number becomes its
 /// shortest plain decimal: no `$`, no `+`, no thousands separators (commas before groups of exactly three digits), no
-/// leading zeros, no zeros after the last decimal, no `-0`. U+2212 counts as a minus sign. Every digit is kept, so
-/// equal spellings mean equal numbers at any length. Anything else, exponents, fractions and units included, is text;
-/// its runs of white space become one space.
+/// leading zeros, no trailing zeros after the point, no `-0`. U+2212 counts as a minus sign. Every digit is kept, so
+/// equal spellings mean equal numbers at any length. Everything else, including exponents, fractions and units, is text,
+/// in which each run of white space becomes one space.
 ///
 /// ```
-/// use stir_grade::answer::canonical;
+/// use stir_grade::final_number::canonical;
 /// assert_eq!(canonical("-$01,234.50"), "-1234.5");
 /// assert_eq!(canonical("48 / 2 = 24\n#### 24"), "24");
 /// assert_eq!(canonical("  x  >\t2. "), "x > 2");
@@ -50,11 +51,11 @@ pub fn canonical(answer: &str) -> String {
     decimal(answer).unwrap_or_else(|| answer.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-/// Whether two answers say the same: equality of their [`canonical`] spellings, hence exact for numbers, and reflexive,
-/// symmetric and transitive.
+/// Returns true if two answers have the same [`canonical`] spelling. This is exact for numbers, and an equivalence
+/// relation: reflexive, symmetric and transitive.
 ///
 /// ```
-/// use stir_grade::answer::answers_equal;
+/// use stir_grade::final_number::answers_equal;
 /// assert!(answers_equal("6 * 200 = 1200\n#### 1,200", "$1200.00"));
 /// assert!(!answers_equal("0.1", "0.1000000000000000055"));
 /// ```
@@ -62,14 +63,15 @@ pub fn answers_equal(gold: &str, pred: &str) -> bool {
     canonical(gold) == canonical(pred)
 }
 
-/// The judge of problems whose answer is one number (or one line of text) after `####`.
+/// A judge of problems whose answer is one number (or one line of text) after `####`.
 ///
-/// Where a function is wanted, `|gold: &str, text: &str| FinalNumber.correct(gold, text)` is one.
+/// For a function, use `|gold: &str, text: &str| FinalNumber.correct(gold, text)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FinalNumber;
 
 impl FinalNumber {
-    /// Whether the [`final_answer`] of `text` equals `gold`, a bare answer or a solution that ends with one.
+    /// Returns true if the [`final_answer`] of `text` equals `gold`, which is a bare answer or a solution that ends with
+    /// one.
     ///
     /// ```
     /// use stir_grade::FinalNumber;
@@ -86,20 +88,26 @@ impl Judge for FinalNumber {
         final_answer(text).map(str::to_owned)
     }
 
-    /// By the rule `spelling`: equality of canonical spellings.
+    /// Compares the canonical spellings; the rule is `spelling`.
     fn grade(&self, gold: &str, answer: &str) -> Grade {
         let verdict = if answers_equal(gold, answer) { Verdict::Equal } else { Verdict::Different };
         Grade { verdict, rule: "spelling".to_owned(), why: None }
     }
 }
 
-/// Without the white space around, and without one full stop at the end.
+/// Removes surrounding white space and one full stop at the end.
 fn trim(answer: &str) -> &str {
     let answer = answer.trim();
     answer.strip_suffix('.').unwrap_or(answer).trim_end()
 }
 
-/// The shortest plain decimal of a number; `None` for anything else. Linear in the length of `text`.
+/// Returns the shortest plain decimal of a number, or `None` for anything else, in time linear in the length of `text`.
+///
+/// ```
+/// use stir_grade::final_number::decimal;
+/// assert_eq!(decimal("$1,200.50").as_deref(), Some("1200.5"));
+/// assert_eq!(decimal("5 apples"), None);
+/// ```
 pub fn decimal(text: &str) -> Option<String> {
     // Both `-$5` and `$-5` are written; `-$-5` is neither.
     let (negative, magnitude) = match text.strip_prefix('$') {
