@@ -12,7 +12,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use stir::{
     basis::{BasisConfig, Library, select},
     controller::{Controller, ControllerConfig, Variant},
-    core::{Engine, Row, Sampling, Session, TokenId, generate},
+    core::{Engine, Request, Row, Sampling, Session, TokenId, generate},
     induction::{InductionConfig, induce},
     model::{DeviceSpec, Lm},
     rollout::read_groups,
@@ -20,7 +20,7 @@ use stir::{
 
 fn setup() -> (Lm, Vec<Vec<TokenId>>, Library) {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/reference-run");
-    let lm = Lm::load(fixtures.join("model"), &DeviceSpec::FLEX.open().unwrap()).unwrap();
+    let lm = Lm::load(fixtures.join("model"), &DeviceSpec::CPU.open().unwrap()).unwrap();
     let groups: Vec<_> = read_groups(fixtures.join("rollouts.jsonl")).unwrap().map(Result::unwrap).collect();
     let prompts = groups.iter().take(32).map(|group| lm.encode_prompt(&group[0].prompt).unwrap()).collect();
     let config = InductionConfig { max_tokens: 200, ..InductionConfig::default() };
@@ -51,10 +51,14 @@ fn steer(c: &mut Criterion) {
     let mut group = c.benchmark_group("steer");
     group.sample_size(10);
     for variant in [Variant::NoMemory, Variant::NoProbing, Variant::Stir] {
-        let controller =
-            Controller::new(&library, lm.fingerprint(), ControllerConfig { variant, ..ControllerConfig::default() })
-                .unwrap();
-        let run = || controller.generate(&lm, &prompts, 200, Sampling::GREEDY, 0, 16).unwrap();
+        let controller = Controller::new(
+            library.clone(),
+            lm.fingerprint(),
+            ControllerConfig { variant, ..ControllerConfig::default() },
+        )
+        .unwrap();
+        let run =
+            || controller.generate(&lm, &Request::batch(&prompts, 200, Sampling::GREEDY, 0), 16).unwrap().concat();
         group.throughput(Throughput::Elements(run().iter().map(|a| a.tokens.len() as u64).sum()));
         group.bench_function(BenchmarkId::from_parameter(variant), |b| b.iter(run));
     }

@@ -22,7 +22,8 @@ use stir::{
     basis::{Action, Entry, Library, normalize},
     controller::{Controller, ControllerConfig, Variant},
     core::{
-        Delimiter, Engine, Fingerprint, ModelShape, Output, Row, SampleRng, Sampling, Session, TokenId, Vocab, argmax,
+        Delimiter, Engine, Fingerprint, ModelShape, Output, Request, Row, SampleRng, Sampling, Session, TokenId, Vocab,
+        argmax,
     },
     model::{ComputeType, DeviceSpec, KvCache, Lm, LoadOptions, ModelError},
 };
@@ -129,12 +130,13 @@ fn decode(lm: &Worded, lanes: usize, args: &Args) -> f64 {
 fn generate(lm: &Worded, variant: Variant, lanes: usize, args: &Args) -> f64 {
     let config = ControllerConfig { variant, min_similarity: -1.0, ..ControllerConfig::default() };
     let library = library(lm, &config);
-    let controller = Controller::new(&library, lm.fingerprint(), config).unwrap();
+    let controller = Controller::new(library, lm.fingerprint(), config).unwrap();
     let (prompts, sampling) = (prompts(lm, lanes, args), Sampling { temperature: 1.0, ..Sampling::GREEDY });
     let mut last = 0.0;
     for _ in 0..2 {
         let start = Instant::now();
-        let answers = controller.generate(lm, &prompts, args.tokens, sampling, 0, lanes).unwrap();
+        let answers =
+            controller.generate(lm, &Request::batch(&prompts, args.tokens, sampling, 0), lanes).unwrap().concat();
         let tokens: usize = answers.iter().map(|answer| answer.tokens.len()).sum();
         last = tokens as f64 / start.elapsed().as_secs_f64();
     }

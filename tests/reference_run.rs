@@ -13,7 +13,7 @@ use serde_json::Value;
 use stir::{
     basis::{BasisConfig, Candidates, Library, Pair, greedy_dpp, select},
     controller::{Controller, ControllerConfig, Variant},
-    core::{Engine, Sampling, generate},
+    core::{Engine, Request, Sampling, generate},
     induction::{InductionConfig, induce},
     model::{Checkpoint, Lm},
     rollout::read_groups,
@@ -136,10 +136,10 @@ fn steering_makes_the_same_choices_and_text() {
     ];
     for (name, config) in runs {
         let expected = lines(&format!("steer.{name}.jsonl"));
-        let controller = Controller::new(&LIBRARY, LM.fingerprint(), config).unwrap();
+        let controller = Controller::new(LIBRARY.clone(), LM.fingerprint(), config).unwrap();
         let prompts: Vec<_> =
             expected.iter().map(|line| LM.encode_prompt(line["prompt"].as_str().unwrap()).unwrap()).collect();
-        let found = controller.generate(&*LM, &prompts, 200, Sampling::GREEDY, 0, 8).unwrap();
+        let found = controller.generate(&*LM, &Request::batch(&prompts, 200, Sampling::GREEDY, 0), 8).unwrap().concat();
         let (mut points, mut same_choice, mut same_text, mut same_probes) = (0, 0, 0, 0);
         let mut largest = BTreeMap::new();
         for (expected, found) in expected.iter().zip(&found) {
@@ -182,10 +182,10 @@ fn never_steering_is_plain_decoding() {
         .map(|line| LM.encode_prompt(line["prompt"].as_str().unwrap()).unwrap())
         .collect();
     let config = ControllerConfig { variant: Variant::NoMemory, ..ControllerConfig::default() };
-    let controller = Controller::new(&LIBRARY, LM.fingerprint(), config).unwrap();
+    let controller = Controller::new(LIBRARY.clone(), LM.fingerprint(), config).unwrap();
     for sampling in [Sampling::GREEDY, Sampling::default()] {
         let plain = generate(&*LM, &prompts, 200, sampling, 7, 6).unwrap();
-        let steered = controller.generate(&*LM, &prompts, 200, sampling, 7, 6).unwrap();
+        let steered = controller.generate(&*LM, &Request::batch(&prompts, 200, sampling, 7), 6).unwrap().concat();
         for (plain, steered) in plain.iter().zip(&steered) {
             assert_eq!(plain.tokens, steered.tokens);
         }

@@ -76,9 +76,10 @@ pub fn overhead(lm: &Lm, lanes: usize, scale: f64, rounds: usize) {
     let libraries = [Says::Steer, Says::Stay].map(|says| library(lm, &state, says));
     let engine = Segmented::new(lm, 32, SEGMENT, state);
     let requests: Vec<Request> = (0..lanes).map(|lane| greedy(prompt(lane, 32), tokens)).collect();
-    let controller = |library| Controller::new(library, lm.fingerprint(), ControllerConfig::default()).unwrap();
-    let [steer, stay] = libraries.each_ref().map(controller);
-    let steered = |controller: &Controller<'_>| controller.generate_all(&engine, &requests, lanes).unwrap();
+    let controller =
+        |library: Library| Controller::new(library, lm.fingerprint(), ControllerConfig::default()).unwrap();
+    let [steer, stay] = libraries.map(controller);
+    let steered = |controller: &Controller| controller.generate(&engine, &requests, lanes).unwrap();
 
     let per_second = |seconds: f64| (lanes * tokens) as f64 / seconds;
     let plain = || per_second(seconds(|| generate_all(&engine, &requests, lanes).unwrap()));
@@ -114,7 +115,7 @@ pub fn control_point(lm: &Lm, rounds: usize) {
     let state = state(lm, &prompt);
     let library = library(lm, &state, Says::Steer);
     let engine = Segmented::new(lm, prompt.len(), SEGMENT, state);
-    let controller = Controller::new(&library, lm.fingerprint(), ControllerConfig::default()).unwrap();
+    let controller = Controller::new(library.clone(), lm.fingerprint(), ControllerConfig::default()).unwrap();
     let request = greedy(prompt, 2 * SEGMENT + 1);
     let ours = || {
         let mut lane = controller.lane(&engine, &request, 0).unwrap();
@@ -136,7 +137,7 @@ pub fn control_point(lm: &Lm, rounds: usize) {
 }
 
 /// Runs a lane until its answer holds `tokens`.
-fn advance<E: Engine>(engine: &E, lane: &mut SteeredLane<'_, '_, E::Session>, tokens: usize) {
+fn advance<E: Engine>(engine: &E, lane: &mut SteeredLane<E::Session>, tokens: usize) {
     while lane.sequence().answer().len() < tokens {
         let mut rows = Vec::new();
         lane.rows(&mut rows);

@@ -20,11 +20,19 @@ pub enum ControllerError {
     #[error("the library holds no vector to add")]
     NoVector,
     /// Probe scores that do not belong to the plan.
-    #[error("{found} probe scores for {expected} candidates")]
+    #[error("there are {found} probe scores for {expected} candidates")]
     ProbeCount {
-        /// Candidates of the plan, 0 when it needs no probes.
+        /// The number of candidates of the plan.
         expected: usize,
-        /// Scores given.
+        /// The number of scores given.
         found: usize,
+    },
+    /// What a steering was given is not what it wants next.
+    #[error("the steering was given {given} where it wants {wanted}")]
+    OutOfTurn {
+        /// What it was given.
+        given: &'static str,
+        /// What [`Steering::next`](crate::Steering::next) asks for.
+        wanted: &'static str,
     },
 }

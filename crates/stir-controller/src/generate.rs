@@ -1,20 +1,18 @@
 use std::sync::atomic::AtomicBool;
 
-use stir_core::{
-    DriveError, Engine, Event, Flow, Request, SampleId, Sampling, TokenId, generate_all_with, stream_with,
-};
+use stir_core::{DriveError, Engine, Event, Flow, Request, SampleId, generate_all_with, stream_with};
 
 use crate::{Controller, Place, Steered};
 
-impl Controller<'_> {
-    /// Generates from every prompt, steered, `width` at a time; answers in the order of the prompts. Prompt `i` draws
-    /// from stream `i` of `seed`.
+impl Controller {
+    /// Generates what `requests` ask for, steered, up to `max_batch` sequences at a time. Returns the samples of each
+    /// request, in the order of the requests.
     ///
     /// ```
     /// use std::collections::BTreeMap;
     /// use stir_basis::{Action, Entry, Library, normalize};
     /// use stir_controller::{Controller, ControllerConfig};
-    /// use stir_core::{Delimiter, Engine, Sampling, toy::ToyEngine};
+    /// use stir_core::{Delimiter, Engine, Request, Sampling, toy::ToyEngine};
     ///
     /// let engine = ToyEngine::new(1);
     /// let wrong = Entry {
@@ -23,41 +21,24 @@ impl Controller<'_> {
     /// };
     /// let model = engine.fingerprint().clone();
     /// let library = Library::from_entries(model, Delimiter::default(), vec![wrong], BTreeMap::new())?;
-    /// let controller = Controller::new(&library, engine.fingerprint(), ControllerConfig::default())?;
+    /// let controller = Controller::new(library, engine.fingerprint(), ControllerConfig::default())?;
     ///
-    /// let prompts = [engine.encode("one")?, engine.encode("two")?];
-    /// let answers = controller.generate(&engine, &prompts, 20, Sampling::GREEDY, 0, 2)?;
-    /// assert_eq!(answers.len(), 2);
-    /// assert_eq!(answers[0].steps.iter().map(|step| step.tokens).sum::<usize>(), answers[0].tokens.len());
+    /// let request = Request { max_tokens: 20, sampling: Sampling::GREEDY, ..Request::new(engine.encode("one")?) };
+    /// let answers = controller.generate(&engine, &[request], 8)?;
+    /// let answer = &answers[0][0];
+    /// assert_eq!(answer.steps.iter().map(|step| step.tokens).sum::<usize>(), answer.generated.tokens.len());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
-    /// As [`generate_all`](Self::generate_all).
+    /// As [`stir_core::generate_all`].
     pub fn generate<E: Engine>(
         &self,
         engine: &E,
-        prompts: &[Vec<TokenId>],
-        max_tokens: usize,
-        sampling: Sampling,
-        seed: u64,
-        width: usize,
-    ) -> Result<Vec<Steered>, DriveError<E::Error>> {
-        let answers = self.generate_all(engine, &Request::batch(prompts, max_tokens, sampling, seed), width)?;
-        Ok(answers.into_iter().flatten().collect())
-    }
-
-    /// Generates what `requests` ask for, steered; as [`stir_core::generate_all`].
-    ///
-    /// # Errors
-    /// As [`stir_core::generate_all`].
-    pub fn generate_all<E: Engine>(
-        &self,
-        engine: &E,
         requests: &[Request],
-        width: usize,
+        max_batch: usize,
     ) -> Result<Vec<Vec<Steered>>, DriveError<E::Error>> {
-        generate_all_with(engine, requests, width, |session, r, k| self.resume(engine, session, r, k))
+        generate_all_with(engine, requests, max_batch, |session, r, k| self.resume(engine, session, r, k))
     }
 
     /// Generates what `requests` ask for, steered, and tells `on_event` of every token as it comes; as
@@ -76,7 +57,7 @@ impl Controller<'_> {
     /// # };
     /// # let model = engine.fingerprint().clone();
     /// # let library = Library::from_entries(model, Delimiter::default(), vec![wrong], BTreeMap::new())?;
-    /// let controller = Controller::new(&library, engine.fingerprint(), ControllerConfig::default())?;
+    /// let controller = Controller::new(library, engine.fingerprint(), ControllerConfig::default())?;
     /// let request = Request { max_tokens: 40, samples: 3, ..Request::new(engine.encode("one")?) };
     /// let mut colored = 0;
     /// controller.stream(&engine, &[request], 4, &AtomicBool::new(false), |_, event| {
@@ -97,10 +78,10 @@ impl Controller<'_> {
         &self,
         engine: &E,
         requests: &[Request],
-        width: usize,
+        max_batch: usize,
         cancel: &AtomicBool,
         on_event: impl FnMut(SampleId, Event<Steered, Place>) -> Flow,
     ) -> Result<(), DriveError<E::Error>> {
-        stream_with(engine, requests, width, cancel, |session, r, k| self.resume(engine, session, r, k), on_event)
+        stream_with(engine, requests, max_batch, cancel, |session, r, k| self.resume(engine, session, r, k), on_event)
     }
 }

@@ -7,14 +7,20 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod config;
-mod decide;
+mod controller;
 mod error;
 mod generate;
 mod lane;
+mod plan;
+mod probe;
+mod steering;
 mod trace;
 
 pub use config::{ControllerConfig, Scope, Variant};
-pub use decide::{Candidate, Commit, Controller, Decision, Plan, ProbeScores, Scored};
+pub use controller::Controller;
 pub use error::ControllerError;
 pub use lane::SteeredLane;
+pub use plan::{Candidate, Commit, ControlState, Decision, LayerState, Plan, Planned, ProbeScores, Scored};
+pub use probe::ProbeBranch;
+pub use steering::{Next, Steering};
 pub use trace::{Place, Retrieved, Steered, Step};

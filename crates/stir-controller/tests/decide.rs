@@ -1,11 +1,12 @@
 //! The rules of planning and deciding, one by one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use stir_basis::{Action, Entry, Library, normalize};
 use stir_controller::{
-    Controller, ControllerConfig, ControllerError, Decision, Plan, ProbeScores, Scope, Scored, Variant,
+    Candidate, ControlState, Controller, ControllerConfig, ControllerError, Decision, LayerState, Plan, Planned,
+    ProbeScores, Scope, Scored, Variant,
 };
 use stir_core::{Delimiter, Fingerprint, HookPoint};
 
@@ -39,32 +40,63 @@ fn library(entries: Vec<Entry>) -> Library {
     Library::from_entries(fingerprint(), Delimiter::default(), entries, BTreeMap::new()).unwrap()
 }
 
-const HERE: [(usize, &[f32]); 1] = [(1, &[5.0, 0.0])];
+/// Control point `m` of sequence 0 with these states.
+fn at(m: usize, states: &[(usize, [f32; 2])]) -> ControlState {
+    let state = |&(layer, values): &(usize, [f32; 2])| LayerState { layer, values: values.to_vec() };
+    ControlState { sequence: 0, m, states: states.iter().map(state).collect() }
+}
 
-/// Plans at m = 1 with the query [1, 0] and hands the plan on.
-fn planned<T>(
-    config: ControllerConfig,
-    entries: Vec<Entry>,
-    then: impl for<'l> FnOnce(&Controller<'l>, Plan<'l>) -> T,
-) -> T {
-    let library = library(entries);
-    let controller = Controller::new(&library, library.fingerprint(), config).unwrap();
-    let plan = controller.plan(0, 1, &HERE);
-    then(&controller, plan)
+const HERE: [(usize, [f32; 2]); 1] = [(1, [5.0, 0.0])];
+
+fn controller(config: ControllerConfig, entries: Vec<Entry>) -> Controller {
+    Controller::new(library(entries), &fingerprint(), config).unwrap()
+}
+
+/// Plans at m = 1 with the query [1, 0].
+fn planned(config: ControllerConfig, entries: Vec<Entry>) -> (Controller, Planned) {
+    let controller = controller(config, entries);
+    let planned = controller.plan(&at(1, &HERE));
+    (controller, planned)
+}
+
+/// The plan of what is to be probed.
+fn probed(planned: Planned) -> Plan {
+    match planned {
+        Planned::Probe(plan) => plan,
+        Planned::Decided(decision) => panic!("{decision:?}"),
+    }
+}
+
+/// Probes with these gains, where there is something to probe, and decides.
+fn settled(config: ControllerConfig, entries: Vec<Entry>, gains: &[f64]) -> Decision {
+    match planned(config, entries) {
+        (_, Planned::Decided(decision)) => decision,
+        (controller, Planned::Probe(plan)) => {
+            let probes = ProbeScores { null: -1.0, candidates: gains.iter().map(|gain| gain - 1.0).collect() };
+            controller.decide(plan, &probes).unwrap()
+        }
+    }
 }
 
 /// Decides with these gains; says which entry won, its scale, its score, the null score and what was not finite.
 fn decided(config: ControllerConfig, entries: Vec<Entry>, gains: &[f64]) -> (Option<usize>, f32, f64, f64, usize) {
-    planned(config, entries, |controller, plan| {
-        let probes = ProbeScores { null: -1.0, candidates: gains.iter().map(|gain| gain - 1.0).collect() };
-        let Decision { commit, score, null_score, non_finite, .. } = controller.decide(plan, Some(&probes)).unwrap();
-        let scale = commit.as_ref().map_or(0.0, |commit| commit.scale);
-        (commit.and_then(|commit| commit.entry), scale, score, null_score, non_finite)
-    })
+    let Decision { commit, score, null_score, non_finite, .. } = settled(config, entries, gains);
+    let scale = commit.as_ref().map_or(0.0, |commit| commit.scale);
+    (commit.and_then(|commit| commit.entry), scale, score, null_score, non_finite)
+}
+
+fn found(planned: Planned) -> Vec<Candidate> {
+    match planned {
+        Planned::Probe(plan) => plan.candidates().to_vec(),
+        Planned::Decided(decision) => {
+            assert!(decision.candidates.is_empty());
+            Vec::new()
+        }
+    }
 }
 
 fn candidates(config: ControllerConfig, entries: Vec<Entry>) -> Vec<usize> {
-    planned(config, entries, |_, plan| plan.candidates().iter().map(|candidate| candidate.entry).collect())
+    found(planned(config, entries).1).iter().map(|candidate| candidate.entry).collect()
 }
 
 fn base() -> ControllerConfig {
@@ -112,10 +144,9 @@ fn a_tie_is_no_win() {
     // One entry of each kind, equally near and good: the gain alone decides.
     let tied = |gain: f64| {
         let config = ControllerConfig { rho: 1.0, ..base() };
-        planned(config, vec![wrong(1.0, 0.25), right(1.0, 0.25)], |controller, plan| {
-            let probes = ProbeScores { null: 0.0, candidates: vec![gain] };
-            controller.decide(plan, Some(&probes)).unwrap().commit.is_some()
-        })
+        let (controller, planned) = planned(config, vec![wrong(1.0, 0.25), right(1.0, 0.25)]);
+        let probes = ProbeScores { null: 0.0, candidates: vec![gain] };
+        controller.decide(probed(planned), &probes).unwrap().commit.is_some()
     };
     assert_eq!([0.0, 5e-13, 2e-12].map(tied), [false, false, true]);
     // Between candidates the first of equal scores wins.
@@ -156,13 +187,12 @@ fn too_little_or_too_far() {
 #[test]
 fn only_this_control_point_and_the_layers_at_hand() {
     let entries = vec![wrong(1.0, 0.5), Entry { m: 2, ..wrong(1.0, 0.5) }, Entry { layer: 3, ..wrong(0.9, 0.9) }];
-    let library = library(entries);
-    let controller = Controller::new(&library, library.fingerprint(), base()).unwrap();
+    let controller = controller(base(), entries);
     assert_eq!(controller.points(), [HookPoint::ResidPost(1), HookPoint::ResidPost(3)]);
-    let found = |m, states: &[(usize, &[f32])]| -> Vec<(usize, usize)> {
-        controller.plan(0, m, states).candidates().iter().map(|c| (c.entry, c.layer)).collect()
+    let found = |m, states: &[(usize, [f32; 2])]| -> Vec<(usize, usize)> {
+        found(controller.plan(&at(m, states))).iter().map(|c| (c.entry, c.layer)).collect()
     };
-    let state: &[f32] = &[2.0, 0.0];
+    let state = [2.0, 0.0];
     assert_eq!(found(1, &[(1, state), (3, state)]), [(2, 3), (0, 1)]);
     assert_eq!(found(1, &[(1, state)]), [(0, 1)]);
     assert_eq!(found(2, &[(1, state), (3, state)]), [(1, 1)]);
@@ -172,14 +202,13 @@ fn only_this_control_point_and_the_layers_at_hand() {
 
 #[test]
 fn what_is_not_finite_is_skipped_and_counted() {
-    let library = library(vec![wrong(1.0, 0.5), Entry { layer: 3, ..wrong(0.9, 0.9) }]);
-    let controller = Controller::new(&library, library.fingerprint(), base()).unwrap();
-    let plan = controller.plan(0, 1, &[(1, &[1.0, 0.0]), (3, &[f32::NAN, 0.0])]);
+    let controller = controller(base(), vec![wrong(1.0, 0.5), Entry { layer: 3, ..wrong(0.9, 0.9) }]);
+    let plan = probed(controller.plan(&at(1, &[(1, [1.0, 0.0]), (3, [f32::NAN, 0.0])])));
     assert_eq!(plan.candidates().iter().map(|c| c.entry).collect::<Vec<_>>(), [0]);
-    let decision = controller.decide(plan, Some(&ProbeScores { null: 0.0, candidates: vec![0.0] })).unwrap();
+    let decision = controller.decide(plan, &ProbeScores { null: 0.0, candidates: vec![0.0] }).unwrap();
     assert_eq!((decision.non_finite, decision.commit.and_then(|c| c.entry)), (1, Some(0)));
-    let plan = controller.plan(0, 1, &[(1, &[f32::INFINITY, 0.0]), (3, &[f32::NAN, 0.0])]);
-    assert_eq!(controller.decide(plan, None).unwrap().non_finite, 2);
+    let nowhere = controller.plan(&at(1, &[(1, [f32::INFINITY, 0.0]), (3, [f32::NAN, 0.0])]));
+    assert_eq!(nowhere, Planned::Decided(Decision { non_finite: 2, ..Decision::default() }));
 
     let two = || vec![wrong(1.0, 0.5), wrong(0.9, 0.5)];
     let outcome = |gains: &[f64]| {
@@ -191,9 +220,8 @@ fn what_is_not_finite_is_skipped_and_counted() {
     assert_eq!(outcome(&[f64::NAN, f64::NAN]), (None, 2));
     // A null probe without a score leaves nothing to compare with.
     let probes = ProbeScores { null: f64::NAN, candidates: vec![0.0, 0.0] };
-    let decision =
-        planned(base(), two(), |controller, plan| controller.decide(plan, Some(&probes)).unwrap().non_finite);
-    assert_eq!(decision, 2);
+    let (controller, planned) = planned(base(), two());
+    assert_eq!(controller.decide(probed(planned), &probes).unwrap().non_finite, 2);
     // Finite in parts, not in what would be added.
     let (won, .., count) = decided(base(), vec![entry(1.0, 9.0, Some([f32::MAX, 0.0])), wrong(0.9, 0.5)], &[0.0, 0.0]);
     assert_eq!((won, count), (Some(1), 1));
@@ -203,39 +231,66 @@ fn what_is_not_finite_is_skipped_and_counted() {
 
 #[test]
 fn probes_belong_to_their_plan() {
-    let decide = |variant, probes: Option<ProbeScores>| {
-        planned(ControllerConfig { variant, ..base() }, vec![wrong(1.0, 0.5), wrong(0.9, 0.5)], |controller, plan| {
-            assert_eq!(plan.needs_probes(), variant == Variant::Stir);
-            match controller.decide(plan, probes.as_ref()) {
-                Ok(decision) => Ok(decision.candidates.iter().map(|c| c.gain).collect::<Vec<_>>()),
-                Err(ControllerError::ProbeCount { expected, found }) => Err((expected, found)),
-                Err(other) => panic!("{other}"),
-            }
-        })
+    let two = || vec![wrong(1.0, 0.5), wrong(0.9, 0.5)];
+    let gains = |decision: Decision| decision.candidates.iter().map(|c| c.gain).collect::<Vec<_>>();
+    let decide = |n| {
+        let (controller, planned) = planned(base(), two());
+        match controller.decide(probed(planned), &ProbeScores { null: 1.0, candidates: vec![3.0; n] }) {
+            Ok(decision) => Ok(gains(decision)),
+            Err(ControllerError::ProbeCount { expected, found }) => Err((expected, found)),
+            Err(other) => panic!("{other}"),
+        }
     };
-    let scores = |n| Some(ProbeScores { null: 1.0, candidates: vec![3.0; n] });
-    assert_eq!(decide(Variant::Stir, scores(2)), Ok(vec![2.0, 2.0]));
-    assert_eq!(decide(Variant::Stir, scores(1)), Err((2, 1)));
-    assert_eq!(decide(Variant::Stir, scores(3)), Err((2, 3)));
-    assert_eq!(decide(Variant::Stir, None), Err((2, 0)));
-    assert_eq!(decide(Variant::NoProbing, None), Ok(vec![0.0, 0.0]));
-    assert_eq!(decide(Variant::NoProbing, scores(0)), Ok(vec![0.0, 0.0]));
-    assert_eq!(decide(Variant::NoProbing, scores(2)), Err((0, 2)));
-    // With right entries alone there is nothing to probe.
-    planned(base(), vec![right(1.0, 0.5)], |controller, plan| {
-        assert!(!plan.needs_probes());
-        let decision = controller.decide(plan, None).unwrap();
-        assert!(decision.commit.is_none() && (decision.score - 1.0).abs() < 1e-6 && decision.retrieved.len() == 1);
-    });
+    assert_eq!(decide(2), Ok(vec![2.0, 2.0]));
+    assert_eq!(decide(1), Err((2, 1)));
+    assert_eq!(decide(3), Err((2, 3)));
+    assert_eq!(decide(0), Err((2, 0)));
+    // Without probing everything is decided at once, and so it is with right entries alone.
+    let (_, planned_) = planned(ControllerConfig { variant: Variant::NoProbing, ..base() }, two());
+    let Planned::Decided(decision) = planned_ else { panic!("{planned_:?}") };
+    assert_eq!(decision.commit.as_ref().and_then(|commit| commit.entry), Some(0));
+    assert_eq!(gains(decision), [0.0, 0.0]);
+    let (_, planned) = planned(base(), vec![right(1.0, 0.5)]);
+    let Planned::Decided(decision) = planned else { panic!("{planned:?}") };
+    assert!(decision.commit.is_none() && (decision.score - 1.0).abs() < 1e-6 && decision.retrieved.len() == 1);
+}
+
+#[test]
+fn what_needs_no_state_is_decided_without_one() {
+    let entries = || vec![entry(1.0, 0.5, Some([3.0, 4.0])), entry(0.9, 0.5, Some([1.0, 0.0])), right(1.0, 9.0)];
+    let nothing = Planned::Decided(Decision::default());
+    for (variant, _) in Variant::ALL {
+        let controller = controller(ControllerConfig { variant, k_scale: 0.5, ..base() }, entries());
+        let acts = variant != Variant::NoMemory;
+        assert_eq!(controller.needs_states(1), acts && variant != Variant::StaticVector, "{variant}");
+        // The first segment, and what follows the last control point, are plain whatever the variant.
+        for m in [0, 8, 9] {
+            assert!(!controller.needs_states(m));
+            assert_eq!(controller.plan(&at(m, &HERE)), nothing, "{variant} at {m}");
+        }
+        match variant {
+            Variant::NoMemory => assert_eq!(controller.plan(&at(1, &HERE)), nothing),
+            Variant::StaticVector => {
+                for states in [&HERE[..], &[(1, [f32::NAN, 0.0])], &[]] {
+                    let planned = controller.plan(&at(1, states));
+                    let Planned::Decided(Decision { commit: Some(commit), .. }) = planned else {
+                        panic!("{planned:?}")
+                    };
+                    assert_eq!((commit.entry, commit.layer, commit.scale), (None, 1, 0.5));
+                    assert_eq!(commit.vector[..], [2.0, 2.0]);
+                }
+            }
+            _ => assert!(controller.plan(&at(1, &HERE)) != nothing),
+        }
+    }
 }
 
 #[test]
 fn noise_has_the_length_of_what_it_replaces() {
     let entries = || vec![entry(1.0, 0.5, Some([3.0, 4.0])), entry(0.9, 0.5, Some([0.6, 0.8]))];
     let noise = |seed| {
-        planned(ControllerConfig { variant: Variant::RandomVector, seed, ..base() }, entries(), |_, plan| {
-            plan.candidates().iter().map(|c| c.vector.to_vec()).collect::<Vec<_>>()
-        })
+        let (_, planned) = planned(ControllerConfig { variant: Variant::RandomVector, seed, ..base() }, entries());
+        found(planned).iter().map(|c| c.vector.to_vec()).collect::<Vec<_>>()
     };
     let length = |v: &[f32]| v.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
     let drawn = noise(1);
@@ -249,13 +304,14 @@ fn noise_has_the_length_of_what_it_replaces() {
 
 #[test]
 fn random_choice_draws_among_the_candidates() {
-    let library = library((0..4u8).map(|i| wrong(0.9 - 0.1 * f32::from(i), 0.5)).collect());
+    let library = Arc::new(library((0..4u8).map(|i| wrong(0.9 - 0.1 * f32::from(i), 0.5)).collect()));
     let chosen = |seed| -> Vec<usize> {
         let config = ControllerConfig { variant: Variant::RandomChoice, seed, ..base() };
-        let controller = Controller::new(&library, library.fingerprint(), config).unwrap();
+        let controller = Controller::new(library.clone(), library.fingerprint(), config).unwrap();
         let choose = |sequence| {
             let probes = ProbeScores { null: 0.0, candidates: vec![0.0; 4] };
-            let decision = controller.decide(controller.plan(sequence, 1, &HERE), Some(&probes)).unwrap();
+            let plan = probed(controller.plan(&ControlState { sequence, ..at(1, &HERE) }));
+            let decision = controller.decide(plan, &probes).unwrap();
             decision.commit.and_then(|commit| commit.entry).unwrap()
         };
         (0..400).map(choose).collect()
@@ -291,8 +347,7 @@ fn settings_out_of_bounds_are_named() {
     assert_eq!(refused(&|c| c.min_similarity = 1.5), is("min_similarity", "1.5", "in [-1, 1]"));
     assert_eq!(refused(&|c| (c.min_m, c.max_m) = (Some(3), Some(2))), is("max_m", "2", "at least min_m"));
     let library = library(vec![wrong(1.0, 0.5)]);
-    let error =
-        Controller::new(&library, library.fingerprint(), ControllerConfig { beta: -1.0, ..base() }).unwrap_err();
+    let error = Controller::new(library, &fingerprint(), ControllerConfig { beta: -1.0, ..base() }).unwrap_err();
     assert_eq!(error.to_string(), "controller setting beta is -1, must be finite and >= 0");
 }
 
@@ -321,10 +376,12 @@ fn settings_are_data() {
 fn libraries_that_do_not_fit() {
     let stay = library(vec![right(1.0, 0.5)]);
     let config = ControllerConfig { variant: Variant::StaticVector, ..base() };
-    assert!(matches!(Controller::new(&stay, stay.fingerprint(), config), Err(ControllerError::NoVector)));
+    assert!(matches!(Controller::new(stay.clone(), stay.fingerprint(), config), Err(ControllerError::NoVector)));
     let other = Fingerprint { weights: "x".into(), ..fingerprint() };
-    let error = Controller::new(&stay, &other, base()).unwrap_err();
+    let error = Controller::new(stay.clone(), &other, base()).unwrap_err();
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("weights"));
+    // Who does not name a model is not asked for one.
+    assert!(Controller::unchecked(stay, base()).is_ok());
 }
 
 /// JSON has no NaN; a log of steps that holds one must read back all the same.

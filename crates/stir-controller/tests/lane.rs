@@ -7,9 +7,12 @@ use std::collections::BTreeMap;
 
 use common::{WARM, library, prompts, steer};
 use stir_basis::{Action, Library};
-use stir_controller::{Controller, ControllerConfig, Scope, Scored, Steered, Step, Variant};
+use stir_controller::{
+    ControlState, Controller, ControllerConfig, LayerState, Planned, Scope, Scored, Steered, Step, Variant,
+};
 use stir_core::{
-    DriveError, Engine, Fingerprint, Finish, ModelShape, Output, RequestError, Row, Sampling, TokenId, Vocab, generate,
+    DriveError, Engine, Fingerprint, Finish, ModelShape, Output, Request, RequestError, Row, Sampling, TokenId, Vocab,
+    generate,
     toy::{ToyEngine, ToyError, ToySession},
 };
 
@@ -86,8 +89,14 @@ fn no_memory_is_plain_decoding() {
             for width in [1, 4, 16] {
                 let answers = steer(&engine, &library, &config, &prompts, 50, sampling, width);
                 for (answer, plain) in answers.iter().zip(&plain) {
-                    assert_eq!((&answer.tokens, &answer.log_probs), (&plain.tokens, &plain.log_probs));
-                    assert_eq!((answer.finish, answer.forward_passes), (plain.finish, plain.forward_passes));
+                    assert_eq!(
+                        (&answer.generated.tokens, &answer.generated.log_probs),
+                        (&plain.tokens, &plain.log_probs)
+                    );
+                    assert_eq!(
+                        (answer.generated.finish, answer.generated.forward_passes),
+                        (plain.finish, plain.forward_passes)
+                    );
                     assert_eq!(answer.probe_tokens, 0);
                 }
             }
@@ -131,10 +140,12 @@ fn random_vectors_change_nothing_but_the_vectors() {
     let (engine, library, prompts) = scene();
     let config = ControllerConfig { variant: Variant::RandomVector, seed: 6, ..base() };
     let all = ControllerConfig { retrieve: 1000, candidates: 1000, max_control_points: 1000, ..config.clone() };
-    let controller = Controller::new(&library, library.fingerprint(), all).unwrap();
+    let controller = Controller::new(library.clone(), library.fingerprint(), all).unwrap();
     let mut entries = library.entries().to_vec();
     for (i, entry) in library.entries().iter().enumerate().filter(|(_, entry)| entry.vector().is_some()) {
-        let plan = controller.plan(0, entry.m, &[(entry.layer, &entry.key)]);
+        let states = vec![LayerState { layer: entry.layer, values: entry.key.to_vec() }];
+        let planned = controller.plan(&ControlState { sequence: 0, m: entry.m, states });
+        let Planned::Probe(plan) = planned else { panic!("{planned:?}") };
         let candidate = plan.candidates().iter().find(|candidate| candidate.entry == i).unwrap();
         entries[i].action = Action::Steer(candidate.vector.to_vec());
     }
@@ -162,11 +173,15 @@ fn the_log_accounts_for_every_token() {
         for max_control_points in [1, 2, 4] {
             let config = ControllerConfig { variant, max_control_points, ..base() };
             for answer in steer(&engine, &library, &config, &prompts, 60, WARM, 4) {
-                assert_eq!(answer.steps.iter().map(|step| step.tokens).sum::<usize>(), answer.tokens.len());
-                assert_eq!((answer.tokens.len(), answer.log_probs.len()), (60, 60), "probes are not in the budget");
-                assert_eq!(answer.finish, Finish::Length);
+                assert_eq!(answer.steps.iter().map(|step| step.tokens).sum::<usize>(), answer.generated.tokens.len());
+                assert_eq!(
+                    (answer.generated.tokens.len(), answer.generated.log_probs.len()),
+                    (60, 60),
+                    "probes are not in the budget"
+                );
+                assert_eq!(answer.generated.finish, Finish::Length);
                 let segments: Vec<_> = answer.steps.iter().map(|step| step.segment).collect();
-                let points = engine.vocab().text(&answer.tokens[..59]).matches("\n\n").count();
+                let points = engine.vocab().text(&answer.generated.tokens[..59]).matches("\n\n").count();
                 // What follows the last segment that may be steered is one stretch.
                 assert_eq!(segments, (1..=(points + 1).min(max_control_points + 1)).collect::<Vec<_>>());
                 for step in &answer.steps {
@@ -205,9 +220,9 @@ fn where_nothing_is_added_the_text_is_plain_and_the_probe_is_its_start() {
             let answers = steer(&engine, &library, &config, &prompts, 60, sampling, 4);
             let (mut probed, mut passes) = (0, 0);
             for (answer, plain) in answers.iter().zip(&plain) {
-                assert_eq!((&answer.tokens, &answer.log_probs), (&plain.tokens, &plain.log_probs));
+                assert_eq!((&answer.generated.tokens, &answer.generated.log_probs), (&plain.tokens, &plain.log_probs));
                 probed += answer.steps.iter().filter(|step| !step.candidates.is_empty()).count();
-                passes += answer.forward_passes - plain.forward_passes;
+                passes += answer.generated.forward_passes - plain.forward_passes;
             }
             assert!(probed > 20);
             // At most a pass for each probe token, and far fewer where the null probe's tokens are kept.
@@ -228,7 +243,7 @@ fn a_broken_state_is_counted_and_never_steers() {
     let broken = Altered { inner: engine.clone(), alter };
     let answers = steer(&broken, &library, &config, &prompts, 40, Sampling::GREEDY, 4);
     for (answer, plain) in answers.iter().zip(&plain) {
-        assert_eq!(answer.tokens, plain.tokens);
+        assert_eq!(answer.generated.tokens, plain.tokens);
         assert_eq!(answer.non_finite, 2 * (answer.steps.len() - 1).min(7));
         assert!(answer.steps.iter().all(|step| step.scale == 0.0 && step.retrieved.is_empty()));
     }
@@ -271,7 +286,7 @@ fn a_probe_without_a_score_is_counted_and_never_wins() {
     let broken = Altered { inner: engine.clone(), alter };
     let answers = steer(&broken, &library, &config, &prompts, 40, Sampling::GREEDY, 4);
     for (answer, plain) in answers.iter().zip(&plain) {
-        assert_eq!((&answer.tokens, &answer.log_probs), (&plain.tokens, &plain.log_probs));
+        assert_eq!((&answer.generated.tokens, &answer.generated.log_probs), (&plain.tokens, &plain.log_probs));
         assert_eq!(answer.non_finite, answer.steps.iter().map(|step| step.candidates.len()).sum::<usize>());
     }
     assert!(answers.iter().any(|answer| answer.non_finite > 0));
@@ -297,22 +312,19 @@ fn a_probe_without_a_score_is_counted_and_never_wins() {
     assert!(answers.iter().flat_map(|answer| &answer.steps).any(all_lost));
     // A broken row of the sequence itself is an error.
     let alter = |_, _: &Row<'_, _>, output: &mut Output| output.logits[0] = f32::NAN;
-    let controller = Controller::new(&library, library.fingerprint(), config.clone()).unwrap();
+    let controller = Controller::new(library.clone(), library.fingerprint(), config.clone()).unwrap();
     let broken = Altered { inner: engine, alter };
-    let error = controller.generate(&broken, &prompts, 40, Sampling::GREEDY, 3, 4).unwrap_err();
+    let error = controller.generate(&broken, &Request::batch(&prompts, 40, Sampling::GREEDY, 3), 4).unwrap_err();
     assert!(matches!(error, DriveError::Sampling { lane: 0, .. }));
 }
 
 #[test]
 fn requests_that_cannot_be_served() {
     let (engine, library, _) = scene();
-    let controller = Controller::new(&library, library.fingerprint(), base()).unwrap();
+    let controller = Controller::new(library.clone(), library.fingerprint(), base()).unwrap();
     let refused = |prompt: Vec<TokenId>, max_tokens, sampling| match controller.generate(
         &engine,
-        &[vec![1], prompt],
-        max_tokens,
-        sampling,
-        0,
+        &Request::batch(&[vec![1], prompt], max_tokens, sampling, 0),
         2,
     ) {
         Err(DriveError::Refused { source, .. }) => source,
@@ -322,5 +334,5 @@ fn requests_that_cannot_be_served() {
     assert_eq!(refused(vec![1; 96], 5, WARM), RequestError::PromptTooLong { tokens: 96, max_context: 96 });
     assert_eq!(refused(vec![1], 0, WARM), RequestError::ZeroBudget);
     assert!(matches!(refused(vec![1], 5, Sampling { top_p: 0.0, ..WARM }), RequestError::Sampling(_)));
-    assert_eq!(controller.generate(&engine, &[], 5, WARM, 0, 2).unwrap(), []);
+    assert_eq!(controller.generate(&engine, &[], 2).unwrap(), [] as [Vec<Steered>; 0]);
 }

@@ -17,7 +17,3 @@ pub mod task;
 #[cfg(feature = "hub")]
 pub use stir_hub as hub;
 pub use task::{AnswerForm, Problem, Prompt, Task, TaskError};
-
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/tasks.md")]
-struct TasksPage;

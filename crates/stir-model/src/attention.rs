@@ -1,5 +1,8 @@
-//! Scaled dot-product attention with grouped heads, over a batch of whole sequences (training) or over caches of
-//! different lengths that may share a past (inference).
+//! Scaled dot-product attention with grouped heads: [`Dense`] over a batch of whole sequences, [`Cached`] over caches of
+//! different lengths that may share a past.
+//!
+//! Read `Dense::attend` first. It is the whole computation in twenty lines; training uses it, and everything else here
+//! and in `cpu/attention.rs` gives its numbers faster.
 
 use std::ops::Range;
 
@@ -8,8 +11,9 @@ use stir_core::Session;
 
 use crate::{
     DecoderConfig,
-    cache::{Batch, Span},
-    compute::{Angles, Compute, Heads, Rotation, in_f32, in_type, softcap},
+    batch::Batch,
+    cache::Span,
+    compute::{Compute, Norm, Rotation, Rotations, in_f32, in_type, indices, softcap, split_heads},
 };
 
 /// Stands in for minus infinity where a difference of two is taken.
@@ -20,8 +24,7 @@ pub(crate) struct Dense<'c> {
     config: &'c DecoderConfig,
     batch: usize,
     length: usize,
-    dtype: DType,
-    device: Device,
+    rotations: Rotations<Rotation>,
     /// `[1, 1, length, length]` for every window that some layer has.
     masks: Vec<(Option<usize>, Tensor<4>)>,
 }
@@ -31,27 +34,23 @@ impl<'c> Dense<'c> {
         let positions: Vec<usize> = (0..length).collect();
         let mask = |window| visible(&positions, 0..length, window, device).reshape([1, 1, length, length]);
         let masks = windows(config).into_iter().map(|window| (window, mask(window))).collect();
-        Self { config, batch, length, dtype, device: device.clone(), masks }
+        let of_batch = positions.repeat(batch);
+        let rotations = Rotations::new(config, &of_batch, |angles| Rotation::new(&angles, dtype, device));
+        Self { config, batch, length, rotations, masks }
     }
 }
 
 impl Compute for Dense<'_> {
-    type Rotation = Rotation;
-
-    fn rotation(&self, angles: Angles) -> Rotation {
-        Rotation::new(&angles, self.dtype, &self.device)
-    }
-
-    fn attend(&mut self, layer: usize, qkv: Tensor<2>, heads: &Heads<'_, Rotation>) -> Tensor<2> {
-        let [q, k, v] = heads.split(qkv);
-        let ([_, heads, width], [_, kv_heads, _]) = (q.dims(), k.dims());
+    fn attend(&mut self, layer: usize, qkv: Tensor<2>, norms: Option<&[Norm; 2]>) -> Tensor<2> {
+        let [q, k, v] = split_heads(self.config, qkv, norms, self.rotations.of(self.config, layer));
+        let ([_, heads, head_dim], [_, kv_heads, _]) = (q.dims(), k.dims());
         let group = heads / kv_heads;
         let (batch, length) = (self.batch, self.length);
-        let by_head = |x: Tensor<3>, n| x.reshape([batch, length, n, width]).swap_dims(1, 2);
+        let by_head = |x: Tensor<3>, n| x.reshape([batch, length, n, head_dim]).swap_dims(1, 2);
         // Each key head is repeated for the queries of its group.
         let repeated = |x: Tensor<3>| {
             let x: Tensor<5> = by_head(x, kv_heads).unsqueeze_dim(2);
-            x.expand([batch, kv_heads, group, length, width]).reshape([batch, heads, length, width])
+            x.expand([batch, kv_heads, group, length, head_dim]).reshape([batch, heads, length, head_dim])
         };
         let q = by_head(q, heads) * self.config.attention_scale as f32;
         let mut scores = softcap(in_f32(q.matmul(repeated(k).transpose())), self.config.attention_softcap);
@@ -60,7 +59,7 @@ impl Compute for Dense<'_> {
         }
         let v = repeated(v);
         let weights = in_type(softmax(scores, 3), v.dtype());
-        weights.matmul(v).swap_dims(1, 2).reshape([batch * length, heads * width])
+        weights.matmul(v).swap_dims(1, 2).reshape([batch * length, heads * head_dim])
     }
 
     fn finish(self) {}
@@ -74,25 +73,26 @@ impl Compute for Dense<'_> {
 pub(crate) struct Cached<'c> {
     config: &'c DecoderConfig,
     batch: Batch<'c>,
-    dtype: DType,
+    rotations: Rotations<Rotation>,
     /// For every window that some layer has, the levels in which something can be seen.
     plans: Vec<(Option<usize>, Vec<Level>)>,
     device: Device,
 }
 
-/// The spans that stand at one depth of some chain.
+/// The spans at one depth of the caches' chains.
 struct Level {
     groups: Vec<Group>,
-    /// Where each token of the batch stands in the concatenation of the groups; `None` when it stands in order.
+    /// The place of each token of the batch in the concatenation of the groups; `None` when they are in order.
     order: Option<Tensor<1, Int>>,
-    /// Whether some token has no span at this depth, and is sent to one extra, empty place.
+    /// Whether some token has no span at this depth; such tokens are sent to one extra, empty place.
     gaps: bool,
 }
 
 /// One span and the rows that see it.
 struct Group {
-    /// Row and depth where the span is found.
+    /// A row that has the span.
     row: usize,
+    /// The span's place in the row's chain.
     depth: usize,
     /// Positions of the span that some of the rows see.
     keys: Range<usize>,
@@ -108,43 +108,44 @@ struct Tokens {
     listed: Option<Tensor<1, Int>>,
 }
 
-/// What a level's spans gave for some tokens: `[n_kv_heads, tokens, group, ..]`.
+/// Attention of some tokens to the spans of one level: `[n_kv_heads, tokens, group, ..]`.
 struct Partial {
-    /// Largest score, width 1.
+    /// Largest score, 1 element each.
     max: Tensor<4>,
-    /// Sum of `exp(score - max)`, width 1.
+    /// Sum of `exp(score - max)`, 1 element each.
     sum: Tensor<4>,
-    /// Values weighted by `exp(score - max)`, width `head_dim`.
+    /// Values weighted by `exp(score - max)`, `head_dim` elements each.
     value: Tensor<4>,
 }
 
 impl<'c> Cached<'c> {
-    /// Plans who attends to what.
+    /// Plans which tokens attend to which spans.
     pub(crate) fn new(config: &'c DecoderConfig, batch: Batch<'c>, dtype: DType, device: &Device) -> Self {
-        let depth = batch.iter().map(|(cache, _)| cache.spans().len()).max().unwrap_or(0);
-        let mut cached = Self { config, batch, dtype, plans: Vec::new(), device: device.clone() };
+        let depth = batch.leaders().map(|(row, _)| row.cache.spans().len()).max().unwrap_or(0);
+        let rotations = Rotations::new(config, &batch.positions(), |angles| Rotation::new(&angles, dtype, device));
+        let mut cached = Self { config, batch, rotations, plans: Vec::new(), device: device.clone() };
         let levels = |window| (0..depth).filter_map(|depth| cached.level(depth, window)).collect();
         cached.plans = windows(config).into_iter().map(|window| (window, levels(window))).collect();
         cached
     }
 
-    /// What stands at `depth` and can be seen through `window`; `None` when nothing can.
+    /// The spans at `depth` of which some position can be seen through `window`; `None` when there are none.
     fn level(&self, depth: usize, window: Option<usize>) -> Option<Level> {
-        let mut members: Vec<(usize, Vec<usize>)> = Vec::new();
+        let mut sharing_rows: Vec<(usize, Vec<usize>)> = Vec::new();
         let span = |row: usize| -> Option<&Span> { self.batch.cache(row).spans().get(depth) };
         let is_tail = |row: usize| self.batch.cache(row).spans().len() == depth + 1;
         for row in 0..self.batch.len() {
             let Some(own) = span(row) else { continue };
             let sharing = |first: usize| !is_tail(first) && !is_tail(row) && span(first).is_some_and(|s| s.same(own));
-            match members.iter_mut().find(|(first, _)| sharing(*first)) {
+            match sharing_rows.iter_mut().find(|(first, _)| sharing(*first)) {
                 Some((_, rows)) => rows.push(row),
-                None => members.push((row, vec![row])),
+                None => sharing_rows.push((row, vec![row])),
             }
         }
         let mut place: Vec<Option<usize>> = vec![None; self.batch.n_tokens()];
         let mut next = 0;
         let mut groups = Vec::new();
-        for (row, rows) in members {
+        for (row, rows) in sharing_rows {
             let tokens: Vec<usize> = rows.iter().flat_map(|&r| self.batch.tokens(r)).collect();
             let positions: Vec<usize> = rows.iter().flat_map(|&r| self.positions(r)).collect();
             // Rows that share a span share all that is before it.
@@ -179,28 +180,24 @@ impl<'c> Cached<'c> {
 }
 
 impl Compute for Cached<'_> {
-    type Rotation = Rotation;
-
-    fn rotation(&self, angles: Angles) -> Rotation {
-        Rotation::new(&angles, self.dtype, &self.device)
-    }
-
-    fn attend(&mut self, layer: usize, qkv: Tensor<2>, heads: &Heads<'_, Rotation>) -> Tensor<2> {
-        let [q, k, v] = heads.split(qkv);
-        let ([tokens, heads, width], [_, kv_heads, _], dtype) = (q.dims(), k.dims(), q.dtype());
+    fn attend(&mut self, layer: usize, qkv: Tensor<2>, norms: Option<&[Norm; 2]>) -> Tensor<2> {
+        let [q, k, v] = split_heads(self.config, qkv, norms, self.rotations.of(self.config, layer));
+        let ([tokens, heads, head_dim], [_, kv_heads, _], dtype) = (q.dims(), k.dims(), q.dtype());
         let (k, v) = (k.swap_dims(0, 1), v.swap_dims(0, 1));
-        for (cache, tokens) in self.batch.iter_mut() {
+        for (cache, tokens) in self.batch.all_mut() {
             let own = |x: &Tensor<3>| x.clone().narrow(1, tokens.start, tokens.len());
             cache.write(layer, own(&k), own(&v));
         }
         let q = q * self.config.attention_scale as f32;
-        let q = q.reshape([tokens, kv_heads, heads / kv_heads, width]).swap_dims(0, 1);
+        let q = q.reshape([tokens, kv_heads, heads / kv_heads, head_dim]).swap_dims(0, 1);
         let window = self.config.windows[layer];
         let levels = self.plans.iter().filter(|(of, _)| *of == window).flat_map(|(_, levels)| levels);
         let merged = levels.map(|level| level.partial(self, layer, &q)).reduce(Partial::merge);
         // Every row has at least the span its new tokens were written to.
-        let Some(Partial { sum, value, .. }) = merged else { return Tensor::zeros([0, heads * width], &self.device) };
-        in_type(value / sum, dtype).swap_dims(0, 1).reshape([tokens, heads * width])
+        let Some(Partial { sum, value, .. }) = merged else {
+            return Tensor::zeros([0, heads * head_dim], &self.device);
+        };
+        in_type(value / sum, dtype).swap_dims(0, 1).reshape([tokens, heads * head_dim])
     }
 
     fn finish(self) {
@@ -212,9 +209,9 @@ impl Level {
     fn partial(&self, cached: &Cached<'_>, layer: usize, q: &Tensor<4>) -> Partial {
         let mut parts: Vec<Partial> = self.groups.iter().map(|group| group.partial(cached, layer, q)).collect();
         if self.gaps {
-            let [kv_heads, _, group, width] = q.dims();
-            let full = |value, width| Tensor::full([kv_heads, 1, group, width], value, (&q.device(), DType::F32));
-            parts.push(Partial { max: full(MASKED, 1), sum: full(0.0, 1), value: full(0.0, width) });
+            let [kv_heads, _, group, head_dim] = q.dims();
+            let full = |value, size| Tensor::full([kv_heads, 1, group, size], value, (&q.device(), DType::F32));
+            parts.push(Partial { max: full(MASKED, 1), sum: full(0.0, 1), value: full(0.0, head_dim) });
         }
         let assemble = |part: fn(&Partial) -> &Tensor<4>| {
             let listed: Vec<Tensor<4>> = parts.iter().map(|p| part(p).clone()).collect();
@@ -230,7 +227,7 @@ impl Level {
 
 impl Group {
     fn partial(&self, cached: &Cached<'_>, layer: usize, q: &Tensor<4>) -> Partial {
-        let [kv_heads, _, group, width] = q.dims();
+        let [kv_heads, _, group, head_dim] = q.dims();
         let Tokens { first, count: tokens, listed } = &self.tokens;
         let (tokens, q) = (*tokens, q.clone());
         let q = match listed {
@@ -238,7 +235,7 @@ impl Group {
             None => q.narrow(1, *first, tokens),
         };
         let [k, v] = cached.batch.cache(self.row).spans()[self.depth].read(layer, self.keys.clone());
-        let scores = q.reshape([kv_heads, tokens * group, width]).matmul(k.transpose());
+        let scores = q.reshape([kv_heads, tokens * group, head_dim]).matmul(k.transpose());
         // What is exponentiated and added up is so in full precision whatever the weights are kept in.
         let mut scores = softcap(in_f32(scores), cached.config.attention_softcap);
         if let Some(mask) = &self.mask {
@@ -299,10 +296,4 @@ fn visible(positions: &[usize], keys: Range<usize>, window: Option<usize>, devic
     let row = |position: usize| keys.clone().map(move |key| if sees(position, key) { 0.0 } else { MASKED });
     let mask: Vec<f32> = positions.iter().flat_map(|&position| row(position)).collect();
     Tensor::from_data(TensorData::new(mask, [positions.len(), 1, keys.len()]), (device, DType::F32))
-}
-
-pub(crate) fn indices(list: &[usize], device: &Device) -> Tensor<1, Int> {
-    let list: Vec<i64> = list.iter().map(|&i| i as i64).collect();
-    let count = list.len();
-    Tensor::from_data(TensorData::new(list, [count]), device)
 }

@@ -3,7 +3,7 @@ use std::{ops::Range, sync::Arc};
 use burn::tensor::{DType, Device, Tensor};
 use stir_core::{Session, TokenId};
 
-use crate::{DecoderConfig, alike::Alike};
+use crate::DecoderConfig;
 
 /// Positions are allocated in multiples of this, and of more where there are many.
 const BLOCK: usize = 64;
@@ -23,7 +23,7 @@ fn capacity(positions: usize) -> usize {
 #[derive(Debug, Clone)]
 pub struct KvCache {
     spans: Vec<Span>,
-    /// What the positions hold, for [`Alike`].
+    /// The tokens at the positions, for [`SharedRows`](crate::shared_rows::SharedRows).
     tokens: Vec<TokenId>,
     /// Layers before the first whose keys and values an addition changed at one of the positions.
     untouched: usize,
@@ -116,14 +116,14 @@ impl KvCache {
     /// # Shapes
     /// - both: `[n_kv_heads, tokens, head_dim]`
     pub(crate) fn write(&mut self, layer: usize, key: Tensor<3>, value: Tensor<3>) {
-        let [heads, tokens, width] = key.dims();
+        let [heads, tokens, head_dim] = key.dims();
         for (Tail { tensor, len, .. }, new) in self.tail(layer).into_iter().flatten().zip([key, value]) {
-            tensor.inplace(|old| old.slice_assign([0..heads, len..len + tokens, 0..width], new));
+            tensor.inplace(|old| old.slice_assign([0..heads, len..len + tokens, 0..head_dim], new));
         }
     }
 
     /// Counts positions of `tokens` that every layer has written.
-    fn advance(&mut self, tokens: &[TokenId], untouched: usize) {
+    pub(crate) fn advance(&mut self, tokens: &[TokenId], untouched: usize) {
         if let Some(span) = self.spans.last_mut() {
             span.len += tokens.len();
         }
@@ -161,6 +161,11 @@ impl KvCache {
         &self.spans
     }
 
+    /// The type that keys and values are kept in.
+    pub(crate) fn dtype(&self) -> DType {
+        self.sizes.dtype
+    }
+
     /// Where the keys and the values of the next positions of a layer are written; space must have been reserved.
     pub(crate) fn tail(&mut self, layer: usize) -> Option<[Tail<'_>; 2]> {
         let Span { piece, len } = self.spans.last_mut()?;
@@ -195,97 +200,6 @@ impl Extension<'_> {
     }
 }
 
-/// Sequences that one pass extends, with the tokens that each gets, which lie one row after another.
-///
-/// At first only the rows that lead others count, if there are [`Alike`] ones; all do after [`widen`](Self::widen).
-pub(crate) struct Batch<'c> {
-    rows: Vec<Extension<'c>>,
-    /// Of each row, its tokens among those that are computed.
-    places: Vec<Range<usize>>,
-    /// Whether a row is computed, and not only given what another computes.
-    leads: Vec<bool>,
-}
-
-impl<'c> Batch<'c> {
-    /// Reserves room in each cache for as many new positions.
-    pub(crate) fn new(mut rows: Vec<Extension<'c>>, alike: Option<&Alike>) -> Self {
-        rows.iter_mut().for_each(|row| row.cache.reserve(row.tokens.len()));
-        let mut batch = Self { places: Vec::new(), leads: vec![true; rows.len()], rows };
-        batch.widen();
-        if let Some(alike) = alike {
-            batch.places = alike.places(&batch.places);
-            batch.leads = alike.leads().collect();
-        }
-        batch
-    }
-
-    /// From here on every row is computed.
-    pub(crate) fn widen(&mut self) {
-        let mut end = 0;
-        let place = |row: &Extension<'_>| {
-            end += row.tokens.len();
-            end - row.tokens.len()..end
-        };
-        self.places = self.rows.iter().map(place).collect();
-        self.leads.fill(true);
-    }
-
-    /// Sequences.
-    pub(crate) fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// New tokens of all sequences.
-    pub(crate) fn n_tokens(&self) -> usize {
-        self.rows.iter().map(|row| row.tokens.len()).sum()
-    }
-
-    pub(crate) fn cache(&self, row: usize) -> &KvCache {
-        self.rows[row].cache
-    }
-
-    /// The new tokens of a row among those of the batch.
-    pub(crate) fn tokens(&self, row: usize) -> Range<usize> {
-        self.places[row].clone()
-    }
-
-    /// The rows that are computed.
-    pub(crate) fn computed(&self) -> impl Iterator<Item = &Extension<'c>> {
-        self.rows.iter().zip(&self.leads).filter(|(_, leads)| **leads).map(|(row, _)| row)
-    }
-
-    /// Tokens of all rows that are computed.
-    pub(crate) fn n_computed(&self) -> usize {
-        self.computed().map(|row| row.tokens.len()).sum()
-    }
-
-    /// All rows.
-    pub(crate) fn rows(&self) -> &[Extension<'c>] {
-        &self.rows
-    }
-
-    /// Each sequence that is computed, and its new tokens.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&KvCache, Range<usize>)> {
-        let rows = self.rows.iter().zip(&self.places).zip(&self.leads).filter(|(_, leads)| **leads);
-        rows.map(|((row, place), _)| (&*row.cache, place.clone()))
-    }
-
-    /// Each sequence, computed or not, to write the keys and values of its new tokens to.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&mut KvCache, Range<usize>)> {
-        self.rows.iter_mut().zip(&self.places).map(|(row, place)| (&mut *row.cache, place.clone()))
-    }
-
-    /// The type that keys and values are kept in.
-    pub(crate) fn dtype(&self) -> Option<DType> {
-        self.rows.first().map(|row| row.cache.sizes.dtype)
-    }
-
-    /// The positions written become part of their caches.
-    pub(crate) fn finish(self) {
-        self.rows.into_iter().for_each(|row| row.cache.advance(row.tokens, row.untouched));
-    }
-}
-
 impl Session for KvCache {
     fn len(&self) -> usize {
         self.tokens.len()
@@ -311,9 +225,9 @@ impl Piece {
     fn copy(&mut self, at: usize, from: &Self, len: usize) {
         // What a failed pass has left is empty.
         for (new, old) in self.layers.iter_mut().flatten().zip(from.layers.iter().flatten()).filter(|_| len > 0) {
-            let [heads, _, width] = old.dims();
+            let [heads, _, head_dim] = old.dims();
             let kept = old.clone().narrow(1, 0, len);
-            new.inplace(|new| new.slice_assign([0..heads, at..at + len, 0..width], kept));
+            new.inplace(|new| new.slice_assign([0..heads, at..at + len, 0..head_dim], kept));
         }
     }
 }

@@ -1,29 +1,25 @@
-//! What a pass of the decoder computes with.
+//! The operations of a forward pass.
 
 use burn::{
     module::{Module, Param},
-    tensor::{DType, Device, Tensor, TensorData, activation::silu},
+    tensor::{DType, Device, Int, Tensor, TensorData, activation::silu},
 };
 
 use crate::{
-    DecoderConfig,
+    DecoderConfig, DeviceError, ModelError, ReadError,
     config::{Activation, Rope},
 };
 
 /// How one pass of the decoder computes: in the operations of burn, which every device has and which can be
 /// differentiated, unless an implementation has better ones.
 pub(crate) trait Compute {
-    /// [`Angles`] as this implementation turns by them.
-    type Rotation;
-
-    fn rotation(&self, angles: Angles) -> Self::Rotation;
-
-    /// Attention of the new tokens to what they see of their sequences, these tokens included.
+    /// Attention of the new tokens to what they see of their sequences, these tokens included. `norms` are those of
+    /// every head of the queries and of the keys, in models that have them.
     ///
     /// # Shapes
     /// - `qkv`: `[tokens, (n_heads + 2 n_kv_heads) head_dim]`, as projected
     /// - output: `[tokens, n_heads * head_dim]`
-    fn attend(&mut self, layer: usize, qkv: Tensor<2>, heads: &Heads<'_, Self::Rotation>) -> Tensor<2>;
+    fn attend(&mut self, layer: usize, qkv: Tensor<2>, norms: Option<&[Norm; 2]>) -> Tensor<2>;
 
     /// The type of the residual stream where the weights are of type `weights`.
     fn stream_type(&self, weights: DType) -> DType {
@@ -64,36 +60,40 @@ pub(crate) trait Compute {
         gate * gate_up.narrow(1, columns / 2, columns / 2)
     }
 
-    /// From here on the stream has every row of the batch, and not only those that lead others.
-    fn widen(&mut self) {}
+    /// The stream as it leaves a layer. Rows that were computed as one so far are copied where they begin to differ.
+    ///
+    /// # Shapes
+    /// - `stream`: `[tokens, hidden_size]`
+    /// - output: `[tokens, hidden_size]`, of as many tokens as the next layer computes
+    fn leave_layer(&mut self, _layer: usize, stream: Tensor<2>) -> Tensor<2> {
+        stream
+    }
 
-    /// The positions written become part of their caches.
+    /// Makes the positions written part of their caches.
     fn finish(self);
 }
 
-/// What is done to the heads of a layer before they attend.
-pub(crate) struct Heads<'a, R> {
-    pub(crate) config: &'a DecoderConfig,
-    /// Of every head of the queries and of the keys.
-    pub(crate) norms: Option<&'a [Norm; 2]>,
-    pub(crate) rotation: &'a R,
-}
-
-impl Heads<'_, Rotation> {
-    /// Normed and rotated queries and keys, and values: `[tokens, heads, head_dim]` each.
-    pub(crate) fn split(&self, qkv: Tensor<2>) -> [Tensor<3>; 3] {
-        let (tokens, heads, kv_heads) = (qkv.dims()[0], self.config.n_heads, self.config.n_kv_heads);
-        let qkv = qkv.reshape([tokens, heads + 2 * kv_heads, self.config.head_dim]);
-        let v = qkv.clone().narrow(1, heads + kv_heads, kv_heads);
-        let mut qk = qkv.narrow(1, 0, heads + kv_heads);
-        if let Some([q_norm, k_norm]) = self.norms {
-            let (q, k) = (qk.clone().narrow(1, 0, heads), qk.narrow(1, heads, kv_heads));
-            qk = Tensor::cat(vec![q_norm.forward(q), k_norm.forward(k)], 1);
-        }
-        // Queries and keys are rotated in one piece.
-        let qk = self.rotation.turn(qk);
-        [qk.clone().narrow(1, 0, heads), qk.narrow(1, heads, kv_heads), v]
+/// Normed and rotated queries and keys, and values, of a layer's projection: `[tokens, heads, head_dim]` each.
+///
+/// # Shapes
+/// - `qkv`: `[tokens, (n_heads + 2 n_kv_heads) head_dim]`
+pub(crate) fn split_heads(
+    config: &DecoderConfig,
+    qkv: Tensor<2>,
+    norms: Option<&[Norm; 2]>,
+    rotation: &Rotation,
+) -> [Tensor<3>; 3] {
+    let (tokens, heads, kv_heads) = (qkv.dims()[0], config.n_heads, config.n_kv_heads);
+    let qkv = qkv.reshape([tokens, heads + 2 * kv_heads, config.head_dim]);
+    let v = qkv.clone().narrow(1, heads + kv_heads, kv_heads);
+    let mut qk = qkv.narrow(1, 0, heads + kv_heads);
+    if let Some([q_norm, k_norm]) = norms {
+        let (q, k) = (qk.clone().narrow(1, 0, heads), qk.narrow(1, heads, kv_heads));
+        qk = Tensor::cat(vec![q_norm.forward(q), k_norm.forward(k)], 1);
     }
+    // Queries and keys are rotated in one piece.
+    let qk = rotation.turn(qk);
+    [qk.clone().narrow(1, 0, heads), qk.narrow(1, heads, kv_heads), v]
 }
 
 /// Root mean square norm. Computed in f32 from beginning to end, with a weight kept in f32.
@@ -122,37 +122,57 @@ fn gelu_tanh(x: Tensor<2>) -> Tensor<2> {
 }
 
 /// By how much the heads of every token are turned (rotary position embedding), in the rotate-half layout of Hugging
-/// Face checkpoints: element `i` turns with element `i + width / 2`.
+/// Face checkpoints: element `i` turns with element `i + rotary_dim / 2`.
 pub(crate) struct Angles {
-    /// Elements of a head that are turned, the first ones.
-    pub(crate) width: usize,
-    /// `[tokens, width / 2]`
+    /// The number of leading elements of a head that are turned.
+    pub(crate) rotary_dim: usize,
+    /// `[tokens, rotary_dim / 2]`
     pub(crate) cos: Vec<f32>,
-    /// `[tokens, width / 2]`
+    /// `[tokens, rotary_dim / 2]`
     pub(crate) sin: Vec<f32>,
 }
 
 impl Angles {
-    pub(crate) fn new(positions: &[usize], rope: &Rope) -> Self {
+    fn new(positions: &[usize], rope: &Rope) -> Self {
         let (radians, factor) = (rope.radians(), rope.attention_factor());
         let angles = positions.iter().flat_map(|&position| radians.iter().map(move |f| position as f32 * f));
         let (cos, sin) = angles.map(|angle| (angle.cos() * factor, angle.sin() * factor)).unzip();
-        Self { width: rope.rotary_dim, cos, sin }
+        Self { rotary_dim: rope.rotary_dim, cos, sin }
+    }
+}
+
+/// The rotary embeddings of the tokens of a pass, as one kind of computation turns by them.
+pub(crate) struct Rotations<R> {
+    all: R,
+    /// That of the layers with a window, in models where it differs.
+    windowed: Option<R>,
+}
+
+impl<R> Rotations<R> {
+    /// The rotations of tokens at the given absolute positions; `turning` brings them into the form used.
+    pub(crate) fn new(config: &DecoderConfig, positions: &[usize], turning: impl Fn(Angles) -> R) -> Self {
+        let rotation = |rope: &Rope| turning(Angles::new(positions, rope));
+        Self { all: rotation(&config.rope), windowed: config.local_rope.as_ref().map(rotation) }
+    }
+
+    /// The rotation in a layer.
+    pub(crate) fn of(&self, config: &DecoderConfig, layer: usize) -> &R {
+        self.windowed.as_ref().filter(|_| config.windows[layer].is_some()).unwrap_or(&self.all)
     }
 }
 
 /// [`Angles`] on the device.
 pub(crate) struct Rotation {
-    /// `[tokens, 1, width]`, both halves equal.
+    /// `[tokens, 1, rotary_dim]`, both halves equal.
     cos: Tensor<3>,
-    /// `[tokens, 1, width]`, the first half negated.
+    /// `[tokens, 1, rotary_dim]`, the first half negated.
     sin: Tensor<3>,
 }
 
 impl Rotation {
     pub(crate) fn new(angles: &Angles, dtype: DType, device: &Device) -> Self {
-        let half = angles.width / 2;
-        let shape = [angles.cos.len() / half.max(1), 1, angles.width];
+        let half = angles.rotary_dim / 2;
+        let shape = [angles.cos.len() / half.max(1), 1, angles.rotary_dim];
         let tensor = |values: &[f32], sign: f32| {
             let halves = values.chunks_exact(half.max(1));
             let values: Vec<f32> =
@@ -165,13 +185,13 @@ impl Rotation {
     /// # Shapes
     /// - both: `[tokens, heads, head_dim]`
     fn turn(&self, x: Tensor<3>) -> Tensor<3> {
-        let ([_, _, width], [_, _, head_dim]) = (self.cos.dims(), x.dims());
+        let ([_, _, rotary_dim], [_, _, head_dim]) = (self.cos.dims(), x.dims());
         let part = |start, length| x.clone().narrow(2, start, length);
-        let swapped = Tensor::cat(vec![part(width / 2, width / 2), part(0, width / 2)], 2);
-        let turned = part(0, width) * self.cos.clone() + swapped * self.sin.clone();
-        match head_dim - width {
+        let swapped = Tensor::cat(vec![part(rotary_dim / 2, rotary_dim / 2), part(0, rotary_dim / 2)], 2);
+        let turned = part(0, rotary_dim) * self.cos.clone() + swapped * self.sin.clone();
+        match head_dim - rotary_dim {
             0 => turned,
-            rest => Tensor::cat(vec![turned, part(width, rest)], 2),
+            rest => Tensor::cat(vec![turned, part(rotary_dim, rest)], 2),
         }
     }
 }
@@ -192,4 +212,19 @@ pub(crate) fn in_f32<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 /// The tensor in another type.
 pub(crate) fn in_type<const D: usize>(x: Tensor<D>, dtype: DType) -> Tensor<D> {
     if x.dtype() == dtype { x } else { x.cast(dtype) }
+}
+
+/// The values of a tensor, row by row.
+///
+/// Backends on cubecl copy lazily, so the bytes are taken at once: an in-place operation after `to_data` would show in
+/// what is read later.
+pub(crate) fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, ModelError> {
+    tensor.try_into_vec_as::<f32>().map_err(|source| ModelError::Device(DeviceError::Read(ReadError(source))))
+}
+
+/// A list of indices on the device.
+pub(crate) fn indices(list: &[usize], device: &Device) -> Tensor<1, Int> {
+    let list: Vec<i64> = list.iter().map(|&i| i as i64).collect();
+    let count = list.len();
+    Tensor::from_data(TensorData::new(list, [count]), device)
 }

@@ -3,10 +3,14 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 use stir_core::HookPoint;
 
-use crate::{ModelError, alike::layers_before, attention::indices, decoder::read};
+use crate::{
+    ModelError,
+    compute::{indices, read},
+    shared_rows::layers_before,
+};
 
 /// What happens at the hook points of a pass.
-pub(crate) trait AtHooks {
+pub(crate) trait Hooks {
     /// The stream as it goes on from `point`.
     ///
     /// # Shapes
@@ -20,7 +24,7 @@ pub(crate) trait AtHooks {
 /// Nothing, and nothing that asks whether there is something to do.
 pub(crate) struct NoHooks;
 
-impl AtHooks for NoHooks {
+impl Hooks for NoHooks {
     fn at(&mut self, _point: HookPoint, stream: Tensor<2>) -> Tensor<2> {
         stream
     }
@@ -33,7 +37,7 @@ impl AtHooks for NoHooks {
 /// What a pass adds to the residual stream and reads from it, by hook point.
 ///
 /// A point nobody asked about returns its input untouched.
-pub(crate) struct Hooks {
+pub(crate) struct HookRecorder {
     additions: BTreeMap<HookPoint, (Vec<usize>, Vec<f32>)>,
     captures: BTreeMap<HookPoint, Vec<usize>>,
     captured: BTreeMap<HookPoint, Tensor<2>>,
@@ -46,7 +50,7 @@ pub(crate) struct Captured {
     values: Vec<f32>,
 }
 
-impl Hooks {
+impl HookRecorder {
     pub(crate) fn new(device: &Device) -> Self {
         let (additions, captures, captured) = Default::default();
         Self { additions, captures, captured, device: device.clone() }
@@ -77,12 +81,12 @@ impl Hooks {
     }
 }
 
-impl AtHooks for Hooks {
+impl Hooks for HookRecorder {
     /// Additions first, then captures.
     fn at(&mut self, point: HookPoint, mut stream: Tensor<2>) -> Tensor<2> {
         if let Some((tokens, values)) = self.additions.remove(&point) {
-            let [_, width] = stream.dims();
-            let values = TensorData::new(values, [tokens.len(), width]);
+            let [_, hidden_size] = stream.dims();
+            let values = TensorData::new(values, [tokens.len(), hidden_size]);
             let values = Tensor::from_data(values, (&self.device, stream.dtype()));
             let at: Tensor<1, Int> = indices(&tokens, &self.device);
             stream = stream.select_assign(0, at, values, IndexingUpdateOp::Add);
@@ -102,9 +106,9 @@ impl AtHooks for Hooks {
 impl Captured {
     /// The stream of `token`, `[hidden_size]`.
     pub(crate) fn of(&self, token: usize) -> Option<&[f32]> {
-        let width = self.values.len() / self.tokens.len();
+        let hidden_size = self.values.len() / self.tokens.len();
         let slot = self.tokens.iter().position(|&t| t == token)?;
-        self.values.get(slot * width..(slot + 1) * width)
+        self.values.get(slot * hidden_size..(slot + 1) * hidden_size)
     }
 
     /// Every captured row, in the order asked for.

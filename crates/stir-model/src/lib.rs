@@ -6,11 +6,15 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
-mod alike;
+#[cfg(feature = "decoder")]
 mod attention;
+#[cfg(feature = "decoder")]
+mod batch;
+#[cfg(feature = "decoder")]
 mod cache;
 mod chat;
 mod checkpoint;
+#[cfg(feature = "decoder")]
 mod compute;
 mod config;
 #[cfg(feature = "flex")]
@@ -19,26 +23,40 @@ mod config;
     reason = "closures are compiled without the instructions of the kernel they are in"
 )]
 mod cpu;
+#[cfg(feature = "decoder")]
 mod decoder;
 mod device;
 mod error;
+mod fingerprint;
 mod generation;
+#[cfg(feature = "decoder")]
 mod hooks;
+#[cfg(feature = "decoder")]
 mod lm;
 mod pieces;
 mod python_json;
+#[cfg(feature = "decoder")]
+mod shared_rows;
 mod template;
 mod tokenizer;
 mod tokenizer_config;
 
+#[cfg(feature = "decoder")]
 pub use cache::KvCache;
 pub use chat::{ChatOptions, ChatTemplate, Message, opens_reasoning};
-pub use checkpoint::{Checkpoint, LoadProgress, save_checkpoint};
+pub use checkpoint::Checkpoint;
+#[cfg(feature = "decoder")]
+pub use checkpoint::LoadProgress;
 pub use config::{Activation, DecoderConfig, Rope, RopeFrequencies, RopeScaling};
+#[cfg(feature = "decoder")]
 pub use decoder::{Decoder, NamedTensor};
 pub use device::{ComputeType, DeviceSpec};
-pub use error::{DeviceError, ModelError, RowError};
+#[cfg(feature = "decoder")]
+pub use error::ReadError;
+pub use error::{ChatTemplateError, DeviceError, ModelError, RowError, SafetensorsError, TokenizerError};
+pub use fingerprint::{StoredTensor, fingerprint, fingerprint_of_folder};
 pub use generation::GenerationDefaults;
+#[cfg(feature = "decoder")]
 pub use lm::{Inspection, Lm, LoadOptions};
 #[cfg(feature = "hub")]
 pub use stir_hub as hub;

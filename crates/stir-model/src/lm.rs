@@ -9,12 +9,14 @@ use stir_core::{Addition, Engine, Fingerprint, HookPoint, ModelShape, Output, Ro
 use crate::{
     ChatTemplate, Checkpoint, ComputeType, Decoder, DecoderConfig, GenerationDefaults, KvCache, LoadProgress, Message,
     ModelError, RowError, Tokenizer,
-    alike::{Alike, layers_before},
-    attention::{Cached, indices},
-    cache::{Batch, Extension},
-    compute::Compute,
-    decoder::{Positions, read},
-    hooks::{AtHooks, Captured, Hooks, NoHooks},
+    attention::Cached,
+    batch::Batch,
+    cache::Extension,
+    checkpoint::Reader,
+    compute::{Compute, indices, read},
+    fingerprint,
+    hooks::{Captured, HookRecorder, Hooks, NoHooks},
+    shared_rows::{SharedRows, layers_before},
 };
 
 #[cfg(feature = "flex")]
@@ -26,7 +28,7 @@ use crate::cpu::Native;
 /// use stir_model::{DeviceSpec, Lm};
 /// use stir_core::{generate, Engine, Sampling};
 ///
-/// let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::FLEX.open()?)?;
+/// let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::CPU.open()?)?;
 /// let prompt = lm.encode_prompt(&lm.chat_prompt("What is 2 + 3?")?)?;
 /// let answers = generate(&lm, &[prompt], 100, Sampling::GREEDY, 0, 1)?;
 /// println!("{}", lm.vocab().text(&answers[0].tokens));
@@ -85,7 +87,7 @@ impl Lm {
     /// ```no_run
     /// use stir_model::{ComputeType, DeviceSpec, LoadOptions, Lm};
     /// let options = LoadOptions { compute: ComputeType::Bf16, ..LoadOptions::default() };
-    /// let lm = Lm::load_with("path/to/a/folder", &DeviceSpec::FLEX.open()?, options, |progress| {
+    /// let lm = Lm::load_with("path/to/a/folder", &DeviceSpec::CPU.open()?, options, |progress| {
     ///     eprintln!("{} of {} bytes", progress.bytes, progress.total);
     /// })?;
     /// # Ok::<(), stir_model::ModelError>(())
@@ -104,7 +106,7 @@ impl Lm {
             Some(config) => config,
             None => DecoderConfig::from_file(&dir.join("config.json"))?,
         };
-        let mut reader = Checkpoint::open(dir)?.with_progress(&mut progress);
+        let mut reader = Reader::new(Checkpoint::open(dir)?, &mut progress);
         let decoder = Decoder::load(&config, &mut reader, options.compute, device)?;
         let weights = reader.finish(&config.digest())?;
         let tokenizer_path = dir.join("tokenizer.json");
@@ -116,14 +118,7 @@ impl Lm {
         let generation = GenerationDefaults::from_dir(dir, tokenizer.as_ref(), config.vocab_size)?;
         let eos = generation.end_tokens.clone();
         let vocab = tokenizer.as_ref().map_or_else(|| Vocab::new([], eos.clone()), |t| t.vocab(eos.clone()));
-        let fingerprint = Fingerprint {
-            architecture: config.architecture.clone(),
-            n_layers: config.n_layers,
-            hidden_size: config.hidden_size,
-            vocab_size: config.vocab_size,
-            tokenizer: tokenizer.as_ref().map_or("none", |t| t.digest()).to_owned(),
-            weights,
-        };
+        let fingerprint = fingerprint::of_parts(&config, tokenizer.as_ref().map(|t| t.digest().to_owned()), weights);
         Ok(Self {
             dir: dir.to_owned(),
             decoder,
@@ -144,7 +139,7 @@ impl Lm {
     /// ```no_run
     /// use std::ops::ControlFlow;
     /// use stir_model::{DeviceSpec, Lm, hub::Options};
-    /// let device = DeviceSpec::FLEX.open()?;
+    /// let device = DeviceSpec::CPU.open()?;
     /// let lm = Lm::from_hub("Qwen/Qwen2.5-1.5B-Instruct", &Options::from_env()?, &device, |progress| {
     ///     eprintln!("{progress:?}");
     ///     ControlFlow::Continue(())
@@ -264,11 +259,11 @@ impl Lm {
     fn run<'r>(
         &self,
         rows: &'r mut [Row<'_, KvCache>],
-        capture: impl FnOnce(&mut Hooks),
+        capture: impl FnOnce(&mut HookRecorder),
         logits_at: &[usize],
     ) -> Result<(Vec<f32>, BTreeMap<HookPoint, Captured>), ModelError> {
         let mut first = 0;
-        let mut hooks = Hooks::new(&self.device);
+        let mut hooks = HookRecorder::new(&self.device);
         for row in rows.iter() {
             for addition in &row.additions {
                 let token = first + addition.position - row.session.len();
@@ -303,7 +298,7 @@ impl Lm {
         &self,
         rows: Vec<Extension<'_>>,
         logits_at: &[usize],
-        hooks: &mut impl AtHooks,
+        hooks: &mut impl Hooks,
     ) -> Result<Vec<f32>, ModelError> {
         // On a CPU rows are what a pass costs, and none is computed twice.
         #[cfg(feature = "flex")]
@@ -311,28 +306,27 @@ impl Lm {
         #[cfg(not(feature = "flex"))]
         let is_shared = false;
         let layers = hooks.layers_before().min(self.config().n_layers);
-        let alike = if is_shared { Alike::find(&rows, layers) } else { None };
-        let batch = Batch::new(rows, alike.as_ref());
-        let tokens: Vec<i64> = batch.computed().flat_map(|row| row.tokens.iter().copied().map(i64::from)).collect();
-        let tokens = Tensor::from_data(TensorData::new(tokens, [batch.n_computed()]), &self.device);
-        let positions = Positions::of(&batch, alike.as_ref());
+        let shared = if is_shared { SharedRows::find(&rows, layers) } else { None };
+        let batch = Batch::new(rows, shared);
+        let tokens: Vec<i64> = batch.leaders().flat_map(|(row, _)| row.tokens.iter().copied().map(i64::from)).collect();
+        let count = tokens.len();
+        let tokens = Tensor::from_data(TensorData::new(tokens, [count]), &self.device);
         #[cfg(feature = "flex")]
         if self.kernels {
-            return self.compute_with(Native::new(self.config(), batch), tokens, positions, logits_at, hooks);
+            return self.compute_with(Native::new(self.config(), batch), tokens, logits_at, hooks);
         }
         let compute = Cached::new(self.config(), batch, self.decoder.dtype(), &self.device);
-        self.compute_with(compute, tokens, positions, logits_at, hooks)
+        self.compute_with(compute, tokens, logits_at, hooks)
     }
 
     fn compute_with(
         &self,
         mut compute: impl Compute,
         tokens: Tensor<1, Int>,
-        positions: Positions,
         logits_at: &[usize],
-        hooks: &mut impl AtHooks,
+        hooks: &mut impl Hooks,
     ) -> Result<Vec<f32>, ModelError> {
-        let mut stream = self.decoder.stream(tokens, positions, &mut compute, hooks);
+        let mut stream = self.decoder.stream(tokens, &mut compute, hooks);
         if logits_at.len() < stream.dims()[0] {
             stream = stream.select(0, indices(logits_at, &self.device));
         }

@@ -87,7 +87,7 @@ fn logits_and_residual_streams_equal_transformers() {
     for name in MODELS {
         let mut golden = Golden::load(name);
         golden.check_prefill(name);
-        if common::device() == DeviceSpec::FLEX {
+        if common::device() == DeviceSpec::CPU {
             // The first was by kernels of our own.
             golden.lm = golden.lm.without_kernels();
             golden.check_prefill(name);
@@ -102,7 +102,7 @@ fn kernels_equal_the_operations_of_burn_in_every_type() {
         for (compute, tolerance) in [(ComputeType::F32, 1e-5), (ComputeType::Bf16, 0.08), (ComputeType::F16, 0.01)] {
             let load = || {
                 let options = LoadOptions { compute, ..LoadOptions::default() };
-                Lm::load_with(fixture("models").join(name), &DeviceSpec::FLEX.open().unwrap(), options, |_| ()).unwrap()
+                Lm::load_with(fixture("models").join(name), &DeviceSpec::CPU.open().unwrap(), options, |_| ()).unwrap()
             };
             let (kernels, plain) = (load(), load().without_kernels());
             let prompts = Golden::load(name).prompts;
@@ -179,7 +179,7 @@ fn keeps_the_engine_contract() {
 fn a_row_of_a_batch_gets_bit_for_bit_what_it_gets_alone() {
     for name in MODELS {
         let Golden { prompts, .. } = Golden::load(name);
-        let lm = Lm::load(fixture("models").join(name), &DeviceSpec::FLEX.open().unwrap()).unwrap();
+        let lm = Lm::load(fixture("models").join(name), &DeviceSpec::CPU.open().unwrap()).unwrap();
         let rows: Vec<&[TokenId]> = (1..9).map(|len| &prompts[len % prompts.len()][..len]).collect();
         let mut sessions: Vec<_> = rows.iter().map(|_| lm.session()).collect();
         let mut batch: Vec<_> = sessions

@@ -1,154 +1,91 @@
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 use stir_core::{DriveError, EmptyStop, SamplingError};
+use stir_files::FileError;
 
-/// What is wrong with a file, a setting or a list of tasks.
+/// The fault of a file, a setting or a list of tasks.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RolloutError {
-    /// A setting outside its bound.
+    /// A setting is outside its bound.
     #[error("{field} is {value}, must be {bound}")]
     Config {
-        /// The field of [`RolloutConfig`](crate::RolloutConfig).
+        /// The name of the field of [`RolloutConfig`](crate::RolloutConfig).
         field: &'static str,
-        /// Its value.
+        /// The value.
         value: f64,
-        /// What is allowed.
+        /// The bound, as in `finite and >= 0`.
         bound: &'static str,
     },
-    /// A sampling setting outside its bound.
+    /// A sampling setting is outside its bound.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
-    /// An empty stop string.
+    /// A stop string is empty.
     #[error(transparent)]
     Stop(#[from] EmptyStop),
-    /// The file system refused.
-    #[error("cannot {action} {}", .path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// Why it failed.
-        source: io::Error,
-    },
-    /// A line that is not the JSON it should be.
-    #[error("{}, line {line}", .path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// From 1.
-        line: usize,
-        /// What is wrong with the line.
-        source: serde_json::Error,
-    },
-    /// A settings file that is not JSON.
-    #[error("{} is not JSON", .path.display())]
-    BrokenSettings {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
-    /// A value that cannot be written as JSON.
-    #[error("cannot be written as JSON")]
-    Unwritable(#[from] serde_json::Error),
-    /// A file that holds no record.
+    /// A file cannot be read or written, or the output is not one of this run.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file holds no record.
     #[error("{} holds no record", .path.display())]
     Empty {
         /// The file.
         path: PathBuf,
     },
-    /// A problem that asks nothing.
+    /// A problem asks nothing.
     #[error("{}, line {line}: problem {id:?} has neither question nor prompt", .path.display())]
     NothingAsked {
         /// The file.
         path: PathBuf,
-        /// From 1.
+        /// The number of the line, from 1.
         line: usize,
-        /// The problem.
+        /// The id of the problem.
         id: String,
     },
-    /// Two problems of one id.
-    #[error("{}, line {line}: problem {id:?} stands on line {first} already", .path.display())]
+    /// Two problems of a file have one id.
+    #[error("{}, line {line}: problem {id:?} is on line {first} already", .path.display())]
     DuplicateProblem {
         /// The file.
         path: PathBuf,
-        /// From 1.
+        /// The number of the line, from 1.
         line: usize,
         /// The id.
         id: String,
-        /// Where it stood first.
+        /// The line that it is on first.
         first: usize,
     },
-    /// Two tasks of one id were given: their samples could not be told apart.
+    /// Two tasks have one id, so their samples could not be told apart.
     #[error("tasks {first} and {second} share the id {id:?}")]
     DuplicateTask {
         /// The id.
         id: String,
-        /// Place of the first, from 0.
+        /// The place of the first, from 0.
         first: usize,
-        /// Place of the second.
+        /// The place of the second.
         second: usize,
     },
-    /// Two rollouts of one problem and number.
+    /// A file holds two rollouts of one problem and number.
     #[error("{}, line {line}: sample {k} of {id:?} is there already", .path.display())]
     DuplicateRollout {
         /// The file.
         path: PathBuf,
-        /// From 1.
+        /// The number of the line, from 1.
         line: usize,
-        /// The problem.
+        /// The id of the problem.
         id: String,
-        /// The sample.
+        /// The number of the sample.
         k: usize,
-    },
-    /// The output holds a record that this run would not make.
-    #[error("{}, line {line}: sample {k} of {id:?} is not part of this run", .path.display())]
-    Unasked {
-        /// The output.
-        path: PathBuf,
-        /// From 1.
-        line: usize,
-        /// The problem.
-        id: String,
-        /// The sample.
-        k: usize,
-    },
-    /// The output was made under other settings; both would be mixed.
-    #[error("{}: {field} was {expected} when the output was begun and is {found} now", .path.display())]
-    Settings {
-        /// The settings file beside the output.
-        path: PathBuf,
-        /// What differs, as a path into the JSON: `config.sampling.top_p`.
-        field: String,
-        /// JSON text of its value in the file; `absent` when it has none.
-        expected: String,
-        /// JSON text of its value now; `absent` when it has none.
-        found: String,
-    },
-    /// The output holds records and nothing says under which settings they were made.
-    #[error("the output holds {records} records but {} is missing", .path.display())]
-    NoSettings {
-        /// The settings file that should be there.
-        path: PathBuf,
-        /// Records in the output.
-        records: usize,
-    },
-    /// Another run writes to the output.
-    #[error("{} is being written by another run", .path.display())]
-    InUse {
-        /// The output.
-        path: PathBuf,
     },
 }
 
-/// Why a run stopped: its own [`RolloutError`] or that of an engine `E`.
+/// The reason why a run stopped: its own [`RolloutError`] or one of an engine with the error type `E`.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RunError<E: std::error::Error + 'static> {
-    /// A file, a setting or the tasks.
+    /// A file, a setting or the list of tasks is at fault.
     #[error(transparent)]
     Rollout(#[from] RolloutError),
-    /// The engine. Every sample that was finished is in the output.
+    /// The engine failed. Every sample that was finished is in the output.
     #[error(transparent)]
     Drive(#[from] DriveError<E>),
 }

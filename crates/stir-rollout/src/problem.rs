@@ -1,19 +1,20 @@
 use std::{collections::HashMap, path::Path};
 
 use serde::{Deserialize, Serialize};
+use stir_files::Lines;
 
 use crate::{RolloutError, jsonl};
 
-/// A problem as a data set gives it: one line of a JSONL file. Fields that are not named here are ignored.
+/// A problem of a data set: one line of a JSONL file. Fields that are not named here are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// What tells it from all others; a number is taken as its text.
+    /// The id, which no other problem has; a number is taken as its text.
     #[serde(deserialize_with = "jsonl::text")]
     pub id: String,
-    /// What is asked, to be put into a prompt.
+    /// The question, to be put into a prompt.
     #[serde(default)]
     pub question: Option<String>,
-    /// The finished prompt, to be used as it is.
+    /// The finished prompt, which is used as it is.
     #[serde(default)]
     pub prompt: Option<String>,
     /// The right answer, for the judge; a number is taken as its text.
@@ -22,7 +23,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// The task of this problem: its prompt as it is or, failing that, its question (or nothing) through `render`.
+    /// Returns the task of this problem: its prompt as it is or, without one, its question (or nothing) as `render` puts
+    /// it.
     ///
     /// ```
     /// use std::convert::Infallible;
@@ -34,7 +36,7 @@ impl Problem {
     /// ```
     ///
     /// # Errors
-    /// Those of `render`.
+    /// The errors of `render`.
     pub fn task<X>(&self, render: impl FnOnce(&str) -> Result<String, X>) -> Result<Task, X> {
         let prompt = match &self.prompt {
             Some(prompt) => prompt.clone(),
@@ -44,7 +46,7 @@ impl Problem {
     }
 }
 
-/// What a run needs of a problem.
+/// A prompt with its id and its right answer: all that a run needs of a problem.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
@@ -56,7 +58,7 @@ pub struct Task {
     pub gold: Option<String>,
 }
 
-/// The problems of a JSONL file, in order. Blank lines are skipped.
+/// Reads the problems of a JSONL file, in order. Blank lines are skipped.
 ///
 /// ```
 /// let folder = tempfile::tempdir()?;
@@ -68,10 +70,11 @@ pub struct Task {
 /// ```
 ///
 /// # Errors
-/// The first line that is not a problem, asks nothing or repeats an id; a file with no problem at all.
+/// [`RolloutError::File`], [`RolloutError::NothingAsked`] or [`RolloutError::DuplicateProblem`] for the first line that
+/// is not a problem, asks nothing or repeats an id; [`RolloutError::Empty`] for a file without problems.
 pub fn read_problems(path: impl AsRef<Path>) -> Result<Vec<Problem>, RolloutError> {
     let path = path.as_ref();
-    let mut lines = jsonl::Lines::open(path)?;
+    let mut lines = Lines::open(path)?;
     let (mut problems, mut seen) = (Vec::new(), HashMap::new());
     while let Some(place) = lines.advance()? {
         let problem: Problem = lines.parse()?;
@@ -90,6 +93,8 @@ pub fn read_problems(path: impl AsRef<Path>) -> Result<Vec<Problem>, RolloutErro
 
 #[cfg(test)]
 mod tests {
+    use stir_files::FileError;
+
     use super::*;
 
     fn read(content: &str) -> Result<Vec<Problem>, RolloutError> {
@@ -109,15 +114,18 @@ mod tests {
     #[test]
     fn broken_lines_are_named() {
         let ok = "{\"id\": 1, \"question\": \"q\"}\n";
-        assert!(matches!(read(&format!("{ok}\n{{\"id\"")), Err(RolloutError::Line { line: 3, .. })));
+        assert!(matches!(read(&format!("{ok}\n{{\"id\"")), Err(RolloutError::File(FileError::Line { line: 3, .. }))));
         assert!(matches!(
             read(&format!("{ok}{{\"id\": true, \"question\": \"\"}}")),
-            Err(RolloutError::Line { line: 2, .. })
+            Err(RolloutError::File(FileError::Line { line: 2, .. }))
         ));
-        assert!(matches!(read("{\"question\": \"q\"}"), Err(RolloutError::Line { line: 1, .. })));
+        assert!(matches!(read("{\"question\": \"q\"}"), Err(RolloutError::File(FileError::Line { line: 1, .. }))));
         assert!(matches!(read("{\"id\": \"x\"}"), Err(RolloutError::NothingAsked { line: 1, .. })));
         assert!(matches!(read(&format!("{ok}\n{ok}")), Err(RolloutError::DuplicateProblem { line: 3, first: 1, .. })));
         assert!(matches!(read(" \n"), Err(RolloutError::Empty { .. })));
-        assert!(matches!(read_problems("/no/such/file"), Err(RolloutError::Io { action: "open", .. })));
+        assert!(matches!(
+            read_problems("/no/such/file"),
+            Err(RolloutError::File(FileError::Io { action: "open", .. }))
+        ));
     }
 }

@@ -6,41 +6,40 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use stir_core::TokenId;
+use stir_files::{LineSpan, Lines};
 
-use crate::{
-    RolloutError,
-    jsonl::{self, Lines, Place},
-};
+use crate::{RolloutError, jsonl};
 
-/// One judged sample of a problem: one line of the JSONL that stages exchange. Other tools may write such files.
+/// A judged sample of a problem: one line of the JSONL that stages exchange. Other tools may write such files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rollout {
-    /// The problem.
+    /// The id of the problem.
     #[serde(deserialize_with = "jsonl::text")]
     pub id: String,
-    /// Which of the problem's samples, from 0.
+    /// The number of the sample among those of the problem, from 0.
     pub k: usize,
     /// The whole prompt, chat template and all.
     pub prompt: String,
     /// The right answer.
     #[serde(default, deserialize_with = "jsonl::optional_text", skip_serializing_if = "Option::is_none")]
     pub gold: Option<String>,
-    /// What was generated.
+    /// The generated text.
     pub text: String,
-    /// The tokens of it, with the one that ended the sequence. Empty when whoever made the file did not say.
+    /// The tokens of the text, with the one that ended the sequence. Empty when the file does not tell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub token_ids: Vec<TokenId>,
-    /// Whether the judge found the answer right.
+    /// True when the judge found the answer right.
     pub correct: bool,
-    /// See [`reward`](crate::reward).
+    /// The reward, as [`reward`](crate::reward) computes it.
     pub reward: f64,
 }
 
-/// The rollouts of a JSONL file, read as they are asked for.
+/// Reads the rollouts of a JSONL file one by one, as they are asked for.
 ///
 /// # Errors
-/// When the file cannot be opened; each item is an error when its line is not a rollout, naming file and line.
+/// [`RolloutError::File`] when the file cannot be opened; an item is an error, which names file and line, when its line
+/// is not a rollout.
 pub fn read_rollouts(path: impl AsRef<Path>) -> Result<ReadRollouts, RolloutError> {
     Ok(ReadRollouts(Lines::open(path.as_ref())?))
 }
@@ -53,12 +52,13 @@ impl Iterator for ReadRollouts {
     type Item = Result<Rollout, RolloutError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.advance().and_then(|place| place.map(|_| self.0.parse()).transpose()).transpose()
+        let read = self.0.advance().and_then(|span| span.map(|_| self.0.parse()).transpose());
+        read.map_err(RolloutError::from).transpose()
     }
 }
 
-/// The rollouts of a JSONL file problem by problem: problems in order of first appearance, each with its rollouts by
-/// rising `k`, wherever they stand in the file.
+/// Reads the rollouts of a JSONL file problem by problem: problems in order of first appearance, each with its rollouts
+/// by rising `k`, wherever they are in the file.
 ///
 /// The file is checked once to the end and then read one problem at a time, so that a large file need not fit into
 /// memory.
@@ -75,21 +75,22 @@ impl Iterator for ReadRollouts {
 /// ```
 ///
 /// # Errors
-/// The first line that is not a rollout or repeats one.
+/// [`RolloutError::File`] for the first line that is not a rollout, [`RolloutError::DuplicateRollout`] for the first that
+/// repeats one.
 pub fn read_groups(path: impl AsRef<Path>) -> Result<ReadGroups, RolloutError> {
     let mut lines = Lines::open(path.as_ref())?;
-    let mut groups: Vec<Vec<(usize, Place)>> = Vec::new();
+    let mut groups: Vec<Vec<(usize, LineSpan)>> = Vec::new();
     let (mut by_id, mut seen) = (HashMap::new(), HashSet::new());
-    while let Some(place) = lines.advance()? {
+    while let Some(span) = lines.advance()? {
         let Rollout { id, k, .. } = lines.parse()?;
         let group = *by_id.entry(id.clone()).or_insert(groups.len());
         if !seen.insert((group, k)) {
-            return Err(RolloutError::DuplicateRollout { path: lines.path().to_owned(), line: place.line, id, k });
+            return Err(RolloutError::DuplicateRollout { path: lines.path().to_owned(), line: span.line, id, k });
         }
         if group == groups.len() {
             groups.push(Vec::new());
         }
-        groups[group].push((k, place));
+        groups[group].push((k, span));
     }
     groups.iter_mut().for_each(|group| group.sort_by_key(|(k, _)| *k));
     Ok(ReadGroups { lines, groups: groups.into_iter() })
@@ -99,17 +100,17 @@ pub fn read_groups(path: impl AsRef<Path>) -> Result<ReadGroups, RolloutError> {
 #[derive(Debug)]
 pub struct ReadGroups {
     lines: Lines,
-    groups: vec::IntoIter<Vec<(usize, Place)>>,
+    groups: vec::IntoIter<Vec<(usize, LineSpan)>>,
 }
 
 impl ReadGroups {
-    fn read(&mut self, group: Vec<(usize, Place)>) -> Result<Vec<Rollout>, RolloutError> {
-        let mut read = |place| {
-            self.lines.go_to(place)?;
+    fn read(&mut self, group: Vec<(usize, LineSpan)>) -> Result<Vec<Rollout>, RolloutError> {
+        let mut read = |span| {
+            self.lines.go_to(span)?;
             self.lines.advance()?;
-            self.lines.parse()
+            Ok(self.lines.parse()?)
         };
-        group.into_iter().map(|(_, place)| read(place)).collect()
+        group.into_iter().map(|(_, span)| read(span)).collect()
     }
 }
 
@@ -126,7 +127,7 @@ impl Iterator for ReadGroups {
     }
 }
 
-/// As [`read_groups`], for rollouts in memory.
+/// Groups rollouts in memory as [`read_groups`] groups those of a file.
 pub fn group_rollouts(rollouts: impl IntoIterator<Item = Rollout>) -> Vec<Vec<Rollout>> {
     let mut by_id = HashMap::new();
     let mut groups: Vec<Vec<Rollout>> = Vec::new();
@@ -143,6 +144,8 @@ pub fn group_rollouts(rollouts: impl IntoIterator<Item = Rollout>) -> Vec<Vec<Ro
 
 #[cfg(test)]
 mod tests {
+    use stir_files::FileError;
+
     use super::*;
 
     #[test]
@@ -164,7 +167,7 @@ mod tests {
         std::fs::write(&path, format!("{line}\n\n{line}\nx\n")).unwrap();
         let read: Vec<_> = read_rollouts(&path).unwrap().collect();
         assert!(read[0].is_ok() && read[1].is_ok());
-        assert!(matches!(read[2], Err(RolloutError::Line { line: 4, .. })));
+        assert!(matches!(read[2], Err(RolloutError::File(FileError::Line { line: 4, .. }))));
         assert!(matches!(read_groups(&path), Err(RolloutError::DuplicateRollout { line: 3, k: 0, .. })));
     }
 

@@ -127,7 +127,7 @@ impl<'e, E: Engine> Rollouts<'e, E> {
                     Ok(generated) => {
                         tokens += generated.tokens.len();
                         let rollout = self.record(&tasks[task], k, generated, judge);
-                        if let Err(error) = output.append(task, &rollout) {
+                        if let Err(error) = output.append(&rollout) {
                             refused = Some(error);
                             return ControlFlow::Break(());
                         }

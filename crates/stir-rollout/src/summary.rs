@@ -2,39 +2,39 @@ use stir_core::{RequestError, SamplingError};
 
 use crate::Rollout;
 
-/// What a run has in its output, with what earlier parts of it left there, and what it could not do.
+/// The counts of a run's output, earlier parts of the run included, and the samples that could not be drawn.
 #[derive(Debug)]
 pub struct Summary<E: std::error::Error + 'static> {
-    /// Problems asked for.
+    /// The number of problems asked for.
     pub problems: usize,
-    /// Problems with at least one sample.
+    /// The number of problems with at least one sample.
     pub sampled: usize,
-    /// Problems with right and wrong samples: those that mining can learn from.
+    /// The number of problems with right and wrong samples, which are those that mining can learn from.
     pub mixed: usize,
-    /// Samples.
+    /// The number of samples.
     pub samples: usize,
-    /// Right samples.
+    /// The number of right samples.
     pub correct: usize,
-    /// Tokens of all samples.
+    /// The number of tokens of all samples.
     pub tokens: usize,
-    /// What could not be sampled, in the order met. Everything else was.
+    /// The samples that could not be drawn, in the order met. All others were.
     pub failures: Vec<Failure<E>>,
-    /// Whether the run reached its end; `false` when the observer stopped it.
+    /// True when the run reached its end, false when the observer stopped it.
     pub complete: bool,
 }
 
 impl<E: std::error::Error + 'static> Summary<E> {
-    /// Share of right samples; `None` without samples.
+    /// Returns the share of right samples; `None` without samples.
     pub fn accuracy(&self) -> Option<f64> {
         ratio(self.correct, self.samples)
     }
 
-    /// Tokens per sample; `None` without samples.
+    /// Returns the mean number of tokens of a sample; `None` without samples.
     pub fn mean_tokens(&self) -> Option<f64> {
         ratio(self.tokens, self.samples)
     }
 
-    /// Share of sampled problems with right and wrong samples; `None` without samples.
+    /// Returns the share of sampled problems with right and wrong samples; `None` without samples.
     pub fn mixed_share(&self) -> Option<f64> {
         ratio(self.mixed, self.sampled)
     }
@@ -46,19 +46,20 @@ fn ratio(part: usize, whole: usize) -> Option<f64> {
 
 /// A task, or one sample of it, that could not be done.
 #[derive(Debug, thiserror::Error)]
-#[error("problem {id:?}")]
+#[error("problem {id:?} lacks {samples} of its samples")]
 pub struct Failure<E: std::error::Error + 'static> {
-    /// The problem.
+    /// The id of the problem.
     pub id: String,
-    /// Samples that are missing for it.
+    /// The number of samples that it lacks.
     pub samples: usize,
-    /// Why.
+    /// The reason.
     #[source]
     pub reason: FailureReason<E>,
 }
 
-/// Why a task could not be done.
+/// The reason why a task could not be done.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FailureReason<E: std::error::Error + 'static> {
     /// There is no answer to judge by.
     #[error("it has no gold answer to judge by")]
@@ -77,7 +78,7 @@ pub enum FailureReason<E: std::error::Error + 'static> {
 /// Counts what is in an output.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    /// Per task: right and wrong samples.
+    /// The numbers of right and wrong samples of every task.
     tasks: Vec<(usize, usize)>,
     tokens: usize,
 }

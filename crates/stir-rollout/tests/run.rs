@@ -12,6 +12,7 @@ use stir_core::{
     Decode, Engine, Fingerprint, Finish, ModelShape, Output, Request, Row, Sampling, TokenId, Vocab, drive,
     toy::{ToyEngine, ToyError, ToySession},
 };
+use stir_files::FileError;
 use stir_rollout::{
     FailureReason, Judge, Progress, RolloutConfig, RolloutError, Rollouts, RunError, Summary, Task, read_groups,
     read_rollouts, reward, sample_stream,
@@ -128,7 +129,10 @@ fn stop_strings_end_samples_and_their_texts() {
     }
     assert!(cut > 6, "{cut} of 20");
     let error = refused(run(RolloutConfig { stop: vec![], ..stopped }, &tasks(), &folder.out(), all));
-    assert!(matches!(&error, RolloutError::Settings { field, .. } if field == "config.stop"), "{error}");
+    assert!(
+        matches!(&error, RolloutError::File(FileError::Settings { field, .. }) if field == "config.stop"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -242,39 +246,48 @@ fn two_settings_are_never_mixed() {
     run(config(), &tasks(), &folder.out(), |p| if p.done == 3 { Break(()) } else { Continue(()) }).unwrap();
     let before = folder.bytes();
     let sampling = Sampling { temperature: 0.5, ..config().sampling };
-    for (changed, name, then, now) in [
+    for (changed, name, was, is) in [
         (RolloutConfig { max_tokens: 25, ..config() }, "config.max_tokens", "24", "25"),
         (RolloutConfig { sampling, ..config() }, "config.sampling.temperature", "1.0", "0.5"),
     ] {
         match refused(run(changed, &tasks(), &folder.out(), all)) {
-            RolloutError::Settings { field, expected, found, .. } => {
-                assert_eq!((field.as_str(), expected.as_str(), found.as_str()), (name, then, now));
+            RolloutError::File(FileError::Settings { field, then, now, .. }) => {
+                assert_eq!((field.as_str(), then.as_str(), now.as_str()), (name, was, is));
             }
             other => panic!("{other:?}"),
         }
     }
     let error = refused(run(config(), &tasks()[..4], &folder.out(), all));
-    assert!(matches!(&error, RolloutError::Settings { field, .. } if field == "tasks"), "{error}");
+    assert!(matches!(&error, RolloutError::File(FileError::Settings { field, .. }) if field == "tasks"), "{error}");
     let other = ToyEngine::new(2);
     let error = refused(Rollouts::new(&other, config()).unwrap().run(&tasks(), &judge, folder.out(), all));
-    assert!(matches!(&error, RolloutError::Settings { field, .. } if field == "model.weights"), "{error}");
+    assert!(
+        matches!(&error, RolloutError::File(FileError::Settings { field, .. }) if field == "model.weights"),
+        "{error}"
+    );
 
     let error = refused(Rollouts::new(&engine(), config()).unwrap().run(&tasks(), &Stern, folder.out(), all));
-    assert!(matches!(&error, RolloutError::Settings { field, .. } if field == "judge"), "{error}");
+    assert!(matches!(&error, RolloutError::File(FileError::Settings { field, .. }) if field == "judge"), "{error}");
     let endless = ToyEngine::without_eos(1);
     let error = refused(Rollouts::new(&endless, config()).unwrap().run(&tasks(), &judge, folder.out(), all));
-    assert!(matches!(&error, RolloutError::Settings { field, .. } if field == "end_tokens"), "{error}");
+    assert!(
+        matches!(&error, RolloutError::File(FileError::Settings { field, .. }) if field == "end_tokens"),
+        "{error}"
+    );
     let elsewhere =
         Rollouts::new(&engine(), config()).unwrap().on_device("cuda").run(&tasks(), &judge, folder.out(), all);
     let error = refused(elsewhere);
-    assert!(matches!(&error, RolloutError::Settings { field, .. } if field == "device"), "{error}");
+    assert!(matches!(&error, RolloutError::File(FileError::Settings { field, .. }) if field == "device"), "{error}");
 
     let sidecar = folder.0.path().join("rollouts.jsonl.settings.json");
     fs::write(&sidecar, "{").unwrap();
-    assert!(matches!(refused(run(config(), &tasks(), &folder.out(), all)), RolloutError::BrokenSettings { .. }));
+    assert!(matches!(
+        refused(run(config(), &tasks(), &folder.out(), all)),
+        RolloutError::File(FileError::BrokenSettings { .. })
+    ));
     fs::remove_file(&sidecar).unwrap();
     let error = refused(run(config(), &tasks(), &folder.out(), all));
-    assert!(matches!(error, RolloutError::NoSettings { records: 3, .. }));
+    assert!(matches!(error, RolloutError::File(FileError::NoSettings { records: 3, .. })));
     assert_eq!(folder.bytes(), before);
 }
 
@@ -291,11 +304,11 @@ fn a_broken_line_in_the_middle_is_named_and_nothing_is_deleted() {
         error
     };
     let broken = check([lines[0], &lines[1][..20], lines[2], &lines[3][..9]].join("\n"));
-    assert!(matches!(broken, RolloutError::Line { line: 2, .. }), "{broken}");
+    assert!(matches!(broken, RolloutError::File(FileError::Line { line: 2, .. })), "{broken}");
     let twice = check([lines[0], lines[1], lines[0], ""].join("\n"));
-    assert!(matches!(twice, RolloutError::DuplicateRollout { line: 3, .. }), "{twice}");
+    assert!(matches!(twice, RolloutError::File(FileError::DuplicateRecord { line: 3, .. })), "{twice}");
     let stranger = check(format!("{}\n", lines[0].replace("\"id\":\"p", "\"id\":\"x")));
-    assert!(matches!(stranger, RolloutError::Unasked { line: 1, .. }), "{stranger}");
+    assert!(matches!(stranger, RolloutError::File(FileError::Unasked { line: 1, .. })), "{stranger}");
 }
 
 #[test]
@@ -336,7 +349,7 @@ fn a_run_locks_its_output() {
         Continue(())
     })
     .unwrap();
-    assert!(matches!(inner, Some(RolloutError::InUse { .. })));
+    assert!(matches!(inner, Some(RolloutError::File(FileError::InUse { .. }))));
     assert_eq!(folder.bytes(), whole());
 }
 

@@ -27,7 +27,7 @@
 //! use stir::{
 //!     basis::{BasisConfig, select},
 //!     controller::{Controller, ControllerConfig},
-//!     core::{Engine, Sampling},
+//!     core::{Engine, Request, Sampling},
 //!     grade::FinalNumber,
 //!     induction::{InductionConfig, induce},
 //!     model::{DeviceSpec, Lm},
@@ -35,7 +35,7 @@
 //! };
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::FLEX.open()?)?;
+//!     let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::CPU.open()?)?;
 //!
 //!     // Stage 1: judged samples. Mining needs problems that are sometimes solved and sometimes not.
 //!     let prompt = lm.chat_prompt("What is 27 + 38? Put the number after ####.")?;
@@ -51,10 +51,11 @@
 //!     library.save("library.stir")?;
 //!
 //!     // Stage 4: steered answers.
-//!     let controller = Controller::new(&library, lm.fingerprint(), ControllerConfig::default())?;
+//!     let controller = Controller::new(library, lm.fingerprint(), ControllerConfig::default())?;
 //!     let prompt = lm.encode_prompt(&lm.chat_prompt("What is 46 + 17? Put the number after ####.")?)?;
-//!     let answers = controller.generate(&lm, &[prompt], 500, Sampling::GREEDY, 0, 1)?;
-//!     println!("{}", answers[0].text(lm.vocab()));
+//!     let request = Request { max_tokens: 500, sampling: Sampling::GREEDY, ..Request::new(prompt) };
+//!     let answers = controller.generate(&lm, &[request], 1)?;
+//!     println!("{}", answers[0][0].text(lm.vocab()));
 //!     Ok(())
 //! }
 //! ```
@@ -80,9 +81,9 @@
 //!     model::{DeviceSpec, Lm},
 //! };
 //!
-//! let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::FLEX.open()?)?;
+//! let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::CPU.open()?)?;
 //! let library = Library::load("library.stir")?;
-//! let controller = Controller::new(&library, lm.fingerprint(), ControllerConfig::default())?;
+//! let controller = Controller::new(library, lm.fingerprint(), ControllerConfig::default())?;
 //! let prompt = lm.encode_prompt(&lm.chat_prompt("What is 46 + 17?")?)?;
 //! let sampling = Sampling { top_k: 40, ..Sampling::default() };
 //! let request = Request { sampling, stop: vec!["Question:".into()], ..Request::new(prompt) };
@@ -112,7 +113,7 @@
 //!
 //! use stir::{
 //!     basis::{Action, Entry, Library, normalize},
-//!     controller::{Controller, ControllerConfig, ProbeScores},
+//!     controller::{ControlState, Controller, ControllerConfig, LayerState, Planned, ProbeScores},
 //!     core::{Delimiter, Fingerprint},
 //! };
 //!
@@ -128,21 +129,23 @@
 //!     entry([0.0, 1.0, 0.0], Action::Stay),                       // here it did well: leave it alone
 //! ];
 //! let library = Library::from_entries(model.clone(), Delimiter::default(), entries, BTreeMap::new())?;
-//! let controller = Controller::new(&library, &model, ControllerConfig::default())?;
+//! let controller = Controller::new(library, &model, ControllerConfig::default())?;
 //!
 //! // The state after layer 16 at the first boundary of sequence 0.
-//! let plan = controller.plan(0, 1, &[(16, &[2.0, 0.1, 0.0])]);
-//! assert!(plan.needs_probes());
+//! let at = |values: [f32; 3]| ControlState {
+//!     sequence: 0, m: 1, states: vec![LayerState { layer: 16, values: values.to_vec() }],
+//! };
+//! let Planned::Probe(plan) = controller.plan(&at([2.0, 0.1, 0.0])) else { panic!("there is something to probe") };
 //! assert_eq!(plan.candidates().len(), 1);
 //! // Generate a few tokens without and with each candidate's vector; their mean log-probabilities:
 //! let probes = ProbeScores { null: -0.9, candidates: vec![-0.4] };
-//! let commit = controller.decide(plan, Some(&probes))?.commit.expect("the state is where the model failed");
+//! let commit = controller.decide(plan, &probes)?.commit.expect("the state is where the model failed");
 //! assert_eq!((commit.entry, commit.layer), (Some(0), 16));
 //! assert!((commit.scale - 1.648).abs() < 1e-3);
 //!
 //! // Near the other key the same vector is not added.
-//! let plan = controller.plan(0, 1, &[(16, &[0.1, 2.0, 0.0])]);
-//! assert!(controller.decide(plan, Some(&probes))?.commit.is_none());
+//! let Planned::Probe(plan) = controller.plan(&at([0.1, 2.0, 0.0])) else { panic!("there is something to probe") };
+//! assert!(controller.decide(plan, &probes)?.commit.is_none());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -173,7 +176,7 @@
 //!     model::{DeviceSpec, Lm},
 //! };
 //!
-//! let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::FLEX.open()?)?;
+//! let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::CPU.open()?)?;
 //! let tokens = lm.encode("One step.\n\nAnother")?;
 //! let points = [HookPoint::ResidPost(3)];
 //!
@@ -203,12 +206,16 @@
 //! [`DeviceSpec`](model::DeviceSpec) chooses one at run time and says which feature is missing. `hub` adds
 //! `Lm::from_hub`, models by their name on the Hugging Face hub.
 
+pub mod guide;
+
 pub use stir_basis as basis;
 pub use stir_controller as controller;
 pub use stir_core as core;
 pub use stir_eval as eval;
+pub use stir_files as files;
 pub use stir_grade as grade;
 pub use stir_induction as induction;
+#[cfg(feature = "model")]
 pub use stir_model as model;
 pub use stir_report as report;
 pub use stir_rollout as rollout;

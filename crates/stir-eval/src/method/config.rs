@@ -160,7 +160,7 @@ impl MethodConfig {
             Self::Deer(settings) => Box::new(EarlyExit::new(engine, settings)?),
             Self::StaticVector(settings) => Box::new(Static::new(engine, library()?, settings)?),
             Self::Stir(settings) => {
-                let controller = Controller::new(library()?, engine.fingerprint(), settings);
+                let controller = Controller::new(library()?.clone(), engine.fingerprint(), settings);
                 let controller = controller.map_err(|source| MethodError::Controller { method, source })?;
                 Box::new(Stir { engine, controller })
             }

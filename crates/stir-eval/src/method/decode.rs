@@ -19,7 +19,7 @@ impl<E: Engine> Method<E> for Plain<'_, E> {
 /// Steering by the controller, whatever its variant.
 pub(super) struct Stir<'m, E> {
     pub(super) engine: &'m E,
-    pub(super) controller: Controller<'m>,
+    pub(super) controller: Controller,
 }
 
 impl<E: Engine> Method<E> for Stir<'_, E> {

@@ -187,7 +187,8 @@ impl DecoderConfig {
         }
     }
 
-    /// Checks what a file cannot say wrongly, but whoever sets the fields can.
+    /// Checks what no file can get wrong, but a caller that sets the fields can.
+    #[cfg(feature = "decoder")]
     pub(crate) fn validate(&self) -> Result<(), ModelError> {
         let refuse = |field, bound| Err(ModelError::Options { field, bound });
         if self.windows.len() != self.n_layers || self.windows.contains(&Some(0)) {

@@ -6,7 +6,7 @@ use crate::ModelError;
 pub struct Rope {
     /// Base of the frequencies: element `i` turns by `theta^(-2i / rotary_dim)` radians per position.
     pub theta: f64,
-    /// Leading elements of a head that turn; even, at most the width of a head.
+    /// Leading elements of a head that turn; even, at most the size of a head.
     pub rotary_dim: usize,
     /// How the frequencies were stretched for longer contexts.
     pub scaling: RopeScaling,
@@ -86,8 +86,8 @@ impl Rope {
 
     /// Radians per position, `[rotary_dim / 2]`; in f32 throughout, as published implementations compute them.
     pub(crate) fn radians(&self) -> Vec<f32> {
-        let width = self.rotary_dim;
-        let powers = (0..width / 2).map(|i| (self.theta as f32).powf((2 * i) as f32 / width as f32));
+        let rotary_dim = self.rotary_dim;
+        let powers = (0..rotary_dim / 2).map(|i| (self.theta as f32).powf((2 * i) as f32 / rotary_dim as f32));
         let radians: Vec<f32> = match &self.scaling {
             RopeScaling::None => powers.map(|p| 1.0 / p).collect(),
             RopeScaling::Linear { factor } => powers.map(|p| 1.0 / p / *factor as f32).collect(),
@@ -113,12 +113,12 @@ impl Rope {
             &RopeScaling::Yarn { factor, original_context, beta_fast, beta_slow, truncate, .. } => {
                 // The frequency that makes so many turns within the original context.
                 let place = |turns: f64| {
-                    let width = width as f64;
-                    width * (original_context / (turns * std::f64::consts::TAU)).ln() / (2.0 * self.theta.ln())
+                    let rotary_dim = rotary_dim as f64;
+                    rotary_dim * (original_context / (turns * std::f64::consts::TAU)).ln() / (2.0 * self.theta.ln())
                 };
                 let (low, high) = (place(beta_fast), place(beta_slow));
                 let (low, high) = if truncate { (low.floor(), high.ceil()) } else { (low, high) };
-                let (low, mut high) = (low.max(0.0), high.min(width as f64 - 1.0));
+                let (low, mut high) = (low.max(0.0), high.min(rotary_dim as f64 - 1.0));
                 if low == high {
                     high += 0.001;
                 }

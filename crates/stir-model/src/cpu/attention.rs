@@ -1,39 +1,42 @@
-//! Attention over caches that lie in memory.
+//! Attention over caches that lie in memory. [`Dense`](crate::attention::Dense) is the same computation in twenty lines
+//! and in the operations of burn: read it first.
 
 use std::ops::Range;
 
 use super::{
     linear::tiles,
-    parallel::{Shared, parallel},
-    simd::{Isa, Kernel, MAX_LANES, Simd, Stored, exp, lanes, load_part},
+    parallel::{SharedSlice, parallel},
+    simd::{Element, Isa, Kernel, MAX_ELEMENTS, Simd, elements, exp, load_part},
 };
 
-/// Query vectors of one key head that are worked on together, about; they share what is read of the cache.
+/// About how many query vectors of one key head are processed together; they share what is read of the cache.
 const QUERIES: usize = 32;
 
-/// Registers of a value that are summed up together.
+/// How many registers of a value are summed up together.
 const WIDE: usize = 4;
 
-/// Keys and values of consecutive positions of one layer, `[n_kv_heads, capacity, head_dim]` each.
-pub(crate) struct Keys<'a, T> {
+/// SpanView and values of consecutive positions of one layer, `[n_kv_heads, capacity, head_dim]` each.
+pub(crate) struct SpanView<'a, T> {
     pub(crate) keys: &'a [T],
     pub(crate) values: &'a [T],
+    /// Positions there is room for.
     pub(crate) capacity: usize,
+    /// Positions held.
     pub(crate) len: usize,
 }
 
 /// The new tokens of one sequence and all that it holds of one layer, the new tokens included.
 pub(crate) struct Sequence<'a, T> {
-    pub(crate) spans: Vec<Keys<'a, T>>,
-    /// Those of the batch.
+    pub(crate) spans: Vec<SpanView<'a, T>>,
+    /// The new tokens' places in the batch.
     pub(crate) tokens: Range<usize>,
-    /// Of the first new token.
+    /// The absolute position of the first new token.
     pub(crate) position: usize,
 }
 
-/// What is the same for all sequences.
+/// The sizes and options of attention, the same for all sequences.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Form {
+pub(crate) struct AttentionShape {
     pub(crate) n_heads: usize,
     pub(crate) n_kv_heads: usize,
     pub(crate) head_dim: usize,
@@ -46,15 +49,15 @@ pub(crate) struct Form {
 /// # Shapes
 /// - `q`: `[tokens, n_heads, head_dim]` in rows of `stride`, scaled
 /// - `out`: `[tokens, n_heads * head_dim]`
-pub(crate) fn attend<T: Stored>(
+pub(crate) fn attend<T: Element>(
     isa: Isa,
-    form: Form,
+    shape: AttentionShape,
     q: &[f32],
     stride: usize,
     sequences: &[Sequence<'_, T>],
     out: &mut [f32],
 ) {
-    let group = form.n_heads / form.n_kv_heads;
+    let group = shape.n_heads / shape.n_kv_heads;
     let per_block = (QUERIES / group).max(1);
     let blocks: Vec<(&Sequence<'_, T>, Range<usize>)> = sequences
         .iter()
@@ -65,32 +68,32 @@ pub(crate) fn attend<T: Stored>(
         .collect();
     let cost: usize = sequences
         .iter()
-        .map(|s| 2 * s.tokens.len() * (s.position + s.tokens.len()) * form.n_heads * form.head_dim)
+        .map(|s| 2 * s.tokens.len() * (s.position + s.tokens.len()) * shape.n_heads * shape.head_dim)
         .sum();
-    let out = Shared::new(out);
+    let out = SharedSlice::new(out);
     // The blocks of one key head come one after another: forks find their common past in the cache of the processor.
-    parallel(blocks.len() * form.n_kv_heads, cost, |part| {
+    parallel(blocks.len() * shape.n_kv_heads, cost, |part| {
         let (head, (sequence, block)) = (part / blocks.len(), &blocks[part % blocks.len()]);
-        isa.run(Block { form, q, stride, sequence, block: block.clone(), head, out: &out });
+        isa.run(Block { shape, q, stride, sequence, block: block.clone(), head, out: &out });
     });
 }
 
 /// Some new tokens of a sequence, for one key head and the queries that share it.
 struct Block<'a, T> {
-    form: Form,
+    shape: AttentionShape,
     q: &'a [f32],
     stride: usize,
     sequence: &'a Sequence<'a, T>,
     block: Range<usize>,
     head: usize,
-    out: &'a Shared<'a, f32>,
+    out: &'a SharedSlice<'a, f32>,
 }
 
-impl<T: Stored> Kernel for Block<'_, T> {
+impl<T: Element> Kernel for Block<'_, T> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Self { form, q, stride, sequence, block, head, out } = self;
-        let Form { n_heads, n_kv_heads, head_dim: width, window, softcap } = form;
+        let Self { shape, q, stride, sequence, block, head, out } = self;
+        let AttentionShape { n_heads, n_kv_heads, head_dim, window, softcap } = shape;
         let group = n_heads / n_kv_heads;
         let first_seen = |position: usize| window.map_or(0, |w| (position + 1).saturating_sub(w));
         // What some token of the block sees.
@@ -98,19 +101,19 @@ impl<T: Stored> Kernel for Block<'_, T> {
         let keys = seen.len();
         let rows = block.len() * group;
 
-        let mut queries = Vec::with_capacity(rows * width);
+        let mut queries = Vec::with_capacity(rows * head_dim);
         for token in block.clone() {
-            let at = (sequence.tokens.start + token) * stride + head * group * width;
-            queries.extend_from_slice(&q[at..at + group * width]);
+            let at = (sequence.tokens.start + token) * stride + head * group * head_dim;
+            queries.extend_from_slice(&q[at..at + group * head_dim]);
         }
         // Rows are apart by whole registers; what is written behind a row's end is never read as a score.
-        let apart = keys.next_multiple_of(MAX_LANES);
+        let apart = keys.next_multiple_of(MAX_ELEMENTS);
         let mut scores = vec![0.0; rows * apart];
         for (span, own, at) in overlaps(&sequence.spans, &seen) {
-            let from = (head * span.capacity + own.start) * width;
-            let keys = &span.keys[from..from + own.len() * width];
+            let from = (head * span.capacity + own.start) * head_dim;
+            let keys = &span.keys[from..from + own.len() * head_dim];
             // SAFETY: the processor has the instructions.
-            unsafe { dot::<S, T>(&queries, keys, width, &mut scores[at..], apart) };
+            unsafe { dot::<S, T>(&queries, keys, head_dim, &mut scores[at..], apart) };
         }
         let mut sums = vec![0.0; rows];
         for (row, sum) in sums.iter_mut().enumerate() {
@@ -125,19 +128,19 @@ impl<T: Stored> Kernel for Block<'_, T> {
             // SAFETY: the processor has the instructions.
             *sum = unsafe { exponentiate::<S>(&mut scores[own]) };
         }
-        let mut mixed = vec![0.0; rows * width];
+        let mut mixed = vec![0.0; rows * head_dim];
         for (span, own, at) in overlaps(&sequence.spans, &seen) {
-            let from = (head * span.capacity + own.start) * width;
-            let values = &span.values[from..from + own.len() * width];
+            let from = (head * span.capacity + own.start) * head_dim;
+            let values = &span.values[from..from + own.len() * head_dim];
             // SAFETY: the processor has the instructions.
-            unsafe { mix::<S, T>(&scores[at..], apart, values, width, &mut mixed) };
+            unsafe { mix::<S, T>(&scores[at..], apart, values, head_dim, &mut mixed) };
         }
-        let by_token = mixed.chunks_exact(group * width).zip(sums.chunks_exact(group));
+        let by_token = mixed.chunks_exact(group * head_dim).zip(sums.chunks_exact(group));
         for (token, (values, sums)) in block.zip(by_token) {
-            let at = (sequence.tokens.start + token) * n_heads * width + head * group * width;
+            let at = (sequence.tokens.start + token) * n_heads * head_dim + head * group * head_dim;
             // SAFETY: these heads of these tokens are this block's alone.
-            let out = unsafe { out.slice(at, group * width) };
-            for ((out, values), sum) in out.chunks_exact_mut(width).zip(values.chunks_exact(width)).zip(sums) {
+            let out = unsafe { out.slice(at, group * head_dim) };
+            for ((out, values), sum) in out.chunks_exact_mut(head_dim).zip(values.chunks_exact(head_dim)).zip(sums) {
                 out.iter_mut().zip(values).for_each(|(out, x)| *out = x / sum);
             }
         }
@@ -147,9 +150,9 @@ impl<T: Stored> Kernel for Block<'_, T> {
 /// The spans in which some of the positions `seen` are, with those of their own positions and the place of the first
 /// of them among all seen.
 fn overlaps<'a, T>(
-    spans: &'a [Keys<'a, T>],
+    spans: &'a [SpanView<'a, T>],
     seen: &Range<usize>,
-) -> impl Iterator<Item = (&'a Keys<'a, T>, Range<usize>, usize)> {
+) -> impl Iterator<Item = (&'a SpanView<'a, T>, Range<usize>, usize)> {
     let starts = spans.iter().scan(0, |end, span| {
         let start = *end;
         *end += span.len;
@@ -163,18 +166,18 @@ fn overlaps<'a, T>(
 
 /// The products of every query with every key: `scores[q * apart + k]`.
 #[inline(always)]
-unsafe fn dot<S: Simd, T: Stored>(queries: &[f32], keys: &[T], width: usize, scores: &mut [f32], apart: usize) {
-    let (rows, count) = (queries.len() / width, keys.len() / width);
+unsafe fn dot<S: Simd, T: Element>(queries: &[f32], keys: &[T], head_dim: usize, scores: &mut [f32], apart: usize) {
+    let (rows, count) = (queries.len() / head_dim, keys.len() / head_dim);
     for key in (0..count).step_by(4) {
         let found = 4.min(count - key);
-        let w: [*const T; 4] = std::array::from_fn(|i| keys[(key + i.min(found - 1)) * width..].as_ptr());
+        let w: [*const T; 4] = std::array::from_fn(|i| keys[(key + i.min(found - 1)) * head_dim..].as_ptr());
         for row in (0..rows).step_by(S::ROWS) {
             let put = |r: usize, products: [f32; 4]| {
                 scores[(row + r) * apart + key..][..found].copy_from_slice(&products[..found]);
             };
-            let x = queries[row * width..].as_ptr();
-            // SAFETY: the rows are `width` long.
-            unsafe { tiles::<S, T>(S::ROWS.min(rows - row), w, x, width, width, 4 * width, put) }
+            let x = queries[row * head_dim..].as_ptr();
+            // SAFETY: the rows are `head_dim` long.
+            unsafe { tiles::<S, T>(S::ROWS.min(rows - row), w, x, head_dim, head_dim, 4 * head_dim, put) }
         }
     }
 }
@@ -183,11 +186,11 @@ unsafe fn dot<S: Simd, T: Stored>(queries: &[f32], keys: &[T], width: usize, sco
 #[inline(always)]
 unsafe fn exponentiate<S: Simd>(scores: &mut [f32]) -> f32 {
     let largest = scores.iter().copied().fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
-    let whole = scores.len() - scores.len() % S::LANES;
+    let whole = scores.len() - scores.len() % S::ELEMENTS;
     // SAFETY: what is read and written is inside the slice.
     unsafe {
         let (largest, mut sum) = (S::splat(largest), S::splat(0.0));
-        for at in (0..whole).step_by(S::LANES) {
+        for at in (0..whole).step_by(S::ELEMENTS) {
             let p = scores[at..].as_mut_ptr();
             let x = exp::<S>(S::sub(S::load(p), largest));
             S::store(p, x);
@@ -196,7 +199,7 @@ unsafe fn exponentiate<S: Simd>(scores: &mut [f32]) -> f32 {
         let mut total = S::sum(sum);
         let rest = &mut scores[whole..];
         if !rest.is_empty() {
-            let x = lanes::<S>(exp::<S>(S::sub(load_part::<S, f32>(rest.as_ptr(), rest.len()), largest)));
+            let x = elements::<S>(exp::<S>(S::sub(load_part::<S, f32>(rest.as_ptr(), rest.len()), largest)));
             rest.copy_from_slice(&x[..rest.len()]);
             total += rest.iter().sum::<f32>();
         }
@@ -207,56 +210,56 @@ unsafe fn exponentiate<S: Simd>(scores: &mut [f32]) -> f32 {
 /// Adds to every row of `out` the values, each as often as the row's weights say: `out[r] += sum_k weights[r, k] v[k]`,
 /// one after another, so that it does not matter into how many spans they are divided.
 #[inline(always)]
-unsafe fn mix<S: Simd, T: Stored>(weights: &[f32], apart: usize, values: &[T], width: usize, out: &mut [f32]) {
-    let rows = out.len() / width;
+unsafe fn mix<S: Simd, T: Element>(weights: &[f32], apart: usize, values: &[T], head_dim: usize, out: &mut [f32]) {
+    let rows = out.len() / head_dim;
     for row in (0..rows).step_by(S::ROWS) {
         let weights = &weights[row * apart..];
-        let out = &mut out[row * width..];
+        let out = &mut out[row * head_dim..];
         // SAFETY: as promised by the caller.
         unsafe {
             match S::ROWS.min(rows - row) {
-                6 => mix_rows::<S, T, 6>(weights, apart, values, width, out),
-                5 => mix_rows::<S, T, 5>(weights, apart, values, width, out),
-                4 => mix_rows::<S, T, 4>(weights, apart, values, width, out),
-                3 => mix_rows::<S, T, 3>(weights, apart, values, width, out),
-                2 => mix_rows::<S, T, 2>(weights, apart, values, width, out),
-                _ => mix_rows::<S, T, 1>(weights, apart, values, width, out),
+                6 => mix_rows::<S, T, 6>(weights, apart, values, head_dim, out),
+                5 => mix_rows::<S, T, 5>(weights, apart, values, head_dim, out),
+                4 => mix_rows::<S, T, 4>(weights, apart, values, head_dim, out),
+                3 => mix_rows::<S, T, 3>(weights, apart, values, head_dim, out),
+                2 => mix_rows::<S, T, 2>(weights, apart, values, head_dim, out),
+                _ => mix_rows::<S, T, 1>(weights, apart, values, head_dim, out),
             }
         }
     }
 }
 
 #[inline(always)]
-unsafe fn mix_rows<S: Simd, T: Stored, const M: usize>(
+unsafe fn mix_rows<S: Simd, T: Element, const M: usize>(
     weights: &[f32],
     apart: usize,
     values: &[T],
-    width: usize,
+    head_dim: usize,
     out: &mut [f32],
 ) {
-    let count = values.len() / width;
-    assert!(weights.len() >= (M - 1) * apart + count && out.len() >= M * width);
+    let count = values.len() / head_dim;
+    assert!(weights.len() >= (M - 1) * apart + count && out.len() >= M * head_dim);
     let mut at = 0;
-    while at < width {
-        let registers = ((width - at) / S::LANES).min(WIDE);
-        // SAFETY: columns `at..at + registers * LANES`, or those left, are inside each row.
+    while at < head_dim {
+        let registers = ((head_dim - at) / S::ELEMENTS).min(WIDE);
+        // SAFETY: columns `at..at + registers * ELEMENTS`, or those left, are inside each row.
         unsafe {
             match registers {
-                4 => at += columns::<S, T, M, 4>(weights, apart, values, width, at, out),
-                2 | 3 => at += columns::<S, T, M, 2>(weights, apart, values, width, at, out),
-                1 => at += columns::<S, T, M, 1>(weights, apart, values, width, at, out),
+                4 => at += columns::<S, T, M, 4>(weights, apart, values, head_dim, at, out),
+                2 | 3 => at += columns::<S, T, M, 2>(weights, apart, values, head_dim, at, out),
+                1 => at += columns::<S, T, M, 1>(weights, apart, values, head_dim, at, out),
                 _ => {
-                    let rest = width - at;
+                    let rest = head_dim - at;
                     for m in 0..M {
-                        let out = &mut out[m * width + at..][..rest];
+                        let out = &mut out[m * head_dim + at..][..rest];
                         let mut sum = load_part::<S, f32>(out.as_ptr(), rest);
                         for key in 0..count {
-                            let value = load_part::<S, T>(values.as_ptr().add(key * width + at), rest);
+                            let value = load_part::<S, T>(values.as_ptr().add(key * head_dim + at), rest);
                             sum = S::fma(S::splat(weights[m * apart + key]), value, sum);
                         }
-                        out.copy_from_slice(&lanes::<S>(sum)[..rest]);
+                        out.copy_from_slice(&elements::<S>(sum)[..rest]);
                     }
-                    at = width;
+                    at = head_dim;
                 }
             }
         }
@@ -265,11 +268,11 @@ unsafe fn mix_rows<S: Simd, T: Stored, const M: usize>(
 
 /// [`mix_rows`] in `N` registers of columns; returns how many columns these are.
 #[inline(always)]
-unsafe fn columns<S: Simd, T: Stored, const M: usize, const N: usize>(
+unsafe fn columns<S: Simd, T: Element, const M: usize, const N: usize>(
     weights: &[f32],
     apart: usize,
     values: &[T],
-    width: usize,
+    head_dim: usize,
     at: usize,
     out: &mut [f32],
 ) -> usize {
@@ -278,13 +281,13 @@ unsafe fn columns<S: Simd, T: Stored, const M: usize, const N: usize>(
         let mut sums = [[S::splat(0.0); N]; M];
         for m in 0..M {
             for n in 0..N {
-                sums[m][n] = S::load(out.as_ptr().add(m * width + at + n * S::LANES));
+                sums[m][n] = S::load(out.as_ptr().add(m * head_dim + at + n * S::ELEMENTS));
             }
         }
         let mut value = [S::splat(0.0); N];
-        for key in 0..values.len() / width {
+        for key in 0..values.len() / head_dim {
             for n in 0..N {
-                value[n] = T::load::<S>(values.as_ptr().add(key * width + at + n * S::LANES));
+                value[n] = T::load::<S>(values.as_ptr().add(key * head_dim + at + n * S::ELEMENTS));
             }
             for m in 0..M {
                 let weight = S::splat(*weights.as_ptr().add(m * apart + key));
@@ -295,9 +298,9 @@ unsafe fn columns<S: Simd, T: Stored, const M: usize, const N: usize>(
         }
         for m in 0..M {
             for n in 0..N {
-                S::store(out.as_mut_ptr().add(m * width + at + n * S::LANES), sums[m][n]);
+                S::store(out.as_mut_ptr().add(m * head_dim + at + n * S::ELEMENTS), sums[m][n]);
             }
         }
     }
-    N * S::LANES
+    N * S::ELEMENTS
 }

@@ -1,8 +1,8 @@
 //! Products of a few or many rows with a matrix of weights.
 
 use super::{
-    parallel::{Shared, parallel},
-    simd::{Isa, Kernel, Simd, Stored, load_part},
+    parallel::{SharedSlice, parallel},
+    simd::{Element, Isa, Kernel, Simd, load_part},
 };
 
 /// Elements of a row that are multiplied in one go where a product has many rows, so that what is read again and again
@@ -19,13 +19,13 @@ const PART: std::ops::RangeInclusive<usize> = 1 << 15..=1 << 19;
 ///
 /// # Shapes
 /// - `x`: `[rows, k]`, `w`: `[n, k]`, `bias`: `[n]`, `y`: `[rows, n]`
-pub(crate) fn linear<W: Stored>(isa: Isa, x: &[f32], w: &[W], bias: Option<&[W]>, y: &mut [f32], k: usize) {
+pub(crate) fn linear<W: Element>(isa: Isa, x: &[f32], w: &[W], bias: Option<&[W]>, y: &mut [f32], k: usize) {
     let (n, rows) = (w.len() / k.max(1), x.len() / k.max(1));
     assert!(w.len() == n * k && x.len() == rows * k && y.len() == rows * n && bias.is_none_or(|b| b.len() == n));
     // A thread's share is small enough to even out who is late, large enough to be worth handing over.
     let share = w.len() / (8 * rayon::current_num_threads());
     let per_part = (share.clamp(*PART.start(), *PART.end()) / k.max(1)).next_multiple_of(4).max(4);
-    let y = Shared::new(y);
+    let y = SharedSlice::new(y);
     parallel(n.div_ceil(per_part), rows * n * k, |part| {
         let first = part * per_part;
         let count = per_part.min(n - first);
@@ -39,13 +39,13 @@ struct Columns<'a, W> {
     x: &'a [f32],
     w: &'a [W],
     bias: Option<&'a [W]>,
-    y: &'a Shared<'a, f32>,
+    y: &'a SharedSlice<'a, f32>,
     k: usize,
     n: usize,
     first: usize,
 }
 
-impl<W: Stored> Kernel for Columns<'_, W> {
+impl<W: Element> Kernel for Columns<'_, W> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let (k, rows, count) = (self.k, self.x.len() / self.k, self.w.len() / self.k);
@@ -75,7 +75,7 @@ impl<W: Stored> Kernel for Columns<'_, W> {
     }
 }
 
-impl<W: Stored> Columns<'_, W> {
+impl<W: Element> Columns<'_, W> {
     /// What the elements `from..from + DEPTH` add to four columns of as many rows as fit into registers.
     ///
     /// Every number is summed up in the same order whatever else is computed: a row of a batch gets, bit for bit, what
@@ -115,7 +115,7 @@ impl<W: Stored> Columns<'_, W> {
 /// # Safety
 /// That of [`Kernel::run`], and the rows are there.
 #[inline(always)]
-pub(super) unsafe fn tiles<S: Simd, W: Stored>(
+pub(super) unsafe fn tiles<S: Simd, W: Element>(
     rows: usize,
     w: [*const W; 4],
     x: *const f32,
@@ -139,7 +139,7 @@ pub(super) unsafe fn tiles<S: Simd, W: Stored>(
 
 /// [`tiles`] of `M` rows, four weights at a time for each of their elements.
 #[inline(always)]
-unsafe fn tile<S: Simd, W: Stored, const M: usize>(
+unsafe fn tile<S: Simd, W: Element, const M: usize>(
     w: [*const W; 4],
     x: *const f32,
     stride: usize,
@@ -151,9 +151,9 @@ unsafe fn tile<S: Simd, W: Stored, const M: usize>(
     // instructions of `S` before it is inlined, and then may not be.
     unsafe {
         let mut sums = [[S::splat(0.0); 4]; M];
-        let whole = k - k % S::LANES;
+        let whole = k - k % S::ELEMENTS;
         let mut column = [S::splat(0.0); 4];
-        for at in (0..whole).step_by(S::LANES) {
+        for at in (0..whole).step_by(S::ELEMENTS) {
             for i in 0..4 {
                 column[i] = W::load::<S>(w[i].add(at));
                 S::prefetch(w[i].wrapping_add(at + ahead));

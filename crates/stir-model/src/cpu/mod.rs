@@ -1,4 +1,4 @@
-//! The decoder's operations on the CPU: kernels of our own on the memory of burn's tensors.
+//! The decoder's operations on the CPU: custom kernels on the memory of burn's tensors.
 //!
 //! A pass of one or a few tokens is bound by how fast the weights can be read, and these kernels read each weight once,
 //! in the type it is kept in, whatever the number of rows. Everything between the weights is f32.
@@ -17,14 +17,15 @@ use half::{bf16, f16};
 use stir_core::Session;
 
 use self::{
-    attention::{Form, Keys, Sequence},
-    parallel::{Shared, parallel},
-    simd::{Isa, Stored},
+    attention::{AttentionShape, Sequence, SpanView},
+    parallel::{SharedSlice, parallel},
+    simd::{Element, Isa},
 };
 use crate::{
     DecoderConfig,
-    cache::{Batch, Tail},
-    compute::{Angles, Compute, Heads, Norm},
+    batch::Batch,
+    cache::Tail,
+    compute::{Angles, Compute, Norm, Rotations, indices},
     config::Activation,
 };
 
@@ -32,35 +33,37 @@ use crate::{
 pub(crate) struct Native<'c> {
     config: &'c DecoderConfig,
     batch: Batch<'c>,
+    rotations: Rotations<Angles>,
     isa: Isa,
 }
 
 impl<'c> Native<'c> {
-    /// Whether a device is one that these kernels run on.
+    /// Whether these kernels run on `device`.
     pub(crate) fn runs_on(device: &Device) -> bool {
         *device == Device::flex()
     }
 
     pub(crate) fn new(config: &'c DecoderConfig, batch: Batch<'c>) -> Self {
-        Self { config, batch, isa: Isa::best() }
+        let rotations = Rotations::new(config, &batch.positions(), |angles| angles);
+        Self { config, batch, rotations, isa: Isa::best() }
     }
 
     /// Turns queries and keys, writes keys and values to the caches, and attends.
-    fn attend_in<T: Held>(&mut self, layer: usize, qkv: &mut [f32], heads: &Heads<'_, Angles>) -> Vec<f32> {
-        let DecoderConfig { n_heads, n_kv_heads, head_dim: width, .. } = *self.config;
-        let stride = (n_heads + 2 * n_kv_heads) * width;
+    fn attend_in<T: FlexElement>(&mut self, layer: usize, qkv: &mut [f32], norms: Option<&[Norm; 2]>) -> Vec<f32> {
+        let DecoderConfig { n_heads, n_kv_heads, head_dim, .. } = *self.config;
+        let stride = (n_heads + 2 * n_kv_heads) * head_dim;
         let tokens = qkv.len() / stride;
-        self.prepare(qkv, stride, heads);
-        for (cache, own) in self.batch.iter_mut() {
+        self.prepare(layer, qkv, stride, norms);
+        for (cache, own) in self.batch.all_mut() {
             let rows = &qkv[own.start * stride..own.end * stride];
             for (which, Tail { tensor, len, capacity }) in cache.tail(layer).into_iter().flatten().enumerate() {
                 tensor.inplace(|tensor| {
                     let mut tensor = primitive(tensor);
                     let kept = T::all_mut(&mut tensor);
                     for (token, row) in rows.chunks_exact(stride).enumerate() {
-                        let heads = row[(n_heads + which * n_kv_heads) * width..].chunks_exact(width);
+                        let heads = row[(n_heads + which * n_kv_heads) * head_dim..].chunks_exact(head_dim);
                         for (head, values) in heads.take(n_kv_heads).enumerate() {
-                            let place = &mut kept[(head * capacity + len + token) * width..][..width];
+                            let place = &mut kept[(head * capacity + len + token) * head_dim..][..head_dim];
                             place.iter_mut().zip(values).for_each(|(place, &x)| *place = T::from_f32(x));
                         }
                     }
@@ -70,16 +73,17 @@ impl<'c> Native<'c> {
         }
         let held: Vec<Vec<[FlexTensor; 2]>> = self
             .batch
-            .iter()
-            .map(|(cache, _)| cache.spans().iter().map(|span| span.layer(layer).map(primitive)).collect())
+            .leaders()
+            .map(|(row, _)| row.cache.spans().iter().map(|span| span.layer(layer).map(primitive)).collect())
             .collect();
         let sequences: Vec<Sequence<'_, T>> = self
             .batch
-            .iter()
+            .leaders()
             .zip(&held)
-            .map(|((cache, tokens), held)| {
+            .map(|((row, tokens), held)| {
+                let cache = &*row.cache;
                 let last = cache.spans().len().saturating_sub(1);
-                let spans = cache.spans().iter().zip(held).enumerate().map(|(i, (span, [keys, values]))| Keys {
+                let spans = cache.spans().iter().zip(held).enumerate().map(|(i, (span, [keys, values]))| SpanView {
                     keys: T::all(keys),
                     values: T::all(values),
                     capacity: span.capacity(),
@@ -88,36 +92,37 @@ impl<'c> Native<'c> {
                 Sequence { spans: spans.collect(), tokens, position: cache.len() }
             })
             .collect();
-        let form = Form {
+        let shape = AttentionShape {
             n_heads,
             n_kv_heads,
-            head_dim: width,
+            head_dim,
             window: self.config.windows[layer],
             softcap: self.config.attention_softcap.map(|bound| bound as f32),
         };
-        let mut out = vec![0.0; tokens * n_heads * width];
-        attention::attend(self.isa, form, qkv, stride, &sequences, &mut out);
+        let mut out = vec![0.0; tokens * n_heads * head_dim];
+        attention::attend(self.isa, shape, qkv, stride, &sequences, &mut out);
         out
     }
 
     /// Norms and turns queries and keys, and scales the queries.
-    fn prepare(&self, qkv: &mut [f32], stride: usize, heads: &Heads<'_, Angles>) {
-        let DecoderConfig { n_heads, n_kv_heads, head_dim: width, rms_norm_eps, .. } = *self.config;
-        let norms = heads.norms.map(|norms| norms.each_ref().map(|norm| primitive(norm.gamma.val())));
+    fn prepare(&self, layer: usize, qkv: &mut [f32], stride: usize, norms: Option<&[Norm; 2]>) {
+        let DecoderConfig { n_heads, n_kv_heads, head_dim, rms_norm_eps, .. } = *self.config;
+        let norms = norms.map(|norms| norms.each_ref().map(|norm| primitive(norm.gamma.val())));
         let norms = norms.as_ref().map(|norms| norms.each_ref().map(values::<f32>));
-        let (scale, half) = (self.config.attention_scale as f32, heads.rotation.width / 2);
+        let rotation = self.rotations.of(self.config, layer);
+        let (scale, half) = (self.config.attention_scale as f32, rotation.rotary_dim / 2);
         let (tokens, cost) = (qkv.len() / stride, qkv.len());
-        let qkv = Shared::new(qkv);
+        let qkv = SharedSlice::new(qkv);
         parallel(tokens, cost, |token| {
             // SAFETY: a token is one part.
-            let row = unsafe { qkv.slice(token * stride, (n_heads + n_kv_heads) * width) };
-            let (cos, sin) = (&heads.rotation.cos[token * half..][..half], &heads.rotation.sin[token * half..][..half]);
-            for (i, head) in row.chunks_exact_mut(width).enumerate() {
+            let row = unsafe { qkv.slice(token * stride, (n_heads + n_kv_heads) * head_dim) };
+            let (cos, sin) = (&rotation.cos[token * half..][..half], &rotation.sin[token * half..][..half]);
+            for (i, head) in row.chunks_exact_mut(head_dim).enumerate() {
                 let query = i < n_heads;
                 if let Some([q, k]) = &norms {
                     let gamma = if query { q } else { k };
                     let square: f32 = head.iter().map(|x| x * x).sum();
-                    let rms = (square / width as f32 + rms_norm_eps as f32).sqrt();
+                    let rms = (square / head_dim as f32 + rms_norm_eps as f32).sqrt();
                     head.iter_mut().zip(*gamma).for_each(|(x, gamma)| *x = *x / rms * gamma);
                 }
                 let (low, high) = head[..2 * half].split_at_mut(half);
@@ -133,12 +138,6 @@ impl<'c> Native<'c> {
 }
 
 impl Compute for Native<'_> {
-    type Rotation = Angles;
-
-    fn rotation(&self, angles: Angles) -> Angles {
-        angles
-    }
-
     fn stream_type(&self, _weights: DType) -> DType {
         DType::F32
     }
@@ -171,21 +170,24 @@ impl Compute for Native<'_> {
         tensor(out, [rows, width])
     }
 
-    fn attend(&mut self, layer: usize, qkv: Tensor<2>, heads: &Heads<'_, Angles>) -> Tensor<2> {
+    fn attend(&mut self, layer: usize, qkv: Tensor<2>, norms: Option<&[Norm; 2]>) -> Tensor<2> {
         let [tokens, _] = qkv.dims();
         let mut qkv = primitive(qkv);
-        // Nobody else has these: they are not copied.
+        // The memory is not shared, so nothing is copied.
         let qkv = f32::all_mut(&mut qkv);
         let out = match self.batch.dtype() {
-            Some(DType::BF16) => self.attend_in::<bf16>(layer, qkv, heads),
-            Some(DType::F16) => self.attend_in::<f16>(layer, qkv, heads),
-            _ => self.attend_in::<f32>(layer, qkv, heads),
+            Some(DType::BF16) => self.attend_in::<bf16>(layer, qkv, norms),
+            Some(DType::F16) => self.attend_in::<f16>(layer, qkv, norms),
+            _ => self.attend_in::<f32>(layer, qkv, norms),
         };
         tensor(out, [tokens, self.config.n_heads * self.config.head_dim])
     }
 
-    fn widen(&mut self) {
-        self.batch.widen();
+    fn leave_layer(&mut self, layer: usize, stream: Tensor<2>) -> Tensor<2> {
+        let Some(from) = self.batch.fan_out(layer) else { return stream };
+        self.rotations = Rotations::new(self.config, &self.batch.positions(), |angles| angles);
+        let from = indices(&from, &stream.device());
+        stream.select(0, from)
     }
 
     fn finish(self) {
@@ -193,19 +195,19 @@ impl Compute for Native<'_> {
     }
 }
 
-/// A type that the elements of tensors are of.
-trait Held: Stored {
+/// A type of elements that tensors hold.
+trait FlexElement: Element {
     /// All elements in the tensor's memory.
     fn all(tensor: &FlexTensor) -> &[Self];
-    /// The same to write to; copied where the memory is shared.
+    /// The same elements, to be written to; they are copied first if the memory is shared.
     fn all_mut(tensor: &mut FlexTensor) -> &mut [Self];
-    /// The tensor's elements, row by row, where they lie like that.
+    /// The tensor's elements row by row, if they lie in memory like that.
     fn in_order(tensor: &FlexTensor) -> Option<&[Self]>;
 }
 
-macro_rules! held {
+macro_rules! flex_element {
     ($($type:ty)+) => {$(
-        impl Held for $type {
+        impl FlexElement for $type {
             fn all(tensor: &FlexTensor) -> &[Self] {
                 tensor.storage()
             }
@@ -220,7 +222,7 @@ macro_rules! held {
         }
     )+};
 }
-held!(f32 bf16 f16);
+flex_element!(f32 bf16 f16);
 
 /// The memory of a tensor, row by row.
 fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
@@ -232,7 +234,7 @@ fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
 }
 
 /// The elements of a tensor, row by row.
-fn values<T: Held>(tensor: &FlexTensor) -> &[T] {
+fn values<T: FlexElement>(tensor: &FlexTensor) -> &[T] {
     match T::in_order(tensor) {
         Some(values) => values,
         None => unreachable!("these tensors are of one piece and of the type asked for"),

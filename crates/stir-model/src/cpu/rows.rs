@@ -1,8 +1,8 @@
 //! What is done to each row, or to each number, by itself.
 
 use super::{
-    parallel::{Shared, parallel},
-    simd::{Isa, Kernel, Simd, exp, lanes, load_part},
+    parallel::{SharedSlice, parallel},
+    simd::{Isa, Kernel, Simd, elements, exp, load_part},
 };
 use crate::config::Activation;
 
@@ -20,7 +20,7 @@ pub(crate) fn norm(isa: Isa, x: &[f32], gamma: &[f32], epsilon: f32, out: &mut [
     let width = gamma.len();
     assert!(width > 0 && x.len() == out.len() && x.len().is_multiple_of(width));
     let rows = x.len() / width;
-    let out = Shared::new(out);
+    let out = SharedSlice::new(out);
     parallel(rows.div_ceil(ROWS), 2 * x.len(), |part| {
         for row in part * ROWS..rows.min((part + 1) * ROWS) {
             // SAFETY: the rows of a part are its own.
@@ -42,11 +42,11 @@ impl Kernel for Normed<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let Self { x, gamma, epsilon, out } = self;
-        let whole = x.len() - x.len() % S::LANES;
+        let whole = x.len() - x.len() % S::ELEMENTS;
         // SAFETY: the processor has the instructions, and what is read is inside the slices.
         unsafe {
             let mut sum = S::splat(0.0);
-            for at in (0..whole).step_by(S::LANES) {
+            for at in (0..whole).step_by(S::ELEMENTS) {
                 let x = S::load(x[at..].as_ptr());
                 sum = S::fma(x, x, sum);
             }
@@ -67,7 +67,7 @@ impl Kernel for Normed<'_> {
 pub(crate) fn gate(isa: Isa, gate_up: &[f32], activation: Activation, width: usize, out: &mut [f32]) {
     assert!(width > 0 && gate_up.len() == 2 * out.len() && out.len().is_multiple_of(width));
     let rows = out.len() / width;
-    let out = Shared::new(out);
+    let out = SharedSlice::new(out);
     // Parts of rows, so that there is work for every thread in a single one.
     let piece = width.div_ceil(4).next_multiple_of(64);
     let per_row = width.div_ceil(piece);
@@ -93,16 +93,16 @@ impl Kernel for Gated<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let Self { gate, up, activation, out } = self;
-        let whole = out.len() - out.len() % S::LANES;
+        let whole = out.len() - out.len() % S::ELEMENTS;
         // SAFETY: the processor has the instructions, and what is read and written is inside the slices.
         unsafe {
-            for at in (0..whole).step_by(S::LANES) {
+            for at in (0..whole).step_by(S::ELEMENTS) {
                 let gated = activated::<S>(S::load(gate[at..].as_ptr()), activation);
                 S::store(out[at..].as_mut_ptr(), S::mul(gated, S::load(up[at..].as_ptr())));
             }
             let (gate, rest) = (&gate[whole..], out.len() - whole);
             if rest > 0 {
-                let gated = lanes::<S>(activated::<S>(load_part::<S, f32>(gate.as_ptr(), rest), activation));
+                let gated = elements::<S>(activated::<S>(load_part::<S, f32>(gate.as_ptr(), rest), activation));
                 for ((out, gated), up) in out[whole..].iter_mut().zip(gated).zip(&up[whole..]) {
                     *out = gated * up;
                 }

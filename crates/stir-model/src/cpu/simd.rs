@@ -1,11 +1,11 @@
-//! Vectors of f32 in the widest registers that the processor has, found out at run time.
+//! Vectors of f32 in the widest registers of the processor at hand, which is found out at run time.
 
 use half::{bf16, f16};
 
 /// A set of vector instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Isa {
-    /// What every processor has.
+    /// Instructions that every processor has.
     Portable,
     #[cfg(target_arch = "x86_64")]
     Avx2,
@@ -16,7 +16,7 @@ pub(crate) enum Isa {
 }
 
 impl Isa {
-    /// Those this processor has, the best last.
+    /// The sets that this processor has, the best last.
     pub(crate) fn available() -> impl DoubleEndedIterator<Item = Self> {
         let all = [
             (Self::Portable, true),
@@ -33,12 +33,12 @@ impl Isa {
         all.into_iter().filter_map(|(isa, there)| there.then_some(isa))
     }
 
-    /// The best this processor has.
+    /// The best set that this processor has.
     pub(crate) fn best() -> Self {
         Self::available().next_back().unwrap_or(Self::Portable)
     }
 
-    /// Does the work with these instructions.
+    /// Runs the kernel with these instructions.
     pub(crate) fn run<K: Kernel>(self, kernel: K) {
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx512f")]
@@ -75,7 +75,7 @@ impl Isa {
 
 /// Work that is compiled for every set of vector instructions.
 pub(crate) trait Kernel {
-    /// Does the work. To be marked `#[inline(always)]`, as is all that it calls with `S`: only then is it compiled for
+    /// Does the work. Must be marked `#[inline(always)]`, like everything it calls with `S`: only then is it compiled for
     /// the instructions of `S`.
     ///
     /// # Safety
@@ -83,14 +83,14 @@ pub(crate) trait Kernel {
     unsafe fn run<S: Simd>(self);
 }
 
-/// A register of `LANES` f32 and what is done with it.
+/// A register of `ELEMENTS` f32 and the operations on it.
 ///
 /// # Safety
-/// Every function may be called only where the processor has the instructions; pointers must be good for `LANES`
+/// Every function may be called only where the processor has the instructions; pointers must be good for `ELEMENTS`
 /// elements.
 pub(crate) trait Simd: Copy {
     type V: Copy;
-    const LANES: usize;
+    const ELEMENTS: usize;
     /// Rows of the other factor that a product of four rows keeps in registers.
     const ROWS: usize;
 
@@ -114,16 +114,17 @@ pub(crate) trait Simd: Copy {
     /// `2^v` of whole numbers from -126 to 127.
     unsafe fn exp2(v: Self::V) -> Self::V;
 
-    /// Has the processor fetch what lies there, if anything does, to the cache behind the nearest: there it is in nobody's way.
+    /// Makes the processor fetch what lies at `_p`, if anything does, into its second-level cache, where it displaces
+    /// nothing that is in use.
     #[inline(always)]
     unsafe fn prefetch<T>(_p: *const T) {}
 
-    /// The sum of the lanes.
+    /// The sum of a register's elements.
     #[inline(always)]
     unsafe fn sum(v: Self::V) -> f32 {
         // SAFETY: as promised by the caller.
-        let lanes = unsafe { lanes::<Self>(v) };
-        lanes[..Self::LANES].iter().sum()
+        let all = unsafe { elements::<Self>(v) };
+        all[..Self::ELEMENTS].iter().sum()
     }
 
     /// The sums of four registers.
@@ -134,28 +135,30 @@ pub(crate) trait Simd: Copy {
     }
 }
 
-/// The most lanes that a register has.
-pub(crate) const MAX_LANES: usize = 16;
+/// The largest number of elements in a register of any processor.
+pub(crate) const MAX_ELEMENTS: usize = 16;
 
-/// The lanes of a register, and zeros.
+/// The elements of a register, followed by zeros.
 #[inline(always)]
-pub(crate) unsafe fn lanes<S: Simd>(v: S::V) -> [f32; MAX_LANES] {
-    let mut out = [0.0; MAX_LANES];
+pub(crate) unsafe fn elements<S: Simd>(v: S::V) -> [f32; MAX_ELEMENTS] {
+    let mut out = [0.0; MAX_ELEMENTS];
     // SAFETY: there is room for the longest register.
     unsafe { S::store(out.as_mut_ptr(), v) };
     out
 }
 
-/// A type that numbers are kept in.
-pub(crate) trait Stored: Copy + Send + Sync + 'static {
+/// A number type that weights, keys and values are kept in.
+pub(crate) trait Element: Copy + Send + Sync + 'static {
+    /// Loads [`Simd::ELEMENTS`] elements.
+    ///
     /// # Safety
-    /// As those of [`Simd`].
+    /// The conditions of [`Simd`].
     unsafe fn load<S: Simd>(p: *const Self) -> S::V;
     fn to_f32(self) -> f32;
     fn from_f32(x: f32) -> Self;
 }
 
-impl Stored for f32 {
+impl Element for f32 {
     #[inline(always)]
     unsafe fn load<S: Simd>(p: *const Self) -> S::V {
         // SAFETY: as promised by the caller.
@@ -173,7 +176,7 @@ impl Stored for f32 {
     }
 }
 
-impl Stored for bf16 {
+impl Element for bf16 {
     #[inline(always)]
     unsafe fn load<S: Simd>(p: *const Self) -> S::V {
         // SAFETY: as promised by the caller.
@@ -191,7 +194,7 @@ impl Stored for bf16 {
     }
 }
 
-impl Stored for f16 {
+impl Element for f16 {
     #[inline(always)]
     unsafe fn load<S: Simd>(p: *const Self) -> S::V {
         // SAFETY: as promised by the caller.
@@ -211,8 +214,8 @@ impl Stored for f16 {
 
 /// The first `count` elements behind `p`, fewer than a register holds, and zeros.
 #[inline(always)]
-pub(crate) unsafe fn load_part<S: Simd, T: Stored>(p: *const T, count: usize) -> S::V {
-    let mut whole = [0.0; MAX_LANES];
+pub(crate) unsafe fn load_part<S: Simd, T: Element>(p: *const T, count: usize) -> S::V {
+    let mut whole = [0.0; MAX_ELEMENTS];
     for (i, x) in whole.iter_mut().enumerate().take(count) {
         // SAFETY: the caller promises `count` elements.
         *x = unsafe { *p.add(i) }.to_f32();
@@ -241,7 +244,7 @@ pub(crate) unsafe fn exp<S: Simd>(v: S::V) -> S::V {
     }
 }
 
-/// One lane at a time where the compiler finds nothing better.
+/// One element at a time where the compiler finds nothing better.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 
@@ -254,7 +257,7 @@ impl Portable {
 
 impl Simd for Portable {
     type V = [f32; 8];
-    const LANES: usize = 8;
+    const ELEMENTS: usize = 8;
     const ROWS: usize = 1;
 
     #[inline(always)]
@@ -271,13 +274,13 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn load_bf16(p: *const bf16) -> Self::V {
         // SAFETY: the caller promises eight elements.
-        unsafe { p.cast::<[bf16; 8]>().read_unaligned() }.map(Stored::to_f32)
+        unsafe { p.cast::<[bf16; 8]>().read_unaligned() }.map(Element::to_f32)
     }
 
     #[inline(always)]
     unsafe fn load_f16(p: *const f16) -> Self::V {
         // SAFETY: the caller promises eight elements.
-        unsafe { p.cast::<[f16; 8]>().read_unaligned() }.map(Stored::to_f32)
+        unsafe { p.cast::<[f16; 8]>().read_unaligned() }.map(Element::to_f32)
     }
 
     #[inline(always)]
@@ -362,7 +365,7 @@ macro_rules! memory {
         $(
             #[inline(always)]
             unsafe fn $name($p: *const $type) -> Self::V {
-                // SAFETY: the caller promises the instruction, and `LANES` elements behind the pointer.
+                // SAFETY: the caller promises the instruction, and `ELEMENTS` elements behind the pointer.
                 unsafe { $body }
             }
         )+
@@ -379,7 +382,7 @@ mod x86 {
 
     impl Simd for Avx512 {
         type V = __m512;
-        const LANES: usize = 16;
+        const ELEMENTS: usize = 16;
         const ROWS: usize = 6;
 
         instructions! {
@@ -449,7 +452,7 @@ mod x86 {
 
     impl Simd for Avx2 {
         type V = __m256;
-        const LANES: usize = 8;
+        const ELEMENTS: usize = 8;
         const ROWS: usize = 3;
 
         instructions! {
@@ -517,11 +520,11 @@ mod aarch64 {
 
     use half::{bf16, f16};
 
-    use super::{Neon, Simd, Stored};
+    use super::{Element, Neon, Simd};
 
     impl Simd for Neon {
         type V = float32x4_t;
-        const LANES: usize = 4;
+        const ELEMENTS: usize = 4;
         const ROWS: usize = 6;
 
         instructions! {
@@ -539,7 +542,7 @@ mod aarch64 {
         memory! {
             load(p: f32) = vld1q_f32(p);
             load_bf16(p: bf16) = vreinterpretq_f32_u32(vshlq_n_u32::<16>(vmovl_u16(vld1_u16(p.cast()))));
-            load_f16(p: f16) = vld1q_f32(p.cast::<[f16; 4]>().read_unaligned().map(Stored::to_f32).as_ptr());
+            load_f16(p: f16) = vld1q_f32(p.cast::<[f16; 4]>().read_unaligned().map(Element::to_f32).as_ptr());
         }
 
         #[inline(always)]

@@ -4,10 +4,10 @@ use half::{bf16, f16};
 use stir_core::SampleRng;
 
 use super::{
-    attention::{Form, Keys, Sequence, attend},
+    attention::{AttentionShape, Sequence, SpanView, attend},
     linear::linear,
     rows::{gate, norm},
-    simd::{Isa, Kernel, MAX_LANES, Simd, Stored, exp, lanes},
+    simd::{Element, Isa, Kernel, MAX_ELEMENTS, Simd, elements, exp},
 };
 use crate::config::Activation;
 
@@ -27,7 +27,7 @@ fn dot(a: &[f32], b: impl Iterator<Item = f32>) -> f64 {
     a.iter().zip(b).map(|(&a, b)| f64::from(a) * f64::from(b)).sum()
 }
 
-fn products<W: Stored>(rng: &mut SampleRng) {
+fn products<W: Element>(rng: &mut SampleRng) {
     // Around what registers, tiles, blocks and depths hold, in every remainder.
     let shapes = [(1, 1, 1), (1, 37, 5), (2, 16, 4), (5, 64, 67), (7, 1100, 9), (13, 1025, 130), (1, 5000, 300)];
     for (rows, k, n) in shapes {
@@ -91,7 +91,7 @@ impl Kernel for Exponentials<'_> {
         for i in -8800..8800 {
             let x = i as f32 * 0.01 + 0.001;
             // SAFETY: the processor has the instructions.
-            self.0.push((x, unsafe { lanes::<S>(exp::<S>(S::splat(x)))[0] }));
+            self.0.push((x, unsafe { elements::<S>(exp::<S>(S::splat(x)))[0] }));
         }
     }
 }
@@ -151,10 +151,10 @@ fn norms_and_gates() {
 }
 
 /// Attention of sequences of several spans with some new tokens each.
-fn attention<T: Stored>(form: Form, lens: &[&[usize]], new: &[usize], rng: &mut SampleRng) {
-    let Form { n_heads, n_kv_heads, head_dim: width, window, softcap } = form;
+fn attention<T: Element>(shape: AttentionShape, lens: &[&[usize]], new: &[usize], rng: &mut SampleRng) {
+    let AttentionShape { n_heads, n_kv_heads, head_dim, window, softcap } = shape;
     let group = n_heads / n_kv_heads;
-    let stride = (n_heads + 2 * n_kv_heads) * width;
+    let stride = (n_heads + 2 * n_kv_heads) * head_dim;
     let tokens: usize = new.iter().sum();
     let q = normal(tokens * stride, rng);
     // Room for more positions than there are, filled with what must not be seen.
@@ -162,9 +162,9 @@ fn attention<T: Stored>(form: Form, lens: &[&[usize]], new: &[usize], rng: &mut 
         .iter()
         .map(|spans| {
             let piece = |len: usize, rng: &mut SampleRng| -> Vec<T> {
-                let room = (len + 3) * width;
+                let room = (len + 3) * head_dim;
                 let mut all: Vec<T> = normal(n_kv_heads * room, rng).into_iter().map(T::from_f32).collect();
-                all.chunks_exact_mut(room).for_each(|head| head[len * width..].fill(T::from_f32(f32::NAN)));
+                all.chunks_exact_mut(room).for_each(|head| head[len * head_dim..].fill(T::from_f32(f32::NAN)));
                 all
             };
             spans.iter().map(|&len| [piece(len, rng), piece(len, rng)]).collect()
@@ -177,34 +177,34 @@ fn attention<T: Stored>(form: Form, lens: &[&[usize]], new: &[usize], rng: &mut 
         .zip(new)
         .map(|((held, lens), &count)| {
             let spans = held.iter().zip(lens.iter());
-            let spans = spans.map(|([keys, values], &len)| Keys { keys, values, capacity: len + 3, len }).collect();
+            let spans = spans.map(|([keys, values], &len)| SpanView { keys, values, capacity: len + 3, len }).collect();
             first += count;
             Sequence { spans, tokens: first - count..first, position: lens.iter().sum::<usize>() - count }
         })
         .collect();
-    let mut expected = vec![0.0; tokens * n_heads * width];
+    let mut expected = vec![0.0; tokens * n_heads * head_dim];
     for sequence in &sequences {
         for (i, token) in sequence.tokens.clone().enumerate() {
             let position = sequence.position + i;
             for head in 0..n_heads {
-                let at = |which: fn(&Keys<'_, T>) -> *const T| -> Vec<Vec<f32>> {
+                let at = |which: fn(&SpanView<'_, T>) -> *const T| -> Vec<Vec<f32>> {
                     let vectors = sequence.spans.iter().flat_map(|span| {
-                        let start = head / group * span.capacity * width;
+                        let start = head / group * span.capacity * head_dim;
                         // SAFETY: the span has so many positions for every key head.
-                        let all = unsafe { std::slice::from_raw_parts(which(span).add(start), span.len * width) };
-                        all.chunks_exact(width).map(|v| v.iter().map(|x| x.to_f32()).collect())
+                        let all = unsafe { std::slice::from_raw_parts(which(span).add(start), span.len * head_dim) };
+                        all.chunks_exact(head_dim).map(|v| v.iter().map(|x| x.to_f32()).collect())
                     });
                     vectors.collect()
                 };
                 let (keys, values) = (at(|span| span.keys.as_ptr()), at(|span| span.values.as_ptr()));
-                let query = &q[token * stride + head * width..][..width];
+                let query = &q[token * stride + head * head_dim..][..head_dim];
                 let seen = window.map_or(0, |w| (position + 1).saturating_sub(w))..position + 1;
                 let scores: Vec<f64> = keys[seen.clone()].iter().map(|key| dot(query, key.iter().copied())).collect();
                 let bound = |x: f64| softcap.map_or(x, |c| (x / f64::from(c)).tanh() * f64::from(c));
                 let weights: Vec<f64> = scores.iter().map(|&x| bound(x).exp()).collect();
                 let sum: f64 = weights.iter().sum();
                 for (weight, value) in weights.iter().zip(&values[seen]) {
-                    let out = &mut expected[(token * n_heads + head) * width..][..width];
+                    let out = &mut expected[(token * n_heads + head) * head_dim..][..head_dim];
                     out.iter_mut().zip(value).for_each(|(out, &v)| *out += weight / sum * f64::from(v));
                 }
             }
@@ -212,27 +212,27 @@ fn attention<T: Stored>(form: Form, lens: &[&[usize]], new: &[usize], rng: &mut 
     }
     for isa in Isa::available() {
         let mut out = vec![f32::NAN; expected.len()];
-        attend(isa, form, &q, stride, &sequences, &mut out);
-        assert_close(&format!("{isa:?} {form:?} {lens:?} {new:?}"), &out, &expected, 2e-5);
+        attend(isa, shape, &q, stride, &sequences, &mut out);
+        assert_close(&format!("{isa:?} {shape:?} {lens:?} {new:?}"), &out, &expected, 2e-5);
     }
 }
 
 #[test]
 fn attention_does_not_depend_on_how_a_past_is_divided() {
-    let (rng, width, len) = (&mut SampleRng::new(5, 0), 36, 67);
-    let (q, keys, values) = (normal(4 * 3 * width, rng), normal(len * width, rng), normal(len * width, rng));
-    let form = Form { n_heads: 1, n_kv_heads: 1, head_dim: width, window: Some(50), softcap: None };
+    let (rng, head_dim, len) = (&mut SampleRng::new(5, 0), 36, 67);
+    let (q, keys, values) = (normal(4 * 3 * head_dim, rng), normal(len * head_dim, rng), normal(len * head_dim, rng));
+    let shape = AttentionShape { n_heads: 1, n_kv_heads: 1, head_dim, window: Some(50), softcap: None };
     for isa in Isa::available() {
         let attended = |lens: &[usize]| {
             let mut first = 0;
             let spans = lens.iter().map(|&len| {
                 first += len;
-                let of = |all| &<[f32]>::as_ref(all)[(first - len) * width..first * width];
-                Keys { keys: of(&keys), values: of(&values), capacity: len, len }
+                let of = |all| &<[f32]>::as_ref(all)[(first - len) * head_dim..first * head_dim];
+                SpanView { keys: of(&keys), values: of(&values), capacity: len, len }
             });
             let sequence = Sequence { spans: spans.collect(), tokens: 0..4, position: len - 4 };
-            let mut out = vec![0.0; 4 * width];
-            attend(isa, form, &q, 3 * width, &[sequence], &mut out);
+            let mut out = vec![0.0; 4 * head_dim];
+            attend(isa, shape, &q, 3 * head_dim, &[sequence], &mut out);
             out
         };
         let whole = attended(&[len]);
@@ -245,13 +245,19 @@ fn attention_does_not_depend_on_how_a_past_is_divided() {
 #[test]
 fn attention_over_chains_of_spans() {
     let rng = &mut SampleRng::new(4, 0);
-    let form = |n_heads, n_kv_heads, head_dim| Form { n_heads, n_kv_heads, head_dim, window: None, softcap: None };
-    for form in [form(14, 2, 64), form(3, 1, 20), form(1, 1, 2), form(4, 4, 128), form(40, 1, 36)] {
-        attention::<f32>(form, &[&[1]], &[1], rng);
-        attention::<f32>(form, &[&[20, 7, 40], &[33]], &[1, 33], rng);
-        attention::<bf16>(form, &[&[20, 7, 40], &[33]], &[5, 1], rng);
-        attention::<f16>(form, &[&[MAX_LANES, 50]], &[50], rng);
-        attention::<f32>(Form { window: Some(9), softcap: Some(2.0), ..form }, &[&[20, 7, 40], &[6]], &[30, 6], rng);
-        attention::<f32>(Form { window: Some(1), ..form }, &[&[20, 2]], &[2], rng);
+    let sized =
+        |n_heads, n_kv_heads, head_dim| AttentionShape { n_heads, n_kv_heads, head_dim, window: None, softcap: None };
+    for shape in [sized(14, 2, 64), sized(3, 1, 20), sized(1, 1, 2), sized(4, 4, 128), sized(40, 1, 36)] {
+        attention::<f32>(shape, &[&[1]], &[1], rng);
+        attention::<f32>(shape, &[&[20, 7, 40], &[33]], &[1, 33], rng);
+        attention::<bf16>(shape, &[&[20, 7, 40], &[33]], &[5, 1], rng);
+        attention::<f16>(shape, &[&[MAX_ELEMENTS, 50]], &[50], rng);
+        attention::<f32>(
+            AttentionShape { window: Some(9), softcap: Some(2.0), ..shape },
+            &[&[20, 7, 40], &[6]],
+            &[30, 6],
+            rng,
+        );
+        attention::<f32>(AttentionShape { window: Some(1), ..shape }, &[&[20, 2]], &[2], rng);
     }
 }

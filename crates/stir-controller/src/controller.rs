@@ -1,0 +1,279 @@
+use std::sync::Arc;
+
+use stir_basis::Library;
+use stir_core::{Fingerprint, HookPoint, SampleRng};
+
+use crate::{
+    Candidate, Commit, ControlState, ControllerConfig, ControllerError, Decision, Plan, Planned, ProbeScores, Scored,
+    Variant,
+};
+
+/// A score must beat another by this much to count as better.
+const TIE: f64 = 1e-12;
+
+/// The decisions of the method, without any I/O: [`plan`](Self::plan) retrieves, [`decide`](Self::decide) scores and
+/// commits. An engine of any kind can be steered with these two; [`lane`](Self::lane) runs them on an
+/// [`Engine`](stir_core::Engine).
+///
+/// A controller owns its library, and a clone shares it.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use stir_basis::{Action, Entry, Library, normalize};
+/// use stir_controller::{ControlState, Controller, ControllerConfig, LayerState, Planned, ProbeScores};
+/// use stir_core::{Delimiter, Fingerprint};
+///
+/// let model = Fingerprint {
+///     architecture: "qwen2".into(), n_layers: 28, hidden_size: 2, vocab_size: 100,
+///     tokenizer: "a1".into(), weights: "b2".into(),
+/// };
+/// let wrong = Entry {
+///     problem: "p1".into(), m: 1, layer: 14, quality: 0.8,
+///     key: normalize(&[1.0, 0.0]).expect("not zero").into(), action: Action::Steer(vec![0.5, 0.5]),
+/// };
+/// let library = Library::from_entries(model.clone(), Delimiter::default(), vec![wrong], BTreeMap::new())?;
+/// let controller = Controller::new(library, &model, ControllerConfig::default())?;
+///
+/// // The state after layer 14 at the first boundary:
+/// let states = vec![LayerState { layer: 14, values: vec![3.0, 0.0] }];
+/// let Planned::Probe(plan) = controller.plan(&ControlState { sequence: 0, m: 1, states }) else { panic!() };
+/// assert_eq!(plan.candidates().len(), 1);
+/// // Mean log-probabilities of a short continuation, without and with the candidate:
+/// let decision = controller.decide(plan, &ProbeScores { null: -0.9, candidates: vec![-0.4] })?;
+/// let commit = decision.commit.expect("nothing speaks against it");
+/// assert!((commit.scale - (2.0 * 0.8 + 0.1 * 0.5)).abs() < 1e-6);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Controller {
+    library: Arc<Library>,
+    config: ControllerConfig,
+    /// The layers that states are read after, ascending.
+    layers: Arc<[usize]>,
+    /// The same as hook points.
+    points: Arc<[HookPoint]>,
+    /// The mean vector and its layer, for the variant that adds it.
+    mean: Option<(usize, Arc<[f32]>)>,
+}
+
+impl Controller {
+    /// Creates a controller that steers `model` with `library`.
+    ///
+    /// # Errors
+    /// [`ControllerError`] when a setting is out of bounds, when the library was made for another model, or when the
+    /// variant needs a vector and the library has none.
+    pub fn new(
+        library: impl Into<Arc<Library>>,
+        model: &Fingerprint,
+        config: ControllerConfig,
+    ) -> Result<Self, ControllerError> {
+        let library = library.into();
+        config.validate()?;
+        library.check(model).map_err(ControllerError::Library)?;
+        Self::unchecked(library, config)
+    }
+
+    /// Creates a controller for vectors that name no model, such as those of
+    /// [`Library::from_entries`](stir_basis::Library::from_entries) on a made-up fingerprint. That they fit the model
+    /// is then for the caller to know.
+    ///
+    /// # Errors
+    /// [`ControllerError`] when a setting is out of bounds, or when the variant needs a vector and the library has
+    /// none.
+    pub fn unchecked(library: impl Into<Arc<Library>>, config: ControllerConfig) -> Result<Self, ControllerError> {
+        let library = library.into();
+        config.validate()?;
+        let layers: Arc<[usize]> = library.layers().into();
+        let points = layers.iter().copied().map(HookPoint::ResidPost).collect();
+        let mean = match config.variant {
+            Variant::StaticVector => {
+                let found = layers.iter().find_map(|&layer| library.mean_delta(layer).map(|mean| (layer, mean.into())));
+                Some(found.ok_or(ControllerError::NoVector)?)
+            }
+            _ => None,
+        };
+        Ok(Self { library, config, layers, points, mean })
+    }
+
+    /// Returns the settings.
+    pub fn config(&self) -> &ControllerConfig {
+        &self.config
+    }
+
+    /// Returns the library.
+    pub fn library(&self) -> &Arc<Library> {
+        &self.library
+    }
+
+    /// Returns the decoder layers after which states are to be read at control points, ascending.
+    pub fn layers(&self) -> &Arc<[usize]> {
+        &self.layers
+    }
+
+    /// Returns the same places as [`layers`](Self::layers), as hook points of a row.
+    pub fn points(&self) -> &[HookPoint] {
+        &self.points
+    }
+
+    /// Says what can be done at a control point: what to do where that is certain without probing, or what to probe.
+    ///
+    /// Nothing is probed by the variants [`NoMemory`](Variant::NoMemory), [`NoProbing`](Variant::NoProbing) and
+    /// [`StaticVector`](Variant::StaticVector), at a control point at which the settings do not let the controller act,
+    /// and where no vector was retrieved. The states matter only where
+    /// [`needs_states`](Self::needs_states) says so.
+    pub fn plan(&self, at: &ControlState) -> Planned {
+        if let Some(decision) = self.without_states(at.sequence, at.m) {
+            return Planned::Decided(decision);
+        }
+        let plan = self.retrieve(at);
+        if plan.candidates.is_empty() || self.config.variant == Variant::NoProbing {
+            return Planned::Decided(self.settle(plan, |_| 0.0));
+        }
+        Planned::Probe(plan)
+    }
+
+    /// Says whether what [`plan`](Self::plan) finds at control point `m` depends on the states there. Where it does not,
+    /// they need not be read.
+    pub fn needs_states(&self, m: usize) -> bool {
+        self.config.acts_at(m) && self.mean.is_none()
+    }
+
+    /// Decides where the state does not matter; `None` where it does.
+    pub(crate) fn without_states(&self, sequence: u64, m: usize) -> Option<Decision> {
+        if !self.config.acts_at(m) {
+            return Some(Decision::default());
+        }
+        let (layer, mean) = self.mean.as_ref()?;
+        let scale = self.config.k_scale as f32;
+        let decision = if can_add(scale, mean) {
+            let commit = Commit { entry: None, layer: *layer, vector: mean.clone(), scale };
+            Decision { commit: Some(commit).filter(|_| scale > 0.0), ..Decision::default() }
+        } else {
+            Decision { non_finite: 1, ..Decision::default() }
+        };
+        report(sequence, m, &decision);
+        Some(decision)
+    }
+
+    fn retrieve(&self, at: &ControlState) -> Plan {
+        let (config, m) = (&self.config, at.m);
+        let non_finite = at.states.iter().filter(|state| state.values.iter().any(|x| !x.is_finite())).count();
+        let mut retrieved = Vec::new();
+        if self.library.group_len(m) >= config.min_entries {
+            let states: Vec<_> = at.states.iter().map(|state| (state.layer, state.values.as_slice())).collect();
+            retrieved = self.library.retrieve(m, &states, config.retrieve);
+        }
+        if retrieved.first().is_some_and(|nearest| f64::from(nearest.similarity) < config.min_similarity) {
+            retrieved.clear();
+        }
+        let (mut wrong, mut null_advantage) = (Vec::new(), 0.0f64);
+        for hit in &retrieved {
+            let Some(entry) = self.library.entry(hit.entry) else { continue };
+            let (similarity, advantage) = (hit.similarity, f64::from(hit.similarity) * entry.quality);
+            match entry.vector() {
+                None => null_advantage = null_advantage.max(advantage),
+                Some(vector) => wrong.push((hit.entry, entry, similarity, advantage, vector)),
+            }
+        }
+        // By (A, s, q). The sort is stable, so what is equal in all three keeps the order of retrieval.
+        wrong.sort_by(|(_, a, a_similarity, a_advantage, _), (_, b, b_similarity, b_advantage, _)| {
+            let by_similarity = b_similarity.total_cmp(a_similarity);
+            b_advantage.total_cmp(a_advantage).then(by_similarity).then(b.quality.total_cmp(&a.quality))
+        });
+        wrong.truncate(config.candidates);
+        let candidate = |(index, entry, similarity, advantage, vector): (usize, &stir_basis::Entry, _, _, &[f32])| {
+            let vector = match config.variant {
+                Variant::RandomVector => self.noise(index, vector),
+                _ => vector.into(),
+            };
+            Candidate { entry: index, layer: entry.layer, similarity, advantage, vector }
+        };
+        let candidates = wrong.into_iter().map(candidate).collect();
+        // One draw per control point, from a stream of its own, so that decisions do not depend on each other.
+        let draw = SampleRng::new(config.seed, (at.sequence << 16) | m as u64).uniform();
+        Plan { sequence: at.sequence, m, retrieved, candidates, null_advantage, draw, non_finite }
+    }
+
+    /// Gaussian noise as long as `vector`; an entry gets the same wherever it is retrieved.
+    fn noise(&self, entry: usize, vector: &[f32]) -> Arc<[f32]> {
+        let mut rng = SampleRng::new(self.config.seed, u64::MAX - entry as u64);
+        let noise: Vec<f64> = vector.iter().map(|_| rng.normal()).collect();
+        let wanted = vector.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+        let drawn = noise.iter().map(|x| x * x).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
+        noise.into_iter().map(|x| (x * wanted / drawn) as f32).collect()
+    }
+
+    /// Scores the plan's candidates by what probing found, and chooses one of them, or nothing.
+    ///
+    /// # Errors
+    /// [`ControllerError::ProbeCount`] when the scores are not one for each candidate.
+    pub fn decide(&self, plan: Plan, scores: &ProbeScores) -> Result<Decision, ControllerError> {
+        let (expected, found) = (plan.candidates.len(), scores.candidates.len());
+        if expected != found {
+            return Err(ControllerError::ProbeCount { expected, found });
+        }
+        Ok(self.settle(plan, |i| scores.candidates[i] - scores.null))
+    }
+
+    /// Chooses among the plan's candidates by the gain of each.
+    pub(crate) fn settle(&self, mut plan: Plan, gain: impl Fn(usize) -> f64) -> Decision {
+        let config = &self.config;
+        let null_score = config.beta * plan.null_advantage;
+        let score = |(i, c): (usize, &Candidate)| {
+            let gain = gain(i);
+            let score = config.beta * c.advantage + config.rho * gain;
+            Scored { entry: c.entry, score, advantage: c.advantage, similarity: c.similarity, gain }
+        };
+        let scored: Vec<Scored> = plan.candidates.iter().enumerate().map(score).collect();
+        let scale = |i: usize| (config.k_scale * scored[i].score) as f32;
+        let (usable, broken): (Vec<usize>, Vec<usize>) =
+            (0..scored.len()).partition(|&i| can_add(scale(i), &plan.candidates[i].vector));
+        let choice = match config.variant {
+            Variant::RandomChoice => {
+                Some((plan.draw * scored.len() as f64) as usize).filter(|drawn| usable.contains(drawn))
+            }
+            // The first of equal scores.
+            _ => usable.into_iter().reduce(|best, i| if scored[i].score > scored[best].score { i } else { best }),
+        };
+        let wins =
+            |&i: &usize| scored[i].score > null_score + TIE && scored[i].score >= config.tau_null && scale(i) > 0.0;
+        let choice = choice.filter(wins);
+        let commit = choice.map(|i| {
+            let Candidate { entry, layer, vector, .. } = plan.candidates.swap_remove(i);
+            Commit { entry: Some(entry), layer, vector, scale: scale(i) }
+        });
+        let decision = Decision {
+            commit,
+            score: choice.map_or(null_score, |i| scored[i].score),
+            null_score,
+            retrieved: plan.retrieved,
+            non_finite: plan.non_finite + broken.len(),
+            candidates: scored,
+        };
+        report(plan.sequence, plan.m, &decision);
+        decision
+    }
+}
+
+/// Whether `scale * vector` is finite. A score that is not gives a scale that is not.
+fn can_add(scale: f32, vector: &[f32]) -> bool {
+    vector.iter().all(|x| (scale * x).is_finite())
+}
+
+/// Tells whoever listens what was decided.
+fn report(sequence: u64, m: usize, decision: &Decision) {
+    let Decision { commit, score, null_score, candidates, non_finite, .. } = decision;
+    tracing::debug!(
+        sequence,
+        m,
+        chosen = commit.as_ref().and_then(|commit| commit.entry),
+        score,
+        null_score,
+        scale = commit.as_ref().map_or(0.0, |commit| commit.scale),
+        candidates = candidates.len(),
+        "a control point was decided"
+    );
+    if *non_finite > 0 {
+        tracing::warn!(sequence, m, non_finite, "states, scores or impulses that are not finite were left out");
+    }
+}

@@ -1,0 +1,147 @@
+use std::{
+    collections::BTreeSet,
+    fmt, fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{FileError, error::JsonError, with_suffix, write_atomically};
+
+/// The settings of a run, as JSON: everything that its records depend on. They are kept next to the records and keep
+/// the records of two runs apart.
+///
+/// ```
+/// use stir_files::{FileError, Settings};
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("settings.json");
+/// let settings = Settings::new(&[("top_p", 0.9)])?;
+/// assert!(!settings.are_in(&path)?);
+/// settings.write(&path)?;
+/// assert!(settings.are_in(&path)?);
+/// assert!(matches!(Settings::new(&[("top_p", 1.0)])?.are_in(&path), Err(FileError::Settings { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Read back from text, so that numbers are what a reader of the file sees.
+    value: Value,
+    indented: bool,
+}
+
+impl Settings {
+    /// Takes settings of any type; in their file they are one line.
+    ///
+    /// # Errors
+    /// [`FileError::Unwritable`] when JSON cannot hold them.
+    pub fn new(settings: &impl Serialize) -> Result<Self, FileError> {
+        let text = serde_json::to_string(settings).map_err(FileError::unwritable)?;
+        let value = serde_json::from_str(&text).map_err(FileError::unwritable)?;
+        Ok(Self { value, indented: false })
+    }
+
+    /// Puts every field on a line of its own in their file.
+    pub fn indented(self) -> Self {
+        Self { indented: true, ..self }
+    }
+
+    /// Leaves out a field that may change between two parts of a run, given by its names from the outside in.
+    pub fn without(mut self, field: &[&str]) -> Self {
+        if let Some((last, outer)) = field.split_last() {
+            let inner = outer.iter().try_fold(&mut self.value, |value, name| value.get_mut(name));
+            if let Some(object) = inner.and_then(Value::as_object_mut) {
+                object.remove(*last);
+            }
+        }
+        self
+    }
+
+    /// Returns the path of the settings of the records in `out`: its name with `.settings.json` at the end.
+    pub fn path(out: impl AsRef<Path>) -> PathBuf {
+        with_suffix(out, ".settings.json")
+    }
+
+    /// Returns whether `path` holds these settings; `false` when there is no such file.
+    ///
+    /// # Errors
+    /// [`FileError::Settings`] when it holds others, [`FileError::BrokenSettings`] and [`FileError::Io`].
+    pub fn are_in(&self, path: impl AsRef<Path>) -> Result<bool, FileError> {
+        self.are_those_of(path.as_ref(), path.as_ref())
+    }
+
+    /// Compares with the settings in `path`; an error names `out`, the file that was begun under them.
+    pub(crate) fn are_those_of(&self, out: &Path, path: &Path) -> Result<bool, FileError> {
+        let then = match fs::read(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            read => read.map_err(FileError::io("read", path))?,
+        };
+        let broken = |source| FileError::BrokenSettings { path: path.to_owned(), source: JsonError(source) };
+        let then: Value = serde_json::from_slice(&then).map_err(broken)?;
+        match difference(Some(&then), Some(&self.value), String::new()) {
+            None => Ok(true),
+            Some((field, then, now)) => Err(FileError::Settings { path: out.to_owned(), field, then, now }),
+        }
+    }
+
+    /// Writes the settings to `path` in one step.
+    ///
+    /// # Errors
+    /// [`FileError::Io`] when the file system refuses.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
+        let path = path.as_ref();
+        write_atomically(path, self.to_string()).map_err(FileError::io("write", path))
+    }
+}
+
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.indented { write!(f, "{:#}", self.value) } else { write!(f, "{}", self.value) }
+    }
+}
+
+/// The first place, in order of name, at which two JSON values differ, and both values there.
+fn difference(then: Option<&Value>, now: Option<&Value>, at: String) -> Option<(String, String, String)> {
+    if let (Some(Value::Object(then)), Some(Value::Object(now))) = (then, now) {
+        let join = |key: &str| if at.is_empty() { key.to_owned() } else { format!("{at}.{key}") };
+        let keys: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
+        return keys.into_iter().find_map(|key| difference(then.get(key), now.get(key), join(key)));
+    }
+    let show = |value: Option<&Value>| value.map_or_else(|| "absent".to_owned(), Value::to_string);
+    (then != now).then(|| (at, show(then), show(now)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_first_difference_is_named_with_both_values() {
+        let begun = json!({"a": {"b": 0.7f32, "c": [1]}, "d": 1});
+        for (now, field, values) in [
+            (json!({"a": {"b": 0.7, "c": [1]}, "d": 1}), "a.b", ("0.699999988079071", "0.7")),
+            (json!({"a": {"b": 0.7f32, "c": [2]}, "d": 1}), "a.c", ("[1]", "[2]")),
+            (json!({"a": {"b": 0.7f32, "c": [1]}}), "d", ("1", "absent")),
+            (json!({"a": {"b": 0.7f32, "c": [1]}, "d": 1, "e": null}), "e", ("absent", "null")),
+        ] {
+            let found = difference(Some(&begun), Some(&now), String::new()).unwrap();
+            assert_eq!((found.0.as_str(), (found.1.as_str(), found.2.as_str())), (field, values));
+        }
+        let settings = |value: Value| Settings::new(&value).unwrap();
+        let error = FileError::Settings { path: "o".into(), field: String::new(), then: "1".into(), now: "2".into() };
+        assert_eq!(error.to_string(), "o: the settings was 1 when the run was begun and is 2 now");
+        assert_eq!(settings(begun.clone()).without(&["a", "b"]), settings(json!({"a": {"c": [1]}, "d": 1})));
+        assert_eq!(settings(begun.clone()).without(&["x", "b"]), settings(begun));
+    }
+
+    #[test]
+    fn texts_are_those_of_serde_json() {
+        let value = json!({"x": [0.1, 1e300, 7], "y": {"z": "\n"}, "e": {}});
+        let settings = Settings::new(&value).unwrap();
+        assert_eq!(settings.to_string(), value.to_string());
+        assert_eq!(settings.indented().to_string(), serde_json::to_string_pretty(&value).unwrap());
+    }
+}

@@ -1,0 +1,149 @@
+//! The decoder: token embedding, layers of attention and gated feed-forward around a residual stream, a final norm and
+//! an output head.
+
+mod weights;
+
+use burn::{
+    module::{Module, Param},
+    tensor::{DType, Int, Tensor},
+};
+use stir_core::HookPoint;
+
+pub use self::weights::NamedTensor;
+use crate::{
+    DecoderConfig,
+    attention::Dense,
+    compute::{Compute, Norm, in_f32, in_type, softcap},
+    config::Activation,
+    hooks::{Hooks, NoHooks},
+};
+
+/// The weights of a decoder-only language model; see [`DecoderConfig`] for its options.
+///
+/// The weights are only ever borrowed: the state of a sequence is a value its owner passes in.
+#[derive(Module, Debug)]
+pub struct Decoder {
+    /// `[vocab_size, hidden_size]`
+    embedding: Param<Tensor<2>>,
+    layers: Vec<Layer>,
+    norm: Norm,
+    /// `[vocab_size, hidden_size]`; `None` when the embedding serves.
+    head: Option<Projection>,
+    #[module(skip)]
+    config: DecoderConfig,
+}
+
+#[derive(Module, Debug)]
+struct Layer {
+    attention_norm: Norm,
+    /// Query, key and value projections one above another, `[(n_heads + 2 n_kv_heads) head_dim, hidden_size]`.
+    qkv: Projection,
+    /// Of every head of the queries and of the keys.
+    qk_norms: Option<[Norm; 2]>,
+    output: Projection,
+    feed_forward_norm: Norm,
+    /// Gate and up projections one above the other, `[2 intermediate_size, hidden_size]`.
+    gate_up: Projection,
+    down: Projection,
+    /// Of what attention and feed-forward add to the stream.
+    out_norms: Option<[Norm; 2]>,
+}
+
+/// `x weight^T + bias`, as PyTorch has it: the products of a few rows read each row of the weight once, in order.
+#[derive(Module, Debug)]
+struct Projection {
+    /// `[out, in]`
+    weight: Param<Tensor<2>>,
+    /// `[out]`
+    bias: Option<Param<Tensor<1>>>,
+}
+
+impl Projection {
+    /// # Shapes
+    /// - `x`: `[rows, in]`
+    /// - output: `[rows, out]`
+    fn forward(&self, x: Tensor<2>, compute: &impl Compute) -> Tensor<2> {
+        compute.linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
+    }
+}
+
+impl Decoder {
+    /// The options.
+    pub(crate) fn config(&self) -> &DecoderConfig {
+        &self.config
+    }
+
+    /// The type of the weights and of what is computed.
+    pub(crate) fn dtype(&self) -> DType {
+        self.embedding.val().dtype()
+    }
+
+    /// Logits at every position of sequences of equal length, without a cache; differentiable.
+    ///
+    /// # Shapes
+    /// - `tokens`: `[batch, length]`
+    /// - output: `[batch, length, vocab_size]`
+    pub fn forward_dense(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        let [batch, length] = tokens.dims();
+        let mut compute = Dense::new(&self.config, batch, length, self.dtype(), &tokens.device());
+        let stream = self.stream(tokens.reshape([batch * length]), &mut compute, &mut NoHooks);
+        let logits = self.logits(stream, &compute);
+        let [_, vocab_size] = logits.dims();
+        logits.reshape([batch, length, vocab_size])
+    }
+
+    /// The residual stream after the last layer.
+    ///
+    /// # Shapes
+    /// - `tokens`: `[tokens]`
+    /// - output: `[tokens, hidden_size]`, of as many tokens as `compute` has at the end
+    pub(crate) fn stream(
+        &self,
+        tokens: Tensor<1, Int>,
+        compute: &mut impl Compute,
+        hooks: &mut impl Hooks,
+    ) -> Tensor<2> {
+        let mut x = in_type(self.embedding.val().select(0, tokens), compute.stream_type(self.dtype()));
+        if self.config.embedding_scale != 1.0 {
+            x = x * self.config.embedding_scale as f32;
+        }
+        for (i, layer) in self.layers.iter().enumerate() {
+            x = hooks.at(HookPoint::ResidPre(i), x);
+            x = x.clone() + layer.attend(i, x, compute);
+            x = x.clone() + layer.feed_forward(x, self.config.activation, compute);
+            x = compute.leave_layer(i, x);
+            x = hooks.at(HookPoint::ResidPost(i), x);
+        }
+        x
+    }
+
+    /// # Shapes
+    /// - `stream`: `[rows, hidden_size]`, as [`stream`](Self::stream) returns it
+    /// - output: `[rows, vocab_size]`
+    pub(crate) fn logits(&self, stream: Tensor<2>, compute: &impl Compute) -> Tensor<2> {
+        let x = compute.norm(&self.norm, stream);
+        let head = self.head.as_ref().map_or(&self.embedding, |head| &head.weight);
+        softcap(in_f32(compute.linear(x, head.val(), None)), self.config.logit_softcap)
+    }
+}
+
+impl Layer {
+    fn attend(&self, index: usize, x: Tensor<2>, compute: &mut impl Compute) -> Tensor<2> {
+        let qkv = self.qkv.forward(compute.norm(&self.attention_norm, x), compute);
+        let attended = compute.attend(index, qkv, self.qk_norms.as_ref());
+        let out = self.output.forward(attended, compute);
+        match &self.out_norms {
+            Some([norm, _]) => compute.norm(norm, out),
+            None => out,
+        }
+    }
+
+    fn feed_forward(&self, x: Tensor<2>, activation: Activation, compute: &impl Compute) -> Tensor<2> {
+        let gate_up = self.gate_up.forward(compute.norm(&self.feed_forward_norm, x), compute);
+        let out = self.down.forward(compute.gate(gate_up, activation), compute);
+        match &self.out_norms {
+            Some([_, norm]) => compute.norm(norm, out),
+            None => out,
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! The decoder's weights: their names in a checkpoint, random ones, loading, and export.
+
+use std::path::Path;
+
+use burn::{
+    module::Param,
+    tensor::{Device, Element, Tensor, TensorData},
+};
+use half::{bf16, f16};
+use safetensors::{Dtype, tensor::TensorView};
+use stir_core::SampleRng;
+
+use super::{Decoder, Layer, Projection};
+use crate::{
+    ComputeType, DecoderConfig, ModelError, SafetensorsError,
+    checkpoint::{Reader, Weight},
+    compute::{Norm, read},
+};
+
+const EMBEDDING: &str = "model.embed_tokens.weight";
+const HEAD: &str = "lm_head.weight";
+
+/// A weight by its name in a checkpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedTensor {
+    /// Name, as Hugging Face has it.
+    pub name: String,
+    /// Shape, as PyTorch has it.
+    pub shape: Vec<usize>,
+    /// Values, row by row.
+    pub values: Vec<f32>,
+}
+
+impl NamedTensor {
+    fn new<const D: usize>(name: &str, tensor: Tensor<D>) -> Result<Self, ModelError> {
+        Ok(Self { name: name.to_owned(), shape: tensor.dims().to_vec(), values: read(tensor)? })
+    }
+}
+
+/// Which tensors of a checkpoint make up a layer: names behind the layer's prefix and, of projections, output widths.
+struct Names {
+    qkv: Vec<(&'static str, usize)>,
+    output: [(&'static str, usize); 1],
+    gate_up: Vec<(&'static str, usize)>,
+    down: [(&'static str, usize); 1],
+    attention_norm: &'static str,
+    feed_forward_norm: &'static str,
+    qk_norms: Option<[&'static str; 2]>,
+    out_norms: Option<[&'static str; 2]>,
+}
+
+impl Names {
+    fn new(config: &DecoderConfig) -> Self {
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let (q, kv) = (config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim);
+        // What the plain families call the norm before the feed-forward block is the one after attention in the others.
+        let (feed_forward_norm, out_norms) = match config.sandwich_norms {
+            false => ("post_attention_layernorm", None),
+            true => ("pre_feedforward_layernorm", Some(["post_attention_layernorm", "post_feedforward_layernorm"])),
+        };
+        let (qkv, gate_up) = match config.fused_projections {
+            false => (
+                vec![("self_attn.q_proj", q), ("self_attn.k_proj", kv), ("self_attn.v_proj", kv)],
+                vec![("mlp.gate_proj", inner), ("mlp.up_proj", inner)],
+            ),
+            true => (vec![("self_attn.qkv_proj", q + 2 * kv)], vec![("mlp.gate_up_proj", 2 * inner)]),
+        };
+        Self {
+            qkv,
+            output: [("self_attn.o_proj", hidden)],
+            gate_up,
+            down: [("mlp.down_proj", hidden)],
+            attention_norm: "input_layernorm",
+            feed_forward_norm,
+            qk_norms: config.qk_norm.then_some(["self_attn.q_norm", "self_attn.k_norm"]),
+            out_norms,
+        }
+    }
+}
+
+impl Decoder {
+    /// The decoder of `config` with the weights of a checkpoint, kept and computed with as `compute` says.
+    pub(crate) fn load(
+        config: &DecoderConfig,
+        reader: &mut Reader<'_>,
+        compute: ComputeType,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let decoder = match compute {
+            ComputeType::F32 => Self::build::<f32>(config, reader, device),
+            ComputeType::Bf16 => Self::build::<bf16>(config, reader, device),
+            ComputeType::F16 => Self::build::<f16>(config, reader, device),
+        }?;
+        if config.tie_embeddings {
+            reader.take_copy(HEAD, EMBEDDING)?;
+        }
+        Ok(decoder)
+    }
+
+    /// The decoder of `config` with random weights: normal with deviation 0.02, that of the projections back into the
+    /// stream divided by `sqrt(2 n_layers)`; norms neutral, biases 0.
+    ///
+    /// # Errors
+    /// [`ModelError::Options`] for options that contradict each other.
+    pub fn random(config: &DecoderConfig, seed: u64, device: &Device) -> Result<Self, ModelError> {
+        let back = 0.02 / (2.0 * config.n_layers as f64).sqrt();
+        let neutral = if config.norm_offset { 0.0 } else { 1.0 };
+        Self::build::<f32>(config, &mut Random { rng: SampleRng::new(seed, 0), back, neutral }, device)
+    }
+
+    fn build<T: Weight + Element>(
+        config: &DecoderConfig,
+        source: &mut impl Source,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let (hidden, width, names) = (config.hidden_size, config.head_dim, Names::new(config));
+        config.validate()?;
+        let mut tensors = Tensors { source, config, device };
+        let embedding = tensors.stored::<T, 2>(EMBEDDING, [config.vocab_size, hidden])?;
+        // The largest tensors come first, while there is room for what is read beside what is kept.
+        let head = match config.tie_embeddings {
+            true => None,
+            false => Some(tensors.linear::<T>("", hidden, &[("lm_head", config.vocab_size)], false)?),
+        };
+        let layers = (0..config.n_layers)
+            .map(|i| {
+                let layer = format!("model.layers.{i}.");
+                let mut norm = |name: &str, width| tensors.norm(&format!("{layer}{name}"), width);
+                let mut pair = |names: Option<[&str; 2]>, width| -> Result<_, ModelError> {
+                    let Some([first, second]) = names else { return Ok(None) };
+                    Ok(Some([norm(first, width)?, norm(second, width)?]))
+                };
+                let (qk_norms, out_norms) = (pair(names.qk_norms, width)?, pair(names.out_norms, hidden)?);
+                let attention_norm = norm(names.attention_norm, hidden)?;
+                let feed_forward_norm = norm(names.feed_forward_norm, hidden)?;
+                let mut linear = |input, parts: &[_], bias| tensors.linear::<T>(&layer, input, parts, bias);
+                Ok(Layer {
+                    attention_norm,
+                    qkv: linear(hidden, &names.qkv, config.qkv_bias)?,
+                    qk_norms,
+                    output: linear(config.n_heads * width, &names.output, config.output_bias)?,
+                    feed_forward_norm,
+                    gate_up: linear(hidden, &names.gate_up, config.mlp_bias)?,
+                    down: linear(config.intermediate_size, &names.down, config.mlp_bias)?,
+                    out_norms,
+                })
+            })
+            .collect::<Result<_, ModelError>>()?;
+        let norm = tensors.norm("model.norm", hidden)?;
+        Ok(Self { embedding: Param::from_tensor(embedding), layers, norm, head, config: config.clone() })
+    }
+
+    /// The weights under their Hugging Face names, as PyTorch stores them (`[out, in]`).
+    ///
+    /// # Errors
+    /// When the device cannot return them.
+    pub fn tensors(&self) -> Result<Vec<NamedTensor>, ModelError> {
+        let names = Names::new(&self.config);
+        let offset = if self.config.norm_offset { 1.0 } else { 0.0 };
+        let norm = |name: &str, norm: &Norm| NamedTensor::new(&format!("{name}.weight"), norm.gamma.val() - offset);
+        let mut all = vec![NamedTensor::new(EMBEDDING, self.embedding.val())?];
+        for (i, layer) in self.layers.iter().enumerate() {
+            let name = |part: &str| format!("model.layers.{i}.{part}");
+            let mut split = |linear: &Projection, parts: &[(&str, usize)]| -> Result<(), ModelError> {
+                let mut start = 0;
+                for (part, out) in parts {
+                    let weight = linear.weight.val().narrow(0, start, *out);
+                    all.push(NamedTensor::new(&name(&format!("{part}.weight")), weight)?);
+                    if let Some(bias) = &linear.bias {
+                        let bias = bias.val().narrow(0, start, *out);
+                        all.push(NamedTensor::new(&name(&format!("{part}.bias")), bias)?);
+                    }
+                    start += out;
+                }
+                Ok(())
+            };
+            split(&layer.qkv, &names.qkv)?;
+            split(&layer.output, &names.output)?;
+            split(&layer.gate_up, &names.gate_up)?;
+            split(&layer.down, &names.down)?;
+            all.push(norm(&name(names.attention_norm), &layer.attention_norm)?);
+            all.push(norm(&name(names.feed_forward_norm), &layer.feed_forward_norm)?);
+            let pairs = [(names.qk_norms, &layer.qk_norms), (names.out_norms, &layer.out_norms)];
+            for (names, norms) in pairs.into_iter().filter_map(|(names, norms)| names.zip(norms.as_ref())) {
+                for (part, weights) in names.iter().zip(norms) {
+                    all.push(norm(&name(part), weights)?);
+                }
+            }
+        }
+        all.push(norm("model.norm", &self.norm)?);
+        if let Some(head) = &self.head {
+            all.push(NamedTensor::new(HEAD, head.weight.val())?);
+        }
+        Ok(all)
+    }
+
+    /// Writes the model as a Hugging Face folder: `model.safetensors` and `config.json`, from which
+    /// [`DecoderConfig::from_hf`] reads the options of this decoder, each in one step.
+    ///
+    /// # Errors
+    /// When the device cannot return the weights or a file cannot be written.
+    pub fn save(&self, dir: &Path, config: &serde_json::Value) -> Result<(), ModelError> {
+        let tensors = self.tensors()?;
+        let bytes: Vec<Vec<u8>> =
+            tensors.iter().map(|tensor| tensor.values.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
+        let path = dir.join("model.safetensors");
+        let broken = |source| ModelError::Safetensors { path: path.clone(), source: SafetensorsError(source) };
+        let views = tensors
+            .iter()
+            .zip(&bytes)
+            .map(|(tensor, data)| Ok((&tensor.name, TensorView::new(Dtype::F32, tensor.shape.clone(), data)?)))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(broken)?;
+        let weights = safetensors::serialize(views, None).map_err(broken)?;
+        write(&path, &weights)?;
+        write(&dir.join("config.json"), format!("{config:#}\n").as_bytes())
+    }
+}
+
+/// Where weights come from.
+trait Source {
+    /// Whether the tensor `name` is there and PyTorch stores it in the given shape; asked before room is made for it,
+    /// as a configuration may ask for any size.
+    fn check(&self, name: &str, shape: &[usize]) -> Result<(), ModelError>;
+
+    /// Puts the tensor `name`, which PyTorch stores in the given shape, into its place.
+    fn fill<T: Weight>(&mut self, name: &str, shape: &[usize], place: &mut [T]) -> Result<(), ModelError>;
+}
+
+impl Source for Reader<'_> {
+    fn check(&self, name: &str, shape: &[usize]) -> Result<(), ModelError> {
+        Reader::check(self, name, shape)
+    }
+
+    fn fill<T: Weight>(&mut self, name: &str, shape: &[usize], place: &mut [T]) -> Result<(), ModelError> {
+        self.take(name, shape, place)
+    }
+}
+
+struct Random {
+    rng: SampleRng,
+    /// Deviation of the projections back into the stream.
+    back: f64,
+    /// Weight of a norm that changes nothing.
+    neutral: f32,
+}
+
+impl Source for Random {
+    fn check(&self, _name: &str, _shape: &[usize]) -> Result<(), ModelError> {
+        Ok(())
+    }
+
+    fn fill<T: Weight>(&mut self, name: &str, _shape: &[usize], place: &mut [T]) -> Result<(), ModelError> {
+        let mut draw = |deviation: f64| (self.rng.normal() * deviation) as f32;
+        let mut value = || match name {
+            _ if name.ends_with("norm.weight") => self.neutral,
+            _ if name.ends_with("bias") => 0.0,
+            _ if name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight") => draw(self.back),
+            _ => draw(0.02),
+        };
+        place.iter_mut().for_each(|x| *x = T::from_f32(value()));
+        Ok(())
+    }
+}
+
+struct Tensors<'a, S> {
+    source: &'a mut S,
+    config: &'a DecoderConfig,
+    device: &'a Device,
+}
+
+impl<S: Source> Tensors<'_, S> {
+    /// A tensor as it is stored.
+    fn stored<T: Weight + Element, const D: usize>(
+        &mut self,
+        name: &str,
+        shape: [usize; D],
+    ) -> Result<Tensor<D>, ModelError> {
+        self.source.check(name, &shape)?;
+        let mut values = T::zeros(shape.iter().product());
+        self.source.fill(name, &shape, &mut values)?;
+        Ok(Tensor::from_data(TensorData::new(values, shape), (self.device, T::dtype())))
+    }
+
+    fn norm(&mut self, name: &str, width: usize) -> Result<Norm, ModelError> {
+        let mut gamma = self.stored::<f32, 1>(&format!("{name}.weight"), [width])?;
+        if self.config.norm_offset {
+            gamma = gamma + 1.0;
+        }
+        Ok(Norm { gamma: Param::from_tensor(gamma), epsilon: self.config.rms_norm_eps })
+    }
+
+    /// Projections of one input, one above another.
+    fn linear<T: Weight + Element>(
+        &mut self,
+        prefix: &str,
+        input: usize,
+        parts: &[(&str, usize)],
+        bias: bool,
+    ) -> Result<Projection, ModelError> {
+        let out: usize = parts.iter().map(|(_, out)| out).sum();
+        for (name, out) in parts {
+            self.source.check(&format!("{prefix}{name}.weight"), &[*out, input])?;
+        }
+        let mut matrix = T::zeros(out * input);
+        let mut biases = Vec::new();
+        let mut left = &mut matrix[..];
+        for (name, out) in parts {
+            let (place, rest) = left.split_at_mut(out * input);
+            self.source.fill(&format!("{prefix}{name}.weight"), &[*out, input], place)?;
+            if bias {
+                biases.push(self.stored::<T, 1>(&format!("{prefix}{name}.bias"), [*out])?);
+            }
+            left = rest;
+        }
+        let weight = Tensor::from_data(TensorData::new(matrix, [out, input]), (self.device, T::dtype()));
+        let bias = bias.then(|| Param::from_tensor(Tensor::cat(biases, 0)));
+        Ok(Projection { weight: Param::from_tensor(weight), bias })
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+    stir_files::write_atomically(path, bytes).map_err(ModelError::io(path))
+}

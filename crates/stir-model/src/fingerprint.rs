@@ -1,0 +1,121 @@
+//! Fingerprints of models, computed from what their files hold.
+//!
+//! This needs neither burn nor room for a model's weights, so that an engine which computes with something else can say
+//! which model it runs: a library of steering vectors names the model it was mined with and is refused by any other. It
+//! stands in this crate and not in `stir-core` because part of a fingerprint is what a `config.json` says, in the ways in
+//! which the families of models say it; without default features this crate does not depend on burn.
+
+use std::{borrow::Cow, collections::BTreeMap, path::Path};
+
+use stir_core::Fingerprint;
+
+use crate::{Checkpoint, DecoderConfig, ModelError};
+
+/// A tensor as a checkpoint stores it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredTensor<'a> {
+    /// Its name in the checkpoint, such as `model.norm.weight`.
+    pub name: &'a str,
+    /// The type of its elements, as safetensors files spell it: `F32`, `BF16` or `F16`.
+    pub dtype: Cow<'a, str>,
+    /// Its shape.
+    pub shape: &'a [usize],
+    /// Its elements row by row, little-endian.
+    pub data: &'a [u8],
+}
+
+/// Endings of the names of tensors that follow from the configuration; old checkpoints hold them.
+const DERIVED: [&str; 1] = [".rotary_emb.inv_freq"];
+
+/// The fingerprint of the model in a Hugging Face folder: what `Lm::load` gives the same model, without loading it.
+///
+/// Reads every byte of the weight files. Whether the tensors fit the configuration is not checked.
+///
+/// ```no_run
+/// let fingerprint = stir_model::fingerprint_of_folder("path/to/a/folder")?;
+/// println!("{} {}", fingerprint.architecture, fingerprint.weights);
+/// # Ok::<(), stir_model::ModelError>(())
+/// ```
+///
+/// # Errors
+/// When `config.json` is missing or holds what [`DecoderConfig`] does not obey, or a file cannot be read.
+pub fn fingerprint_of_folder(dir: impl AsRef<Path>) -> Result<Fingerprint, ModelError> {
+    let dir = dir.as_ref();
+    let config = DecoderConfig::from_file(&dir.join("config.json"))?;
+    let checkpoint = Checkpoint::open(dir)?;
+    let path = dir.join("tokenizer.json");
+    let tokenizer = path.exists().then(|| std::fs::read(&path)).transpose().map_err(ModelError::io(&path))?;
+    Ok(fingerprint(&config, tokenizer.as_deref(), checkpoint.tensors()))
+}
+
+/// The fingerprint of the model of `config` with the given tensors, in any order. `tokenizer` is the content of its
+/// `tokenizer.json`, if it has one.
+///
+/// Tensors count as they are stored: under the names, in the types and shapes and with the bytes that they have in the
+/// model's checkpoint, whatever an engine makes of them.
+///
+/// ```
+/// use std::path::Path;
+/// use stir_model::{DecoderConfig, StoredTensor, fingerprint};
+/// let json = serde_json::json!({
+///     "model_type": "qwen2", "vocab_size": 2, "hidden_size": 4, "intermediate_size": 8, "num_hidden_layers": 1,
+///     "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 16,
+/// });
+/// let config = DecoderConfig::from_hf(Path::new("config.json"), json)?;
+/// let norm = |data| StoredTensor { name: "model.norm.weight", dtype: "F32".into(), shape: &[4], data };
+/// let [first, second] = [[0; 16], [1; 16]].map(|data| fingerprint(&config, None, [norm(&data)]));
+/// assert_eq!((first.architecture.as_str(), first.tokenizer.as_str()), ("qwen2", "none"));
+/// assert_ne!(first.weights, second.weights);
+/// # Ok::<(), stir_model::ModelError>(())
+/// ```
+pub fn fingerprint<'a>(
+    config: &DecoderConfig,
+    tokenizer: Option<&[u8]>,
+    tensors: impl IntoIterator<Item = StoredTensor<'a>>,
+) -> Fingerprint {
+    let hashes = tensors.into_iter().filter(|tensor| !is_derived(tensor.name)).map(|tensor| {
+        let hash = tensor_hasher(&tensor.dtype, tensor.shape).update_rayon(tensor.data).finalize();
+        (tensor.name.to_owned(), hash)
+    });
+    let weights = weights_digest(&config.digest(), &hashes.collect());
+    of_parts(config, tokenizer.map(tokenizer_digest), weights)
+}
+
+/// The fingerprint of a model with the digests of its tokenizer and of its weights.
+pub(crate) fn of_parts(config: &DecoderConfig, tokenizer: Option<String>, weights: String) -> Fingerprint {
+    Fingerprint {
+        architecture: config.architecture.clone(),
+        n_layers: config.n_layers,
+        hidden_size: config.hidden_size,
+        vocab_size: config.vocab_size,
+        tokenizer: tokenizer.unwrap_or_else(|| "none".to_owned()),
+        weights,
+    }
+}
+
+/// The digest of a `tokenizer.json`, hexadecimal, as [`Fingerprint::tokenizer`] has it.
+pub(crate) fn tokenizer_digest(file: &[u8]) -> String {
+    blake3::hash(file).to_hex().to_string()
+}
+
+/// A digest of type and shape of a tensor, to be fed with its bytes.
+pub(crate) fn tensor_hasher(dtype: impl std::fmt::Display, shape: &[usize]) -> blake3::Hasher {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(format!("{dtype}{shape:?}\0").as_bytes());
+    hasher
+}
+
+/// The digest, hexadecimal, of the tensors' digests by their names, whatever files they are spread over, and of
+/// `options`, what else decides what the weights compute.
+pub(crate) fn weights_digest(options: &str, tensors: &BTreeMap<String, blake3::Hash>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(options.as_bytes());
+    for (name, hash) in tensors {
+        hasher.update(format!("\0{name}\0").as_bytes()).update(hash.as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+pub(crate) fn is_derived(tensor: &str) -> bool {
+    DERIVED.iter().any(|end| tensor.ends_with(end))
+}
