@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// Returns the path of `name` in the folder of shared data: files of other projects that may not be part of this one.
 /// Tests that call this are ignored unless they are asked for, and then fail without the data.
-pub fn shared(name: &str) -> PathBuf {
+pub(crate) fn shared(name: &str) -> PathBuf {
     let folder = std::env::var_os("STIR_SHARED_DATA").expect("STIR_SHARED_DATA names the folder of shared data");
     let path = PathBuf::from(folder).join(name);
     assert!(path.exists(), "{} does not exist", path.display());
@@ -16,13 +16,13 @@ pub fn shared(name: &str) -> PathBuf {
 }
 
 /// Returns the rows of the JSONL file `name` of the [`shared`] data.
-pub fn shared_rows(name: &str) -> Vec<Value> {
+pub(crate) fn shared_rows(name: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(shared(name)).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The contents of every `\boxed{..}` of a text, with where the box starts and ends.
-pub fn boxes(text: &str) -> Vec<(usize, usize, &str)> {
+pub(crate) fn boxes(text: &str) -> Vec<(usize, usize, &str)> {
     let mut out = Vec::new();
     let mut at = 0;
     while let Some(found) = text[at..].find("\\boxed") {
@@ -52,7 +52,7 @@ pub fn boxes(text: &str) -> Vec<(usize, usize, &str)> {
 
 /// The answer of a suite's text: what it boxes last, together with boxes close before that; else its last formula;
 /// else, in a sentence, its last number; else the text itself.
-pub fn answer(text: &str) -> String {
+pub(crate) fn answer(text: &str) -> String {
     let stated = text.rfind("final answer is").map(|at| &text[at + "final answer is".len()..]);
     let boxes = boxes(text);
     let boxed_last = boxes.last().is_some_and(|last| stated.is_none_or(|stated| last.1 > text.len() - stated.len()));

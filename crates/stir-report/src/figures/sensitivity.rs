@@ -3,33 +3,30 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{
-    WIDTH,
+    format::{WIDTH, percent},
     heatmap::{Heatmap, heatmap},
-    percent,
 };
 use crate::{
     MethodSummary,
-    pool::show,
-    report::{
-        experiment::{Block, Experiment, slug},
-        svg::{Axis, Canvas, Figure, Labels, Plot, fit, number},
-    },
+    grouped::{Block, GroupedRuns, slug},
+    seeds::show,
+    svg::{Axis, Canvas, Figure, Labels, Plot, fit, number},
 };
 
 /// What a setting does to accuracy and tokens: one figure for every setting of a block that some method was run with
 /// several values of, its other settings being those of the main table; and a heatmap for every two settings that were
 /// varied together.
-pub(crate) fn sensitivity(experiment: &Experiment<'_>) -> Vec<Figure> {
+pub(crate) fn sensitivity(runs: &GroupedRuns<'_>) -> Vec<Figure> {
     let of_block = |block| {
         let keys: BTreeSet<&String> = experiment_keys(block);
-        let lines = keys.iter().filter_map(|key| one(experiment, block, key));
+        let lines = keys.iter().filter_map(|key| one(runs, block, key));
         let pairs = keys
             .iter()
             .flat_map(|first| keys.iter().filter(move |second| *second > first).map(move |second| (first, second)));
-        let grids = pairs.flat_map(|(first, second)| grids(experiment, block, first, second));
+        let grids = pairs.flat_map(|(first, second)| grids(runs, block, first, second));
         lines.chain(grids).collect::<Vec<_>>()
     };
-    experiment.blocks.iter().flat_map(of_block).collect()
+    runs.blocks.iter().flat_map(of_block).collect()
 }
 
 fn experiment_keys<'b>(block: &'b Block<'_>) -> BTreeSet<&'b String> {
@@ -60,7 +57,7 @@ fn series<'b>(block: &'b Block<'_>, key: &str) -> Vec<Series<'b>> {
     block.main.iter().map(of).filter(|series| series.points.len() > 1).collect()
 }
 
-fn one(experiment: &Experiment<'_>, block: &Block<'_>, key: &str) -> Option<Figure> {
+fn one(runs: &GroupedRuns<'_>, block: &Block<'_>, key: &str) -> Option<Figure> {
     let all = series(block, key);
     if all.is_empty() {
         return None;
@@ -90,8 +87,8 @@ fn one(experiment: &Experiment<'_>, block: &Block<'_>, key: &str) -> Option<Figu
     }
     let of_accuracy = |m: &MethodSummary| [m.accuracy, m.ci95.low, m.ci95.high].map(|share| 100.0 * share);
     let of_tokens = |m: &MethodSummary| [m.tokens, m.tokens_ci95.low, m.tokens_ci95.high];
-    draw(experiment, &mut canvas, &upper, &all, &place, baseline, &of_accuracy, true);
-    draw(experiment, &mut canvas, &lower, &all, &place, baseline, &of_tokens, false);
+    draw(runs, &mut canvas, &upper, &all, &place, baseline, &of_accuracy, true);
+    draw(runs, &mut canvas, &lower, &all, &place, baseline, &of_tokens, false);
 
     let said = all.iter().map(|s| {
         let point = |(value, m): &(&Value, &MethodSummary)| {
@@ -100,8 +97,8 @@ fn one(experiment: &Experiment<'_>, block: &Block<'_>, key: &str) -> Option<Figu
         format!("{}: {}", s.method, s.points.iter().map(point).collect::<Vec<_>>().join("; "))
     });
     Some(Figure {
-        name: format!("sensitivity-{}-{}", slug(key), slug(&experiment.place(block))),
-        title: format!("Sensitivity to {key}: {}", experiment.place(block)),
+        name: format!("sensitivity-{}-{}", slug(key), slug(&runs.place(block))),
+        title: format!("Sensitivity to {key}: {}", runs.place(block)),
         description: said.collect::<Vec<_>>().join(". ") + ".",
         canvas,
     })
@@ -109,7 +106,7 @@ fn one(experiment: &Experiment<'_>, block: &Block<'_>, key: &str) -> Option<Figu
 
 /// The gain in accuracy over the values of two settings, for each method that has more of their pairs than the cross
 /// through its main ones, which the lines show.
-fn grids(experiment: &Experiment<'_>, block: &Block<'_>, first: &str, second: &str) -> Vec<Figure> {
+fn grids(runs: &GroupedRuns<'_>, block: &Block<'_>, first: &str, second: &str) -> Vec<Figure> {
     let without = |m: &MethodSummary| {
         let mut params = m.params.clone();
         params.retain(|key, _| key != first && key != second);
@@ -140,7 +137,7 @@ fn grids(experiment: &Experiment<'_>, block: &Block<'_>, first: &str, second: &s
             (main.params.get(first), main.params.get(second)) == (Some(rows[row].0), Some(columns[column].0))
         };
         let names = |values: &[(&Value, f64, String)]| values.iter().map(|value| value.2.clone()).collect();
-        let place = format!("{}, {}", main.method, experiment.place(block));
+        let place = format!("{}, {}", main.method, runs.place(block));
         Some(heatmap(&Heatmap {
             name: format!("grid-{}-{}-{}", slug(first), slug(second), slug(&place)),
             title: format!("Accuracy by {first} and {second}: {place}"),
@@ -175,7 +172,7 @@ fn placed<'b>(all: impl Iterator<Item = &'b Value>) -> Vec<(&'b Value, f64, Stri
 }
 
 /// A number, also one in a string, also a fraction: `0.6`, `"0.6"`, `"3/5"`.
-pub(super) fn as_number(value: &Value) -> Option<f64> {
+pub(crate) fn as_number(value: &Value) -> Option<f64> {
     let parse = |text: &str| text.trim().parse::<f64>().ok().filter(|number| number.is_finite());
     match value {
         Value::Number(number) => number.as_f64(),
@@ -189,7 +186,7 @@ pub(super) fn as_number(value: &Value) -> Option<f64> {
 
 #[allow(clippy::too_many_arguments, reason = "what is drawn where, in one place")]
 fn draw(
-    experiment: &Experiment<'_>,
+    runs: &GroupedRuns<'_>,
     canvas: &mut Canvas,
     plot: &Plot,
     all: &[Series<'_>],
@@ -204,7 +201,7 @@ fn draw(
     labels.keep_clear_along(&[(plot.left, level), (plot.right(), level)]);
     let mut ends = vec![];
     for (index, Series { method, points }) in all.iter().enumerate() {
-        let look = experiment.look(method);
+        let look = runs.look(method);
         // Apart by a little, so that the bars of two methods do not hide each other.
         let shift = 5.0 * (index as f64 - (all.len() - 1) as f64 / 2.0);
         let mut sorted: Vec<(f64, [f64; 3])> = points.iter().map(|(value, m)| (place(value), measure(m))).collect();

@@ -1,6 +1,7 @@
 use std::fmt::Write;
 
-use super::COLOURS;
+/// The number of colours for methods; the first is that of the baseline.
+pub(crate) const COLOURS: usize = 8;
 
 /// The colours of a theme. Methods keep 4.5:1 to the background, as their names are written in them, and stay apart for
 /// the common kinds of colour blindness (after Okabe and Ito 2008, made darker for white and lighter for black).

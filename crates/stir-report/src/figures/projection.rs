@@ -3,7 +3,7 @@
 use bhtsne::tSNE;
 
 /// Two coordinates per point.
-pub(super) type Plane = Vec<[f64; 2]>;
+pub(crate) type Plane = Vec<[f64; 2]>;
 
 /// Rounds of the iteration that finds the principal components, at most.
 const ROUNDS: usize = 300;
@@ -11,14 +11,14 @@ const ROUNDS: usize = 300;
 const FEWEST: usize = 12;
 
 /// Inner products of centred points, `[n, n]`: all that both projections need.
-pub(super) struct Gram {
+pub(crate) struct Gram {
     n: usize,
     products: Vec<f64>,
 }
 
 impl Gram {
     /// Of points of equal width.
-    pub(super) fn new(points: &[&[f32]]) -> Self {
+    pub(crate) fn new(points: &[&[f32]]) -> Self {
         let n = points.len();
         let width = points.iter().map(|point| point.len()).min().unwrap_or(0);
         let mean = |i: usize| points.iter().map(|point| f64::from(point[i])).sum::<f64>() / n as f64;
@@ -40,7 +40,7 @@ impl Gram {
     ///
     /// Their scores are the leading eigenvectors of the Gram matrix, found by orthogonal iteration. Of the two signs,
     /// the one that puts the farthest point on the positive side is taken, so that the same points give the same plane.
-    pub(super) fn principal(&self) -> (Plane, [f64; 2]) {
+    pub(crate) fn principal(&self) -> (Plane, [f64; 2]) {
         let n = self.n;
         // Any start that is not orthogonal to what is sought will do; this one is not for any data that is met.
         let start = |k: f64| (0..n).map(|i| (k * (i as f64 + 1.0) * 0.754_877_666).fract() - 0.5).collect::<Vec<f64>>();
@@ -86,7 +86,7 @@ impl Gram {
     /// large structure and makes it repeatable (Kobak and Berens 2019); `None` for too few points.
     ///
     /// On one thread: sums over threads come in an order of their own.
-    pub(super) fn neighbours(&self, start: &Plane) -> Option<Plane> {
+    pub(crate) fn neighbours(&self, start: &Plane) -> Option<Plane> {
         let n = self.n;
         if n < FEWEST || self.products.iter().any(|product| !product.is_finite()) {
             return None;

@@ -3,46 +3,49 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::{
-    Comparison, EvalError, MethodSummary, Run, Settings,
-    pool::{Group, groups, names},
-    report::ReportConfig,
+    comparison::{Comparison, MethodSummary},
+    config::ReportConfig,
+    error::ComparisonError,
+    record::{Run, Settings},
+    seeds::{Group, groups, names},
+    svg::COLOURS,
 };
 
-use super::svg::COLOURS;
-
-/// All runs, sorted by what was answered by whom.
-pub(super) struct Experiment<'r> {
+/// All runs of a report, grouped by model and task and then by method.
+#[derive(Debug)]
+pub(crate) struct GroupedRuns<'r> {
     /// Names of the methods, the baseline first, then by first appearance. Their places decide their colours.
     methods: Vec<&'r str>,
-    pub(super) blocks: Vec<Block<'r>>,
+    pub(crate) blocks: Vec<Block<'r>>,
 }
 
 /// The runs of one model on one task.
-pub(super) struct Block<'r> {
-    pub(super) model: &'r str,
-    pub(super) task: &'r str,
+#[derive(Debug)]
+pub(crate) struct Block<'r> {
+    pub(crate) model: &'r str,
+    pub(crate) task: &'r str,
     /// The baseline's main group first, then by first appearance.
-    pub(super) groups: Vec<Group<'r>>,
+    pub(crate) groups: Vec<Group<'r>>,
     /// Places in `groups` of the one group of each method that stands for it, the baseline first.
-    pub(super) main: Vec<usize>,
+    pub(crate) main: Vec<usize>,
     /// All groups.
-    pub(super) all: Comparison,
+    pub(crate) all: Comparison,
     /// Those of `main`.
-    pub(super) table: Comparison,
+    pub(crate) table: Comparison,
 }
 
 /// How a method is drawn.
 #[derive(Clone, Copy)]
-pub(super) struct Look {
+pub(crate) struct Look {
     /// Class of its colour: `f` and this for filling, `s` for strokes.
-    pub(super) colour: usize,
-    pub(super) shape: usize,
+    pub(crate) colour: usize,
+    pub(crate) shape: usize,
 }
 
-impl<'r> Experiment<'r> {
-    pub(super) fn new(runs: &'r [Run], config: &ReportConfig) -> Result<Self, EvalError> {
+impl<'r> GroupedRuns<'r> {
+    pub(crate) fn new(runs: &'r [Run], config: &ReportConfig) -> Result<Self, ComparisonError> {
         if runs.is_empty() {
-            return Err(EvalError::NoRuns);
+            return Err(ComparisonError::NoRuns);
         }
         let mut methods = vec![];
         let mut places: Vec<(&str, &str)> = vec![];
@@ -66,34 +69,34 @@ impl<'r> Experiment<'r> {
         Ok(Self { methods, blocks })
     }
 
-    pub(super) fn look(&self, method: &str) -> Look {
+    pub(crate) fn look(&self, method: &str) -> Look {
         let place = self.methods.iter().position(|name| *name == method).unwrap_or(0);
         let colour = if place < COLOURS { place } else { 1 + (place - 1) % (COLOURS - 1) };
         Look { colour, shape: place }
     }
 
-    pub(super) fn models(&self) -> Vec<&'r str> {
+    pub(crate) fn models(&self) -> Vec<&'r str> {
         distinct(self.blocks.iter().map(|block| block.model))
     }
 
     /// What to add to a title to tell apart blocks: the task, and the model where there are several.
-    pub(super) fn place(&self, block: &Block<'_>) -> String {
+    pub(crate) fn place(&self, block: &Block<'_>) -> String {
         self.place_of(block.model, block.task)
     }
 
-    pub(super) fn place_of(&self, model: &str, task: &str) -> String {
+    pub(crate) fn place_of(&self, model: &str, task: &str) -> String {
         if self.models().len() > 1 { format!("{task}, {model}") } else { task.to_owned() }
     }
 }
 
 impl<'r> Block<'r> {
-    fn new(runs: &'r [Run], (model, task): (&'r str, &'r str), config: &ReportConfig) -> Result<Self, EvalError> {
+    fn new(runs: &'r [Run], (model, task): (&'r str, &'r str), config: &ReportConfig) -> Result<Self, ComparisonError> {
         let here = |run: &&Run| (run.settings.model.as_str(), run.settings.task.as_str()) == (model, task);
         let mut groups = groups(runs.iter().filter(here));
         let candidates: Vec<usize> = (0..groups.len()).collect();
         let Some(baseline) = choose(&groups, &candidates, &config.baseline, task, &config.main) else {
             let (baseline, model, task) = (config.baseline.clone(), model.to_owned(), task.to_owned());
-            return Err(EvalError::NoBaseline { baseline, model, task });
+            return Err(ComparisonError::NoBaseline { baseline, model, task });
         };
         let first = groups.remove(baseline);
         groups.insert(0, first);
@@ -115,12 +118,12 @@ impl<'r> Block<'r> {
     }
 
     /// The groups that stand for their methods, with what they came to.
-    pub(super) fn shown(&self) -> impl Iterator<Item = (&Group<'r>, &MethodSummary)> {
+    pub(crate) fn shown(&self) -> impl Iterator<Item = (&Group<'r>, &MethodSummary)> {
         self.main.iter().map(|&place| &self.groups[place]).zip(&self.table.methods)
     }
 
     /// The best stand-in for `method` with a library from `mined_from`.
-    pub(super) fn mined(&self, method: &str, mined_from: &str, config: &ReportConfig) -> Option<&MethodSummary> {
+    pub(crate) fn mined(&self, method: &str, mined_from: &str, config: &ReportConfig) -> Option<&MethodSummary> {
         let from = |place: &usize| self.groups[*place][0].settings.mined_from.as_deref() == Some(mined_from);
         let candidates: Vec<usize> = (0..self.groups.len()).filter(from).collect();
         choose(&self.groups, &candidates, method, self.task, &config.main).map(|place| &self.all.methods[place])
@@ -146,7 +149,7 @@ fn choose(
 }
 
 /// The values without repetitions, by first appearance.
-pub(super) fn distinct<'a>(values: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+pub(crate) fn distinct<'a>(values: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut found = vec![];
     values.for_each(|value| {
         if !found.contains(&value) {
@@ -157,7 +160,7 @@ pub(super) fn distinct<'a>(values: impl Iterator<Item = &'a str>) -> Vec<&'a str
 }
 
 /// A name made of letters, digits and hyphens, for files and ids.
-pub(super) fn slug(text: &str) -> String {
+pub(crate) fn slug(text: &str) -> String {
     let mut slug = String::new();
     for character in text.chars() {
         match character {

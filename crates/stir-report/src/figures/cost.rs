@@ -1,16 +1,16 @@
-use super::{WIDTH, percent};
-use crate::report::{
-    experiment::{Block, Experiment, slug},
+use super::format::{WIDTH, percent};
+use crate::{
+    grouped::{Block, GroupedRuns, slug},
     svg::{Axis, Canvas, Figure, Labels, Plot, fit, number},
 };
 
 /// Accuracy against tokens, one figure a block: where the methods lie, how sure that is, and which of them are on the
 /// Pareto front. A hollow mark shows what an answer costs with probes and discarded samples.
-pub(crate) fn cost(experiment: &Experiment<'_>) -> Vec<Figure> {
-    experiment.blocks.iter().map(|block| one(experiment, block)).collect()
+pub(crate) fn cost(runs: &GroupedRuns<'_>) -> Vec<Figure> {
+    runs.blocks.iter().map(|block| one(runs, block)).collect()
 }
 
-fn one(experiment: &Experiment<'_>, block: &Block<'_>) -> Figure {
+fn one(runs: &GroupedRuns<'_>, block: &Block<'_>) -> Figure {
     let methods = &block.table.methods;
     let mut canvas = Canvas::new(WIDTH, 330.0);
     let tokens = methods.iter().flat_map(|m| [m.tokens_ci95.low, m.tokens_ci95.high, m.spent()]);
@@ -22,7 +22,7 @@ fn one(experiment: &Experiment<'_>, block: &Block<'_>) -> Figure {
     canvas.polyline(&staircase(&plot, &front(methods)), "front");
     let mut labels = Labels::new([plot.left, plot.top - 8.0, plot.right(), plot.bottom()]);
     for m in methods {
-        let (colour, (x, y)) = (experiment.look(&m.method).colour, plot.at(m.tokens, 100.0 * m.accuracy));
+        let (colour, (x, y)) = (runs.look(&m.method).colour, plot.at(m.tokens, 100.0 * m.accuracy));
         let stroke = format!("thin s{colour}");
         canvas.line((x, plot.y(100.0 * m.ci95.low)), (x, plot.y(100.0 * m.ci95.high)), &stroke);
         canvas.line((plot.x(m.tokens_ci95.low), y), (plot.x(m.tokens_ci95.high), y), &stroke);
@@ -35,7 +35,7 @@ fn one(experiment: &Experiment<'_>, block: &Block<'_>) -> Figure {
         }
     }
     for m in methods {
-        let look = experiment.look(&m.method);
+        let look = runs.look(&m.method);
         let (x, y) = plot.at(m.tokens, 100.0 * m.accuracy);
         if m.spent() > 1.01 * m.tokens {
             canvas.marker(look.shape, (plot.x(m.spent()), y), 4.5, &format!("hollow s{}", look.colour));
@@ -45,7 +45,7 @@ fn one(experiment: &Experiment<'_>, block: &Block<'_>) -> Figure {
     for m in methods {
         let at = plot.at(m.tokens, 100.0 * m.accuracy);
         let name = fit(&m.name, 0.45 * plot.width, 13.0);
-        labels.write(&mut canvas, at, &format!("f{} strong", experiment.look(&m.method).colour), &name);
+        labels.write(&mut canvas, at, &format!("f{} strong", runs.look(&m.method).colour), &name);
     }
     let said: Vec<String> = methods
         .iter()
@@ -61,8 +61,8 @@ fn one(experiment: &Experiment<'_>, block: &Block<'_>) -> Figure {
         })
         .collect();
     Figure {
-        name: format!("cost-{}", slug(&experiment.place(block))),
-        title: format!("Accuracy against tokens: {}", experiment.place(block)),
+        name: format!("cost-{}", slug(&runs.place(block))),
+        title: format!("Accuracy against tokens: {}", runs.place(block)),
         description: said.join("; ") + ".",
         canvas,
     }

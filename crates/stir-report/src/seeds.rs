@@ -3,7 +3,12 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::Value;
 use stir_core::Finish;
 
-use crate::{EvalError, Record, Run, Settings, Verdict};
+use stir_grade::Verdict;
+
+use crate::{
+    error::ComparisonError,
+    record::{Record, Run, Settings},
+};
 
 /// Runs that differ in nothing but their seeds, in the order given.
 pub(crate) type Group<'r> = Vec<&'r Run>;
@@ -74,10 +79,10 @@ pub(crate) struct Pooled {
 
 impl Pooled {
     /// Pools the `runs` of one group, called `name`; each must answer exactly the problems in `ids`.
-    pub(crate) fn new(name: &str, runs: &[&Run], ids: &[&str]) -> Result<Self, EvalError> {
+    pub(crate) fn new(name: &str, runs: &[&Run], ids: &[&str]) -> Result<Self, ComparisonError> {
         let mut seeds = BTreeSet::new();
         if !runs.iter().all(|run| seeds.insert(run.settings.seed)) {
-            return Err(EvalError::DuplicateMethod { method: name.to_owned() });
+            return Err(ComparisonError::DuplicateMethod { method: name.to_owned() });
         }
         let n = ids.len();
         let mut pooled = Self {
@@ -97,19 +102,19 @@ impl Pooled {
         Ok(pooled)
     }
 
-    fn add(&mut self, name: &str, run: &Run, ids: &[&str]) -> Result<(), EvalError> {
+    fn add(&mut self, name: &str, run: &Run, ids: &[&str]) -> Result<(), ComparisonError> {
         if !run.seconds.is_finite() || run.seconds < 0.0 {
-            return Err(EvalError::Seconds { method: name.to_owned(), value: run.seconds });
+            return Err(ComparisonError::Seconds { method: name.to_owned(), value: run.seconds });
         }
         let records = index(name, run)?;
         if let Some(missing) = ids.iter().find(|id| !records.contains_key(*id)) {
-            return Err(EvalError::MissingId { method: name.to_owned(), id: (*missing).to_owned() });
+            return Err(ComparisonError::MissingId { method: name.to_owned(), id: (*missing).to_owned() });
         }
         if records.len() > ids.len() {
             let known: BTreeSet<&str> = ids.iter().copied().collect();
             let unknown = run.records.iter().find(|record| !known.contains(record.id.as_str()));
             let id = unknown.map_or_else(String::new, |record| record.id.clone());
-            return Err(EvalError::UnknownId { method: name.to_owned(), id });
+            return Err(ComparisonError::UnknownId { method: name.to_owned(), id });
         }
         let seeds = self.seeds as f64;
         let all = seeds * ids.len() as f64;
@@ -143,11 +148,11 @@ fn unclear(record: &Record) -> bool {
 }
 
 /// Where each problem's record is.
-fn index<'r>(name: &str, run: &'r Run) -> Result<HashMap<&'r str, usize>, EvalError> {
+fn index<'r>(name: &str, run: &'r Run) -> Result<HashMap<&'r str, usize>, ComparisonError> {
     let mut places = HashMap::with_capacity(run.records.len());
     for (place, record) in run.records.iter().enumerate() {
         if places.insert(record.id.as_str(), place).is_some() {
-            return Err(EvalError::DuplicateId { method: name.to_owned(), id: record.id.clone() });
+            return Err(ComparisonError::DuplicateId { method: name.to_owned(), id: record.id.clone() });
         }
     }
     Ok(places)
@@ -156,12 +161,12 @@ fn index<'r>(name: &str, run: &'r Run) -> Result<HashMap<&'r str, usize>, EvalEr
 /// Seconds of each answer: from the end of the answer that was finished before it, or from the start of the run, to its
 /// own end. One sequence at a time, that is what it took; of sequences side by side, a share of the time, and all
 /// shares together are the run's. `None` where an answer was not timed.
-fn durations(name: &str, run: &Run) -> Result<Option<Vec<f64>>, EvalError> {
+fn durations(name: &str, run: &Run) -> Result<Option<Vec<f64>>, ComparisonError> {
     let Some(ends) = run.records.iter().map(|record| record.seconds).collect::<Option<Vec<f64>>>() else {
         return Ok(None);
     };
     if let Some(&value) = ends.iter().find(|end| !end.is_finite() || **end < 0.0) {
-        return Err(EvalError::Seconds { method: name.to_owned(), value });
+        return Err(ComparisonError::Seconds { method: name.to_owned(), value });
     }
     let mut order: Vec<usize> = (0..ends.len()).collect();
     order.sort_by(|&a, &b| ends[a].total_cmp(&ends[b]).then(a.cmp(&b)));

@@ -1,14 +1,37 @@
 use minijinja::{Environment, syntax::SyntaxConfig, value::Serde};
 use serde::Serialize;
 
-use super::{
-    EntryDescription, Report, ReportError, Section,
-    cases::{Cases, cases},
-    experiment::{Block, distinct},
-    figures::{Usage, entry_name, mean, percent, signed},
-    svg::{number, style},
+mod cases;
+
+use self::cases::{Cases, cases};
+use crate::{
+    comparison::{Comparison, MethodSummary, Paired},
+    config::ReportConfig,
+    error::RenderError,
+    figures::{EntryUsage, LibraryUsage, entry_name, mean, percent, signed, usages},
+    grouped::{Block, GroupedRuns, distinct},
+    library::{EntryDescription, LibraryDescription},
+    seeds::show,
+    stats::MeanDifference,
+    svg::{Figure, number, style},
+    table::p_value,
 };
-use crate::{Comparison, MethodSummary, pool::show, stats::MeanDifference, table::p_value};
+
+/// The contents of a page.
+#[derive(Clone, Copy)]
+pub(crate) struct Page<'p> {
+    pub(crate) title: &'p str,
+    pub(crate) config: &'p ReportConfig,
+    pub(crate) runs: &'p GroupedRuns<'p>,
+    pub(crate) libraries: &'p [LibraryDescription],
+    pub(crate) sections: &'p [Section],
+}
+
+/// Figures of one kind.
+pub(crate) struct Section {
+    pub(crate) id: &'static str,
+    pub(crate) figures: Vec<Figure>,
+}
 
 /// Lines of a table of entries, at most.
 const ENTRIES: usize = 30;
@@ -16,9 +39,9 @@ const ENTRIES: usize = 30;
 /// What stands where there is nothing to say.
 const NONE: &str = "\u{2013}";
 
-/// All that the template shows.
+/// The values that the template shows.
 #[derive(Serialize)]
-struct Page<'p> {
+struct Values<'p> {
     title: &'p str,
     date: Option<&'p str>,
     baseline: &'p str,
@@ -41,7 +64,7 @@ struct Page<'p> {
     sensitivity: Vec<Picture>,
     transfer: Vec<Picture>,
     map: Vec<Picture>,
-    libraries: Vec<Library>,
+    libraries: Vec<LibraryUse>,
     cases: Vec<Cases>,
     /// What the viewer shows side by side at first.
     left: &'p str,
@@ -81,17 +104,17 @@ struct Row {
 
 /// How one method used its library.
 #[derive(Serialize)]
-struct Library {
+struct LibraryUse {
     title: String,
     facts: String,
     /// One, or none where nothing was added.
     pictures: Vec<Picture>,
-    rows: Vec<Entry>,
+    rows: Vec<EntryUse>,
     left_out: usize,
 }
 
 #[derive(Serialize)]
-struct Entry {
+struct EntryUse {
     name: String,
     what: String,
     retrieved: usize,
@@ -111,16 +134,22 @@ struct Picture {
     svg: String,
 }
 
-/// The page of a report.
-pub(super) fn html(report: &Report<'_>, sections: &[Section]) -> Result<String, ReportError> {
-    let blocks = &report.experiment.blocks;
-    let tables: Vec<Table> = blocks.iter().map(|block| table(report, block, &block.table)).collect();
+impl Page<'_> {
+    /// Renders the page.
+    pub(crate) fn html(&self) -> Result<String, RenderError> {
+        html(self)
+    }
+}
+
+fn html(page: &Page<'_>) -> Result<String, RenderError> {
+    let blocks = &page.runs.blocks;
+    let tables: Vec<Table> = blocks.iter().map(|block| table(page, block, &block.table)).collect();
     let others = blocks.iter().filter(|block| block.all.methods.len() > block.table.methods.len());
-    let every: Vec<Table> = others.map(|block| table(report, block, &block.all)).collect();
+    let every: Vec<Table> = others.map(|block| table(page, block, &block.all)).collect();
     let names = distinct(blocks.iter().flat_map(|block| block.table.methods.iter().map(|m| m.name.as_str())));
-    let cases: Vec<Cases> = match report.config.cases_per_task {
+    let cases: Vec<Cases> = match page.config.cases_per_task {
         0 => vec![],
-        _ => blocks.iter().map(|block| cases(&report.experiment, block, &report.config, &names)).collect(),
+        _ => blocks.iter().map(|block| cases(page.runs, block, page.config, &names)).collect(),
     };
     let steering = blocks
         .iter()
@@ -128,8 +157,8 @@ pub(super) fn html(report: &Report<'_>, sections: &[Section]) -> Result<String, 
         .find(|(group, _)| group[0].records.iter().any(|record| record.steps.iter().any(|step| step.steered())));
     let right = steering.map_or_else(|| names.get(1).copied().unwrap_or_default(), |(_, method)| method.name.as_str());
     let pictures = |id: &str| -> Vec<Picture> {
-        let figures = sections.iter().filter(|section| section.id == id).flat_map(|section| &section.figures);
-        let picture = |figure: &super::Figure| Picture {
+        let figures = page.sections.iter().filter(|section| section.id == id).flat_map(|section| &section.figures);
+        let picture = |figure: &Figure| Picture {
             title: figure.title.clone(),
             description: figure.description.clone(),
             svg: figure.inline(),
@@ -138,8 +167,8 @@ pub(super) fn html(report: &Report<'_>, sections: &[Section]) -> Result<String, 
     };
     // The figures are of those in which something was added, in the same order.
     let mut used = pictures("library").into_iter();
-    let mut libraries: Vec<Library> =
-        usages(report).into_iter().map(|(block, method, usage)| library(report, block, method, &usage)).collect();
+    let mut libraries: Vec<LibraryUse> =
+        usages(page.runs).into_iter().map(|(block, method, usage)| library(page, block, method, &usage)).collect();
     libraries.iter_mut().filter(|l| !l.rows.is_empty()).for_each(|l| l.pictures.extend(used.next()));
 
     let mut environment = Environment::new();
@@ -147,13 +176,13 @@ pub(super) fn html(report: &Report<'_>, sections: &[Section]) -> Result<String, 
     environment.add_template("report.html", include_str!("report.html"))?;
     environment.add_template("macros.html", include_str!("macros.html"))?;
     environment.add_template("cases.html", include_str!("cases.html"))?;
-    let page = Page {
-        title: &report.title,
-        date: report.config.date.as_deref(),
-        baseline: &report.config.baseline,
-        models: report.experiment.models(),
+    let values = Values {
+        title: page.title,
+        date: page.config.date.as_deref(),
+        baseline: &page.config.baseline,
+        models: page.runs.models(),
         tasks: distinct(blocks.iter().map(|block| block.task)),
-        answers: number(answers(report) as f64, 0),
+        answers: number(answers(page) as f64, 0),
         figure_style: style(),
         page_style: include_str!("page.css"),
         script: include_str!("viewer.js"),
@@ -173,20 +202,11 @@ pub(super) fn html(report: &Report<'_>, sections: &[Section]) -> Result<String, 
         right,
         methods: names,
     };
-    Ok(environment.get_template("report.html")?.render(Serde(page))?)
+    Ok(environment.get_template("report.html")?.render(Serde(values))?)
 }
 
-/// How the methods that steer used their libraries.
-pub(super) fn usages<'b>(report: &'b Report<'_>) -> Vec<(&'b Block<'b>, &'b MethodSummary, Usage)> {
-    let of_block = |block: &'b Block<'_>| {
-        let used = block.shown().map(move |(group, method)| (block, method, Usage::new(group)));
-        used.filter(|(.., usage)| !usage.entries.is_empty())
-    };
-    report.experiment.blocks.iter().flat_map(of_block).collect()
-}
-
-fn answers(report: &Report<'_>) -> usize {
-    report.experiment.blocks.iter().flat_map(|b| &b.groups).flatten().map(|run| run.records.len()).sum()
+fn answers(page: &Page<'_>) -> usize {
+    page.runs.blocks.iter().flat_map(|b| &b.groups).flatten().map(|run| run.records.len()).sum()
 }
 
 /// Comparisons with a baseline, which is how many p-values were adjusted together.
@@ -194,16 +214,16 @@ fn comparisons<'a>(tables: impl Iterator<Item = &'a Comparison>) -> usize {
     tables.flat_map(|table| &table.methods).filter(|method| method.paired.is_some()).count()
 }
 
-fn table(report: &Report<'_>, block: &Block<'_>, comparison: &Comparison) -> Table {
+fn table(page: &Page<'_>, block: &Block<'_>, comparison: &Comparison) -> Table {
     Table {
-        place: report.experiment.place(block),
+        place: page.runs.place(block),
         problems: comparison.problems,
-        rows: comparison.methods.iter().map(|method| row(report, method, &comparison.methods[0])).collect(),
+        rows: comparison.methods.iter().map(|method| row(page, method, &comparison.methods[0])).collect(),
     }
 }
 
-fn row(report: &Report<'_>, method: &MethodSummary, baseline: &MethodSummary) -> Row {
-    let paired = |text: &dyn Fn(&crate::Paired) -> String| method.paired.as_ref().map_or_else(|| NONE.to_owned(), text);
+fn row(page: &Page<'_>, method: &MethodSummary, baseline: &MethodSummary) -> Row {
+    let paired = |text: &dyn Fn(&Paired) -> String| method.paired.as_ref().map_or_else(|| NONE.to_owned(), text);
     let share = |share: f64| if share > 0.0 { format!("{} %", percent(share)) } else { NONE.to_owned() };
     let thrown = method.probe_tokens + method.other_tokens;
     let change = |difference: MeanDifference| {
@@ -212,7 +232,7 @@ fn row(report: &Report<'_>, method: &MethodSummary, baseline: &MethodSummary) ->
     };
     Row {
         name: method.name.clone(),
-        colour: report.experiment.look(&method.method).colour,
+        colour: page.runs.look(&method.method).colour,
         accuracy: percent(method.accuracy),
         interval: format!("{} to {}", percent(method.ci95.low), percent(method.ci95.high)),
         tokens: number(method.tokens, 1),
@@ -250,8 +270,8 @@ fn powers(text: &str) -> String {
     format!("{digits}\u{b7}10{}", power.chars().map(raised).collect::<String>())
 }
 
-fn library(report: &Report<'_>, block: &Block<'_>, method: &MethodSummary, usage: &Usage) -> Library {
-    let known = report.libraries.iter().find(|library| {
+fn library(page: &Page<'_>, block: &Block<'_>, method: &MethodSummary, usage: &LibraryUsage) -> LibraryUse {
+    let known = page.libraries.iter().find(|library| {
         let mined_from = method.mined_from.as_deref().unwrap_or(block.task);
         let agrees = library.params.iter().all(|(key, value)| method.params.get(key) == Some(value));
         (library.model.as_str(), library.mined_from.as_str()) == (block.model, mined_from) && agrees
@@ -262,9 +282,9 @@ fn library(report: &Report<'_>, block: &Block<'_>, method: &MethodSummary, usage
     let steered = percent(usage.steered as f64 / usage.points.max(1) as f64);
     let describe = |entry: Option<usize>| entry.and_then(|entry| known?.entries.get(entry)).map(what);
     let line = |(entry, uses): &(Option<usize>, &_)| {
-        let uses: &super::figures::Uses = uses;
+        let uses: &EntryUsage = uses;
         let places = uses.at.iter().map(|(m, times)| format!("{m} ({times})")).collect::<Vec<_>>();
-        Entry {
+        EntryUse {
             name: entry_name(*entry),
             what: describe(*entry).unwrap_or_default(),
             retrieved: uses.retrieved,
@@ -276,8 +296,8 @@ fn library(report: &Report<'_>, block: &Block<'_>, method: &MethodSummary, usage
             right: format!("{} of {}", uses.right, uses.answers),
         }
     };
-    Library {
-        title: format!("{}, {}", method.name, report.experiment.place(block)),
+    LibraryUse {
+        title: format!("{}, {}", method.name, page.runs.place(block)),
         facts: format!(
             "{} control points, something added at {steered} % of them; {used}{of} entries were added at least once.",
             number(usage.points as f64, 0)

@@ -1,4 +1,4 @@
-use super::{Anchor, Canvas, FONT, width};
+use super::canvas::{Anchor, Canvas, FONT, width};
 
 /// A range of values and the ticks on it.
 #[derive(Clone)]

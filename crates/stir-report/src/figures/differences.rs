@@ -1,11 +1,9 @@
-use super::{WIDTH, percent, signed};
+use super::format::{WIDTH, percent, signed};
 use crate::{
     MethodSummary,
-    report::{
-        experiment::{Block, Experiment, slug},
-        svg::{Anchor, Axis, Canvas, Figure, Plot, fit},
-    },
+    grouped::{Block, GroupedRuns, slug},
     stats::MeanDifference,
+    svg::{Anchor, Axis, Canvas, Figure, Plot, fit},
 };
 
 /// Height of a method's line.
@@ -14,11 +12,11 @@ const LINE: f64 = 44.0;
 const TOP: f64 = 26.0;
 
 /// How each method differs from the baseline in accuracy and in tokens, with intervals; one figure a block.
-pub(crate) fn differences(experiment: &Experiment<'_>) -> Vec<Figure> {
-    experiment.blocks.iter().filter(|block| block.table.methods.len() > 1).map(|block| one(experiment, block)).collect()
+pub(crate) fn differences(runs: &GroupedRuns<'_>) -> Vec<Figure> {
+    runs.blocks.iter().filter(|block| block.table.methods.len() > 1).map(|block| one(runs, block)).collect()
 }
 
-fn one(experiment: &Experiment<'_>, block: &Block<'_>) -> Figure {
+fn one(runs: &GroupedRuns<'_>, block: &Block<'_>) -> Figure {
     let methods = &block.table.methods[1..];
     let height = TOP + LINE * methods.len() as f64 + 42.0;
     let mut canvas = Canvas::new(WIDTH, height);
@@ -27,10 +25,10 @@ fn one(experiment: &Experiment<'_>, block: &Block<'_>) -> Figure {
     let tokens =
         |m: &MethodSummary| m.paired.map(|paired| scaled(paired.tokens_difference, 100.0 / baseline.tokens.max(1.0)));
     let half = WIDTH / 2.0 - 8.0;
-    column(experiment, &mut canvas, methods, (0.0, half), ("accuracy, points", "better \u{2192}"), &accuracy);
-    column(experiment, &mut canvas, methods, (half + 16.0, half), ("tokens, %", "\u{2190} better"), &tokens);
+    column(runs, &mut canvas, methods, (0.0, half), ("accuracy, points", "better \u{2192}"), &accuracy);
+    column(runs, &mut canvas, methods, (half + 16.0, half), ("tokens, %", "\u{2190} better"), &tokens);
     for (place, method) in methods.iter().enumerate() {
-        let class = format!("f{} strong halo", experiment.look(&method.method).colour);
+        let class = format!("f{} strong halo", runs.look(&method.method).colour);
         let y = TOP + LINE * place as f64 + 10.0;
         canvas.text((0.0, y), Anchor::Start, &class, &fit(&method.name, WIDTH, 13.0));
     }
@@ -42,8 +40,8 @@ fn one(experiment: &Experiment<'_>, block: &Block<'_>) -> Figure {
         Some(format!("{}: accuracy {} points, tokens {} %", m.name, span(a), span(t)))
     });
     Figure {
-        name: format!("differences-{}", slug(&experiment.place(block))),
-        title: format!("Difference from {}: {}", baseline.name, experiment.place(block)),
+        name: format!("differences-{}", slug(&runs.place(block))),
+        title: format!("Difference from {}: {}", baseline.name, runs.place(block)),
         description: format!(
             "{} has {} % and {:.0} tokens. {}.",
             baseline.name,
@@ -62,7 +60,7 @@ fn scaled(difference: MeanDifference, by: f64) -> MeanDifference {
 }
 
 fn column(
-    experiment: &Experiment<'_>,
+    runs: &GroupedRuns<'_>,
     canvas: &mut Canvas,
     methods: &[MethodSummary],
     (left, width): (f64, f64),
@@ -84,7 +82,7 @@ fn column(
     plot.draw(canvas);
     canvas.line((plot.x(0.0), plot.top), (plot.x(0.0), plot.bottom()), "rule");
     for (place, (method, d)) in found.iter().enumerate() {
-        let look = experiment.look(&method.method);
+        let look = runs.look(&method.method);
         let y = TOP + LINE * (place as f64 + 0.66);
         let stroke = format!("thick s{}", look.colour);
         canvas.line((plot.x(d.interval.low), y), (plot.x(d.interval.high), y), &stroke);

@@ -1,28 +1,16 @@
-//! Figures as SVG text: what a report needs and no more (`docs/decisions/0009-figures.md` says why not a library).
-//!
-//! Shapes carry classes, never colours: [`style`] gives the classes their colours for light and dark, and is the same
-//! for figures in a page and for those in files of their own.
-
-mod axis;
-mod labels;
-mod style;
+//! Figures and their shapes.
 
 use std::fmt::Write;
 
-pub(super) use self::{
-    axis::{Axis, Plot, number},
-    labels::Labels,
-    style::style,
-};
+use super::style::style;
 
-/// Colours for methods; the first is the baseline's.
-pub(super) const COLOURS: usize = 8;
-/// Width that letters take on average, as a part of their size. Measured on common sans-serif fonts, a bit generous.
+/// The average width of a letter as a share of its size, measured on common sans-serif fonts and slightly generous.
 const LETTER: f64 = 0.56;
-/// Size of the letters, in units of the figure.
-pub(super) const FONT: f64 = 13.0;
+/// The size of the letters in units of the figure.
+pub(crate) const FONT: f64 = 13.0;
 
-/// A figure, with what it shows in words for those who do not see it.
+/// A figure, with a description in words for readers who cannot see it.
+#[derive(Debug)]
 pub(crate) struct Figure {
     /// Name of its file, without the ending; unique in a report.
     pub(crate) name: String,
@@ -54,7 +42,8 @@ impl Figure {
     }
 }
 
-/// Shapes, in the order they are drawn.
+/// Shapes in the order in which they are drawn.
+#[derive(Debug)]
 pub(crate) struct Canvas {
     pub(crate) width: f64,
     pub(crate) height: f64,
@@ -63,7 +52,7 @@ pub(crate) struct Canvas {
 
 /// Which end of a text is at its position.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Anchor {
+pub(crate) enum Anchor {
     Start,
     Middle,
     End,
@@ -71,21 +60,21 @@ pub(super) enum Anchor {
 
 // Writing to a string cannot fail, so the results of `write!` carry nothing.
 impl Canvas {
-    pub(super) fn new(width: f64, height: f64) -> Self {
+    pub(crate) fn new(width: f64, height: f64) -> Self {
         Self { width, height: height.ceil(), body: String::new() }
     }
 
-    pub(super) fn line(&mut self, from: (f64, f64), to: (f64, f64), class: &str) {
+    pub(crate) fn line(&mut self, from: (f64, f64), to: (f64, f64), class: &str) {
         let (x1, y1, x2, y2) = (short(from.0), short(from.1), short(to.0), short(to.1));
         let _ = write!(self.body, "<path class=\"{class}\" d=\"M{x1} {y1}L{x2} {y2}\"/>");
     }
 
-    pub(super) fn polyline(&mut self, points: &[(f64, f64)], class: &str) {
+    pub(crate) fn polyline(&mut self, points: &[(f64, f64)], class: &str) {
         let points: Vec<String> = points.iter().map(|&(x, y)| format!("{} {}", short(x), short(y))).collect();
         let _ = write!(self.body, "<path class=\"{class}\" d=\"M{}\"/>", points.join("L"));
     }
 
-    pub(super) fn rect(&mut self, (x, y): (f64, f64), (width, height): (f64, f64), class: &str, opacity: f64) {
+    pub(crate) fn rect(&mut self, (x, y): (f64, f64), (width, height): (f64, f64), class: &str, opacity: f64) {
         let (x, y, width, height) = (short(x), short(y), short(width), short(height));
         let _ = write!(
             self.body,
@@ -94,13 +83,13 @@ impl Canvas {
         );
     }
 
-    pub(super) fn circle(&mut self, (x, y): (f64, f64), r: f64, class: &str) {
+    pub(crate) fn circle(&mut self, (x, y): (f64, f64), r: f64, class: &str) {
         let (x, y, r) = (short(x), short(y), short(r));
         let _ = write!(self.body, "<circle class=\"{class}\" cx=\"{x}\" cy=\"{y}\" r=\"{r}\"/>");
     }
 
     /// One of several shapes of equal weight, so that colour is not all that tells methods apart.
-    pub(super) fn marker(&mut self, shape: usize, (x, y): (f64, f64), r: f64, class: &str) {
+    pub(crate) fn marker(&mut self, shape: usize, (x, y): (f64, f64), r: f64, class: &str) {
         let corners: &[(f64, f64)] = match shape % 6 {
             0 => return self.circle((x, y), r, class),
             1 => &[(-0.89, -0.89), (0.89, -0.89), (0.89, 0.89), (-0.89, 0.89)],
@@ -114,7 +103,7 @@ impl Canvas {
         let _ = write!(self.body, "<path class=\"{class}\" d=\"M{}Z\"/>", points.join("L"));
     }
 
-    pub(super) fn text(&mut self, (x, y): (f64, f64), anchor: Anchor, class: &str, text: &str) {
+    pub(crate) fn text(&mut self, (x, y): (f64, f64), anchor: Anchor, class: &str, text: &str) {
         let anchor = match anchor {
             Anchor::Start => "",
             Anchor::Middle => " text-anchor=\"middle\"",
@@ -125,7 +114,7 @@ impl Canvas {
     }
 
     /// An arrow, its head a short triangle.
-    pub(super) fn arrow(&mut self, from: (f64, f64), to: (f64, f64), class: &str) {
+    pub(crate) fn arrow(&mut self, from: (f64, f64), to: (f64, f64), class: &str) {
         self.line(from, to, class);
         let (dx, dy) = (to.0 - from.0, to.1 - from.1);
         let length = dx.hypot(dy);
@@ -139,7 +128,7 @@ impl Canvas {
 }
 
 /// Text for XML and HTML. Characters that XML forbids become U+FFFD.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -157,12 +146,12 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// Width of `text` in letters of `size`, roughly; letters outside ASCII may be twice as wide.
-pub(super) fn width(text: &str, size: f64) -> f64 {
+pub(crate) fn width(text: &str, size: f64) -> f64 {
     text.chars().map(|c| if c.is_ascii() { LETTER } else { 2.0 * LETTER }).sum::<f64>() * size
 }
 
 /// `text`, cut to what fits in `room`.
-pub(super) fn fit(text: &str, room: f64, size: f64) -> String {
+pub(crate) fn fit(text: &str, room: f64, size: f64) -> String {
     if width(text, size) <= room {
         return text.to_owned();
     }

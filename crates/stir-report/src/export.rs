@@ -1,6 +1,11 @@
+//! The tables of a report as files.
+
 use std::fmt::Write;
 
-use crate::{Comparison, MethodSummary, pool::show};
+use crate::{
+    comparison::{Comparison, MethodSummary, Paired},
+    seeds::show,
+};
 
 const COLUMNS: [&str; 31] = [
     "model",
@@ -37,7 +42,7 @@ const COLUMNS: [&str; 31] = [
 ];
 
 /// All comparisons as comma-separated values, a line a method (RFC 4180).
-pub(super) fn csv<'a>(comparisons: impl Iterator<Item = &'a Comparison>) -> String {
+pub(crate) fn csv<'a>(comparisons: impl Iterator<Item = &'a Comparison>) -> String {
     let mut csv = COLUMNS.join(",") + "\r\n";
     for comparison in comparisons {
         for method in &comparison.methods {
@@ -52,7 +57,7 @@ fn cells(comparison: &Comparison, method: &MethodSummary) -> [String; COLUMNS.le
     let Comparison { model, task, problems, .. } = comparison;
     let params = method.params.iter().map(|(key, value)| format!("{key}={}", show(value))).collect::<Vec<_>>();
     let seeds = method.seeds.iter().map(u64::to_string).collect::<Vec<_>>();
-    let paired = |value: &dyn Fn(&crate::Paired) -> String| method.paired.as_ref().map_or_else(String::new, value);
+    let paired = |value: &dyn Fn(&Paired) -> String| method.paired.as_ref().map_or_else(String::new, value);
     let number = |value: f64| value.to_string();
     [
         model.clone(),
@@ -97,7 +102,7 @@ fn quote(cell: &str) -> String {
 }
 
 /// The main tables as Markdown.
-pub(super) fn markdown<'a>(title: &str, comparisons: impl Iterator<Item = &'a Comparison>) -> String {
+pub(crate) fn markdown<'a>(title: &str, comparisons: impl Iterator<Item = &'a Comparison>) -> String {
     let line = |text: &str| text.replace(['\n', '\r'], " ");
     let mut markdown = format!("# {}\n", line(title));
     for comparison in comparisons {

@@ -1,12 +1,11 @@
 use std::collections::BTreeMap;
 
-use super::WIDTH;
+use super::format::WIDTH;
 use crate::{
-    pool::Group,
-    report::{
-        experiment::{Block, Experiment, slug},
-        svg::{Anchor, Canvas, Figure, fit, number},
-    },
+    comparison::MethodSummary,
+    grouped::{Block, GroupedRuns, slug},
+    seeds::Group,
+    svg::{Anchor, Canvas, Figure, fit, number},
 };
 
 /// Entries shown in a figure, at most.
@@ -16,18 +15,18 @@ const COLUMNS: usize = 12;
 
 /// How a method used its library.
 #[derive(Default)]
-pub(crate) struct Usage {
+pub(crate) struct LibraryUsage {
     /// Control points reached.
     pub(crate) points: usize,
     /// Control points where something was added.
     pub(crate) steered: usize,
     /// By entry; `None` stands for vectors that are not entries.
-    pub(crate) entries: BTreeMap<Option<usize>, Uses>,
+    pub(crate) entries: BTreeMap<Option<usize>, EntryUsage>,
 }
 
 /// How an entry was used.
 #[derive(Default)]
-pub(crate) struct Uses {
+pub(crate) struct EntryUsage {
     /// How often it was near the state.
     pub(crate) retrieved: usize,
     /// How often it was a candidate.
@@ -43,7 +42,7 @@ pub(crate) struct Uses {
     pub(crate) right: usize,
 }
 
-impl Usage {
+impl LibraryUsage {
     pub(crate) fn new(group: &Group<'_>) -> Self {
         let mut usage = Self::default();
         for record in group.iter().flat_map(|run| &run.records) {
@@ -72,12 +71,12 @@ impl Usage {
         usage
     }
 
-    fn uses(&mut self, entry: Option<usize>) -> &mut Uses {
+    fn uses(&mut self, entry: Option<usize>) -> &mut EntryUsage {
         self.entries.entry(entry).or_default()
     }
 
     /// Entries that were added, by falling number of times, then by number.
-    pub(crate) fn ranked(&self) -> Vec<(Option<usize>, &Uses)> {
+    pub(crate) fn ranked(&self) -> Vec<(Option<usize>, &EntryUsage)> {
         let mut ranked: Vec<_> = self
             .entries
             .iter()
@@ -87,6 +86,15 @@ impl Usage {
         ranked.sort_by_key(|(entry, uses)| (usize::MAX - uses.scales.len(), *entry));
         ranked
     }
+}
+
+/// How the methods that steer used their libraries.
+pub(crate) fn usages<'b>(runs: &'b GroupedRuns<'_>) -> Vec<(&'b Block<'b>, &'b MethodSummary, LibraryUsage)> {
+    let of_block = |block: &'b Block<'_>| {
+        let used = block.shown().map(move |(group, method)| (block, method, LibraryUsage::new(group)));
+        used.filter(|(.., usage)| !usage.entries.is_empty())
+    };
+    runs.blocks.iter().flat_map(of_block).collect()
 }
 
 /// The name of an entry.
@@ -101,11 +109,11 @@ pub(crate) fn mean(values: &[f64]) -> f64 {
 
 /// Which entries were added, at which control points, how strongly: the area of a disc is how often.
 pub(crate) fn usage(
-    experiment: &Experiment<'_>,
+    runs: &GroupedRuns<'_>,
     block: &Block<'_>,
     name: &str,
     method: &str,
-    usage: &Usage,
+    usage: &LibraryUsage,
 ) -> Option<Figure> {
     let ranked = usage.ranked();
     let rows = &ranked[..ranked.len().min(ROWS)];
@@ -116,7 +124,7 @@ pub(crate) fn usage(
     let (left, right, top, line) = (78.0, 128.0, 46.0, 26.0);
     let column = (WIDTH - left - right) / columns as f64;
     let mut canvas = Canvas::new(WIDTH, top + line * rows.len() as f64 + 8.0);
-    let colour = experiment.look(method).colour;
+    let colour = runs.look(method).colour;
     canvas.text((left, 14.0), Anchor::Start, "ink", "control point");
     canvas.text((WIDTH, 14.0), Anchor::End, "ink", "mean scale, range");
     for m in 1..=columns {
@@ -144,7 +152,7 @@ pub(crate) fn usage(
         canvas.text((WIDTH, y + 4.5), Anchor::End, "muted", &strength);
         said.push(format!("{} {} times, mean scale {strength}", entry_name(*entry), uses.scales.len()));
     }
-    let place = format!("{}, {}", fit(name, 400.0, 13.0), experiment.place(block));
+    let place = format!("{}, {}", fit(name, 400.0, 13.0), runs.place(block));
     Some(Figure {
         name: format!("usage-{}", slug(&place)),
         title: format!("Library entries in use: {place}"),

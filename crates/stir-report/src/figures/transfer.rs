@@ -1,19 +1,17 @@
 use super::heatmap::{Heatmap, heatmap};
 use crate::{
     MethodSummary,
-    report::{
-        ReportConfig,
-        experiment::{Experiment, distinct, slug},
-        svg::Figure,
-    },
+    config::ReportConfig,
+    grouped::{GroupedRuns, distinct, slug},
+    svg::Figure,
 };
 
 /// How far a library helps on tasks that it was not mined from: two heatmaps for every model and method that was run
 /// with a library from elsewhere, of accuracy and of tokens, against the baseline on the same task.
-pub(crate) fn transfer(experiment: &Experiment<'_>, config: &ReportConfig) -> Vec<Figure> {
+pub(crate) fn transfer(runs: &GroupedRuns<'_>, config: &ReportConfig) -> Vec<Figure> {
     let mut figures = vec![];
-    for model in experiment.models() {
-        let blocks = || experiment.blocks.iter().filter(move |block| block.model == model);
+    for model in runs.models() {
+        let blocks = || runs.blocks.iter().filter(move |block| block.model == model);
         let tasks: Vec<&str> = blocks().map(|block| block.task).collect();
         let methods = distinct(blocks().flat_map(|block| block.all.methods.iter().map(|m| m.method.as_str())));
         for method in methods {
@@ -31,7 +29,7 @@ pub(crate) fn transfer(experiment: &Experiment<'_>, config: &ReportConfig) -> Ve
                 .iter()
                 .map(|from| blocks().map(|b| effects(b.mined(method, from, config)?, &b.table.methods[0])).collect())
                 .collect();
-            let place = if experiment.models().len() > 1 { format!("{method}, {model}") } else { method.to_owned() };
+            let place = if runs.models().len() > 1 { format!("{method}, {model}") } else { method.to_owned() };
             for (measure, short, unit) in [(0, "accuracy", "accuracy, points"), (1, "tokens", "tokens, %")] {
                 let value = |row: usize, column: usize| cells[row][column].map(|effects| effects[measure]);
                 let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();

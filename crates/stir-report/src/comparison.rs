@@ -4,9 +4,12 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::{
-    EvalError, Run, Settings,
-    pool::{Group, Pooled, groups, names},
-    stats::{Interval, MeanDifference, holm, paired_bootstrap, problems_needed, sign_flip, wilson_clustered},
+    error::ComparisonError,
+    record::{Run, Settings},
+    seeds::{Group, Pooled, groups, names},
+    stats::{
+        Interval, MeanDifference, StatsError, holm, paired_bootstrap, problems_needed, sign_flip, wilson_clustered,
+    },
 };
 
 /// Coverage of all intervals.
@@ -17,16 +20,16 @@ const RESAMPLES: usize = 4000;
 const ALPHA: f64 = 0.05;
 const POWER: f64 = 0.8;
 
-/// Methods that answered the same problems with the same model, side by side: the baseline first, then the others in
-/// the order given.
+/// A comparison of methods that answered the same problems with the same model: the baseline first, then the others in
+/// the given order.
 ///
-/// Runs that differ only in their seeds are one method; a problem counts with its mean over them (see
-/// [`stats`](crate::stats)). Runs of one method under several settings are told apart by those in their names:
+/// Runs that differ only in their seeds are one method, for which a problem counts with its mean over the seeds (see
+/// [`stats`](crate::stats)). If a method was run with several settings, its names contain the settings that differ:
 /// `stir (k_scale 0.5)`.
 ///
-/// `Display` renders an aligned table, [`to_markdown`](Self::to_markdown) the same for a document. Serialised, it is
-/// `{"model": .., "task": .., "problems": N, "methods": {NAME: SUMMARY, ...}}` with the methods in order. (A
-/// `serde_json::Value` in between sorts them by name; write the comparison itself.)
+/// `Display` renders an aligned text table, [`to_markdown`](Self::to_markdown) the same table as Markdown. The
+/// serialised form is `{"model": .., "task": .., "problems": N, "methods": {NAME: SUMMARY, ...}}` with the methods in
+/// order. (Serialise the comparison itself; a `serde_json::Value` in between sorts the methods by name.)
 ///
 /// ```
 /// use stir_report::{Comparison, Run};
@@ -48,118 +51,119 @@ const POWER: f64 = 0.8;
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
-    /// The model that answered.
+    /// The name of the model.
     pub model: String,
-    /// The task that was answered.
+    /// The name of the task.
     pub task: String,
-    /// Problems that every method answered.
+    /// The number of problems, all of which every method answered.
     pub problems: usize,
-    /// One summary per method.
+    /// The summaries of the methods.
     #[serde(serialize_with = "by_name")]
     pub methods: Vec<MethodSummary>,
 }
 
-/// What one method came to.
+/// The results of one method.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MethodSummary {
-    /// The method's name, with the settings that tell it from others of the table; the key when serialised.
+    /// The name of the method with the settings that distinguish it from others in the table; the key when serialised.
     #[serde(skip)]
     pub name: String,
-    /// The method's name alone.
+    /// The name of the method alone.
     pub method: String,
-    /// The task that the library was mined from, where the method uses one.
+    /// The task that the library was mined from, if the method uses a library.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mined_from: Option<String>,
-    /// Every other setting of the runs.
+    /// All other settings of the runs.
     pub params: BTreeMap<String, Value>,
-    /// Seeds of the runs that were pooled.
+    /// The seeds of the pooled runs.
     pub seeds: Vec<u64>,
-    /// Fraction of answers that are right, in [0, 1].
+    /// The fraction of right answers, in [0, 1].
     pub accuracy: f64,
-    /// 95 % interval of the accuracy: [`wilson_clustered`].
+    /// The 95 % interval of the accuracy, by [`wilson_clustered`].
     pub ci95: Interval,
-    /// Mean committed tokens per answer.
+    /// The mean number of committed tokens per answer.
     pub tokens: f64,
-    /// 95 % interval of the mean of `tokens`, by a bootstrap of the problems.
+    /// The 95 % interval of `tokens`, by a bootstrap over the problems.
     pub tokens_ci95: Interval,
-    /// Mean probe tokens per answer.
+    /// The mean number of probe tokens per answer.
     pub probe_tokens: f64,
-    /// Mean tokens per answer that were generated for it besides, and thrown away.
+    /// The mean number of other tokens per answer that were generated and discarded.
     pub other_tokens: f64,
-    /// Wall time of the whole run, in seconds; the mean over seeds.
+    /// The wall time of the whole run in seconds, averaged over the seeds.
     pub seconds: f64,
-    /// Fraction of answers that the budget cut off.
+    /// The fraction of answers that the token budget cut off.
     pub cut_off: f64,
-    /// Fraction of texts without an answer; they count as wrong.
+    /// The fraction of texts without an answer, which count as wrong.
     pub unanswered: f64,
-    /// Fraction of answers that no rule could decide; they count as wrong.
+    /// The fraction of answers that the grading rules do not decide, which count as wrong.
     pub unclear: f64,
-    /// How it fares against the baseline, problem by problem; `None` for the baseline. Serialised, its fields stand
-    /// among the others.
+    /// The comparison with the baseline, problem by problem; `None` for the baseline itself. Its fields are serialised
+    /// among those of the summary.
     #[serde(flatten)]
     pub paired: Option<Paired>,
 }
 
-/// A method against the baseline on the same problems.
+/// A paired comparison of a method with the baseline on the same problems.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Paired {
-    /// Problems that the method solves in more of its runs than the baseline; for one seed, those it alone solved.
+    /// The number of problems that the method solves in more of its runs than the baseline does. With one seed, the
+    /// problems that only the method solves.
     pub wins: usize,
-    /// Problems that the baseline solves in more of its runs than the method.
+    /// The number of problems that the baseline solves in more of its runs than the method does.
     pub losses: usize,
-    /// Exact two-sided p-value of McNemar's test; over several seeds that of [`sign_flip`], which is the same for one.
+    /// The exact two-sided p-value of [`sign_flip`], which with one seed is McNemar's test.
     pub mcnemar_p: f64,
-    /// `mcnemar_p`, adjusted for the number of methods that were compared with a baseline ([`holm`]).
+    /// `mcnemar_p`, adjusted by [`holm`] for the number of methods that were compared with a baseline.
     pub holm_p: f64,
-    /// Accuracy, method minus baseline, with a 95 % interval by a bootstrap of the problems.
+    /// The difference in accuracy (method minus baseline) with a 95 % interval by a bootstrap over the problems.
     pub accuracy_difference: MeanDifference,
-    /// Mean committed tokens, method minus baseline, likewise.
+    /// The difference in mean committed tokens, with the same kind of interval.
     pub tokens_difference: MeanDifference,
-    /// Mean seconds per answer, method minus baseline, likewise; `None` where answers were not timed. The time of an
-    /// answer is that since the one finished before it, so that all of them add up to the run's.
+    /// The difference in mean seconds per answer, with the same kind of interval; `None` if answers were not timed. The
+    /// time of an answer is counted from the end of the previous one, so that all of them add up to the time of the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds_difference: Option<MeanDifference>,
-    /// Problems needed to see this difference in accuracy at the 5 % level with a power of 80 %
-    /// ([`problems_needed`]); `None` without a difference.
+    /// The number of problems that would show this difference in accuracy at the 5 % level with a power of 80 %
+    /// ([`problems_needed`]); `None` if there is no difference.
     pub problems_needed: Option<usize>,
 }
 
 impl Comparison {
-    /// Compares the runs in `others` with the baseline's, pairing answers by problem id. Others with the baseline's
-    /// settings and another seed are further runs of the baseline.
+    /// Compares the runs in `others` with the run of the baseline, pairing answers by problem id. Runs with the settings
+    /// of the baseline and another seed are further runs of the baseline.
     ///
     /// # Errors
-    /// [`EvalError::NoAnswers`] for an empty baseline, [`EvalError::Apart`] for another model or task,
-    /// [`EvalError::DuplicateMethod`], [`EvalError::DuplicateId`], [`EvalError::MissingId`] and
-    /// [`EvalError::UnknownId`] for answers that do not pair one to one, and [`EvalError::Seconds`] for a time that is
+    /// [`ComparisonError::NoAnswers`] for an empty baseline, [`ComparisonError::SettingsDiffer`] for another model or task,
+    /// [`ComparisonError::DuplicateMethod`], [`ComparisonError::DuplicateId`], [`ComparisonError::MissingId`] and
+    /// [`ComparisonError::UnknownId`] for answers that do not pair one to one, and [`ComparisonError::Seconds`] for a time that is
     /// negative or not finite. Each names the first offender.
-    pub fn new<'r>(baseline: &'r Run, others: impl IntoIterator<Item = &'r Run>) -> Result<Self, EvalError> {
+    pub fn new<'r>(baseline: &'r Run, others: impl IntoIterator<Item = &'r Run>) -> Result<Self, ComparisonError> {
         let mut comparison = Self::of(&groups(std::iter::once(baseline).chain(others)))?;
         Self::adjust([&mut comparison])?;
         Ok(comparison)
     }
 
     /// Compares `groups` with the first of them; p-values are not adjusted yet.
-    pub(crate) fn of(groups: &[Group<'_>]) -> Result<Self, EvalError> {
-        let Some(baseline) = groups.first().map(|group| group[0]) else { return Err(EvalError::NoRuns) };
+    pub(crate) fn of(groups: &[Group<'_>]) -> Result<Self, ComparisonError> {
+        let Some(baseline) = groups.first().map(|group| group[0]) else { return Err(ComparisonError::NoRuns) };
         let Settings { model, task, .. } = &baseline.settings;
         let names = names(groups);
         let mut taken = BTreeSet::new();
         for (name, group) in names.iter().zip(groups) {
             if !taken.insert(name) {
-                return Err(EvalError::DuplicateMethod { method: name.clone() });
+                return Err(ComparisonError::DuplicateMethod { method: name.clone() });
             }
             let found = &group[0].settings;
             for (field, expected, found) in [("model", model, &found.model), ("task", task, &found.task)] {
                 if expected != found {
                     let (expected, found) = (expected.clone(), found.clone());
-                    return Err(EvalError::Apart { method: name.clone(), field, expected, found });
+                    return Err(ComparisonError::SettingsDiffer { method: name.clone(), field, expected, found });
                 }
             }
         }
         let ids: Vec<&str> = baseline.records.iter().map(|record| record.id.as_str()).collect();
         if ids.is_empty() {
-            return Err(EvalError::NoAnswers { method: names[0].clone() });
+            return Err(ComparisonError::NoAnswers { method: names[0].clone() });
         }
         let mut reference = None;
         let mut methods = Vec::with_capacity(groups.len());
@@ -173,7 +177,7 @@ impl Comparison {
     }
 
     /// Adjusts the p-values of all comparisons together, as one family of tests.
-    pub(crate) fn adjust<'c>(all: impl IntoIterator<Item = &'c mut Self>) -> Result<(), EvalError> {
+    pub(crate) fn adjust<'c>(all: impl IntoIterator<Item = &'c mut Self>) -> Result<(), ComparisonError> {
         let mut paired: Vec<&mut Paired> = all
             .into_iter()
             .flat_map(|comparison| &mut comparison.methods)
@@ -186,14 +190,14 @@ impl Comparison {
         Ok(())
     }
 
-    /// The summary of the method called `name`.
+    /// Returns the summary of the method called `name`.
     pub fn get(&self, name: &str) -> Option<&MethodSummary> {
         self.methods.iter().find(|method| method.name == name)
     }
 }
 
 impl MethodSummary {
-    fn new(name: String, group: &Group<'_>, pooled: &Pooled, paired: Option<Paired>) -> Result<Self, EvalError> {
+    fn new(name: String, group: &Group<'_>, pooled: &Pooled, paired: Option<Paired>) -> Result<Self, ComparisonError> {
         let Settings { method, mined_from, params, .. } = &group[0].settings;
         let samples = (pooled.solved.len() * pooled.seeds) as f64;
         let tokens = difference(&vec![0.0; pooled.tokens.len()], &pooled.tokens)?;
@@ -217,14 +221,14 @@ impl MethodSummary {
         })
     }
 
-    /// Mean tokens generated per answer, those thrown away included.
+    /// Returns the mean number of tokens generated per answer, including discarded ones.
     pub fn spent(&self) -> f64 {
         self.tokens + self.probe_tokens + self.other_tokens
     }
 }
 
 impl Paired {
-    fn new(baseline: &Pooled, method: &Pooled) -> Result<Self, EvalError> {
+    fn new(baseline: &Pooled, method: &Pooled) -> Result<Self, ComparisonError> {
         // Cross-multiplied: whole numbers also where the two were run with different numbers of seeds.
         let count = |solved: usize, of_the_other: usize| i32::try_from(solved * of_the_other).unwrap_or(i32::MAX);
         let counts = method.solved.iter().zip(&baseline.solved);
@@ -248,7 +252,7 @@ impl Paired {
     }
 }
 
-fn difference(baseline: &[f64], method: &[f64]) -> Result<MeanDifference, EvalError> {
+fn difference(baseline: &[f64], method: &[f64]) -> Result<MeanDifference, StatsError> {
     paired_bootstrap(baseline, method, RESAMPLES, CONFIDENCE, 0)
 }
 
@@ -359,26 +363,29 @@ mod tests {
         let plain = run("plain", &[("a", true), ("b", false)]);
         let new = |method: Run| Comparison::new(&plain, &[method]).unwrap_err();
         let (method, id) = ("stir".to_owned(), |id: &str| id.to_owned());
-        assert_eq!(new(run("stir", &[("b", true)])), EvalError::MissingId { method: method.clone(), id: id("a") });
+        assert_eq!(
+            new(run("stir", &[("b", true)])),
+            ComparisonError::MissingId { method: method.clone(), id: id("a") }
+        );
         assert_eq!(
             new(run("stir", &[("b", true), ("a", true), ("c", true)])),
-            EvalError::UnknownId { method: method.clone(), id: id("c") },
+            ComparisonError::UnknownId { method: method.clone(), id: id("c") },
         );
         assert_eq!(
             new(run("stir", &[("b", true), ("a", true), ("b", true)])),
-            EvalError::DuplicateId { method: method.clone(), id: id("b") },
+            ComparisonError::DuplicateId { method: method.clone(), id: id("b") },
         );
-        assert_eq!(new(plain.clone()), EvalError::DuplicateMethod { method: id("plain") });
-        assert_eq!(Comparison::new(&run("plain", &[]), &[]), Err(EvalError::NoAnswers { method: id("plain") }));
+        assert_eq!(new(plain.clone()), ComparisonError::DuplicateMethod { method: id("plain") });
+        assert_eq!(Comparison::new(&run("plain", &[]), &[]), Err(ComparisonError::NoAnswers { method: id("plain") }));
         let solved = run("stir", &[("a", true), ("b", true)]);
         let late = Run { seconds: -1.0, ..solved.clone() };
-        assert_eq!(new(late), EvalError::Seconds { method: method.clone(), value: -1.0 });
+        assert_eq!(new(late), ComparisonError::Seconds { method: method.clone(), value: -1.0 });
         let mut early = solved.clone();
         early.records.iter_mut().for_each(|record| record.seconds = Some(f64::NAN));
-        assert!(matches!(new(early), EvalError::Seconds { value, .. } if value.is_nan()));
+        assert!(matches!(new(early), ComparisonError::Seconds { value, .. } if value.is_nan()));
         let elsewhere = with(solved, |s| s.task = "gsm8k".into());
         let (expected, found) = ("sums".to_owned(), "gsm8k".to_owned());
-        assert_eq!(new(elsewhere), EvalError::Apart { method, field: "task", expected, found });
+        assert_eq!(new(elsewhere), ComparisonError::SettingsDiffer { method, field: "task", expected, found });
     }
 
     #[test]

@@ -4,22 +4,24 @@ use serde::Serialize;
 use stir_controller::Step;
 use stir_core::Finish;
 
-use super::{
-    ReportConfig,
-    experiment::{Block, Experiment},
+use stir_grade::Verdict;
+
+use crate::{
+    config::ReportConfig,
     figures::entry_name,
+    grouped::{Block, GroupedRuns},
+    record::{Record, Run},
     svg::number,
 };
-use crate::{Record, Verdict};
 
 /// The problems of a block that the viewer shows.
 #[derive(Serialize)]
-pub(super) struct Cases {
-    pub(super) task: String,
-    pub(super) shown: usize,
-    pub(super) problems: usize,
+pub(crate) struct Cases {
+    pub(crate) task: String,
+    pub(crate) shown: usize,
+    pub(crate) problems: usize,
     /// Problems that some methods solve and others do not.
-    pub(super) differing: usize,
+    pub(crate) differing: usize,
     cases: Vec<Case>,
 }
 
@@ -90,14 +92,14 @@ impl Text {
 /// The cases of a block, in the order of the problems: those first that a steering method loses (they are few, and should
 /// not be lost among its wins), then those that it wins, those that other methods differ on, and the others.
 /// `names` are those of all methods of the page.
-pub(super) fn cases(experiment: &Experiment<'_>, block: &Block<'_>, config: &ReportConfig, names: &[&str]) -> Cases {
+pub(crate) fn cases(runs: &GroupedRuns<'_>, block: &Block<'_>, config: &ReportConfig, names: &[&str]) -> Cases {
     let index = |records: &'_ [Record]| -> HashMap<String, usize> {
         records.iter().enumerate().map(|(place, record)| (record.id.clone(), place)).collect()
     };
     // The first seed stands for all.
     let methods: Vec<_> = block.shown().map(|(group, summary)| (group[0], index(&group[0].records), summary)).collect();
     let Some((baseline, ..)) = methods.first() else {
-        return Cases { task: experiment.place(block), shown: 0, problems: 0, differing: 0, cases: vec![] };
+        return Cases { task: runs.place(block), shown: 0, problems: 0, differing: 0, cases: vec![] };
     };
     let answers = |id: &str| -> Vec<&Record> {
         methods.iter().filter_map(|(run, places, _)| run.records.get(*places.get(id)?)).collect()
@@ -107,7 +109,7 @@ pub(super) fn cases(experiment: &Experiment<'_>, block: &Block<'_>, config: &Rep
         right.windows(2).any(|pair| pair[0] != pair[1])
     };
     // The method that steers, where there is one, is what most want to see beside the baseline.
-    let steers = |run: &crate::Run| run.records.iter().any(|record| record.steps.iter().any(Step::steered));
+    let steers = |run: &Run| run.records.iter().any(|record| record.steps.iter().any(Step::steered));
     let steered = methods.iter().position(|(run, ..)| steers(run)).unwrap_or(1);
     let rank = |id: &str| {
         let right: Vec<bool> = answers(id).iter().map(|record| record.judged.correct()).collect();
@@ -132,13 +134,13 @@ pub(super) fn cases(experiment: &Experiment<'_>, block: &Block<'_>, config: &Rep
             .zip(answers(&record.id))
             .map(|((_, _, summary), record)| {
                 let key = names.iter().position(|name| *name == summary.name).unwrap_or(0);
-                let colour = experiment.look(&summary.method).colour;
+                let colour = runs.look(&summary.method).colour;
                 Answer { key, colour, ..answer(summary.name.clone(), record, config.case_bytes) }
             })
             .collect(),
     };
     Cases {
-        task: experiment.place(block),
+        task: runs.place(block),
         shown: shown.len(),
         problems: baseline.records.len(),
         differing,

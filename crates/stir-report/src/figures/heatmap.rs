@@ -1,5 +1,5 @@
-use super::{WIDTH, signed};
-use crate::report::svg::{Anchor, Canvas, Figure, fit, width};
+use super::format::{WIDTH, signed};
+use crate::svg::{Anchor, Canvas, Figure, fit, width};
 
 /// Height of a cell, and its width at most.
 const HEIGHT: f64 = 38.0;
@@ -8,22 +8,22 @@ const CELL: f64 = 92.0;
 const TOP: f64 = 66.0;
 
 /// Differences from the baseline over two things that vary.
-pub(super) struct Heatmap<'h> {
-    pub(super) name: String,
-    pub(super) title: String,
+pub(crate) struct Heatmap<'h> {
+    pub(crate) name: String,
+    pub(crate) title: String,
     /// What is shown, with its unit.
-    pub(super) unit: &'h str,
-    pub(super) more_is_better: bool,
+    pub(crate) unit: &'h str,
+    pub(crate) more_is_better: bool,
     /// What varies from row to row, and its values.
-    pub(super) rows: (&'h str, Vec<String>),
-    pub(super) columns: (&'h str, Vec<String>),
+    pub(crate) rows: (&'h str, Vec<String>),
+    pub(crate) columns: (&'h str, Vec<String>),
     /// The difference in a row and column; `None` where there is none.
-    pub(super) value: &'h dyn Fn(usize, usize) -> Option<f64>,
+    pub(crate) value: &'h dyn Fn(usize, usize) -> Option<f64>,
     /// Whether a cell has a frame.
-    pub(super) framed: &'h dyn Fn(usize, usize) -> bool,
+    pub(crate) framed: &'h dyn Fn(usize, usize) -> bool,
 }
 
-pub(super) fn heatmap(map: &Heatmap<'_>) -> Figure {
+pub(crate) fn heatmap(map: &Heatmap<'_>) -> Figure {
     let ((row_title, rows), (column_title, columns)) = (&map.rows, &map.columns);
     let longest = rows.iter().map(String::as_str).chain([*row_title]).map(|name| width(name, 13.0)).fold(0.0, f64::max);
     let left = longest.min(140.0) + 12.0;

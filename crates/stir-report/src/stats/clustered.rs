@@ -1,11 +1,13 @@
-use super::{Interval, check_confidence, score_interval};
-use crate::EvalError;
+use super::{
+    error::StatsError,
+    interval::{Interval, check_confidence, score_interval},
+};
 
-/// Confidence interval of an accuracy over several samples of each problem: the score interval ([`wilson`]) with the
-/// number of trials that the samples are worth.
+/// Returns the confidence interval of an accuracy over several samples of each problem: the score interval ([`wilson`])
+/// with the effective number of samples.
 ///
-/// `successes[i]` of the `trials` samples of problem `i` are right. Samples of one problem resemble each other: were
-/// they all alike, they would be worth one. With the accuracy `p` and the variance `v` of the problems' own accuracies,
+/// `successes[i]` of the `trials` samples of problem `i` are right. Samples of one problem resemble each other: if
+/// they were all alike, they would be worth one. With the accuracy `p` and the variance `v` of the problems' own accuracies,
 /// the worth is `n = p (1 - p) / (v / problems)` (Kish 1965, "Survey Sampling", section 8.2), which lies between
 /// the number of problems and the number of samples; the score interval with such an `n` holds its level in clustered
 /// samples where a bootstrap of the problems would collapse near 0 and 1 (Dean and Pagano 2015, "Evaluating confidence
@@ -17,21 +19,21 @@ use crate::EvalError;
 /// assert_eq!(wilson_clustered(&[1, 0, 1, 1], 1, 0.95)?, wilson(3, 4, 0.95)?);
 /// // Ten samples each that always agree are worth no more than one.
 /// assert_eq!(wilson_clustered(&[10, 0, 10, 10], 10, 0.95)?, wilson(3, 4, 0.95)?);
-/// # Ok::<(), stir_report::EvalError>(())
+/// # Ok::<(), stir_report::StatsError>(())
 /// ```
 ///
 /// # Errors
-/// [`EvalError::NoTrials`] without problems or for `trials = 0`, [`EvalError::TooManySuccesses`], and
-/// [`EvalError::Confidence`] unless `0 < confidence < 1`.
+/// [`StatsError::NoTrials`] without problems or for `trials = 0`, [`StatsError::TooManySuccesses`], and
+/// [`StatsError::Confidence`] unless `0 < confidence < 1`.
 ///
 /// [`wilson`]: super::wilson
-pub fn wilson_clustered(successes: &[usize], trials: usize, confidence: f64) -> Result<Interval, EvalError> {
+pub fn wilson_clustered(successes: &[usize], trials: usize, confidence: f64) -> Result<Interval, StatsError> {
     check_confidence(confidence)?;
     if successes.is_empty() || trials == 0 {
-        return Err(EvalError::NoTrials);
+        return Err(StatsError::NoTrials);
     }
     if let Some(&successes) = successes.iter().find(|&&successes| successes > trials) {
-        return Err(EvalError::TooManySuccesses { successes, n: trials });
+        return Err(StatsError::TooManySuccesses { successes, n: trials });
     }
     let (problems, samples) = (successes.len() as f64, (successes.len() * trials) as f64);
     let p = successes.iter().sum::<usize>() as f64 / samples;
@@ -41,11 +43,11 @@ pub fn wilson_clustered(successes: &[usize], trials: usize, confidence: f64) -> 
     Ok(score_interval(p, worth, confidence))
 }
 
-/// Exact two-sided p-value that paired differences are as likely positive as negative: the share of all assignments of
-/// signs to them whose sum is at least as far from zero (Fisher 1935, "The Design of Experiments", section 21).
+/// Returns the exact two-sided p-value of the hypothesis that paired differences are as likely positive as negative: the
+/// share of all assignments of signs to them whose sum is at least as far from zero (Fisher 1935, "The Design of Experiments", section 21).
 ///
-/// A difference is one problem's right answers of the method minus those of the baseline, over as many seeds; where
-/// the two are equally good, they could be exchanged problem by problem. For one seed the differences are wins (1) and
+/// A difference is the number of right answers of the method to one problem minus that of the baseline, over the same
+/// number of seeds. If the two are equally good, they could be exchanged problem by problem. For one seed the differences are wins (1) and
 /// losses (-1) and this is the exact test of [`mcnemar`](super::mcnemar). Time and memory grow with the sum of the
 /// differences' sizes, over their greatest common divisor; time also with their number.
 ///
@@ -138,10 +140,10 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_by_name() {
-        assert_eq!(wilson_clustered(&[], 3, 0.95), Err(EvalError::NoTrials));
-        assert_eq!(wilson_clustered(&[0], 0, 0.95), Err(EvalError::NoTrials));
-        assert_eq!(wilson_clustered(&[1, 4], 3, 0.95), Err(EvalError::TooManySuccesses { successes: 4, n: 3 }));
-        assert_eq!(wilson_clustered(&[1], 3, 1.0), Err(EvalError::Confidence { value: 1.0 }));
+        assert_eq!(wilson_clustered(&[], 3, 0.95), Err(StatsError::NoTrials));
+        assert_eq!(wilson_clustered(&[0], 0, 0.95), Err(StatsError::NoTrials));
+        assert_eq!(wilson_clustered(&[1, 4], 3, 0.95), Err(StatsError::TooManySuccesses { successes: 4, n: 3 }));
+        assert_eq!(wilson_clustered(&[1], 3, 1.0), Err(StatsError::Confidence { value: 1.0 }));
     }
 
     #[test]

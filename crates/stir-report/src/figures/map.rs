@@ -2,10 +2,12 @@ use std::collections::BTreeMap;
 
 use stir_basis::Pair;
 
-use super::{WIDTH, percent};
-use crate::report::{
-    embed::{Gram, Plane},
-    experiment::slug,
+use super::{
+    format::{WIDTH, percent},
+    projection::{Gram, Plane},
+};
+use crate::{
+    grouped::slug,
     svg::{Anchor, Axis, Canvas, Figure, Plot},
 };
 

@@ -1,10 +1,8 @@
-use super::{WIDTH, percent};
+use super::format::{WIDTH, percent};
 use crate::{
-    pool::Group,
-    report::{
-        experiment::{Block, Experiment, slug},
-        svg::{Anchor, Axis, Canvas, Figure, Plot, fit, number, width},
-    },
+    grouped::{Block, GroupedRuns, slug},
+    seeds::Group,
+    svg::{Anchor, Axis, Canvas, Figure, Plot, fit, number, width},
 };
 
 /// Height of a method's histogram.
@@ -13,11 +11,11 @@ const ROW: f64 = 70.0;
 const BINS: usize = 30;
 
 /// How long the answers are: a histogram a method, that of the baseline drawn behind; one figure a block.
-pub(crate) fn lengths(experiment: &Experiment<'_>) -> Vec<Figure> {
-    experiment.blocks.iter().map(|block| one(experiment, block)).collect()
+pub(crate) fn lengths(runs: &GroupedRuns<'_>) -> Vec<Figure> {
+    runs.blocks.iter().map(|block| one(runs, block)).collect()
 }
 
-fn one(experiment: &Experiment<'_>, block: &Block<'_>) -> Figure {
+fn one(runs: &GroupedRuns<'_>, block: &Block<'_>) -> Figure {
     let rows: Vec<(Vec<usize>, _)> = block.shown().map(|(group, summary)| (tokens(group), summary)).collect();
     let longest = rows.iter().flat_map(|(tokens, _)| tokens).max().copied().unwrap_or(0);
     let bin = bin_width(longest);
@@ -44,7 +42,7 @@ fn one(experiment: &Experiment<'_>, block: &Block<'_>) -> Figure {
             let ends = [(plot.x(0.0), base), (plot.x((shares.len() * bin) as f64), base)];
             std::iter::once(ends[0]).chain(shares.iter().enumerate().flat_map(step)).chain([ends[1]]).collect()
         };
-        let colour = experiment.look(&summary.method).colour;
+        let colour = runs.look(&summary.method).colour;
         canvas.polyline(&outline(shares), &format!("f{colour} faint"));
         if row > 0 {
             canvas.polyline(&outline(&counts[0]), "thin s0");
@@ -71,8 +69,8 @@ fn one(experiment: &Experiment<'_>, block: &Block<'_>) -> Figure {
         )
     });
     Figure {
-        name: format!("lengths-{}", slug(&experiment.place(block))),
-        title: format!("Tokens per answer: {}", experiment.place(block)),
+        name: format!("lengths-{}", slug(&runs.place(block))),
+        title: format!("Tokens per answer: {}", runs.place(block)),
         description: said.collect::<Vec<_>>().join("; ") + ".",
         canvas,
     }

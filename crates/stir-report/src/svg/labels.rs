@@ -1,4 +1,4 @@
-use super::{Anchor, Canvas, FONT, width};
+use super::canvas::{Anchor, Canvas, FONT, width};
 
 /// Puts names beside points so that they hide neither each other nor the points.
 pub(crate) struct Labels {
