@@ -46,6 +46,26 @@ impl Kind {
         KINDS.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
     }
 
+    /// Returns the devices of this kind, or `None` if the backend was left out. burn panics on a device that is absent;
+    /// listing them first does not.
+    #[cfg(feature = "decoder")]
+    fn devices(self) -> Option<Vec<Device>> {
+        match self {
+            #[cfg(feature = "flex")]
+            Self::Cpu => Some(vec![Device::flex()]),
+            #[cfg(feature = "cuda")]
+            Self::Cuda => Some(Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec()),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu => Some(Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec()),
+            #[cfg(feature = "vulkan")]
+            Self::Vulkan => Some(Device::enumerate(burn::tensor::DeviceType::Vulkan).into_vec()),
+            #[cfg(feature = "metal")]
+            Self::Metal => Some(Device::enumerate(burn::tensor::DeviceType::Metal).into_vec()),
+            #[allow(unreachable_patterns, reason = "reachable for every backend left out")]
+            _ => None,
+        }
+    }
+
     /// The cargo feature that compiles the backend.
     #[cfg(feature = "decoder")]
     fn feature(self) -> &'static str {
@@ -64,27 +84,21 @@ impl DeviceSpec {
     /// such device.
     #[cfg(feature = "decoder")]
     pub fn open(self) -> Result<Device, DeviceError> {
-        // burn panics on a device that is absent; listing them first does not.
-        #[allow(unused_mut, reason = "written only by the backends compiled in")]
-        let mut found: Option<Vec<Device>> = None;
-        match self.kind {
-            #[cfg(feature = "flex")]
-            Kind::Cpu => found = Some(vec![Device::flex()]),
-            #[cfg(feature = "cuda")]
-            Kind::Cuda => found = Some(Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec()),
-            #[cfg(feature = "wgpu")]
-            Kind::Wgpu => found = Some(Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec()),
-            #[cfg(feature = "vulkan")]
-            Kind::Vulkan => found = Some(Device::enumerate(burn::tensor::DeviceType::Vulkan).into_vec()),
-            #[cfg(feature = "metal")]
-            Kind::Metal => found = Some(Device::enumerate(burn::tensor::DeviceType::Metal).into_vec()),
-            #[allow(unreachable_patterns, reason = "reachable for every backend left out")]
-            _ => {}
-        }
+        let found = self.kind.devices();
         let found = found.ok_or(DeviceError::NotCompiled { name: self.kind.name(), feature: self.kind.feature() })?;
         let count = found.len();
         found.into_iter().nth(self.index).ok_or_else(|| DeviceError::Absent { name: self.to_string(), found: count })
     }
+}
+
+/// Returns the name of a device with its number, `cpu` or `cuda:0`; empty for one of no kind that is known here.
+#[cfg(feature = "decoder")]
+pub(crate) fn name_of(device: &Device) -> String {
+    let name = |&(name, kind): &(&str, Kind)| {
+        let index = kind.devices()?.iter().position(|one| one == device)?;
+        Some(if kind == Kind::Cpu { name.to_owned() } else { format!("{name}:{index}") })
+    };
+    KINDS.iter().find_map(name).unwrap_or_default()
 }
 
 impl Default for DeviceSpec {

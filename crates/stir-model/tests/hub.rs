@@ -8,7 +8,7 @@ mod support;
 
 use std::{ops::ControlFlow, path::PathBuf};
 
-use stir_core::{Engine, Sampling, generate};
+use stir_core::{Engine, GenerateOptions, Request, Sampling, generate};
 use stir_model::{
     DeviceSpec, Lm, ModelError,
     hub::{HubError, Options},
@@ -44,7 +44,10 @@ fn a_model_from_the_hub_is_that_of_the_folder() {
     let (found, expected) = (from_hub(&hub.options()).unwrap(), Lm::load(folder(), &DeviceSpec::CPU.open().unwrap()));
     let expected = expected.unwrap();
     assert_eq!(found.fingerprint(), expected.fingerprint());
-    let answer = |lm: &Lm| generate(lm, &[vec![1, 2, 3]], 8, Sampling::GREEDY, 0, 1).unwrap();
+    let answer = |lm: &Lm| {
+        let request = Request { max_tokens: 8, sampling: Sampling::GREEDY, ..Request::new(vec![1, 2, 3]) };
+        generate(lm, &[request], GenerateOptions::default()).unwrap()
+    };
     assert_eq!(answer(&found), answer(&expected));
     // Once it is there, no connection is needed.
     assert_eq!(from_hub(&hub.offline()).unwrap().fingerprint(), expected.fingerprint());

@@ -6,7 +6,9 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use stir_core::{Addition, Engine, HookPoint, Row, Sampling, TokenId, argmax, conformance, generate};
+use stir_core::{
+    Addition, Engine, GenerateOptions, HookPoint, Request, Row, Sampling, TokenId, argmax, conformance, generate,
+};
 use stir_model::{Checkpoint, ComputeType, DecoderConfig, DeviceSpec, Lm, LoadOptions, RopeFrequencies};
 
 const BF16: &str = "qwen2-untied-bf16-sharded";
@@ -125,7 +127,9 @@ fn greedy_continuations_equal_transformers() {
         let golden = Golden::load(name);
         let expected = golden.ids("greedy_ids");
         // The reference went on past the end token; compare up to it.
-        let found = generate(&golden.lm, &golden.prompts, expected[0].len(), Sampling::GREEDY, 0, 2).unwrap();
+        let request = Request { max_tokens: expected[0].len(), sampling: Sampling::GREEDY, ..Request::default() };
+        let options = GenerateOptions { max_batch: 2, ..GenerateOptions::default() };
+        let found = generate(&golden.lm, &request.with_prompts(&golden.prompts), options).unwrap().concat();
         for (expected, found) in expected.iter().zip(&found) {
             assert_eq!(expected[..found.tokens.len()], found.tokens, "{name}");
             assert!(found.tokens.len() == expected.len() || golden.lm.vocab().is_eos(*found.tokens.last().unwrap()));
@@ -168,6 +172,7 @@ fn steered_continuations_equal_transformers() {
 fn keeps_the_engine_contract() {
     for name in MODELS {
         conformance::check(&Golden::load(name).lm, 1e-5).unwrap();
+        conformance::check_text(&Golden::load(name).lm).unwrap();
         // Prompts that take several passes.
         conformance::check(&Golden::load(name).lm.with_prefill_chunk(3), 1e-5).unwrap();
         conformance::check(&Golden::load(name).lm.without_kernels(), 1e-5).unwrap();

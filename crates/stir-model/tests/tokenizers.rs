@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use common::shared;
 use serde_json::{Value, json};
-use stir_core::{Engine, SampleRng, TokenId, Vocab};
+use stir_core::{Engine, SampleRng, Text, TokenId, Vocab};
 use stir_model::{DeviceSpec, GenerationDefaults, Lm, ModelError, Tokenizer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
