@@ -51,10 +51,14 @@ fn steer(c: &mut Criterion) {
     let mut group = c.benchmark_group("steer");
     group.sample_size(10);
     for variant in [Variant::NoMemory, Variant::NoProbing, Variant::Stir] {
-        let controller =
-            Controller::new(library.clone(), lm.fingerprint(), ControllerConfig { variant, ..ControllerConfig::default() })
-                .unwrap();
-        let run = || controller.generate(&lm, &Request::batch(&prompts, 200, Sampling::GREEDY, 0), 16).unwrap().concat();
+        let controller = Controller::new(
+            library.clone(),
+            lm.fingerprint(),
+            ControllerConfig { variant, ..ControllerConfig::default() },
+        )
+        .unwrap();
+        let run =
+            || controller.generate(&lm, &Request::batch(&prompts, 200, Sampling::GREEDY, 0), 16).unwrap().concat();
         group.throughput(Throughput::Elements(run().iter().map(|a| a.tokens.len() as u64).sum()));
         group.bench_function(BenchmarkId::from_parameter(variant), |b| b.iter(run));
     }

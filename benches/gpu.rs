@@ -135,7 +135,8 @@ fn generate(lm: &Worded, variant: Variant, lanes: usize, args: &Args) -> f64 {
     let mut last = 0.0;
     for _ in 0..2 {
         let start = Instant::now();
-        let answers = controller.generate(lm, &Request::batch(&prompts, args.tokens, sampling, 0), lanes).unwrap().concat();
+        let answers =
+            controller.generate(lm, &Request::batch(&prompts, args.tokens, sampling, 0), lanes).unwrap().concat();
         let tokens: usize = answers.iter().map(|answer| answer.tokens.len()).sum();
         last = tokens as f64 / start.elapsed().as_secs_f64();
     }

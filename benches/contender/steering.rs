@@ -76,7 +76,8 @@ pub fn overhead(lm: &Lm, lanes: usize, scale: f64, rounds: usize) {
     let libraries = [Says::Steer, Says::Stay].map(|says| library(lm, &state, says));
     let engine = Segmented::new(lm, 32, SEGMENT, state);
     let requests: Vec<Request> = (0..lanes).map(|lane| greedy(prompt(lane, 32), tokens)).collect();
-    let controller = |library: Library| Controller::new(library, lm.fingerprint(), ControllerConfig::default()).unwrap();
+    let controller =
+        |library: Library| Controller::new(library, lm.fingerprint(), ControllerConfig::default()).unwrap();
     let [steer, stay] = libraries.map(controller);
     let steered = |controller: &Controller| controller.generate(&engine, &requests, lanes).unwrap();
 

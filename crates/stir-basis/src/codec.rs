@@ -10,11 +10,9 @@
 
 use std::{
     fmt,
-    fs::{self, File},
-    io::{self, Read, Write},
-    path::{Path, PathBuf},
-    process,
-    sync::atomic::{AtomicU64, Ordering},
+    fs::File,
+    io::{self, Read},
+    path::Path,
 };
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -185,32 +183,7 @@ fn limit(path: &Path, bytes: u64) -> Result<(), BasisError> {
     if bytes <= limit { Ok(()) } else { Err(BasisError::TooLarge { path: path.to_owned(), bytes, limit }) }
 }
 
-/// Writes `bytes` beside `path`, to disk, and gives them its name: a reader sees the old file or the new one, whole.
+/// Writes a file in one step: a reader sees the old file or the new one, whole.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), BasisError> {
-    let (folder, temporary) = temporary(path);
-    let written = File::create_new(&temporary).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    });
-    if let Err(source) = written {
-        // The first error is the one to report; what is left behind is named so that nobody takes it for a library.
-        fs::remove_file(&temporary).ok();
-        return Err(BasisError::Io { path: path.to_owned(), source });
-    }
-    // The new name is on disk once the folder is. Elsewhere than on Unix a folder cannot be opened as a file.
-    if cfg!(unix) { File::open(&folder).and_then(|f| f.sync_all()).map_err(io_at(&folder)) } else { Ok(()) }
-}
-
-/// The folder of `path`, and a name in it that no other writer uses.
-fn temporary(path: &Path) -> (PathBuf, PathBuf) {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}-{}.tmp", process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
-    let temporary = folder.join(name);
-    (folder, temporary)
+    stir_files::write_atomically(path, bytes).map_err(io_at(path))
 }

@@ -48,7 +48,9 @@ const TIE: f64 = 1e-12;
 pub struct Controller {
     library: Arc<Library>,
     config: ControllerConfig,
-    /// Where states are read.
+    /// The layers that states are read after, ascending.
+    layers: Arc<[usize]>,
+    /// The same as hook points.
     points: Arc<[HookPoint]>,
     /// The mean vector and its layer, for the variant that adds it.
     mean: Option<(usize, Arc<[f32]>)>,
@@ -81,16 +83,16 @@ impl Controller {
     pub fn unchecked(library: impl Into<Arc<Library>>, config: ControllerConfig) -> Result<Self, ControllerError> {
         let library = library.into();
         config.validate()?;
-        let points = library.layers().into_iter().map(HookPoint::ResidPost).collect();
+        let layers: Arc<[usize]> = library.layers().into();
+        let points = layers.iter().copied().map(HookPoint::ResidPost).collect();
         let mean = match config.variant {
             Variant::StaticVector => {
-                let mut layers = library.layers().into_iter();
-                let found = layers.find_map(|layer| library.mean_delta(layer).map(|mean| (layer, mean.into())));
+                let found = layers.iter().find_map(|&layer| library.mean_delta(layer).map(|mean| (layer, mean.into())));
                 Some(found.ok_or(ControllerError::NoVector)?)
             }
             _ => None,
         };
-        Ok(Self { library, config, points, mean })
+        Ok(Self { library, config, layers, points, mean })
     }
 
     /// Returns the settings.
@@ -103,7 +105,12 @@ impl Controller {
         &self.library
     }
 
-    /// Returns the places where states are to be read at control points, by ascending layer.
+    /// Returns the decoder layers after which states are to be read at control points, ascending.
+    pub fn layers(&self) -> &Arc<[usize]> {
+        &self.layers
+    }
+
+    /// Returns the same places as [`layers`](Self::layers), as hook points of a row.
     pub fn points(&self) -> &[HookPoint] {
         &self.points
     }

@@ -27,4 +27,12 @@ pub enum ControllerError {
         /// The number of scores given.
         found: usize,
     },
+    /// What a steering was given is not what it wants next.
+    #[error("the steering was given {given} where it wants {wanted}")]
+    OutOfTurn {
+        /// What it was given.
+        given: &'static str,
+        /// What [`Steering::next`](crate::Steering::next) asks for.
+        wanted: &'static str,
+    },
 }

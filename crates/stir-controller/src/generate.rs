@@ -1,8 +1,6 @@
 use std::sync::atomic::AtomicBool;
 
-use stir_core::{
-    DriveError, Engine, Event, Flow, Request, SampleId, generate_all_with, stream_with
-};
+use stir_core::{DriveError, Engine, Event, Flow, Request, SampleId, generate_all_with, stream_with};
 
 use crate::{Controller, Place, Steered};
 
@@ -28,7 +26,7 @@ impl Controller {
     /// let request = Request { max_tokens: 20, sampling: Sampling::GREEDY, ..Request::new(engine.encode("one")?) };
     /// let answers = controller.generate(&engine, &[request], 8)?;
     /// let answer = &answers[0][0];
-    /// assert_eq!(answer.steps.iter().map(|step| step.tokens).sum::<usize>(), answer.tokens.len());
+    /// assert_eq!(answer.steps.iter().map(|step| step.tokens).sum::<usize>(), answer.generated.tokens.len());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

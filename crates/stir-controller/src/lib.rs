@@ -12,13 +12,15 @@ mod error;
 mod generate;
 mod lane;
 mod plan;
+mod probe;
+mod steering;
 mod trace;
 
 pub use config::{ControllerConfig, Scope, Variant};
 pub use controller::Controller;
 pub use error::ControllerError;
 pub use lane::SteeredLane;
-pub use plan::{
-    Candidate, Commit, ControlState, Decision, LayerState, Plan, Planned, ProbeScores, Scored,
-};
+pub use plan::{Candidate, Commit, ControlState, Decision, LayerState, Plan, Planned, ProbeScores, Scored};
+pub use probe::ProbeBranch;
+pub use steering::{Next, Steering};
 pub use trace::{Place, Retrieved, Steered, Step};

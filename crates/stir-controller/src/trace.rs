@@ -1,10 +1,10 @@
 use serde::{Deserialize, Serialize};
-use stir_core::{Finish, Generated, TokenId, Vocab};
+use stir_core::{Generated, Vocab};
 
 use crate::{Decision, Scored};
 
 /// One segment of a steered generation: what was decided before it, and how long it became.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
     /// The segment, from 1; it follows control point `segment - 1`.
@@ -38,8 +38,8 @@ pub struct Retrieved {
 }
 
 impl Step {
-    /// The start of a segment.
-    pub(crate) fn new(segment: usize, decision: &Decision) -> Self {
+    /// Returns the step of a segment of which no token is generated yet.
+    pub fn new(segment: usize, decision: &Decision) -> Self {
         Self {
             segment,
             chosen: decision.commit.as_ref().and_then(|commit| commit.entry),
@@ -104,32 +104,19 @@ impl Place {
 /// A finished steered generation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Steered {
-    /// New tokens, with the one that ended the sequence.
-    pub tokens: Vec<TokenId>,
-    /// The model's log-probability of each, as it was generated.
-    pub log_probs: Vec<f32>,
-    /// How the sequence ended.
-    pub finish: Finish,
-    /// Bytes of the tokens that are the answer's text: all, or those before the stop string.
-    pub text_len: usize,
-    /// Tokens generated in probes; they do not count against the budget.
+    /// The answer. Its forward passes include those that read states, probed and followed.
+    pub generated: Generated,
+    /// The number of tokens generated in probes; they do not count against the budget.
     pub probe_tokens: usize,
-    /// Forward passes the sequence took part in.
-    pub forward_passes: usize,
-    /// States, and candidates' scores or impulses, left out because they were not finite.
+    /// The number of states, and of candidates' scores or impulses, left out because they were not finite.
     pub non_finite: usize,
-    /// Segment by segment.
+    /// The segments in order, with what was decided before each.
     pub steps: Vec<Step>,
 }
 
 impl Steered {
-    pub(crate) fn new(generated: Generated, probe_tokens: usize, non_finite: usize, steps: Vec<Step>) -> Self {
-        let Generated { tokens, log_probs, finish, text_len, forward_passes } = generated;
-        Self { tokens, log_probs, finish, text_len, probe_tokens, forward_passes, non_finite, steps }
-    }
-
-    /// The answer: the text of the tokens, up to the stop string.
+    /// Returns the answer's text: that of its tokens, up to the stop string.
     pub fn text(&self, vocab: &Vocab) -> String {
-        vocab.text_within(&self.tokens, self.text_len)
+        self.generated.text(vocab)
     }
 }

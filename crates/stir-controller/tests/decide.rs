@@ -273,7 +273,9 @@ fn what_needs_no_state_is_decided_without_one() {
             Variant::StaticVector => {
                 for states in [&HERE[..], &[(1, [f32::NAN, 0.0])], &[]] {
                     let planned = controller.plan(&at(1, states));
-                    let Planned::Decided(Decision { commit: Some(commit), .. }) = planned else { panic!("{planned:?}") };
+                    let Planned::Decided(Decision { commit: Some(commit), .. }) = planned else {
+                        panic!("{planned:?}")
+                    };
                     assert_eq!((commit.entry, commit.layer, commit.scale), (None, 1, 0.5));
                     assert_eq!(commit.vector[..], [2.0, 2.0]);
                 }

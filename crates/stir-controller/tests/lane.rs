@@ -11,7 +11,8 @@ use stir_controller::{
     ControlState, Controller, ControllerConfig, LayerState, Planned, Scope, Scored, Steered, Step, Variant,
 };
 use stir_core::{
-    DriveError, Engine, Fingerprint, Finish, ModelShape, Output, Request, RequestError, Row, Sampling, TokenId, Vocab, generate,
+    DriveError, Engine, Fingerprint, Finish, ModelShape, Output, Request, RequestError, Row, Sampling, TokenId, Vocab,
+    generate,
     toy::{ToyEngine, ToyError, ToySession},
 };
 
@@ -88,8 +89,14 @@ fn no_memory_is_plain_decoding() {
             for width in [1, 4, 16] {
                 let answers = steer(&engine, &library, &config, &prompts, 50, sampling, width);
                 for (answer, plain) in answers.iter().zip(&plain) {
-                    assert_eq!((&answer.tokens, &answer.log_probs), (&plain.tokens, &plain.log_probs));
-                    assert_eq!((answer.finish, answer.forward_passes), (plain.finish, plain.forward_passes));
+                    assert_eq!(
+                        (&answer.generated.tokens, &answer.generated.log_probs),
+                        (&plain.tokens, &plain.log_probs)
+                    );
+                    assert_eq!(
+                        (answer.generated.finish, answer.generated.forward_passes),
+                        (plain.finish, plain.forward_passes)
+                    );
                     assert_eq!(answer.probe_tokens, 0);
                 }
             }
@@ -166,11 +173,15 @@ fn the_log_accounts_for_every_token() {
         for max_control_points in [1, 2, 4] {
             let config = ControllerConfig { variant, max_control_points, ..base() };
             for answer in steer(&engine, &library, &config, &prompts, 60, WARM, 4) {
-                assert_eq!(answer.steps.iter().map(|step| step.tokens).sum::<usize>(), answer.tokens.len());
-                assert_eq!((answer.tokens.len(), answer.log_probs.len()), (60, 60), "probes are not in the budget");
-                assert_eq!(answer.finish, Finish::Length);
+                assert_eq!(answer.steps.iter().map(|step| step.tokens).sum::<usize>(), answer.generated.tokens.len());
+                assert_eq!(
+                    (answer.generated.tokens.len(), answer.generated.log_probs.len()),
+                    (60, 60),
+                    "probes are not in the budget"
+                );
+                assert_eq!(answer.generated.finish, Finish::Length);
                 let segments: Vec<_> = answer.steps.iter().map(|step| step.segment).collect();
-                let points = engine.vocab().text(&answer.tokens[..59]).matches("\n\n").count();
+                let points = engine.vocab().text(&answer.generated.tokens[..59]).matches("\n\n").count();
                 // What follows the last segment that may be steered is one stretch.
                 assert_eq!(segments, (1..=(points + 1).min(max_control_points + 1)).collect::<Vec<_>>());
                 for step in &answer.steps {
@@ -209,9 +220,9 @@ fn where_nothing_is_added_the_text_is_plain_and_the_probe_is_its_start() {
             let answers = steer(&engine, &library, &config, &prompts, 60, sampling, 4);
             let (mut probed, mut passes) = (0, 0);
             for (answer, plain) in answers.iter().zip(&plain) {
-                assert_eq!((&answer.tokens, &answer.log_probs), (&plain.tokens, &plain.log_probs));
+                assert_eq!((&answer.generated.tokens, &answer.generated.log_probs), (&plain.tokens, &plain.log_probs));
                 probed += answer.steps.iter().filter(|step| !step.candidates.is_empty()).count();
-                passes += answer.forward_passes - plain.forward_passes;
+                passes += answer.generated.forward_passes - plain.forward_passes;
             }
             assert!(probed > 20);
             // At most a pass for each probe token, and far fewer where the null probe's tokens are kept.
@@ -232,7 +243,7 @@ fn a_broken_state_is_counted_and_never_steers() {
     let broken = Altered { inner: engine.clone(), alter };
     let answers = steer(&broken, &library, &config, &prompts, 40, Sampling::GREEDY, 4);
     for (answer, plain) in answers.iter().zip(&plain) {
-        assert_eq!(answer.tokens, plain.tokens);
+        assert_eq!(answer.generated.tokens, plain.tokens);
         assert_eq!(answer.non_finite, 2 * (answer.steps.len() - 1).min(7));
         assert!(answer.steps.iter().all(|step| step.scale == 0.0 && step.retrieved.is_empty()));
     }
@@ -275,7 +286,7 @@ fn a_probe_without_a_score_is_counted_and_never_wins() {
     let broken = Altered { inner: engine.clone(), alter };
     let answers = steer(&broken, &library, &config, &prompts, 40, Sampling::GREEDY, 4);
     for (answer, plain) in answers.iter().zip(&plain) {
-        assert_eq!((&answer.tokens, &answer.log_probs), (&plain.tokens, &plain.log_probs));
+        assert_eq!((&answer.generated.tokens, &answer.generated.log_probs), (&plain.tokens, &plain.log_probs));
         assert_eq!(answer.non_finite, answer.steps.iter().map(|step| step.candidates.len()).sum::<usize>());
     }
     assert!(answers.iter().any(|answer| answer.non_finite > 0));

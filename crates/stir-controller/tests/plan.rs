@@ -87,7 +87,7 @@ fn every_variant_through_plan_and_decide_alone() {
         let mut steered = 0;
         for (sequence, (lane, prompt)) in (0..).zip(lanes.iter().zip(&prompts)) {
             let (tokens, decisions) = run(&engine, &controller, sequence, prompt, 50);
-            assert_eq!(tokens, lane.tokens, "{variant}");
+            assert_eq!(tokens, lane.generated.tokens, "{variant}");
             assert_eq!(decisions.len(), lane.steps.len() - 1);
             for (decision, step) in decisions.iter().zip(&lane.steps[1..]) {
                 assert_eq!(decision.commit.as_ref().and_then(|commit| commit.entry), step.chosen, "{variant}");
@@ -98,7 +98,7 @@ fn every_variant_through_plan_and_decide_alone() {
             steered += decisions.iter().filter(|decision| decision.commit.is_some()).count();
         }
         assert_eq!(steered > 4, variant != Variant::NoMemory, "{variant}: {steered}");
-        texts.push(lanes.iter().map(|lane| lane.tokens.clone()).collect::<Vec<_>>());
+        texts.push(lanes.iter().map(|lane| lane.generated.tokens.clone()).collect::<Vec<_>>());
     }
     // The static vector is not the method.
     assert_ne!(texts.first(), texts.last());

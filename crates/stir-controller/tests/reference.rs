@@ -60,7 +60,7 @@ impl Case<'_> {
             let (prompt, sequence) = (&prompts[i], i as u64);
             let reference = Reference { engine, library: &library, config, prompt, sampling, sequence };
             assert_same(found, &reference.run(max_tokens));
-            seen += Seen::of(found, found.tokens != plain.tokens);
+            seen += Seen::of(found, found.generated.tokens != plain.tokens);
         }
         seen
     }

@@ -48,7 +48,7 @@ fn hear(
         .unwrap();
     for heard in all.values() {
         let answer = heard.answer.as_ref().unwrap();
-        assert_eq!((&heard.tokens, &heard.log_probs), (&answer.tokens, &answer.log_probs));
+        assert_eq!((&heard.tokens, &heard.log_probs), (&answer.generated.tokens, &answer.generated.log_probs));
         assert_eq!(heard.text, answer.text(engine.vocab()));
         assert_places(&heard.places, &answer.steps);
     }
@@ -99,7 +99,7 @@ fn a_stream_tells_what_was_generated_and_decided() {
                 let answer = heard.answer.unwrap();
                 assert_eq!(answer, answers[id.request][id.sample]);
                 steered += heard.places.iter().filter(|place| place.steered()).count();
-                stopped += usize::from(answer.finish == Finish::Stop);
+                stopped += usize::from(answer.generated.finish == Finish::Stop);
                 for step in answer.steps.iter().filter(|step| step.steered()) {
                     assert_eq!(step.winner().map(|w| w.entry), step.chosen);
                     assert_eq!(step.layer, library.entry(step.chosen.unwrap()).map(|entry| entry.layer));
@@ -130,8 +130,11 @@ fn never_steering_is_plain_generation_with_every_setting() {
                 let plain = generate_all(&engine, &requests, 4).unwrap();
                 let steered = controller.generate(&engine, &requests, 4).unwrap();
                 for (steered, plain) in steered.iter().flatten().zip(plain.iter().flatten()) {
-                    assert_eq!((&steered.tokens, &steered.log_probs), (&plain.tokens, &plain.log_probs));
-                    assert_eq!((steered.finish, steered.text_len), (plain.finish, plain.text_len));
+                    assert_eq!(
+                        (&steered.generated.tokens, &steered.generated.log_probs),
+                        (&plain.tokens, &plain.log_probs)
+                    );
+                    assert_eq!((steered.generated.finish, steered.generated.text_len), (plain.finish, plain.text_len));
                 }
             }
         }
@@ -153,14 +156,14 @@ fn a_cancelled_answer_accounts_for_its_tokens() {
         });
         for (id, heard) in &heard {
             let (answer, whole) = (heard.answer.as_ref().unwrap(), &whole[id.request][id.sample]);
-            assert!((at + 1..=at + 6).contains(&answer.tokens.len()), "no more than was computed at once");
-            assert_eq!(answer.tokens, whole.tokens[..answer.tokens.len()]);
-            let finish = if answer.tokens.len() == 50 { Finish::Length } else { Finish::Cancelled };
-            assert_eq!(answer.finish, finish);
+            assert!((at + 1..=at + 6).contains(&answer.generated.tokens.len()), "no more than was computed at once");
+            assert_eq!(answer.generated.tokens, whole.generated.tokens[..answer.generated.tokens.len()]);
+            let finish = if answer.generated.tokens.len() == 50 { Finish::Length } else { Finish::Cancelled };
+            assert_eq!(answer.generated.finish, finish);
         }
     }
     let heard = hear(&controller, &engine, &requests, |_, _| Flow::CancelAll);
     assert_eq!(heard.len(), whole.iter().map(Vec::len).sum::<usize>());
-    assert!(heard.values().all(|heard| heard.answer.as_ref().unwrap().finish == Finish::Cancelled));
+    assert!(heard.values().all(|heard| heard.answer.as_ref().unwrap().generated.finish == Finish::Cancelled));
     assert_eq!(heard.values().filter(|heard| !heard.tokens.is_empty()).count(), 4);
 }

@@ -21,6 +21,7 @@ use stir_eval::{
     experiment::{Asked, Event, Experiment, Lab, Runner, RunnerError, digest},
     method::{Judges, Question},
 };
+use stir_files::FileError;
 use stir_grade::GRADING;
 use stir_report::Run;
 use tempfile::TempDir;
@@ -408,7 +409,7 @@ fn a_folder_is_for_one_process() {
     *lab.at_first.borrow_mut() = Some(Box::new(move || {
         let (experiment, lab) = (Experiment::parse(TOML).unwrap(), ToyLab::default());
         let second = Runner::new(&experiment, &lab).unwrap().run(&path);
-        seen.set(matches!(second, Err(RunnerError::Files(AnswersError::InUse { .. }))));
+        seen.set(matches!(second, Err(RunnerError::Files(FileError::InUse { .. }))));
     }));
     run(TOML, &lab, folder.path());
     assert!(refused.get());
@@ -488,5 +489,8 @@ fn damage_is_named_and_nothing_is_lost_in_silence() {
     fs::write(&file, text.replacen("\"id\"", "\"di\"", 1)).unwrap();
     let experiment = Experiment::parse(TOML).unwrap();
     let error = Runner::new(&experiment, &lab).unwrap().run(folder.path()).unwrap_err();
-    assert!(matches!(&error, RunnerError::Files(AnswersError::Line { line: 1, path, .. }) if *path == file), "{error}");
+    assert!(
+        matches!(&error, RunnerError::Answers(AnswersError::File(FileError::Line { line: 1, path, .. })) if *path == file),
+        "{error}"
+    );
 }

@@ -7,9 +7,10 @@ mod common;
 use common::toy::{FirstMark, config, first_mark, library, logits, questions, replies, request};
 use stir_core::{Engine, Finish, HookPoint, Request, Sampling, generate_all, toy::ToyEngine};
 use stir_eval::{
-    answers::{Answers, AnswersError},
+    answers::{AnswersError, open},
     method::{AnswerError, Bench, Exam, MethodConfig, Question, Reply},
 };
+use stir_files::FileError;
 use stir_grade::{GRADING, Judge};
 
 const ALL: [&str; 12] = [
@@ -135,10 +136,11 @@ fn answers_of_other_end_tokens_devices_and_gradings_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("o.jsonl");
     for finish in [false, true] {
-        let begin = |settings: &serde_json::Value| Answers::begin(&out, settings, &["p0", "p1"]);
+        let id = |answer: &serde_json::Value| answer["id"].as_str().unwrap().to_owned();
+        let begin = |settings: &serde_json::Value| open(&out, settings, &["p0", "p1"], id);
         let mut answers = begin(&settings(&engine, "cpu")).unwrap();
         if answers.is_empty() {
-            answers.push(0, &serde_json::json!({"id": "p0"})).unwrap();
+            answers.push(&serde_json::json!({"id": "p0"})).unwrap();
         }
         match finish {
             true => drop(answers.finish().unwrap()),
@@ -150,7 +152,7 @@ fn answers_of_other_end_tokens_devices_and_gradings_are_refused() {
             (regraded.clone(), "grading"),
         ] {
             match begin(&other) {
-                Err(AnswersError::Settings { field, .. }) => assert_eq!(field, name),
+                Err(AnswersError::File(FileError::Settings { field, .. })) => assert_eq!(field, name),
                 other => panic!("{name}: {other:?}"),
             }
         }

@@ -8,13 +8,14 @@
 //! ```
 
 use std::{
-    fs::{self, File, TryLockError},
-    io::{ErrorKind, Write},
+    fs,
+    io::ErrorKind,
     ops::ControlFlow,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
+
+use stir_files::{FileError, FileLock, place_atomically, unused_name, write_atomically};
 
 use crate::{HubError, Options, checksum::Checksum};
 
@@ -63,14 +64,7 @@ impl Cache {
         }
         let path = self.repo.join("refs").join(revision);
         self.make_parents(&path, "refs")?;
-        let temporary = beside(&path);
-        File::create_new(&temporary)
-            .and_then(|mut file| file.write_all(commit.as_bytes()))
-            .and_then(|()| fs::rename(&temporary, &path))
-            .map_err(|error| {
-                let _ = fs::remove_file(&temporary);
-                HubError::io(&path)(error)
-            })
+        write_atomically(&path, commit).map_err(HubError::io(&path))
     }
 
     /// Whether a snapshot holds a file. A link that leads out of the cache's blobs is as good as no file.
@@ -88,32 +82,29 @@ impl Cache {
     }
 
     /// The file that a blob is received into, and its folder made.
-    pub(crate) fn partial(&self, checksum: &Checksum, lock: &Lock) -> Result<PathBuf, HubError> {
+    pub(crate) fn partial(&self, checksum: &Checksum, lock: &FileLock) -> Result<PathBuf, HubError> {
         let path = self.repo.join("blobs").join(format!("{}.incomplete", checksum.hex()));
         fs::create_dir_all(self.repo.join("blobs")).map_err(HubError::io(&self.repo.join("blobs")))?;
         // Without a lock, two processes must not write into one file: each begins its own.
-        Ok(if lock.is_exclusive() { path } else { beside(&path) })
+        Ok(if lock.is_exclusive() { path } else { unused_name(&path) })
     }
 
     /// Puts a blob that is here under its name into a snapshot.
     pub(crate) fn link(&self, commit: &str, name: &str, checksum: &Checksum) -> Result<(), HubError> {
         let path = self.snapshot(commit).join(name);
         self.make_parents(&path, "snapshots")?;
-        let (blob, temporary) = (self.blob(checksum), beside(&path));
+        let blob = self.blob(checksum);
         let up = "../".repeat(name.split('/').count() + 1);
-        let linked = if self.symlinks {
-            symlink(Path::new(&format!("{up}blobs/{}", checksum.hex())), &temporary)
-        } else {
-            Err(ErrorKind::Unsupported.into())
+        let target = format!("{up}blobs/{}", checksum.hex());
+        let link = |temporary: &Path| {
+            if self.symlinks { symlink(Path::new(&target), temporary) } else { Err(ErrorKind::Unsupported.into()) }
         };
-        linked
-            .or_else(|_| fs::canonicalize(&blob).and_then(|blob| fs::hard_link(blob, &temporary)))
-            .or_else(|_| fs::copy(&blob, &temporary).map(drop))
-            .and_then(|()| fs::rename(&temporary, &path))
-            .map_err(|error| {
-                let _ = fs::remove_file(&temporary);
-                HubError::io(&path)(error)
-            })
+        place_atomically(&path, |temporary| {
+            link(temporary)
+                .or_else(|_| fs::canonicalize(&blob).and_then(|blob| fs::hard_link(blob, temporary)))
+                .or_else(|_| fs::copy(&blob, temporary).map(drop))
+        })
+        .map_err(HubError::io(&path))
     }
 
     /// The names of a snapshot's files.
@@ -148,18 +139,16 @@ impl Cache {
         &self,
         checksum: &Checksum,
         alive: &mut dyn FnMut() -> ControlFlow<()>,
-    ) -> Result<Lock, HubError> {
+    ) -> Result<FileLock, HubError> {
         let folder = self.root.join(".locks").join(&self.folder);
         fs::create_dir_all(&folder).map_err(HubError::io(&folder))?;
         let path = folder.join(format!("{}.lock", checksum.hex()));
-        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(HubError::io(&path))?;
         loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Lock(Some(file))),
-                Err(TryLockError::WouldBlock) if alive().is_break() => return Err(HubError::Cancelled),
-                Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK),
-                Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => return Ok(Lock(None)),
-                Err(TryLockError::Error(error)) => return Err(HubError::io(&path)(error)),
+            match FileLock::acquire(&path) {
+                Ok(lock) => return Ok(lock),
+                Err(FileError::InUse { .. }) if alive().is_break() => return Err(HubError::Cancelled),
+                Err(FileError::InUse { .. }) => std::thread::sleep(LOOK),
+                Err(source) => return Err(HubError::Lock { source }),
             }
         }
     }
@@ -196,16 +185,6 @@ impl Cache {
     }
 }
 
-/// Held while a blob is brought; nothing if the file system knows no locks.
-pub(crate) struct Lock(Option<File>);
-
-impl Lock {
-    /// Whether it keeps others away.
-    pub(crate) fn is_exclusive(&self) -> bool {
-        self.0.is_some()
-    }
-}
-
 /// Whether a revision is a commit in full.
 pub(crate) fn is_commit(revision: &str) -> bool {
     revision.len() == 40 && revision.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
@@ -213,17 +192,6 @@ pub(crate) fn is_commit(revision: &str) -> bool {
 
 fn absent(error: &std::io::Error) -> bool {
     error.kind() == ErrorKind::NotFound
-}
-
-/// A name beside `path` that no other process or thread uses.
-fn beside(path: &Path) -> PathBuf {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // Names may be as long as the file system allows: the new one must not be longer.
-    let short: String = name.chars().take(40).collect();
-    let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().subsec_nanos();
-    path.with_file_name(format!("{short}.{process:x}-{count:x}-{nanos:x}.incomplete"))
 }
 
 #[cfg(unix)]

@@ -7,7 +7,7 @@ use ureq::{
     http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header},
 };
 
-use crate::{HubError, Options, url};
+use crate::{HubError, Options, error::ConnectionError, url};
 
 const REDIRECTS: usize = 10;
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
@@ -159,7 +159,7 @@ impl<'a> Client<'a> {
                 source,
                 ureq::Error::Io(_) | ureq::Error::Timeout(_) | ureq::Error::ConnectionFailed | ureq::Error::Protocol(_)
             );
-            let error = HubError::Connection { url: url::shown(url), source: Box::new(source) };
+            let error = HubError::Connection { url: url::shown(url), source: ConnectionError(Box::new(source)) };
             if transient { Failure::Transient { error, wait: None } } else { Failure::Final(error) }
         })
     }

@@ -1,64 +1,66 @@
 use std::path::{Path, PathBuf};
 
-/// What can go wrong between a repository's name and its folder.
+use stir_files::FileError;
+
+/// The reason why a repository could not be brought to a folder.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubError {
-    /// Not a name of a repository.
+    /// The text is not the name of a repository.
     #[error("{id:?} is not a repository of the hub: {reason}")]
     RepoId {
-        /// What was asked for.
+        /// The text.
         id: String,
-        /// Why it cannot be one.
+        /// The rule that it breaks.
         reason: &'static str,
     },
-    /// Not a branch, tag or commit.
+    /// The text is not the name of a branch, tag or commit.
     #[error("{revision:?} is not a revision: {reason}")]
     Revision {
-        /// What was asked for.
+        /// The text.
         revision: String,
-        /// Why it cannot be one.
+        /// The rule that it breaks.
         reason: &'static str,
     },
-    /// An environment variable or option that cannot be used. Its value is not repeated: it may hold a secret.
-    #[error("{name}: {reason}")]
+    /// An environment variable or option cannot be used. Its value is not repeated: it may hold a secret.
+    #[error("{name} cannot be used: {reason}")]
     Option {
         /// The variable or field.
         name: &'static str,
-        /// What is wrong with it.
+        /// The fault.
         reason: &'static str,
     },
-    /// A file name that would be written outside the snapshot's folder, or nowhere on some systems.
+    /// A file's name would lead outside the snapshot's folder, or cannot be written on some systems.
     #[error("{origin} of {repo} names the file {name:?}, which is refused: {reason}")]
     FileName {
         /// The repository.
         repo: String,
         /// The name.
         name: String,
-        /// Where it stands.
+        /// The list that has the name.
         origin: Origin,
-        /// Why it is refused.
+        /// The rule that the name breaks.
         reason: &'static str,
     },
-    /// The hub did not let us in.
+    /// The hub refused access.
     #[error("{repo}: the hub refused access with {status}: {}", why_denied(*token_sent, *gated))]
     Denied {
         /// The repository.
         repo: String,
-        /// 401 or 403.
+        /// The status of the answer, 401 or 403.
         status: u16,
-        /// Whether the request carried a token.
+        /// True when the request carried a token.
         token_sent: bool,
-        /// Whether the hub said that the repository is gated.
+        /// True when the hub said that the repository is gated.
         gated: bool,
     },
-    /// No such repository.
+    /// The hub has no such repository.
     #[error("the hub has no repository {repo}")]
     NoRepo {
         /// The repository.
         repo: String,
     },
-    /// No such branch, tag or commit.
+    /// The repository has no such branch, tag or commit.
     #[error("{repo} has no revision {revision}")]
     NoRevision {
         /// The repository.
@@ -66,7 +68,7 @@ pub enum HubError {
         /// The revision.
         revision: String,
     },
-    /// A file that is needed, or that an index names, and the repository lacks.
+    /// The repository lacks a file that is needed, or that an index names.
     #[error("{repo} has no file {file} at {revision}")]
     NoFile {
         /// The repository.
@@ -86,16 +88,15 @@ pub enum HubError {
         /// The patterns.
         patterns: Vec<String>,
     },
-    /// No answer.
-    #[error("no connection to {url}; HF_HUB_OFFLINE=1 uses the cache alone")]
+    /// The hub did not answer.
+    #[error("there is no connection to {url}; HF_HUB_OFFLINE=1 uses the cache alone")]
     Connection {
         /// The address, without its query.
         url: String,
-        /// What the connection said.
-        #[source]
-        source: Box<ureq::Error>,
+        /// The fault of the connection.
+        source: ConnectionError,
     },
-    /// An answer that is neither the file nor a known refusal.
+    /// The answer is neither the file nor a known refusal.
     #[error("{url} answered with status {status}")]
     Status {
         /// The address, without its query.
@@ -103,29 +104,28 @@ pub enum HubError {
         /// The status.
         status: u16,
     },
-    /// An answer that a hub does not give.
+    /// The answer is not one that a hub gives.
     #[error("{url} is not the answer of a hub: {reason}")]
     Protocol {
         /// The address, without its query.
         url: String,
-        /// What is missing or wrong.
+        /// The fault of the answer.
         reason: &'static str,
     },
-    /// An answer or index that is not the JSON it should be.
+    /// An answer or an index is not the JSON that it should be.
     #[error("{location} is not the JSON it should be")]
     Json {
-        /// Address or path.
+        /// The address or path.
         location: String,
-        /// Where and why.
-        #[source]
-        source: serde_json::Error,
+        /// The fault of the JSON.
+        source: JsonError,
     },
-    /// More bytes than are read of something whose size nobody has stated.
+    /// An answer or file of unstated size has more bytes than are read of one.
     #[error("{location} holds more than {limit} bytes")]
     TooLarge {
-        /// Address, path or file.
+        /// The address, path or file.
         location: String,
-        /// Bytes that are read at most.
+        /// The number of bytes that are read at most.
         limit: u64,
     },
     /// The connection broke, and broke again until no try was left. What was received is kept for the next call.
@@ -133,44 +133,44 @@ pub enum HubError {
     Cut {
         /// The file, or the listing's address.
         file: String,
-        /// Bytes that are here.
+        /// The number of bytes that have been received.
         done: u64,
-        /// Bytes of the file, if known.
+        /// The size of the file in bytes, if known.
         total: Option<u64>,
-        /// What the connection said; nothing if it just ended.
+        /// The fault of the connection; `None` when it just ended.
         #[source]
         source: Option<std::io::Error>,
     },
-    /// A file whose length is not the one that the hub stated. It has been removed.
+    /// A file's length is not the one that the hub stated. The file has been removed.
     #[error("{file} has {found} bytes where the hub stated {expected}")]
     Size {
         /// The file.
         file: String,
-        /// Bytes the hub stated.
+        /// The number of bytes that the hub stated.
         expected: u64,
-        /// Bytes received or announced.
+        /// The number of bytes received or announced.
         found: u64,
     },
-    /// A file whose bytes are not those that the hub stated. It has been removed.
+    /// A file's checksum is not the one that the hub stated. The file has been removed.
     #[error("{file} has the checksum {found} where the hub stated {expected}")]
     Checksum {
         /// The file.
         file: String,
-        /// Checksum the hub stated.
+        /// The checksum that the hub stated.
         expected: String,
-        /// Checksum of what was received.
+        /// The checksum of the received bytes.
         found: String,
     },
-    /// A file for which the hub stated no checksum that we know how to compute.
-    #[error("{file}: the hub stated {etag:?} in place of a SHA-256 or Git checksum, so that it cannot be verified")]
+    /// The hub stated no checksum of a file that can be computed here.
+    #[error("{file} cannot be verified: the hub stated {etag:?} in place of a SHA-256 or Git checksum")]
     NoChecksum {
         /// The file.
         file: String,
-        /// What the hub stated.
+        /// The text that the hub stated.
         etag: String,
     },
-    /// Files that the cache lacks, and no connection was allowed.
-    #[error("offline, and {} does not hold {} of {repo} at {revision}", cache.display(), missing.join(", "))]
+    /// The cache lacks files, and no connection is allowed.
+    #[error("no connection is allowed (offline), and {} does not hold {} of {repo} at {revision}", cache.display(), missing.join(", "))]
     NotCached {
         /// The repository.
         repo: String,
@@ -181,36 +181,52 @@ pub enum HubError {
         /// The files or patterns, or the revision itself; at least one.
         missing: Vec<String>,
     },
-    /// A symbolic link in the cache where a folder of ours should be: writing through it would write elsewhere.
+    /// A folder of the cache is a symbolic link: writing through it would write elsewhere.
     #[error("{} is a symbolic link; nothing is written through it", path.display())]
     Link {
         /// The link.
         path: PathBuf,
     },
-    /// A file of the cache that says something it cannot say.
+    /// A file of the cache is damaged.
     #[error("{} does not hold {expected}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What should stand there.
+        /// The content that it should have.
         expected: &'static str,
     },
     /// A file or folder could not be read or written.
-    #[error("{}", path.display())]
+    #[error("cannot read or write {}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
-        #[source]
+        /// The refusal of the system.
         source: std::io::Error,
     },
     /// The progress callback asked to stop. What was received is kept for the next call.
-    #[error("cancelled")]
+    #[error("the download was cancelled")]
     Cancelled,
+    /// A file could not be locked against other processes.
+    #[error("cannot keep other processes away from a download")]
+    Lock {
+        /// The refusal.
+        source: FileError,
+    },
 }
 
-/// Where a file's name comes from.
+/// The fault of a connection.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ConnectionError(pub(crate) Box<ureq::Error>);
+
+/// A fault in JSON text.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct JsonError(pub(crate) serde_json::Error);
+
+/// The origin of a file's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Origin {
     /// The hub's list of a repository's files.
     Listing,

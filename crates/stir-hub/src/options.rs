@@ -7,7 +7,7 @@ use std::{
 
 use crate::HubError;
 
-/// What to bring, where from, and where to.
+/// The choice of files, the hub and the cache of a call of [`snapshot`](crate::snapshot).
 ///
 /// [`Options::from_env`] obeys the environment as Python's `huggingface_hub` does; [`Options::new`] looks at nothing.
 /// The fields are plain and may be changed; [`snapshot`](crate::snapshot) checks them.
@@ -25,33 +25,33 @@ use crate::HubError;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Models or datasets.
+    /// The kind of the repository.
     pub kind: RepoKind,
-    /// Branch, tag or commit; `main` by default.
+    /// The branch, tag or commit; `main` by default.
     pub revision: String,
-    /// Which files.
+    /// The files to bring.
     pub files: Files,
     /// The folder with `models--OWNER--NAME` and the like.
     pub cache: PathBuf,
     /// The hub's address; `https://huggingface.co` by default.
     pub endpoint: String,
-    /// Sent to the endpoint, and nowhere else.
+    /// The token that is sent to the endpoint, and nowhere else.
     pub token: Option<Token>,
-    /// Looks into the cache only.
+    /// True to use the cache alone.
     pub offline: bool,
-    /// Whether snapshots link to blobs. Where that is not wanted or not possible they hold hard links or copies.
+    /// True to let snapshots link to blobs. Otherwise, and where that is not possible, they hold hard links or copies.
     pub symlinks: bool,
-    /// How often a broken connection, or an answer that says "later", is tried again without having brought anything.
+    /// The number of times that a broken connection, or an answer that says "later", is tried again without progress.
     pub retries: u32,
     /// The pause before the first retry. It doubles from one to the next, up to 16 times this; a hub that says how
     /// long to wait is obeyed, up to five minutes.
     pub backoff: Duration,
-    /// How long to wait for a connection, and for each next piece of an answer.
+    /// The longest wait for a connection, and for each next piece of an answer.
     pub timeout: Duration,
 }
 
 impl Options {
-    /// The files of a decoder at `main` of the public hub, without a token, into `cache`.
+    /// Brings the files of a decoder from `main` of the public hub, without a token, into `cache`.
     pub fn new(cache: impl Into<PathBuf>) -> Self {
         Self {
             kind: RepoKind::Model,
@@ -68,7 +68,7 @@ impl Options {
         }
     }
 
-    /// As [`new`](Self::new), with what the environment says.
+    /// Starts from [`new`](Self::new) and obeys the environment.
     ///
     /// | variable | meaning |
     /// |---|---|
@@ -84,12 +84,13 @@ impl Options {
     /// Switches are on for `1`, `on`, `yes` and `true`. An empty variable is as good as none.
     ///
     /// # Errors
-    /// When there is no home folder to look into, a variable cannot be used, or the token's file cannot be read.
+    /// [`HubError::Option`] when there is no home folder or a variable cannot be used, and [`HubError::Io`] when the
+    /// token's file cannot be read.
     pub fn from_env() -> Result<Self, HubError> {
         Self::from_env_with(|name| std::env::var_os(name))
     }
 
-    /// As [`from_env`](Self::from_env), with an environment of the caller's.
+    /// Does the same as [`from_env`](Self::from_env) with a custom environment.
     ///
     /// ```
     /// use stir_hub::Options;
@@ -105,7 +106,7 @@ impl Options {
     /// ```
     ///
     /// # Errors
-    /// As [`from_env`](Self::from_env).
+    /// The errors of [`from_env`](Self::from_env).
     pub fn from_env_with(read: impl Fn(&str) -> Option<OsString>) -> Result<Self, HubError> {
         let read = |name: &str| read(name).filter(|value| !value.is_empty());
         let user = read(if cfg!(windows) { "USERPROFILE" } else { "HOME" }).map(PathBuf::from);
@@ -146,10 +147,11 @@ impl Options {
     }
 }
 
-/// Which files of a repository to bring.
+/// The choice of files of a repository.
+#[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Files {
-    /// What loading a decoder needs: `config.json`, `generation_config.json`, the tokenizer's files, the chat
+    /// The files that loading a decoder needs: `config.json`, `generation_config.json`, the tokenizer's files, the chat
     /// template, and the weights: `model.safetensors`, or else `model.safetensors.index.json` with its shards.
     /// `config.json` and the weights must be there.
     #[default]
@@ -161,7 +163,8 @@ pub enum Files {
     Matching(Vec<String>),
 }
 
-/// What kind of repository.
+/// The kind of a repository.
+#[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RepoKind {
     /// A model.
@@ -172,7 +175,7 @@ pub enum RepoKind {
 }
 
 impl RepoKind {
-    /// The hub's word for several of them, as it stands in its addresses and in the cache's folders.
+    /// Returns the hub's word for several of them, as in its addresses and in the cache's folders.
     pub(crate) fn plural(self) -> &'static str {
         match self {
             Self::Model => "models",
@@ -192,10 +195,10 @@ impl RepoKind {
 pub struct Token(String);
 
 impl Token {
-    /// A token; white space around it is dropped.
+    /// Takes a token; white space around it is dropped.
     ///
     /// # Errors
-    /// When it is empty or holds what cannot stand in a header.
+    /// [`HubError::Option`] when it is empty or has characters that a header cannot have.
     pub fn new(token: &str) -> Result<Self, HubError> {
         let token = token.trim();
         if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {

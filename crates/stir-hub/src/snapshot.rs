@@ -13,6 +13,7 @@ use crate::{
     cache::{Cache, is_commit},
     client::{Client, Retry, Subject},
     download::Remote,
+    error::JsonError,
     names,
 };
 
@@ -34,7 +35,7 @@ const REFUSED: [&str; 8] = ["*.bin", "*.pth", "*.pt", "*.ckpt", "*.h5", "*.msgpa
 /// Most bytes of a listing, and of an index of shards.
 const LARGEST_JSON: u64 = 64 << 20;
 
-/// What a call of [`snapshot`] is at. Files that are in the cache are not reported.
+/// The state of a call of [`snapshot`]. Files that are in the cache are not reported.
 ///
 /// ```
 /// use stir_hub::Progress;
@@ -43,32 +44,34 @@ const LARGEST_JSON: u64 = 64 << 20;
 ///     Progress::Listing => "asking the hub".to_owned(),
 ///     Progress::File { name, done, total: Some(total) } => format!("{name} {}%", done * 100 / total.max(1)),
 ///     Progress::File { name, done, total: None } => format!("{name} {done} bytes"),
+///     _ => "working".to_owned(),
 /// };
 /// assert_eq!(show(Progress::File { name: "model.safetensors", done: 1, total: Some(4) }), "model.safetensors 25%");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Progress<'a> {
-    /// Asking the hub what the repository holds.
+    /// The hub is being asked for the files of the repository.
     Listing,
-    /// Receiving a file, or waiting to. A file begins with what an earlier call has left of it; `done` falls back
+    /// A file is being received, or waited for. It begins with what an earlier call has left of it; `done` falls back
     /// if the server sends the whole file again.
     File {
-        /// Its path in the repository.
+        /// The file's path in the repository.
         name: &'a str,
-        /// Bytes that are here.
+        /// The number of bytes that have been received.
         done: u64,
-        /// Bytes of the file, if the hub states them.
+        /// The size of the file in bytes, if the hub states it.
         total: Option<u64>,
     },
 }
 
-/// The folder with the files of the repository `id`, at one commit; brings those that are not in the cache.
+/// Returns the folder with the files of the repository `id` at one commit; brings those that are not in the cache.
 ///
 /// The commit is the one that [`Options::revision`] is at now; with [`Options::offline`], the one it was at when it
-/// was last brought in full. A repository that is here costs one small request.
+/// was last brought in full. A repository that is in the cache costs one small request.
 ///
 /// `progress` is called for each piece that is received and about ten times a second while waiting; breaking ends
-/// the call with [`HubError::Cancelled`] and keeps what is here.
+/// the call with [`HubError::Cancelled`] and keeps what has been received.
 ///
 /// ```
 /// use std::ops::ControlFlow;
@@ -82,7 +85,7 @@ pub enum Progress<'a> {
 /// ```
 ///
 /// # Errors
-/// See [`HubError`]. What the hub sent and could be verified stays in the cache whatever happens.
+/// Every [`HubError`]. Files that were received and verified stay in the cache whatever happens.
 pub fn snapshot(
     id: &str,
     options: &Options,
@@ -146,8 +149,8 @@ impl Visit<'_> {
             return Err(HubError::Cancelled);
         }
         let text = Retry::run(self.options, &mut alive, || self.client.get_small(&url, LARGEST_JSON, subject))?;
-        let listing: Listing =
-            serde_json::from_slice(&text).map_err(|source| HubError::Json { location: url.clone(), source })?;
+        let listing: Listing = serde_json::from_slice(&text)
+            .map_err(|source| HubError::Json { location: url.clone(), source: JsonError(source) })?;
         if !is_commit(&listing.sha) {
             return Err(HubError::Protocol { url, reason: "it states no commit" });
         }
@@ -216,7 +219,8 @@ fn shards(id: &str, index: &Path) -> Result<BTreeSet<String>, HubError> {
         return Err(HubError::TooLarge { location, limit: LARGEST_JSON });
     }
     let text = std::fs::read(index).map_err(HubError::io(index))?;
-    let index: Index = serde_json::from_slice(&text).map_err(|source| HubError::Json { location, source })?;
+    let index: Index =
+        serde_json::from_slice(&text).map_err(|source| HubError::Json { location, source: JsonError(source) })?;
     let shards: BTreeSet<String> = index.weight_map.into_values().collect();
     for name in &shards {
         names::check_file(id, name, Origin::Index)?;

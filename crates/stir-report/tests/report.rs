@@ -74,7 +74,7 @@ fn an_experiment_becomes_a_report() {
         assert!(page.contains(&format!("<section id=\"{part}\"")), "{part}");
     }
     assert!(page.contains("12 of 300 problems are shown"));
-    assert!(!found.keys().any(|name| name.ends_with(".partial")));
+    assert!(!found.keys().any(|name| name.ends_with(".tmp")));
 
     // Everything the page says of itself is in it: no other file, no address.
     for outside in ["http://", "https://", "src=", "@import", "url("] {

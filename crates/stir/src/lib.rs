@@ -212,6 +212,7 @@ pub use stir_basis as basis;
 pub use stir_controller as controller;
 pub use stir_core as core;
 pub use stir_eval as eval;
+pub use stir_files as files;
 pub use stir_grade as grade;
 pub use stir_induction as induction;
 #[cfg(feature = "model")]

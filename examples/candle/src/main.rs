@@ -35,14 +35,14 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     println!("{} entries for a model of {} layers", library.entries().len(), engine.shape().n_layers);
 
     // Refuses a library that was mined on another model.
-    let controller = Controller::new(&library, engine.fingerprint(), ControllerConfig::default())?;
+    let controller = Controller::new(library, engine.fingerprint(), ControllerConfig::default())?;
     let request = |answer: &Answer| {
         let prompt = engine.encode_prompt(&answer.prompt)?;
         Ok(Request { max_tokens: 200, sampling: Sampling::GREEDY, ..Request::new(prompt) })
     };
     let requests = answers.iter().map(request).collect::<Result<Vec<_>, Box<dyn Error>>>()?;
     let plain = generate_all(&engine, &requests[..1], 1)?.concat();
-    let steered = controller.generate_all(&engine, &requests, 8)?.concat();
+    let steered = controller.generate(&engine, &requests, 8)?.concat();
 
     println!("\n{}", answers[0].prompt);
     println!("--- plain\n{}\n\n--- steered", plain[0].text(engine.vocab()));

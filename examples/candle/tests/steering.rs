@@ -27,6 +27,6 @@ fn a_library_is_refused_by_another_model() {
     assert_eq!(library.fingerprint(), engine.fingerprint());
     let other = CandleEngine::load(&path("../../tests/fixtures/reference-run/model")).unwrap();
     assert_eq!(other.shape(), engine.shape());
-    let refused = Controller::new(&library, other.fingerprint(), ControllerConfig::default());
+    let refused = Controller::new(library, other.fingerprint(), ControllerConfig::default());
     assert!(matches!(refused, Err(ControllerError::Library(_))));
 }

@@ -301,11 +301,11 @@ fn near(found: f64, expected: f64) {
 /// What the controller did is what the reference does.
 #[track_caller]
 pub fn assert_same(found: &Steered, slow: &Slow) {
-    assert_eq!(found.tokens, slow.tokens);
+    assert_eq!(found.generated.tokens, slow.tokens);
     assert_eq!(found.probe_tokens, slow.probe_tokens);
-    assert_eq!(found.finish, if slow.eos { Finish::Eos } else { Finish::Length });
-    assert_eq!(found.log_probs.len(), slow.log_probs.len());
-    found.log_probs.iter().zip(&slow.log_probs).for_each(|(&found, &slow)| near(f64::from(found), slow));
+    assert_eq!(found.generated.finish, if slow.eos { Finish::Eos } else { Finish::Length });
+    assert_eq!(found.generated.log_probs.len(), slow.log_probs.len());
+    found.generated.log_probs.iter().zip(&slow.log_probs).for_each(|(&found, &slow)| near(f64::from(found), slow));
     assert_eq!(found.non_finite, 0);
     assert_eq!(found.steps.len(), slow.steps.len());
     for (found, slow) in found.steps.iter().zip(&slow.steps) {

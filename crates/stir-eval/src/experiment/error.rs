@@ -1,5 +1,6 @@
 use stir_basis::BasisError;
 use stir_core::{EmptyStop, SamplingError};
+use stir_files::FileError;
 
 use crate::{
     answers::AnswersError,
@@ -134,9 +135,12 @@ pub enum RunnerError<L: std::error::Error + 'static, X: std::error::Error + 'sta
         #[source]
         source: RunError<X>,
     },
-    /// A file.
+    /// A file cannot be read or written, or belongs to another run.
     #[error(transparent)]
-    Files(#[from] AnswersError),
+    Files(#[from] FileError),
+    /// A file of answers cannot be begun or resumed.
+    #[error(transparent)]
+    Answers(#[from] AnswersError),
     /// Settings that cannot be written as JSON.
     #[error("settings cannot be written as JSON")]
     Unwritable(#[from] serde_json::Error),

@@ -14,7 +14,7 @@ use super::{
     typed,
 };
 use crate::{
-    answers::{Answers, read_lines},
+    answers,
     method::{Bench, Exam, computed_by},
 };
 use stir_grade::GRADING;
@@ -233,16 +233,16 @@ impl<'x, L: Lab> ModelBench<'_, 'x, L> {
             lab.observe(Event::Answers { cell: number, cells, settings: &settings, done, total });
         };
         let file = place.dir.join("answers.jsonl");
-        let finished = file.exists() && !place.dir.join("answers.jsonl.partial").exists();
+        let ids: Vec<&str> = exam.questions.iter().map(|question| question.id.as_str()).collect();
+        let answers = answers::open(&file, &depends, &ids, |record: &Record| record.id.clone())?;
         let records: Vec<Record> = match self.asked.get(&cell.task) {
-            Some((_, judges)) if !finished => {
+            Some((_, judges)) if !answers.is_complete() => {
                 let render = |system: Option<&str>, user: &str| lab.render(&self.engine, system, user);
                 let library = made.map(|made| &made.library);
                 let method = config.build(Bench { engine: &self.engine, judges: &**judges, library, render: &render });
                 let at = || describe(&settings);
                 let method = method.map_err(|source| ExperimentError::Method { at: at(), source })?;
-                let ids: Vec<&str> = exam.questions.iter().map(|question| question.id.as_str()).collect();
-                let answered = exam.run(&*method, &**judges, Answers::begin(&file, &depends, &ids)?, |done| {
+                let answered = exam.run(&*method, &**judges, answers, |done| {
                     observe(done);
                     ControlFlow::Continue(())
                 });
@@ -251,7 +251,7 @@ impl<'x, L: Lab> ModelBench<'_, 'x, L> {
             }
             _ => {
                 observe(exam.questions.len());
-                read_lines(&file)?
+                answers.finish()?.collect::<Result<_, _>>()?
             }
         };
         let seconds = records.iter().filter_map(|record| record.seconds).fold(0.0, f64::max);

@@ -1,13 +1,13 @@
 //! Where the outputs of stages lie.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
 use serde_json::Value;
-
-use crate::answers::{AnswersError, lock, refused, same_settings, write_atomically};
+use stir_files::{FileError, FileLock, Settings, write_atomically};
 
 /// The digest of settings: BLAKE3 of their JSON text with the fields of every object in order of name, hexadecimal.
 ///
@@ -54,8 +54,7 @@ fn canonical(value: &Value, text: &mut String) {
 #[derive(Debug)]
 pub(super) struct Store {
     root: PathBuf,
-    /// Its lock is held for as long as it is open.
-    _lock: File,
+    _lock: FileLock,
 }
 
 /// The folder of a stage's output.
@@ -68,38 +67,27 @@ pub(super) struct Place {
 
 impl Store {
     /// Takes the folder; makes it where there is none.
-    pub(super) fn open(root: &Path) -> Result<Self, AnswersError> {
+    pub(super) fn open(root: &Path) -> Result<Self, FileError> {
         fs::create_dir_all(root).map_err(refused("create", root))?;
-        let path = root.join("lock");
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-        let file = file.map_err(refused("open", &path))?;
-        lock(&file, root)?;
-        Ok(Self { root: root.to_owned(), _lock: file })
+        Ok(Self { root: root.to_owned(), _lock: FileLock::acquire(root.join("lock"))? })
     }
 
     /// The folder of the stage `kind` under `settings`, which stand in it as `settings.json`.
-    pub(super) fn place(&self, kind: &str, settings: &Value) -> Result<Place, AnswersError> {
+    pub(super) fn place(&self, kind: &str, settings: &Value) -> Result<Place, FileError> {
         // Half of the digest names a folder; the settings in it tell whether it is the right one.
         let name = format!("{kind}/{}", &digest(settings)[..32]);
         let dir = self.root.join(&name);
         fs::create_dir_all(&dir).map_err(refused("create", &dir))?;
-        let path = dir.join("settings.json");
-        match fs::read(&path) {
-            Ok(bytes) => {
-                let damaged = |source| AnswersError::Line { path: path.clone(), line: 1, source };
-                same_settings(&path, &serde_json::from_slice(&bytes).map_err(damaged)?, settings)?;
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                write_atomically(&path, serde_json::to_string_pretty(settings)?.as_bytes())?;
-            }
-            Err(error) => return Err(refused("read", &path)(error)),
+        let (path, settings) = (dir.join("settings.json"), Settings::new(settings)?.indented());
+        if !settings.are_in(&path)? {
+            settings.write(&path)?;
         }
         Ok(Place { dir, name })
     }
 
     /// A file of the experiment itself.
-    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), AnswersError> {
-        write_atomically(&self.root.join(name), bytes)
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
+        write(&self.root.join(name), bytes)
     }
 }
 
@@ -110,18 +98,26 @@ impl Place {
     }
 
     /// Says that it did.
-    pub(super) fn done(&self) -> Result<(), AnswersError> {
-        write_atomically(&self.dir.join("done"), b"")
+    pub(super) fn done(&self) -> Result<(), FileError> {
+        write(&self.dir.join("done"), b"")
     }
 
     /// The digest of a file's content.
-    pub(super) fn content(&self, file: &str) -> Result<String, AnswersError> {
+    pub(super) fn content(&self, file: &str) -> Result<String, FileError> {
         let path = self.dir.join(file);
         let mut hasher = blake3::Hasher::new();
         let read = File::open(&path).and_then(|file| hasher.update_reader(file).map(|_| ()));
         read.map_err(refused("read", &path))?;
         Ok(hasher.finalize().to_hex().to_string())
     }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    write_atomically(path, bytes).map_err(refused("write", path))
+}
+
+fn refused<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> FileError + 'p {
+    move |source| FileError::Io { action, path: path.to_owned(), source }
 }
 
 #[cfg(test)]
@@ -142,7 +138,7 @@ mod tests {
     fn a_folder_is_held_by_one() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        assert!(matches!(Store::open(folder.path()), Err(AnswersError::InUse { .. })));
+        assert!(matches!(Store::open(folder.path()), Err(FileError::InUse { .. })));
         let place = store.place("stage", &json!({"x": 1})).unwrap();
         assert!(!place.is_done());
         place.done().unwrap();
@@ -150,6 +146,6 @@ mod tests {
         assert!(!store.place("stage", &json!({"x": 2})).unwrap().is_done());
         // Somebody else's settings under this name.
         fs::write(place.dir.join("settings.json"), r#"{"x": 3}"#).unwrap();
-        assert!(matches!(store.place("stage", &json!({"x": 1})), Err(AnswersError::Settings { .. })));
+        assert!(matches!(store.place("stage", &json!({"x": 1})), Err(FileError::Settings { .. })));
     }
 }

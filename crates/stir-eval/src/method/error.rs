@@ -1,7 +1,6 @@
 use stir_controller::ControllerError;
 use stir_core::{EmptyDelimiter, RequestError, SamplingError};
-
-use crate::answers::AnswersError;
+use stir_files::FileError;
 
 /// What is wrong with the settings of a method.
 #[derive(Debug, thiserror::Error)]
@@ -122,8 +121,5 @@ pub enum RunError<X: std::error::Error + 'static> {
     Answer(#[from] AnswerError<X>),
     /// The file of answers.
     #[error(transparent)]
-    Answers(#[from] AnswersError),
-    /// A line of it that is no record.
-    #[error("an answer that was kept is no record")]
-    Record(#[from] serde_json::Error),
+    Answers(#[from] FileError),
 }

@@ -113,9 +113,9 @@ impl<E: Engine> Exam<'_, E> {
         mut answers: Answers,
         mut observer: impl FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Option<Vec<Record>>, RunError<E::Error>> {
-        let there: Vec<Record> = parse(answers.lines())?;
+        let there: Vec<Record> = answers.records()?.collect::<Result<_, _>>()?;
         let before = there.iter().filter_map(|record| record.seconds).fold(0.0, f64::max);
-        let done: Vec<bool> = (0..self.questions.len()).map(|place| answers.has(place)).collect();
+        let done: Vec<bool> = (0..self.questions.len()).map(|place| answers.contains(place)).collect();
         let (start, mut refused) = (Instant::now(), None);
         let mut stopped = observer(answers.len()).is_break();
         if !stopped {
@@ -128,7 +128,7 @@ impl<E: Engine> Exam<'_, E> {
                         seconds: Some(before + start.elapsed().as_secs_f64()),
                         ..reply.judged(question, &*judges(question))
                     };
-                    if let Err(error) = answers.push(place, &record) {
+                    if let Err(error) = answers.push(&record) {
                         refused = Some(error);
                         return ControlFlow::Break(());
                     }
@@ -141,7 +141,7 @@ impl<E: Engine> Exam<'_, E> {
         match refused {
             Some(error) => Err(error.into()),
             None if stopped && answers.len() < self.questions.len() => Ok(None),
-            None => Ok(Some(parse(answers.finish()?.iter().map(String::as_str))?)),
+            None => Ok(Some(answers.finish()?.collect::<Result<_, _>>()?)),
         }
     }
 
@@ -186,10 +186,6 @@ pub(crate) fn computed_by<E: Engine>(engine: &E, device: &str) -> Value {
         "device": device,
         "end_tokens": end_tokens,
     })
-}
-
-fn parse<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<Record>, serde_json::Error> {
-    lines.map(serde_json::from_str).collect()
 }
 
 /// The random stream of a question, and of the first of those that follow for a method that needs several: the first

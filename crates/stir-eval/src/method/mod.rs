@@ -148,8 +148,7 @@ impl Reply {
 
     /// What steering generated.
     pub fn steered(vocab: &Vocab, steered: Steered) -> Self {
-        let Steered { tokens, log_probs, finish, text_len, probe_tokens, forward_passes, steps, .. } = steered;
-        let generated = Generated { tokens, log_probs, finish, text_len, forward_passes };
+        let Steered { generated, probe_tokens, steps, .. } = steered;
         Self { probe_tokens, ..Self::generated(vocab, generated) }.with_steps(vocab, steps)
     }
 

@@ -195,7 +195,7 @@ impl Decoder {
     }
 
     /// Writes the model as a Hugging Face folder: `model.safetensors` and `config.json`, from which
-    /// [`DecoderConfig::from_hf`] reads the options of this decoder, each to a temporary name first.
+    /// [`DecoderConfig::from_hf`] reads the options of this decoder, each in one step.
     ///
     /// # Errors
     /// When the device cannot return the weights or a file cannot be written.
@@ -320,7 +320,5 @@ impl<S: Source> Tensors<'_, S> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
-    let temporary = path.with_extension("tmp");
-    std::fs::write(&temporary, bytes).map_err(ModelError::io(&temporary))?;
-    std::fs::rename(&temporary, path).map_err(ModelError::io(path))
+    stir_files::write_atomically(path, bytes).map_err(ModelError::io(path))
 }

@@ -230,10 +230,6 @@ struct Section {
     figures: Vec<Figure>,
 }
 
-/// Writes a file beside its place and moves it there, so that a reader sees the old one or the new one.
 fn write(path: &Path, text: &str) -> Result<(), ReportError> {
-    let partial = path.with_extension("partial");
-    let failed = |source| ReportError::Write { path: path.to_owned(), source };
-    fs::write(&partial, text).map_err(failed)?;
-    fs::rename(&partial, path).map_err(failed)
+    stir_files::write_atomically(path, text).map_err(|source| ReportError::Write { path: path.to_owned(), source })
 }

@@ -1,0 +1,263 @@
+//! Answering problems, steered or not: what `steer`, `evaluate` and `pipeline` do alike.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
+
+use miette::{IntoDiagnostic, Report, Result, WrapErr, ensure, miette};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use stir::{
+    basis::Library,
+    core::{Request, Sampling},
+    eval::{
+        answers::{self, Answers, AnswersError},
+        method::{AnswerError, At, Bench, Exam, Method, MethodConfig, Render, RunError, StaticVector},
+    },
+    files::FileError,
+    model::{Lm, ModelError},
+    report::{Record, Run, Settings},
+};
+
+use crate::{
+    files::location,
+    model::{ModelArgs, render},
+    present::{Shown, present},
+    progress::Progress,
+    settings::{AnswerArgs, DeerArgs, SelfConsistencyArgs},
+    tasks::{Asked, TaskArgs},
+};
+
+/// What is compared and how it is shown.
+#[derive(clap::Args)]
+pub struct CompareArgs {
+    /// Methods to compare, the baseline first: plain, sampling, self_consistency, self_discover, deer, static_boundary,
+    /// static_token, stir, and the ablations no_memory, no_probing, random_vector, random_choice, static_vector
+    #[arg(long, value_delimiter = ',', value_parser = MethodName::parse,
+        default_value = "plain,stir,no_probing,random_vector,static_vector,sampling,self_consistency")]
+    methods: Vec<MethodName>,
+    /// Print one JSON object instead of the table
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    self_consistency: SelfConsistencyArgs,
+    #[command(flatten)]
+    deer: DeerArgs,
+    #[command(flatten)]
+    pub answers: AnswerArgs,
+}
+
+impl CompareArgs {
+    /// That there is a library where a method steers.
+    pub fn check(&self, library: Option<&Path>) -> Result<()> {
+        match self.methods.iter().find(|method| library.is_none() && method.config.needs_library()) {
+            Some(method) => Err(miette!("method {:?} needs a library: give --library", method.name)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A way of answering, by the name it has in tables.
+#[derive(Debug, Clone, PartialEq)]
+struct MethodName {
+    name: String,
+    config: MethodConfig,
+}
+
+impl MethodName {
+    fn parse(name: &str) -> Result<Self, String> {
+        let fixed = |at| Some(MethodConfig::StaticVector(StaticVector { at, ..StaticVector::default() }));
+        let config = match name {
+            "static_boundary" => fixed(At::Boundary),
+            "static_token" => fixed(At::Token),
+            name => MethodConfig::named(name),
+        };
+        let config = config.ok_or_else(|| "there is no such method".to_owned())?;
+        Ok(Self { name: name.to_owned(), config })
+    }
+
+    /// With the settings of the command line.
+    fn config(&self, args: &CompareArgs, elicit: &[String; 2], seed: u64) -> MethodConfig {
+        let steering = &args.answers.steering;
+        match &self.config {
+            MethodConfig::Stir(own) => MethodConfig::Stir(steering.config(own.variant, seed)),
+            MethodConfig::StaticVector(own) => {
+                MethodConfig::StaticVector(StaticVector { scale: steering.k_scale, ..own.clone() })
+            }
+            MethodConfig::SelfConsistency(own) => {
+                MethodConfig::SelfConsistency(args.self_consistency.over(own.clone()))
+            }
+            MethodConfig::Deer(own) => MethodConfig::Deer(args.deer.over(own.clone(), elicit)),
+            other => other.clone(),
+        }
+    }
+}
+
+/// Problems to be answered by a model.
+pub struct Problems<'l> {
+    lm: &'l Lm,
+    model: &'l ModelArgs,
+    library: Option<LibraryFile>,
+    pub asked: Asked,
+    /// What reports call the task.
+    name: String,
+    render: Box<Render<'l, ModelError>>,
+}
+
+/// A library and where it comes from.
+struct LibraryFile {
+    library: Library,
+    path: PathBuf,
+    /// Of the file.
+    digest: String,
+}
+
+impl LibraryFile {
+    fn open(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).into_diagnostic().wrap_err_with(|| path.display().to_string())?;
+        let digest = blake3::hash(&bytes).to_hex().to_string();
+        Ok(Self { library: Library::load(path).into_diagnostic()?, path: path.to_owned(), digest })
+    }
+}
+
+impl<'l> Problems<'l> {
+    /// The problems of `task`, to be answered by `lm`, which is what `model` names, and steered with the library in
+    /// `library`.
+    pub fn open(lm: &'l Lm, model: &'l ModelArgs, library: Option<&Path>, task: &TaskArgs) -> Result<Self> {
+        let library = library.map(LibraryFile::open).transpose()?;
+        let (asked, name) = (task.open(lm)?, task.name());
+        Ok(Self { lm, model, library, asked, name, render: Box::new(|system, user| render(lm, system, user)) })
+    }
+
+    /// The questions put to the model.
+    pub fn exam(&self, args: &AnswerArgs) -> Result<Exam<'_, Lm>> {
+        ensure!(args.max_batch > 0, "max_batch is 0, must be >= 1");
+        let request = Request {
+            max_tokens: args.max_tokens,
+            sampling: args.sampling.over(Sampling::GREEDY),
+            stop: args.sampling.stop.clone(),
+            seed: self.model.seed,
+            ..Request::default()
+        };
+        Ok(Exam { engine: self.lm, questions: &self.asked.questions, request, width: args.max_batch })
+    }
+
+    /// That all questions can be asked; those that are too long for the model are told.
+    pub fn check(&self, exam: &Exam<'_, Lm>) -> Result<()> {
+        let requests = exam.requests().map_err(|error| self.located(error))?;
+        for (question, request) in exam.questions.iter().zip(requests) {
+            if let Err(source) = request {
+                tell_no_room(self.located(AnswerError::Request { id: question.id.clone(), source }));
+            }
+        }
+        Ok(())
+    }
+
+    /// A method, and all that its answers to `exam` depend on.
+    pub fn method(&self, exam: &Exam<'_, Lm>, config: &MethodConfig) -> Result<(Box<dyn Method<Lm> + '_>, Value)> {
+        let file = self.library.as_ref().filter(|_| config.needs_library());
+        let (judges, library) = (&*self.asked.judges, file.map(|file| &file.library));
+        let method = config.build(Bench { engine: self.lm, judges, library, render: &*self.render }).into_diagnostic();
+        let method = match file {
+            Some(file) => method.wrap_err_with(|| file.path.display().to_string())?,
+            None => method?,
+        };
+        let (library, device) = (file.map(|file| file.digest.as_str()), self.model.device.to_string());
+        Ok((method, exam.settings(config, library, &device).into_diagnostic()?))
+    }
+
+    /// The file `out` of answers, begun or taken up.
+    pub fn begin<R: Serialize + DeserializeOwned>(
+        &self,
+        out: &Path,
+        settings: &Value,
+        id: fn(&R) -> String,
+    ) -> Result<Answers<R>> {
+        let ids: Vec<&str> = self.asked.questions.iter().map(|question| question.id.as_str()).collect();
+        answers::open(out, settings, &ids, id).map_err(begun)
+    }
+
+    /// Answers every problem by every method and shows how they compare; answers go to `dir/answers.METHOD.jsonl`, the
+    /// comparison to `dir/results.json`, the report to `dir/report.html`. What is finished of that is taken up.
+    /// `candidates` is the file that the library was selected from, to be shown.
+    pub fn compare(&self, args: &CompareArgs, candidates: Option<PathBuf>, dir: &Path) -> Result<()> {
+        self.asked.check_golds()?;
+        let exam = self.exam(&args.answers)?;
+        self.check(&exam)?;
+        let model = self.model.name();
+        let mut runs = Vec::with_capacity(args.methods.len());
+        for method in &args.methods {
+            let config = method.config(args, &self.asked.elicit, self.model.seed);
+            let (way, settings) = self.method(&exam, &config)?;
+            let out = dir.join(format!("answers.{}.jsonl", method.name));
+            let answers = self.begin(&out, &settings, |record: &Record| record.id.clone())?;
+            let shown = Progress::new(self.asked.questions.len() as u64, &method.name);
+            let records = exam.run(&*way, &*self.asked.judges, answers, |done| {
+                shown.set_done(done as u64);
+                ControlFlow::Continue(())
+            });
+            drop(shown);
+            let records = records.map_err(|error| match error {
+                RunError::Answer(error) => self.located(error),
+                error => Report::from_err(error),
+            })?;
+            let mut params = settings["method"].as_object().cloned().unwrap_or_default();
+            params.remove("method");
+            let settings = Settings {
+                model: model.clone(),
+                task: self.name.clone(),
+                method: method.name.clone(),
+                mined_from: None,
+                seed: self.model.seed,
+                params: params.into_iter().collect(),
+            };
+            runs.push(run(settings, records.unwrap_or_default()));
+        }
+        let library = self.library.as_ref();
+        let library = library.map(|file| Shown::new(&model, &self.name, &file.path, candidates)).transpose()?;
+        present(&self.name, &runs, library.into_iter().collect(), BTreeMap::new(), args.json, dir)
+    }
+
+    /// An error with the place of its problem in the file.
+    pub fn located(&self, error: AnswerError<ModelError>) -> Report {
+        let place = match &error {
+            AnswerError::Request { id, .. } | AnswerError::Prompt { id, .. } | AnswerError::Sampling { id, .. } => {
+                let place = self.asked.questions.iter().position(|question| question.id == *id);
+                place.map(|place| location(&self.asked.source, place, id))
+            }
+            AnswerError::Engine(_) | AnswerError::Settings(_) => None,
+        };
+        let report = Report::from_err(error);
+        match place {
+            Some(place) => report.wrap_err(place),
+            None => report,
+        }
+    }
+}
+
+/// Tells of a problem whose prompt leaves no room for an answer.
+#[allow(clippy::print_stderr, reason = "results go to stdout")]
+pub fn tell_no_room(problem: Report) {
+    eprintln!("{:?}", problem.wrap_err("one problem gets an empty answer, which counts as wrong"));
+}
+
+/// What to do about answers of other settings.
+fn begun(error: AnswersError) -> Report {
+    match error {
+        AnswersError::File(FileError::Settings { .. }) => {
+            miette!(
+                help = "give another --out, remove that file to start over, or go on with the earlier settings",
+                "{error}"
+            )
+        }
+        error => Report::from_err(error),
+    }
+}
+
+fn run(settings: Settings, records: Vec<Record>) -> Run {
+    let seconds = records.iter().filter_map(|record| record.seconds).fold(0.0, f64::max);
+    Run { settings, records, seconds }
+}

@@ -1,0 +1,12 @@
+//! One module for each subcommand: its flags, and what it does.
+
+pub(crate) mod basis;
+pub(crate) mod chat;
+pub(crate) mod evaluate;
+pub(crate) mod grade;
+pub(crate) mod induce;
+pub(crate) mod inspect;
+pub(crate) mod pipeline;
+pub(crate) mod rollout;
+pub(crate) mod steer;
+pub(crate) mod train_tiny;

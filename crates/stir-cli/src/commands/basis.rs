@@ -1,0 +1,80 @@
+//! `stir basis`, stage 3: a compact and diverse library from mined pairs. A model is only needed to check that they are
+//! its own.
+//!
+//! ```text
+//! stir basis --pairs candidates.stir --budget 64 --out library.stir
+//! ```
+#![allow(clippy::print_stdout, reason = "results go to stdout")]
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use miette::{IntoDiagnostic, Result, WrapErr};
+use stir::{
+    basis::{Action, Candidates, Library, select},
+    core::Engine,
+    model::{ComputeType, DeviceSpec},
+};
+
+use crate::{model::ModelArgs, settings::BasisArgs};
+
+/// Stage 3: select the entries of a steering library
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// File of mined pairs, as `stir induce` writes it
+    #[arg(long, alias = "candidates", value_name = "FILE")]
+    pairs: PathBuf,
+    /// Library to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// File to write the entries to as safetensors, for use elsewhere
+    #[arg(long, value_name = "FILE")]
+    export: Option<PathBuf>,
+    /// Refuse pairs that were not mined on the model in this folder
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Device to load that model on
+    #[arg(long, default_value_t = DeviceSpec::default())]
+    device: DeviceSpec,
+    /// Seed of random and kmeans
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    #[command(flatten)]
+    settings: BasisArgs,
+}
+
+pub(crate) fn run(args: Args) -> Result<()> {
+    let config = args.settings.config(args.seed);
+    config.validate().into_diagnostic()?;
+    let candidates = Candidates::load(&args.pairs).into_diagnostic()?;
+    if args.model.is_some() {
+        let lm =
+            ModelArgs { model: args.model, device: args.device, compute: ComputeType::F32, seed: args.seed }.load()?;
+        let fits = candidates.fingerprint.check(lm.fingerprint());
+        fits.into_diagnostic().wrap_err_with(|| args.pairs.display().to_string())?;
+    }
+    let library = select(&candidates, &config).into_diagnostic()?;
+    library.save(&args.out).into_diagnostic()?;
+    if let Some(path) = &args.export {
+        library.export_safetensors(path).into_diagnostic()?;
+    }
+    print(&library);
+    Ok(())
+}
+
+fn print(library: &Library) {
+    // Wrong and right entries by control point.
+    let mut points: BTreeMap<usize, [usize; 2]> = BTreeMap::new();
+    for entry in library.entries() {
+        points.entry(entry.m).or_default()[usize::from(entry.action == Action::Stay)] += 1;
+    }
+    println!("control point   wrong   right");
+    for (m, [wrong, right]) in &points {
+        println!("{m:13}   {wrong:5}   {right:5}");
+    }
+    let [wrong, right] = points.values().fold([0, 0], |[a, b], [c, d]| [a + c, b + d]);
+    println!("        total   {wrong:5}   {right:5}");
+    if let Some(selection) = library.selection() {
+        let (offered, skipped) = (selection.offered, selection.skipped);
+        println!("{} entries of {offered} offered, {skipped} of them unusable", library.entries().len());
+    }
+}

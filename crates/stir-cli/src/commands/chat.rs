@@ -1,0 +1,286 @@
+//! `stir chat`, a conversation in the terminal, token by token, with or without a library; where it steers shows in
+//! colour.
+//!
+//! ```text
+//! stir chat --library runs/pipeline/library.stir
+//! stir chat --model path/to/a/folder --message "Why is the sky blue?"
+//! ```
+//!
+//! Every line of the input is a message; `/reset` forgets the conversation, `/quit` or the end of the input ends it.
+//! Ctrl-C ends an answer, and the program when there is none under way. The text goes to stdout, with a mark at every
+//! impulse, all else to stderr. Mark and colour stand by the token: text that waited for it (half a character, what might
+//! have become a stop string) is shown with it.
+#![allow(clippy::print_stderr, reason = "a program for the terminal")]
+
+use std::{
+    io::{BufRead, IsTerminal, Write},
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
+
+use clap::ValueEnum;
+use miette::{IntoDiagnostic, Result};
+use stir::{
+    basis::Library,
+    controller::{Controller, Place, Step, Variant},
+    core::{DriveError, Engine, Event, Finish, Flow, Request, Sampling, TokenId, stream},
+    model::{ChatOptions, Lm, Message, ModelError, opens_reasoning},
+};
+
+use crate::{
+    model::ModelArgs,
+    settings::{ControllerArgs, SamplingArgs},
+};
+
+/// Talk to a model, steered or not
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Library to steer with, as `stir basis` writes it
+    #[arg(long, value_name = "FILE")]
+    library: Option<PathBuf>,
+    /// System message
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+    /// Answer this message and end; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    message: Vec<String>,
+    /// Most new tokens of an answer
+    #[arg(long, value_name = "N", default_value_t = Request::default().max_tokens)]
+    max_tokens: usize,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    /// When to colour what is steered
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    color: Color,
+    #[command(flatten)]
+    steering: ControllerArgs,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    Always,
+    Never,
+}
+
+/// Ends the answer under way.
+static CANCEL: AtomicBool = AtomicBool::new(false);
+/// Whether an answer is under way.
+static BUSY: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn run(args: Args) -> Result<()> {
+    let lm = args.model.load()?;
+    let library = args.library.as_ref().map(Library::load).transpose().into_diagnostic()?;
+    let config = args.steering.config(Variant::Stir, args.model.seed);
+    let controller = library.map(|library| Controller::new(library, lm.fingerprint(), config));
+    let controller = controller.transpose().into_diagnostic()?;
+    ctrlc::set_handler(|| {
+        // A second time, or with nothing to cancel, it means the program.
+        if !BUSY.load(Ordering::SeqCst) || CANCEL.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+    })
+    .into_diagnostic()?;
+
+    let terminal = std::io::stdin().is_terminal();
+    let color = match args.color {
+        Color::Auto => {
+            std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        }
+        color => color == Color::Always,
+    };
+    // As the model's makers would have it sample, but for what was asked for.
+    let sampling = args.sampling.over(lm.generation_defaults().sampling());
+    let mut chat = Chat { lm: &lm, controller, sampling, color, args: &args, said: Vec::new() };
+    chat.reset();
+    // What is wrong with the settings is wrong with every message.
+    chat.request(vec![0]).check(lm.shape()).into_diagnostic()?;
+    for message in &args.message {
+        chat.answer(message)?;
+    }
+    if !args.message.is_empty() {
+        return Ok(());
+    }
+    let prompt = || {
+        if terminal {
+            eprint!("> ")
+        }
+    };
+    prompt();
+    for line in std::io::stdin().lock().split(b'\n') {
+        let line = line.into_diagnostic()?;
+        match String::from_utf8_lossy(&line).trim() {
+            "" => {}
+            "/quit" => return Ok(()),
+            "/reset" => chat.reset(),
+            // In a conversation a message that is too long is not the end of it; an output that nobody reads is.
+            message => match chat.answer(message) {
+                Err(error) if terminal && !error.is::<std::io::Error>() => eprintln!("{error:?}"),
+                result => result?,
+            },
+        }
+        prompt();
+    }
+    if terminal {
+        eprintln!();
+    }
+    Ok(())
+}
+
+struct Chat<'a> {
+    lm: &'a Lm,
+    controller: Option<Controller>,
+    sampling: Sampling,
+    color: bool,
+    args: &'a Args,
+    said: Vec<Message>,
+}
+
+impl Chat<'_> {
+    fn reset(&mut self) {
+        self.said = self.args.system.iter().map(Message::system).collect();
+    }
+
+    /// Puts `message` to the model and shows the answer as it comes.
+    fn answer(&mut self, message: &str) -> Result<()> {
+        let said = self.said.len();
+        self.said.push(Message::user(message));
+        match self.generate() {
+            Ok(text) => {
+                self.said.push(Message::assistant(text));
+                Ok(())
+            }
+            Err(error) => {
+                self.said.truncate(said);
+                Err(error)
+            }
+        }
+    }
+
+    /// What is asked of the model after `prompt`.
+    fn request(&self, prompt: Vec<TokenId>) -> Request {
+        Request {
+            max_tokens: self.args.max_tokens,
+            sampling: self.sampling,
+            stop: self.args.sampling.stop.clone(),
+            seed: self.args.model.seed,
+            stream: self.said.len() as u64,
+            ..Request::new(prompt)
+        }
+    }
+
+    fn generate(&self) -> Result<String> {
+        let template = self.lm.chat_template().into_diagnostic()?;
+        let prompt = template.render_with(&self.said, &ChatOptions::default()).into_diagnostic()?;
+        let request = self.request(self.lm.encode_prompt(&prompt).into_diagnostic()?);
+        let mut shown = Shown { color: self.color, ..Shown::default() };
+        if opens_reasoning(&prompt) {
+            shown.show("<think>\n", None)?;
+        }
+        let (start, requests) = (Instant::now(), [request]);
+        CANCEL.store(false, Ordering::SeqCst);
+        BUSY.store(true, Ordering::SeqCst);
+        let result = match &self.controller {
+            Some(controller) => controller.stream(self.lm, &requests, 1, &CANCEL, |_, event| {
+                shown.event(event, Some, |answer| (answer.tokens.len(), answer.finish))
+            }),
+            None => stream(self.lm, &requests, 1, &CANCEL, |_, event| {
+                shown.event(event, |()| None, |answer| (answer.tokens.len(), answer.finish))
+            }),
+        };
+        BUSY.store(false, Ordering::SeqCst);
+        shown.end(result, start)
+    }
+}
+
+/// What has been shown of an answer.
+#[derive(Default)]
+struct Shown {
+    color: bool,
+    text: String,
+    /// Segments that began with an impulse.
+    steered: usize,
+    end: Option<(usize, Finish)>,
+    failed: Option<miette::Report>,
+}
+
+const STEERED: &str = "\x1b[36m";
+const MARK: &str = "\x1b[2;36m";
+const PLAIN: &str = "\x1b[0m";
+
+impl Shown {
+    fn event<A, N>(
+        &mut self,
+        event: Event<A, N>,
+        place: impl FnOnce(N) -> Option<Place>,
+        end: impl FnOnce(A) -> (usize, Finish),
+    ) -> Flow {
+        let shown = match event {
+            Event::Token(token) => self.show(&token.text, place(token.note).as_ref()),
+            Event::Finished { text, answer } => {
+                self.end = Some(end(answer));
+                self.show(&text, None)
+            }
+            Event::Failed { text, error, .. } => {
+                self.failed = Some(miette::Report::from_err(error));
+                self.show(&text, None)
+            }
+        };
+        match shown {
+            Ok(()) => Flow::Continue,
+            // Nobody listens any more.
+            Err(error) => {
+                self.failed.get_or_insert(error);
+                Flow::CancelAll
+            }
+        }
+    }
+
+    fn show(&mut self, text: &str, place: Option<&Place>) -> Result<()> {
+        self.text += text;
+        let mut out = std::io::stdout().lock();
+        if let Some(step) = place.and_then(|place| place.step.as_ref()).filter(|step| step.steered()) {
+            self.steered += 1;
+            let mark = mark(step);
+            let written = if self.color { write!(out, "{MARK}{mark}{PLAIN}") } else { write!(out, "{mark}") };
+            written.into_diagnostic()?;
+        }
+        let written = match self.color && place.is_some_and(Place::steered) {
+            true => write!(out, "{STEERED}{text}{PLAIN}"),
+            false => write!(out, "{text}"),
+        };
+        written.and_then(|()| out.flush()).into_diagnostic()
+    }
+
+    /// Says how it went; returns the answer's text.
+    fn end(self, result: Result<(), DriveError<ModelError>>, start: Instant) -> Result<String> {
+        let ended = writeln!(std::io::stdout());
+        result.into_diagnostic()?;
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        ended.into_diagnostic()?;
+        if let Some((tokens, finish)) = self.end {
+            let why = match finish {
+                Finish::Eos => "",
+                Finish::Stop => ", stop string",
+                Finish::Length => ", cut off at its length",
+                Finish::Cancelled => ", cancelled",
+            };
+            let rate = tokens as f64 / start.elapsed().as_secs_f64();
+            eprintln!("[{tokens} tokens, {rate:.1} a second, {} segments steered{why}]", self.steered);
+        }
+        Ok(self.text)
+    }
+}
+
+/// What was added at a control point, for people to read.
+fn mark(step: &Step) -> String {
+    let entry = step.chosen.map_or_else(String::new, |entry| format!("entry {entry}, "));
+    let layer = step.layer.map_or_else(String::new, |layer| format!("layer {layer}, "));
+    format!("[{entry}{layer}scale {:.2}]", step.scale)
+}

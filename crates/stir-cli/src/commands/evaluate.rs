@@ -1,0 +1,77 @@
+//! `stir evaluate` compares ways of answering the same problems: plain decoding, the usual baselines, STIR and its
+//! ablations.
+//!
+//! ```text
+//! stir evaluate --library library.stir --task problems.jsonl --out results
+//! stir evaluate --experiment examples/experiments/stories.toml --out results
+//! ```
+//!
+//! The first compares on one set of problems, with one library where a method steers; answers are kept in
+//! `answers.METHOD.jsonl`. The second runs all that a file describes: models, tasks, what is mined, methods, grids of
+//! settings, seeds. Either goes on where it was stopped; what is finished is not done again.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use stir::eval::experiment::{Experiment, Outcome, Runner};
+
+use crate::{
+    answers::{CompareArgs, Problems},
+    lab::Workbench,
+    model::ModelArgs,
+    present::{Shown, present},
+    tasks::TaskArgs,
+};
+
+/// Compare ways of answering problems whose answers are known
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Experiment to run, TOML; it says all that the flags of settings say
+    #[arg(long, value_name = "FILE", required_unless_present = "task", conflicts_with_all = [
+        "library", "methods", "max_tokens", "max_batch",
+        "ModelArgs", "TaskArgs", "ControllerArgs", "SamplingArgs", "SelfConsistencyArgs", "DeerArgs",
+    ])]
+    experiment: Option<PathBuf>,
+    /// Library, as `stir basis` writes it; for methods that steer
+    #[arg(long, value_name = "FILE")]
+    library: Option<PathBuf>,
+    #[command(flatten)]
+    task: Option<TaskArgs>,
+    /// Folder for answers and results
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    compare: CompareArgs,
+}
+
+pub(crate) fn run(args: Args) -> Result<()> {
+    fs::create_dir_all(&args.out).into_diagnostic().wrap_err_with(|| args.out.display().to_string())?;
+    match (&args.experiment, &args.task) {
+        (Some(path), _) => experiment(path, &args),
+        (None, Some(task)) => {
+            args.compare.check(args.library.as_deref())?;
+            let lm = args.model.load()?;
+            Problems::open(&lm, &args.model, args.library.as_deref(), task)?.compare(&args.compare, None, &args.out)
+        }
+        // The flags are declared so that this cannot be.
+        (None, None) => Err(miette!("--task or --experiment must be given")),
+    }
+}
+
+fn experiment(path: &Path, args: &Args) -> Result<()> {
+    let text = fs::read_to_string(path).into_diagnostic().wrap_err_with(|| path.display().to_string())?;
+    let read = || path.display().to_string();
+    let experiment = Experiment::parse(&text).into_diagnostic().wrap_err_with(read)?;
+    let lab = Workbench::default();
+    let runner = Runner::new(&experiment, &lab).into_diagnostic().wrap_err_with(read)?;
+    let runs = runner.run(&args.out);
+    lab.finish();
+    let Outcome { runs, libraries } = runs.into_diagnostic()?;
+    let libraries = libraries.iter().map(|files| Shown::of_experiment(files, &libraries)).collect::<Result<_>>()?;
+    present(&experiment.name, &runs, libraries, experiment.main.clone(), args.compare.json, &args.out)
+}

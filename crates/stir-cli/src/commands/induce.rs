@@ -1,0 +1,90 @@
+//! `stir induce`, stage 2: contrasts of successes and failures at segment boundaries.
+//!
+//! ```text
+//! stir induce --rollouts rollouts.jsonl --layers 0.6 --out candidates.stir
+//! ```
+#![allow(clippy::print_stdout, reason = "results go to stdout")]
+
+use std::{fs, io::ErrorKind, ops::ControlFlow, path::PathBuf};
+
+use miette::{IntoDiagnostic, Result, WrapErr};
+use serde::Deserialize;
+use serde_json::Value;
+use stir::{
+    induction::{Induction, InductionReport},
+    rollout::read_groups,
+};
+
+use crate::{files::read_jsonl, model::ModelArgs, progress::Progress, settings::InductionArgs};
+
+/// Stage 2: mine pairs of hidden states from rollouts that went right and wrong
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// File of rollouts, JSONL; settings beside it (FILE.settings.json) are kept with the pairs
+    #[arg(long, value_name = "FILE")]
+    rollouts: PathBuf,
+    /// File of mined pairs to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// File with the solutions of the data set, JSONL: id and solution
+    #[arg(long, value_name = "FILE", required_if_eq_any([("positives", "gold"), ("positives", "rollout_or_gold")]))]
+    gold: Option<PathBuf>,
+    #[command(flatten)]
+    settings: InductionArgs,
+}
+
+/// A data set's solution.
+#[derive(Deserialize)]
+struct Solution {
+    id: Value,
+    solution: String,
+}
+
+pub(crate) fn run(args: Args) -> Result<()> {
+    let config = args.settings.config(args.model.seed);
+    config.validate().into_diagnostic()?;
+    let solutions: Vec<Solution> = args.gold.as_deref().map(read_jsonl).transpose()?.unwrap_or_default();
+    let groups = read_groups(&args.rollouts).into_diagnostic()?;
+    let lm = args.model.load()?;
+
+    // An id may be a number, as in every other file.
+    let solutions = solutions.into_iter().map(|Solution { id, solution }| match id {
+        Value::String(id) => (id, solution),
+        id => (id.to_string(), solution),
+    });
+    let mut run = Induction::new(&lm, config).into_diagnostic()?.solutions(solutions);
+    let sidecar = stir::files::Settings::path(&args.rollouts);
+    match fs::read_to_string(&sidecar) {
+        Ok(settings) => run = run.rollout_settings(settings),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error).into_diagnostic().wrap_err_with(|| sidecar.display().to_string()),
+    }
+    let shown = Progress::new(0, "induce");
+    let mined = run.run(groups, |progress| {
+        shown.set_total(progress.total.unwrap_or_default() as u64);
+        shown.set_done(progress.problems as u64);
+        shown.set_note(format!("{} pairs, {} tokens", progress.pairs, progress.tokens));
+        ControlFlow::Continue(())
+    });
+    drop(shown);
+    let (candidates, report) = mined.into_diagnostic()?;
+    candidates.save(&args.out).into_diagnostic()?;
+    print(&report)
+}
+
+fn print(report: &InductionReport) -> Result<()> {
+    println!("problems     {} ({} with a contrast)", report.problems, report.with_contrast);
+    println!(
+        "rollouts     {} ({} encoded, {} tokens)",
+        report.rollouts, report.encoded_rollouts, report.encoded_tokens
+    );
+    println!("contrasts    {:?} at control points 1 to {}", report.found, report.found.len());
+    println!("pairs kept   {}", report.kept);
+    let skipped = serde_json::to_value(&report.skipped).into_diagnostic()?;
+    for (what, count) in skipped.as_object().into_iter().flatten().filter(|(_, count)| **count != 0) {
+        println!("skipped      {count} {}", what.replace('_', " "));
+    }
+    Ok(())
+}

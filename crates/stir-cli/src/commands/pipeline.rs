@@ -1,0 +1,166 @@
+//! `stir pipeline`, the whole way on the embedded model: rollouts are sampled, contrasts mined, a library selected,
+//! generation steered, and a table compares plain decoding with STIR on problems that were not mined.
+//!
+//! ```text
+//! cargo run --release --example pipeline
+//! ```
+//!
+//! The model was made to know more than it shows (see `word_problems.rs`): this is a positive control, which says that
+//! the machinery works, not what it does for large models.
+#![allow(clippy::print_stderr, reason = "what happens is told on stderr, results go to stdout")]
+
+use std::{
+    fs,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use clap::Command;
+use miette::{IntoDiagnostic, Result, WrapErr};
+use stir::{
+    basis::{BasisConfig, Library, select},
+    core::LayerSpec,
+    induction::{InductionConfig, induce},
+    model::Lm,
+    rollout::{RolloutConfig, Rollouts, read_groups},
+};
+
+use crate::{
+    answers::{CompareArgs, Problems},
+    files::write_atomically,
+    model::ModelArgs,
+    progress::Progress,
+    settings::layers,
+    tasks::{self, Asked, TaskArgs},
+    word_problems::{Split, WordProblem},
+};
+
+/// Settings for the embedded model, whose solutions are short and of which few are mined: most new tokens of an answer,
+/// entries of the library, entries that every control point gets first, and how `deer` tries answers.
+const PRESET: [(&str, &str); 6] = [
+    ("max_tokens", "200"),
+    ("budget", "64"),
+    ("min_per_control_point", "4"),
+    ("deer_transition", r"\n\n"),
+    ("deer_keep_transition", "true"),
+    ("deer_trial_tokens", "8"),
+];
+
+/// Gives the flags of `command` the values that suit the embedded model.
+pub(crate) fn preset(command: Command) -> Command {
+    PRESET.into_iter().fold(command, |command, (name, value)| command.mut_arg(name, |arg| arg.default_value(value)))
+}
+
+/// Mine, select, steer and compare on the model that comes with the program, in a few minutes
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Folder for everything that is made
+    #[arg(long, value_name = "DIR", default_value = "runs/pipeline")]
+    out: PathBuf,
+    /// Number of problems to mine
+    #[arg(long, alias = "mine", value_name = "N", default_value_t = 120)]
+    mined_problems: usize,
+    /// Number of problems to compare on
+    #[arg(long, alias = "eval", value_name = "N", default_value_t = 300)]
+    compared_problems: usize,
+    /// Samples per mined problem (K)
+    #[arg(long, value_name = "N", default_value_t = RolloutConfig::default().samples)]
+    samples: usize,
+    /// Layers to mine and steer, separated by commas: indices (3, -1) or relative depths (0.6, 3/5)
+    #[arg(long, value_name = "LAYERS", value_delimiter = ',', default_value = layers(), allow_hyphen_values = true)]
+    layers: Vec<LayerSpec>,
+    /// Most entries of the library (B); a pair counts as two
+    #[arg(long, value_name = "N", default_value_t = BasisConfig::default().budget)]
+    budget: usize,
+    /// Entries of highest quality that every control point gets first
+    #[arg(long, alias = "per-point", value_name = "N", default_value_t = BasisConfig::default().min_per_control_point)]
+    min_per_control_point: usize,
+    #[command(flatten)]
+    compare: CompareArgs,
+}
+
+pub(crate) fn run(args: Args) -> Result<()> {
+    let (start, out) = (Instant::now(), args.out.as_path());
+    fs::create_dir_all(out).into_diagnostic().wrap_err_with(|| out.display().to_string())?;
+    let lm = args.model.load()?;
+    let mined = WordProblem::draw_many(args.mined_problems, args.model.seed, Split::HeldOut, &[]);
+    let tested =
+        WordProblem::draw_many(args.compared_problems, args.model.seed.wrapping_add(1), Split::HeldOut, &mined);
+    let (mine, eval) = (out.join("mine.jsonl"), out.join("eval.jsonl"));
+    write_problems(&mine, "mine", &mined)?;
+    write_problems(&eval, "eval", &tested)?;
+
+    let library = out.join("library.stir");
+    let mined = TaskArgs::file(&mine).open(&lm)?;
+    build_library(&args, &lm, &mined)?.save(&library).into_diagnostic()?;
+    let problems = Problems::open(&lm, &args.model, Some(&library), &TaskArgs::file(&eval))?;
+    problems.compare(&args.compare, Some(out.join("candidates.stir")), out)?;
+    eprintln!("\nall in {:.0} s; everything is in {}", start.elapsed().as_secs_f64(), out.display());
+    Ok(())
+}
+
+/// Stages 1 to 3.
+fn build_library(args: &Args, lm: &Lm, mined: &Asked) -> Result<Library> {
+    let (out, tasks) = (args.out.as_path(), mined.tasks());
+    let config = RolloutConfig {
+        samples: args.samples,
+        max_tokens: args.compare.answers.max_tokens,
+        seed: args.model.seed,
+        ..RolloutConfig::default()
+    };
+    let path = out.join("rollouts.jsonl");
+    let shown = Progress::new((tasks.len() * args.samples) as u64, "rollout");
+    let judge = tasks::Rollouts::new(&*mined.judges, &mined.questions);
+    let summary = Rollouts::new(lm, config)
+        .into_diagnostic()?
+        .on_device(args.model.device.to_string())
+        .run(&tasks, &judge, &path, |progress| {
+            shown.set_done(progress.done as u64);
+            ControlFlow::Continue(())
+        })
+        .into_diagnostic()?;
+    drop(shown);
+    let percent = |share: Option<f64>| share.map_or_else(|| "no".into(), |share| format!("{:.1} %", 100.0 * share));
+    eprintln!(
+        "rollouts: {} samples of {} problems, {} right; {} of the problems have both right and wrong ones",
+        summary.samples,
+        summary.problems,
+        percent(summary.accuracy()),
+        percent(summary.mixed_share())
+    );
+
+    let config = InductionConfig {
+        layers: args.layers.clone(),
+        max_control_points: args.compare.answers.steering.max_control_points,
+        max_tokens: args.compare.answers.max_tokens,
+        ..InductionConfig::default()
+    };
+    let shown = Progress::new(tasks.len() as u64, "induce");
+    let (candidates, report) = induce(lm, read_groups(&path).into_diagnostic()?, config, |progress| {
+        shown.set_done(progress.problems as u64);
+        ControlFlow::Continue(())
+    })
+    .into_diagnostic()?;
+    drop(shown);
+    candidates.save(out.join("candidates.stir")).into_diagnostic()?;
+    eprintln!("induction: {} pairs kept of {} found", report.kept, report.found.iter().sum::<usize>());
+
+    let (budget, min_per_control_point) = (args.budget, args.min_per_control_point);
+    let config = BasisConfig { budget, min_per_control_point, ..BasisConfig::default() };
+    let library = select(&candidates, &config).into_diagnostic()?;
+    eprintln!("library: {} entries of {}", library.entries().len(), 2 * candidates.pairs.len());
+    Ok(library)
+}
+
+/// Problems as the other programs read them.
+fn write_problems(path: &Path, prefix: &str, problems: &[WordProblem]) -> Result<()> {
+    let lines = problems.iter().enumerate().map(|(i, problem)| {
+        let gold = problem.answer.to_string();
+        serde_json::json!({ "id": format!("{prefix}-{i}"), "question": problem.question, "gold": gold }).to_string()
+            + "\n"
+    });
+    write_atomically(path, lines.collect::<String>().as_bytes())
+}

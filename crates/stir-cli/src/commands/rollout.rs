@@ -1,0 +1,70 @@
+//! `stir rollout`, stage 1: samples of every problem, judged and rewarded.
+//!
+//! ```text
+//! stir rollout --task problems.jsonl --out rollouts.jsonl
+//! ```
+//!
+//! A stopped run goes on where it stopped when it is started again.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "results go to stdout, what failed to stderr")]
+
+use std::{ops::ControlFlow, path::PathBuf};
+
+use miette::{IntoDiagnostic, Result, WrapErr, ensure};
+use stir::rollout::Rollouts;
+
+use crate::{
+    files::location,
+    model::ModelArgs,
+    progress::Progress,
+    settings::RolloutArgs,
+    tasks::{self, TaskArgs},
+};
+
+/// Stage 1: draw samples of every problem, judge and reward them
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    task: TaskArgs,
+    /// File of rollouts to write, JSONL; what it holds of this very run is kept
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    settings: RolloutArgs,
+}
+
+pub(crate) fn run(args: Args) -> Result<()> {
+    let config = args.settings.config(args.model.seed);
+    config.validate().into_diagnostic()?;
+    let lm = args.model.load()?;
+    let asked = args.task.open(&lm)?;
+    let tasks = asked.tasks();
+    let judge = tasks::Rollouts::new(&*asked.judges, &asked.questions);
+    let shown = Progress::new(0, "rollout");
+    let run = Rollouts::new(&lm, config).into_diagnostic()?.on_device(args.model.device.to_string());
+    let summary = run.run(&tasks, &judge, &args.out, |progress| {
+        shown.set_total(progress.total as u64);
+        shown.set_done(progress.done as u64);
+        shown.set_note(format!("{} tokens", progress.tokens));
+        ControlFlow::Continue(())
+    });
+    drop(shown);
+    let summary = summary.into_diagnostic()?;
+
+    let show = |value: Option<f64>, digits| value.map_or_else(|| "-".to_owned(), |x| format!("{x:.digits$}"));
+    println!("samples      {} of {} problems", summary.samples, summary.sampled);
+    println!("accuracy     {}", show(summary.accuracy(), 4));
+    println!("mean tokens  {}", show(summary.mean_tokens(), 1));
+    println!("mixed share  {}", show(summary.mixed_share(), 4));
+    println!("failures     {}", summary.failures.len());
+    let failed = summary.failures.len();
+    for failure in summary.failures {
+        let index = tasks.iter().position(|task| task.id == failure.id).unwrap_or_default();
+        let place = location(&args.task.task, index, &failure.id);
+        let report = Err::<(), _>(failure.reason).into_diagnostic().wrap_err(place);
+        report.unwrap_or_else(|report| eprintln!("{report:?}"));
+    }
+    ensure!(failed == 0, "{failed} problems or samples failed; all others are in {}", args.out.display());
+    Ok(())
+}

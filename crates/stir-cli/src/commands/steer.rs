@@ -1,0 +1,128 @@
+//! `stir steer`, stage 4: answers, steered at segment boundaries by a library, with every decision on record.
+//!
+//! ```text
+//! stir steer --library library.stir --prompts problems.jsonl --out answers.jsonl
+//! ```
+//!
+//! Answers are appended to `<out>` as they are finished, and put in order at the end; a stopped run resumes.
+#![allow(clippy::print_stdout, reason = "results go to stdout")]
+
+use std::{ops::ControlFlow, path::PathBuf};
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use miette::{IntoDiagnostic, Result};
+use serde::{Deserialize, Serialize};
+use stir::{
+    controller::{Step, Variant},
+    core::{Finish, TokenId},
+    eval::{
+        answers::Answers,
+        method::{MethodConfig, Reply},
+    },
+};
+
+use crate::{answers::Problems, model::ModelArgs, progress::Progress, settings::AnswerArgs, tasks::TaskArgs};
+
+/// Stage 4: answer problems, steered by a library
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Library, as `stir basis` writes it
+    #[arg(long, value_name = "FILE")]
+    library: PathBuf,
+    /// File of problems, JSONL: id, question (or a finished prompt) and, to be judged, gold
+    #[arg(long, value_name = "FILE")]
+    prompts: PathBuf,
+    /// File of answers to write, JSONL, in the order of the problems
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// The method, or one of its ablations
+    #[arg(long, default_value = "stir",
+        value_parser = PossibleValuesParser::new(Variant::ALL.map(|(_, name)| name)).try_map(|s| s.parse::<Variant>()))]
+    variant: Variant,
+    #[command(flatten)]
+    answers: AnswerArgs,
+}
+
+/// A line of the output. Equal runs give equal lines: there is no time in them.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    id: String,
+    prompt: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gold: Option<String>,
+    text: String,
+    token_ids: Vec<TokenId>,
+    tokens: usize,
+    probe_tokens: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correct: Option<bool>,
+    steps: Vec<Step>,
+    finish: Finish,
+    forward_passes: usize,
+}
+
+pub(crate) fn run(args: Args) -> Result<()> {
+    let lm = args.model.load()?;
+    let problems = Problems::open(&lm, &args.model, Some(&args.library), &TaskArgs::file(&args.prompts))?;
+    let config = MethodConfig::Stir(args.answers.steering.config(args.variant, args.model.seed));
+    let exam = problems.exam(&args.answers)?;
+    let (method, settings) = problems.method(&exam, &config)?;
+    problems.check(&exam)?;
+    let mut answers = problems.begin(&args.out, &settings, |line: &Line| line.id.clone())?;
+    let there: Vec<bool> = (0..problems.asked.questions.len()).map(|place| answers.contains(place)).collect();
+
+    let shown = Progress::new(there.len() as u64, "steer");
+    shown.set_done(answers.len() as u64);
+    let mut kept = Ok(());
+    let answered = exam.replies(
+        &*method,
+        |place| there[place],
+        |place, reply| {
+            shown.advance();
+            kept = keep(&mut answers, &problems, place, reply);
+            if kept.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        },
+    );
+    drop(shown);
+    answered.map_err(|error| problems.located(error))?;
+    kept?;
+    let lines = answers.finish().into_diagnostic()?;
+    print(&lines.collect::<Result<Vec<Line>, _>>().into_diagnostic()?);
+    Ok(())
+}
+
+fn keep(answers: &mut Answers<Line>, problems: &Problems<'_>, place: usize, reply: Reply) -> Result<()> {
+    let (question, gold) = (&problems.asked.questions[place], problems.asked.golds[place].clone());
+    let line = Line {
+        id: question.id.clone(),
+        prompt: question.prompt.clone(),
+        correct: gold.as_deref().map(|gold| (problems.asked.judges)(question).judge(gold, &reply.text).correct()),
+        gold,
+        text: reply.text,
+        token_ids: reply.token_ids,
+        tokens: reply.tokens,
+        probe_tokens: reply.probe_tokens,
+        steps: reply.steps,
+        finish: reply.finish,
+        forward_passes: reply.forward_passes,
+    };
+    answers.push(&line).into_diagnostic()
+}
+
+/// Sums up the answers, those of earlier parts of the run included.
+fn print(answers: &[Line]) {
+    let mean = |number: fn(&Line) -> usize| answers.iter().map(number).sum::<usize>() as f64 / answers.len() as f64;
+    println!("answers            {}", answers.len());
+    let judged: Vec<bool> = answers.iter().filter_map(|answer| answer.correct).collect();
+    if !judged.is_empty() {
+        println!("right              {} of {}", judged.iter().filter(|&&right| right).count(), judged.len());
+    }
+    println!("mean tokens        {:.1}", mean(|answer| answer.tokens));
+    println!("mean probe tokens  {:.1}", mean(|answer| answer.probe_tokens));
+    println!(
+        "steered segments   {:.2} per answer",
+        mean(|answer| answer.steps.iter().filter(|step| step.scale != 0.0).count())
+    );
+}

@@ -1,0 +1,260 @@
+//! `stir train-tiny` trains the small model that comes with the program: a Qwen2-architecture decoder with a byte-level
+//! tokenizer, on synthetic word problems solved with two habits (see `word_problems.rs`).
+//!
+//! ```text
+//! stir train-tiny --out crates/stir-cli/assets/tiny
+//! ```
+
+#![allow(clippy::print_stdout, reason = "results go to stdout")]
+
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use burn::{
+    grad_clipping::GradientClippingConfig,
+    module::Module,
+    optim::{AdamWConfig, GradientsParams},
+    tensor::{Device, Int, Tensor, TensorData, activation::log_softmax},
+};
+use miette::{IntoDiagnostic, Result, WrapErr};
+use stir::{
+    core::{Engine, SampleRng, Sampling, TokenId, generate},
+    grade::FinalNumber,
+    model::{ChatTemplate, Decoder, DecoderConfig, DeviceSpec, Lm, Message, Tokenizer},
+};
+use tokenizers::{
+    AddedToken, SplitDelimiterBehavior,
+    models::{
+        TrainerWrapper,
+        bpe::{BPE, BpeTrainer},
+    },
+    pre_tokenizers::{
+        byte_level::ByteLevel,
+        sequence::Sequence,
+        split::{Split as SplitBy, SplitPattern},
+    },
+};
+
+use crate::{
+    progress::Progress,
+    word_problems::{Split, WordProblem},
+};
+
+/// Train the model that comes with the program from nothing; about half an hour on two cores
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Folder to write the model to
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Optimizer steps
+    #[arg(long, value_name = "N", default_value_t = 1700)]
+    steps: usize,
+    /// Sequences in a batch
+    #[arg(long, value_name = "N", default_value_t = 24)]
+    batch: usize,
+    /// Peak learning rate
+    #[arg(long, value_name = "X", default_value_t = 2e-3)]
+    learning_rate: f64,
+    /// Seed of weights and data
+    #[arg(long, default_value_t = 4)]
+    seed: u64,
+    /// Device to train on
+    #[arg(long, default_value_t = DeviceSpec::default())]
+    device: DeviceSpec,
+}
+
+const CHAT_TEMPLATE: &str = "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+/// `<|endoftext|>`, `<|im_start|>`, `<|im_end|>` take the first ids.
+const SPECIAL: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
+const END: TokenId = 2;
+const VOCAB_SIZE: usize = 408;
+/// Steps between two writings of the model, so that an interruption costs little.
+const SAVE_EVERY: usize = 100;
+/// Batches drawn together and sorted by length, so that little is padded.
+const POOL: usize = 8;
+
+pub(crate) fn run(args: Args) -> Result<()> {
+    let out = args.out.as_path();
+    std::fs::create_dir_all(out).into_diagnostic().wrap_err_with(|| out.display().to_string())?;
+    write_tokenizer(out, args.seed)?;
+    let tokenizer = Tokenizer::from_file(&out.join("tokenizer.json")).into_diagnostic()?;
+    let chat = ChatTemplate::from_dir(out).into_diagnostic()?.ok_or_else(|| miette::miette!("no chat template"))?;
+    let hf = serde_json::json!({
+        "architectures": ["Qwen2ForCausalLM"],
+        "attention_dropout": 0.0,
+        "dtype": "float32",
+        "eos_token_id": END,
+        "hidden_act": "silu",
+        "hidden_size": 128,
+        "initializer_range": 0.02,
+        "intermediate_size": 384,
+        "max_position_embeddings": 512,
+        "model_type": "qwen2",
+        "num_attention_heads": 4,
+        "num_hidden_layers": 5,
+        "num_key_value_heads": 2,
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 10_000.0,
+        "tie_word_embeddings": true,
+        "use_sliding_window": false,
+        "vocab_size": VOCAB_SIZE,
+    });
+    let device = args.device.open().into_diagnostic()?;
+    train(&args, &hf, &tokenizer, &chat, &device)?;
+    report(out, args.seed, &device)
+}
+
+/// AdamW with a linear warm-up over a twentieth of the steps and a linear decay to zero.
+fn train(
+    args: &Args,
+    hf: &serde_json::Value,
+    tokenizer: &Tokenizer,
+    chat: &ChatTemplate,
+    device: &Device,
+) -> Result<()> {
+    let device = device.clone().autodiff();
+    let config = DecoderConfig::from_hf(&args.out.join("config.json"), hf.clone()).into_diagnostic()?;
+    let mut decoder = Decoder::random(&config, args.seed, &device).into_diagnostic()?;
+    println!("{} parameters", decoder.num_params());
+    let clipping = Some(GradientClippingConfig::Norm(1.0));
+    let mut optimizer = AdamWConfig::new()
+        .with_weight_decay(0.01)
+        .with_beta_2(0.98)
+        .with_epsilon(1e-8)
+        .with_grad_clipping(clipping)
+        .init();
+    let mut data = Data { rng: SampleRng::new(args.seed, 1), tokenizer, chat, batch: args.batch, ready: Vec::new() };
+    let shown = Progress::new(args.steps as u64, "training");
+    let (warm_up, start) = ((args.steps / 20).max(1) as f64, Instant::now());
+    let mut running = 0.0;
+    for step in 0..args.steps {
+        let (inputs, targets, weights) = data.next(&device)?;
+        let logits = decoder.forward_dense(inputs);
+        let [batch, length, vocab] = logits.dims();
+        let chosen = log_softmax(logits.reshape([batch * length, vocab]), 1).gather(1, targets);
+        let loss = -(chosen * weights.clone()).sum() / weights.sum();
+        let value: f32 = loss.clone().into_scalar();
+        running = if step == 0 { value } else { 0.95 * running + 0.05 * value };
+        let left = (args.steps - step) as f64 / (args.steps as f64 - warm_up).max(1.0);
+        let rate = args.learning_rate * ((step + 1) as f64 / warm_up).min(left).min(1.0);
+        let gradients = GradientsParams::from_grads(loss.backward(), &decoder);
+        decoder = optimizer.step(rate, decoder, gradients);
+        shown.set_note(format!("loss {running:.4}"));
+        shown.advance();
+        if (step + 1) % SAVE_EVERY == 0 || step + 1 == args.steps {
+            decoder.save(&args.out, hf).into_diagnostic()?;
+            println!("step {} loss {running:.4} after {:.0} s", step + 1, start.elapsed().as_secs_f64());
+        }
+    }
+    Ok(())
+}
+
+/// The endless stream of training batches.
+struct Data<'a> {
+    rng: SampleRng,
+    tokenizer: &'a Tokenizer,
+    chat: &'a ChatTemplate,
+    batch: usize,
+    ready: Vec<Vec<(Vec<TokenId>, usize)>>,
+}
+
+impl Data<'_> {
+    /// Inputs `[batch, length]`, the tokens that follow `[batch * length, 1]`, and 1 where they are part of a solution.
+    fn next(&mut self, device: &Device) -> Result<(Tensor<2, Int>, Tensor<2, Int>, Tensor<2>)> {
+        if self.ready.is_empty() {
+            self.fill()?;
+        }
+        let rows = self.ready.pop().unwrap_or_default();
+        let length = rows.iter().map(|(tokens, _)| tokens.len() - 1).max().unwrap_or(0);
+        let (mut inputs, mut targets, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+        for (tokens, prompt) in &rows {
+            let at = |i: usize| tokens.get(i).map_or(0, |&t| i64::from(t));
+            inputs.extend((0..length).map(at));
+            targets.extend((1..=length).map(at));
+            weights.extend((1..=length).map(|i| f32::from(u8::from(i >= *prompt && i < tokens.len()))));
+        }
+        let tall = [rows.len() * length, 1];
+        Ok((
+            Tensor::from_data(TensorData::new(inputs, [rows.len(), length]), device),
+            Tensor::from_data(TensorData::new(targets, tall), device),
+            Tensor::from_data(TensorData::new(weights, tall), device),
+        ))
+    }
+
+    fn fill(&mut self) -> Result<()> {
+        let mut pool = Vec::new();
+        for _ in 0..POOL * self.batch {
+            let problem = WordProblem::draw(&mut self.rng, Split::Train);
+            let prompt = self.chat.render(&[Message::user(&problem.question)]).into_diagnostic()?;
+            let mut tokens = self.tokenizer.encode_prompt(&prompt).into_diagnostic()?;
+            let prompt = tokens.len();
+            tokens.extend(self.tokenizer.encode(&problem.solution(&mut self.rng)).into_diagnostic()?);
+            tokens.push(END);
+            pool.push((tokens, prompt));
+        }
+        pool.sort_by_key(|(tokens, _)| tokens.len());
+        self.ready = pool.chunks(self.batch).map(<[_]>::to_vec).collect();
+        // Fisher-Yates: batches of every length come in any order.
+        for i in (1..self.ready.len()).rev() {
+            self.ready.swap(i, self.rng.below(i + 1));
+        }
+        Ok(())
+    }
+}
+
+/// A byte-level BPE learned from the problems: digits stand alone, and a full stop takes its line breaks with it, so that
+/// the end of a step is one token.
+fn write_tokenizer(out: &Path, seed: u64) -> Result<()> {
+    let other = |error: tokenizers::Error| miette::miette!("{error}");
+    let pattern = SplitPattern::Regex(r"\d|[^\s\d\p{L}]+\n*|\s*\n+| ?\p{L}+|\s".into());
+    let split = SplitBy::new(pattern, SplitDelimiterBehavior::Isolated, false).map_err(other)?;
+    let bytes = ByteLevel::new(false, true, false);
+    let mut tokenizer = tokenizers::Tokenizer::new(BPE::default());
+    tokenizer.with_pre_tokenizer(Some(Sequence::new(vec![split.into(), bytes.into()])));
+    tokenizer.with_decoder(Some(ByteLevel::default()));
+    let trainer = BpeTrainer::builder()
+        .vocab_size(VOCAB_SIZE)
+        .show_progress(false)
+        .special_tokens(SPECIAL.iter().map(|token| AddedToken::from(*token, true)).collect())
+        .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+        .build();
+    let mut rng = SampleRng::new(seed, 2);
+    let texts: Vec<String> = WordProblem::draw_many(4000, seed, Split::Train, &[])
+        .iter()
+        .map(|problem| format!("user\n{}\nassistant\n{}", problem.question, problem.solution(&mut rng)))
+        .collect();
+    tokenizer.train(&mut TrainerWrapper::BpeTrainer(trainer), texts.iter()).map_err(other)?;
+    tokenizer.save(out.join("tokenizer.json"), true).map_err(other)?;
+    let config = serde_json::json!({ "eos_token": SPECIAL[2], "pad_token": SPECIAL[0], "tokenizer_class": "PreTrainedTokenizerFast" });
+    for (name, text) in
+        [("chat_template.jinja", CHAT_TEMPLATE.to_owned()), ("tokenizer_config.json", format!("{config:#}"))]
+    {
+        stir::files::write_atomically(out.join(name), text).into_diagnostic()?;
+    }
+    Ok(())
+}
+
+/// Loads what was written and says how it does on problems it has not seen.
+fn report(out: &Path, seed: u64, device: &Device) -> Result<()> {
+    let lm = Lm::load(out, device).into_diagnostic()?;
+    let problems = WordProblem::draw_many(200, seed, Split::HeldOut, &[]);
+    let prompts = problems
+        .iter()
+        .map(|problem| lm.encode_prompt(&lm.chat_prompt(&problem.question)?))
+        .collect::<Result<Vec<_>, _>>()
+        .into_diagnostic()?;
+    let answers = generate(&lm, &prompts, 200, Sampling::GREEDY, seed, 16).into_diagnostic()?;
+    let texts: Vec<String> = answers.iter().map(|answer| lm.vocab().text(&answer.tokens)).collect();
+    let right = problems
+        .iter()
+        .zip(&texts)
+        .filter(|(problem, text)| FinalNumber.correct(&problem.answer.to_string(), text))
+        .count();
+    for text in texts.iter().take(3) {
+        println!("---\n{text}");
+    }
+    println!("---\nplain greedy: {right} of {} held-out problems right", problems.len());
+    Ok(())
+}

@@ -1,0 +1,453 @@
+//! Flags of the settings of the library. A flag has the name of its field, and its default is that of the field.
+
+use clap::{
+    Command,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use stir::{
+    basis::{BasisConfig, Method},
+    controller::{ControllerConfig, Scope, Variant},
+    core::{Delimiter, LayerSpec, Sampling},
+    eval::{
+        experiment::AnswerSettings,
+        method::{Deer, SelfConsistency},
+    },
+    induction::{Contrast, InductionConfig, PositiveSource},
+    rollout::RolloutConfig,
+};
+
+use crate::typed::{delimiter, escaped, named, unescaped};
+
+/// How rollouts are drawn and rewarded.
+#[derive(clap::Args, Debug)]
+pub(crate) struct RolloutArgs {
+    /// Samples per problem (K)
+    #[arg(long, value_name = "N", default_value_t = RolloutConfig::default().samples)]
+    pub(crate) samples: usize,
+    /// Most new tokens of a sample (T_max)
+    #[arg(long, value_name = "N", default_value_t = RolloutConfig::default().max_tokens)]
+    pub(crate) max_tokens: usize,
+    /// How much of its reward a sample of T_max tokens loses
+    #[arg(long, value_name = "X", default_value_t = RolloutConfig::default().eta)]
+    pub(crate) eta: f64,
+    /// Most samples decoded at the same time; the results do not depend on it
+    #[arg(long, alias = "width", value_name = "N", default_value_t = RolloutConfig::default().width)]
+    pub(crate) max_batch: usize,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+}
+
+impl RolloutArgs {
+    /// Returns the settings of stage 1.
+    pub(crate) fn config(&self, seed: u64) -> RolloutConfig {
+        let default = RolloutConfig::default();
+        RolloutConfig {
+            samples: self.samples,
+            max_tokens: self.max_tokens,
+            eta: self.eta,
+            sampling: self.sampling.over(default.sampling),
+            stop: self.sampling.stop.clone(),
+            seed,
+            width: self.max_batch,
+        }
+    }
+}
+
+/// What is contrasted.
+#[derive(clap::Args, Debug)]
+pub(crate) struct InductionArgs {
+    /// Layers to mine, separated by commas: indices (18, -1) or relative depths (0.6, 3/5)
+    #[arg(long, value_name = "LAYERS", value_delimiter = ',', default_value = layers(), allow_hyphen_values = true)]
+    layers: Vec<LayerSpec>,
+    /// Control points per problem (M)
+    #[arg(long, alias = "points", value_name = "N", default_value_t = InductionConfig::default().max_control_points)]
+    max_control_points: usize,
+    /// Most successes in a contrast, the best ones (K_pos)
+    #[arg(long, value_name = "N", default_value_t = InductionConfig::default().k_pos)]
+    k_pos: usize,
+    /// Most failures in a contrast, the worst ones (K_neg)
+    #[arg(long, value_name = "N", default_value_t = InductionConfig::default().k_neg)]
+    k_neg: usize,
+    /// Fewest successes at a control point that is used
+    #[arg(long, value_name = "N", default_value_t = InductionConfig::default().min_correct)]
+    min_correct: usize,
+    /// Fewest failures at a control point that is used
+    #[arg(long, value_name = "N", default_value_t = InductionConfig::default().min_incorrect)]
+    min_incorrect: usize,
+    /// Most pairs kept of the whole run (C)
+    #[arg(long, value_name = "N", default_value_t = InductionConfig::default().keep)]
+    keep: usize,
+    /// Text that ends a segment; \n, \r, \t and \\ are understood
+    #[arg(long, value_name = "TEXT", default_value = segment_end(), value_parser = delimiter)]
+    delimiter: Delimiter,
+    /// Where successes come from
+    #[arg(long, default_value = "rollout", value_parser = PossibleValuesParser::new(["rollout", "gold", "rollout_or_gold"])
+        .try_map(named::<PositiveSource>))]
+    positives: PositiveSource,
+    /// What is contrasted: the best right rollouts with the worst wrong ones, or, as an ablation, one random half of a
+    /// problem's rollouts with the other
+    #[arg(long, default_value = "reward", value_parser = PossibleValuesParser::new(["reward", "random_split"]))]
+    contrast: String,
+    /// T_max of the rollouts; rewards a gold solution
+    #[arg(long, value_name = "N", default_value_t = InductionConfig::default().max_tokens)]
+    max_tokens: usize,
+    /// Eta of the rollouts; rewards a gold solution
+    #[arg(long, value_name = "X", default_value_t = InductionConfig::default().eta)]
+    eta: f64,
+    /// Most rollouts encoded at the same time; the result does not depend on it
+    #[arg(long, alias = "width", value_name = "N", default_value_t = InductionConfig::default().width)]
+    max_batch: usize,
+}
+
+impl InductionArgs {
+    /// Returns the settings of stage 2.
+    pub(crate) fn config(&self, seed: u64) -> InductionConfig {
+        InductionConfig {
+            layers: self.layers.clone(),
+            max_control_points: self.max_control_points,
+            k_pos: self.k_pos,
+            k_neg: self.k_neg,
+            min_correct: self.min_correct,
+            min_incorrect: self.min_incorrect,
+            keep: self.keep,
+            delimiter: self.delimiter.clone(),
+            positives: self.positives,
+            contrast: if self.contrast == "reward" { Contrast::Reward } else { Contrast::RandomSplit { seed } },
+            eta: self.eta,
+            max_tokens: self.max_tokens,
+            width: self.max_batch,
+        }
+    }
+}
+
+/// Returns the default layers as they are typed.
+pub(crate) fn layers() -> String {
+    let layers = InductionConfig::default().layers;
+    layers.iter().map(LayerSpec::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// Returns the default end of a segment as it is typed.
+fn segment_end() -> String {
+    escaped(InductionConfig::default().delimiter.as_str())
+}
+
+/// How a library is selected.
+#[derive(clap::Args, Debug)]
+pub(crate) struct BasisArgs {
+    /// Most entries of the library (B); a pair counts as two
+    #[arg(long, value_name = "N", default_value_t = BasisConfig::default().budget)]
+    pub(crate) budget: usize,
+    /// Weight of diversity against quality; for dpp
+    #[arg(long, value_name = "X", default_value_t = BasisConfig::default().lambda)]
+    lambda: f64,
+    /// Number that is added to the kernel's diagonal; for dpp
+    #[arg(long, value_name = "X", default_value_t = BasisConfig::default().epsilon)]
+    epsilon: f64,
+    /// Entries of highest quality that every control point gets first
+    #[arg(long, alias = "per-point", value_name = "N", default_value_t = BasisConfig::default().min_per_control_point)]
+    pub(crate) min_per_control_point: usize,
+    /// Let the entries of the quota count in the diversity of the rest (the published selection does not)
+    #[arg(long)]
+    condition_on_quota: bool,
+    /// The way the rest is chosen
+    #[arg(long, default_value_t = BasisConfig::default().method,
+        value_parser = PossibleValuesParser::new(["dpp", "top", "random", "kmeans", "dbscan"])
+            .try_map(|name| name.parse::<Method>()))]
+    method: Method,
+}
+
+impl BasisArgs {
+    /// Returns the settings of stage 3.
+    pub(crate) fn config(&self, seed: u64) -> BasisConfig {
+        BasisConfig {
+            budget: self.budget,
+            lambda: self.lambda,
+            epsilon: self.epsilon,
+            min_per_control_point: self.min_per_control_point,
+            condition_on_quota: self.condition_on_quota,
+            method: match self.method {
+                Method::Random { .. } => Method::Random { seed },
+                Method::KMeans { .. } => Method::KMeans { seed },
+                method => method,
+            },
+        }
+    }
+}
+
+/// How answers are steered.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Steering")]
+pub(crate) struct ControllerArgs {
+    /// Segments that may be steered (M)
+    #[arg(long, alias = "points", value_name = "N", default_value_t = ControllerConfig::default().max_control_points)]
+    pub(crate) max_control_points: usize,
+    /// Entries retrieved at a control point (k)
+    #[arg(long, value_name = "N", default_value_t = ControllerConfig::default().retrieve)]
+    retrieve: usize,
+    /// Retrieved vectors that are probed at a control point (L)
+    #[arg(long, alias = "probe", value_name = "N", default_value_t = ControllerConfig::default().candidates)]
+    candidates: usize,
+    /// Most tokens of a probe
+    #[arg(long, value_name = "N", default_value_t = ControllerConfig::default().probe_tokens)]
+    probe_tokens: usize,
+    /// Weight of the advantage
+    #[arg(long, value_name = "X", default_value_t = ControllerConfig::default().beta)]
+    beta: f64,
+    /// Weight of a probe's gain in mean log-probability
+    #[arg(long, value_name = "X", default_value_t = ControllerConfig::default().rho)]
+    rho: f64,
+    /// Lowest score that may win
+    #[arg(long, alias = "tau", value_name = "X", default_value_t = ControllerConfig::default().tau_null,
+        allow_negative_numbers = true)]
+    tau_null: f64,
+    /// Strength of an impulse per unit of score
+    #[arg(long, value_name = "X", default_value_t = ControllerConfig::default().k_scale)]
+    pub(crate) k_scale: f64,
+    /// Fewest entries at a control point where the controller acts
+    #[arg(long, value_name = "N", default_value_t = ControllerConfig::default().min_entries)]
+    min_entries: usize,
+    /// Lowest similarity of the nearest entry with which the controller acts
+    #[arg(long, value_name = "X", default_value_t = ControllerConfig::default().min_similarity,
+        allow_negative_numbers = true)]
+    min_similarity: f64,
+    /// First control point where the controller acts [default: no bound]
+    #[arg(long, value_name = "M")]
+    min_m: Option<usize>,
+    /// Last control point where the controller acts [default: no bound]
+    #[arg(long, value_name = "M")]
+    max_m: Option<usize>,
+    /// How long an impulse lives
+    #[arg(long, default_value = "segment",
+        value_parser = PossibleValuesParser::new(["segment", "persistent"]).try_map(named::<Scope>))]
+    scope: Scope,
+}
+
+impl ControllerArgs {
+    /// Returns the settings of stage 4.
+    pub(crate) fn config(&self, variant: Variant, seed: u64) -> ControllerConfig {
+        ControllerConfig {
+            max_control_points: self.max_control_points,
+            retrieve: self.retrieve,
+            candidates: self.candidates,
+            probe_tokens: self.probe_tokens,
+            beta: self.beta,
+            rho: self.rho,
+            tau_null: self.tau_null,
+            k_scale: self.k_scale,
+            min_entries: self.min_entries,
+            min_similarity: self.min_similarity,
+            min_m: self.min_m,
+            max_m: self.max_m,
+            scope: self.scope,
+            variant,
+            seed,
+        }
+    }
+}
+
+/// How tokens are drawn and where an answer ends. The defaults are those of the command.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Sampling")]
+pub(crate) struct SamplingArgs {
+    /// Divisor of the logits; 0 for greedy decoding
+    #[arg(long, value_name = "X")]
+    temperature: Option<f32>,
+    /// Mass of the nucleus; 1 for all tokens
+    #[arg(long, value_name = "X")]
+    top_p: Option<f32>,
+    /// Number of the likeliest tokens that may be drawn; 0 for all
+    #[arg(long, value_name = "N")]
+    top_k: Option<usize>,
+    /// Least probability of a token that may be drawn, as a share of the likeliest one's
+    #[arg(long, value_name = "X")]
+    min_p: Option<f32>,
+    /// Divisor of the logits of tokens that were there before; 1 for none
+    #[arg(long, value_name = "X")]
+    repetition_penalty: Option<f32>,
+    /// Text that ends an answer, as is or with \n, \r, \t, \\; may be given several times
+    #[arg(long, value_name = "TEXT", value_parser = unescaped, allow_hyphen_values = true)]
+    pub(crate) stop: Vec<String>,
+}
+
+impl SamplingArgs {
+    /// Returns `base` with what the flags say in its place.
+    pub(crate) fn over(&self, base: Sampling) -> Sampling {
+        Sampling {
+            temperature: self.temperature.unwrap_or(base.temperature),
+            top_p: self.top_p.unwrap_or(base.top_p),
+            top_k: self.top_k.unwrap_or(base.top_k),
+            min_p: self.min_p.unwrap_or(base.min_p),
+            repetition_penalty: self.repetition_penalty.unwrap_or(base.repetition_penalty),
+        }
+    }
+
+    /// Gives the flags of `command` the values of `sampling` where they are not named.
+    pub(crate) fn defaults(command: Command, sampling: Sampling) -> Command {
+        let Sampling { temperature, top_p, top_k, min_p, repetition_penalty } = sampling;
+        let values = [
+            ("temperature", temperature.to_string()),
+            ("top_p", top_p.to_string()),
+            ("top_k", top_k.to_string()),
+            ("min_p", min_p.to_string()),
+            ("repetition_penalty", repetition_penalty.to_string()),
+        ];
+        values.into_iter().fold(command, |command, (name, value)| command.mut_arg(name, |arg| arg.default_value(value)))
+    }
+
+    /// Says in the help of `command` where the values come from that are not named.
+    pub(crate) fn described(command: Command, origin: &str) -> Command {
+        ["temperature", "top_p", "top_k", "min_p", "repetition_penalty"].into_iter().fold(command, |command, name| {
+            command.mut_arg(name, |arg| {
+                let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+                arg.help(format!("{help} [default: {origin}]"))
+            })
+        })
+    }
+}
+
+/// How answers are generated and steered.
+#[derive(clap::Args, Debug)]
+pub(crate) struct AnswerArgs {
+    /// Most new tokens of an answer; probes do not count
+    #[arg(long, value_name = "N", default_value_t = AnswerSettings::default().max_tokens)]
+    pub(crate) max_tokens: usize,
+    /// Most answers under way at the same time; no answer depends on it
+    #[arg(long, alias = "width", value_name = "N", default_value_t = MAX_BATCH)]
+    pub(crate) max_batch: usize,
+    #[command(flatten)]
+    pub(crate) steering: ControllerArgs,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+}
+
+/// Answers under way at the same time, as in an experiment that does not say.
+const MAX_BATCH: usize = 16;
+
+/// The settings of the method `self_consistency`.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Baselines")]
+pub(crate) struct SelfConsistencyArgs {
+    /// Samples of an answer by self_consistency
+    #[arg(long, alias = "votes", value_name = "N", default_value_t = SelfConsistency::default().samples)]
+    self_consistency_samples: usize,
+}
+
+impl SelfConsistencyArgs {
+    /// Returns `own` with what the flags say in its place.
+    pub(crate) fn over(&self, own: SelfConsistency) -> SelfConsistency {
+        SelfConsistency { samples: self.self_consistency_samples, ..own }
+    }
+}
+
+/// The settings of the method `deer`.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Baselines")]
+pub(crate) struct DeerArgs {
+    /// Text after which deer tries an answer, as is or with \n, \r, \t, \\
+    #[arg(long, value_name = "TEXT", default_value = escaped(&Deer::default().transition), value_parser = unescaped,
+        allow_hyphen_values = true)]
+    deer_transition: String,
+    /// Leave that text in the answer
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set,
+        default_missing_value = "true", default_value_t = Deer::default().keep_transition)]
+    deer_keep_transition: bool,
+    /// Text that deer asks for an answer with [default: that of the task]
+    #[arg(long, value_name = "TEXT", value_parser = unescaped, allow_hyphen_values = true)]
+    deer_elicit: Option<String>,
+    /// Text that ends a trial of deer [default: that of the task]
+    #[arg(long, value_name = "TEXT", value_parser = unescaped, allow_hyphen_values = true)]
+    deer_close: Option<String>,
+    /// Most tokens of a trial
+    #[arg(long, alias = "deer-tokens", value_name = "N", default_value_t = Deer::default().trial_tokens)]
+    deer_trial_tokens: usize,
+    /// Most trials of an answer
+    #[arg(long, alias = "deer-trials", value_name = "N", default_value_t = Deer::default().max_trials)]
+    deer_max_trials: usize,
+    /// Mean probability of a trial's tokens from which on thinking ends
+    #[arg(long, value_name = "P", default_value_t = Deer::default().threshold)]
+    deer_threshold: f64,
+}
+
+impl DeerArgs {
+    /// Returns `own` with what the flags say in its place; a task elicits its answers with `elicit` and `close`.
+    pub(crate) fn over(&self, own: Deer, [elicit, close]: &[String; 2]) -> Deer {
+        Deer {
+            transition: self.deer_transition.clone(),
+            keep_transition: self.deer_keep_transition,
+            elicit: self.deer_elicit.as_ref().unwrap_or(elicit).clone(),
+            close: self.deer_close.as_ref().unwrap_or(close).clone(),
+            trial_tokens: self.deer_trial_tokens,
+            max_trials: self.deer_max_trials,
+            threshold: self.deer_threshold,
+            ..own
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::{Args, FromArgMatches};
+    use serde::Serialize;
+    use stir::core::Request;
+
+    use super::*;
+
+    fn parse<A: Args>(flags: &[&str]) -> A {
+        let matches = A::augment_args(Command::new("test")).try_get_matches_from([&["test"], flags].concat());
+        A::from_arg_matches(&matches.unwrap()).unwrap()
+    }
+
+    /// Checks that every field of `config` is a flag of `A` but for those in `elsewhere`.
+    fn named_alike<A: Args>(config: impl Serialize, elsewhere: &[&str]) {
+        let command = A::augment_args(Command::new("test"));
+        let flags: Vec<_> = command.get_arguments().filter_map(|arg| arg.get_long()).map(str::to_owned).collect();
+        for field in serde_json::to_value(config).unwrap().as_object().unwrap().keys() {
+            let flag = field.replace('_', "-");
+            assert!(elsewhere.contains(&field.as_str()) || flags.contains(&flag), "{field}: {flags:?}");
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_library() {
+        assert_eq!(parse::<RolloutArgs>(&[]).config(0), RolloutConfig::default());
+        assert_eq!(parse::<InductionArgs>(&[]).config(0), InductionConfig::default());
+        assert_eq!(parse::<BasisArgs>(&[]).config(0), BasisConfig::default());
+        assert_eq!(parse::<ControllerArgs>(&[]).config(Variant::Stir, 0), ControllerConfig::default());
+        assert_eq!(parse::<SelfConsistencyArgs>(&[]).over(SelfConsistency::default()), SelfConsistency::default());
+        let own = Deer::default();
+        let elicit = [own.elicit.clone(), own.close.clone()];
+        assert_eq!(parse::<DeerArgs>(&[]).over(own.clone(), &elicit), own);
+        for base in [Sampling::GREEDY, Sampling::default(), Request::default().sampling] {
+            assert_eq!(parse::<SamplingArgs>(&[]).over(base), base);
+            let command = SamplingArgs::augment_args(Command::new("test"));
+            let matches = SamplingArgs::defaults(command, base).get_matches_from(["test"]);
+            assert_eq!(SamplingArgs::from_arg_matches(&matches).unwrap().over(Sampling::default()), base);
+        }
+    }
+
+    #[test]
+    fn a_flag_has_the_name_of_its_field() {
+        named_alike::<RolloutArgs>(RolloutConfig::default(), &["seed", "sampling"]);
+        named_alike::<SamplingArgs>(Sampling::default(), &[]);
+        named_alike::<InductionArgs>(InductionConfig::default(), &[]);
+        named_alike::<BasisArgs>(BasisConfig::default(), &[]);
+        named_alike::<ControllerArgs>(ControllerConfig::default(), &["variant", "seed"]);
+        let own = serde_json::to_value(Deer::default()).unwrap();
+        let prefixed = own.as_object().unwrap().iter().map(|(field, value)| (format!("deer_{field}"), value.clone()));
+        named_alike::<DeerArgs>(prefixed.collect::<serde_json::Map<_, _>>(), &["deer_mean"]);
+    }
+
+    #[test]
+    fn earlier_names_are_still_understood() {
+        let induction = parse::<InductionArgs>(&["--points", "3", "--width", "5"]).config(0);
+        assert_eq!((induction.max_control_points, induction.width), (3, 5));
+        assert_eq!(parse::<BasisArgs>(&["--per-point", "2"]).config(0).min_per_control_point, 2);
+        let flags = ["--points", "3", "--probe", "2", "--tau", "-0.5"];
+        let steering = parse::<ControllerArgs>(&flags).config(Variant::Stir, 0);
+        assert_eq!((steering.max_control_points, steering.candidates, steering.tau_null), (3, 2, -0.5));
+        let deer = ["--deer-tokens", "3", "--deer-trials", "4"];
+        let deer = parse::<DeerArgs>(&deer).over(Deer::default(), &["a".into(), "b".into()]);
+        assert_eq!((deer.trial_tokens, deer.max_trials, deer.elicit.as_str()), (3, 4, "a"));
+    }
+}
