@@ -2,8 +2,8 @@
 //!
 //! This needs neither burn nor room for a model's weights, so that an engine which computes with something else can say
 //! which model it runs: a library of steering vectors names the model it was mined with and is refused by any other. It
-//! stands in this crate and not in `stir-core` because part of a fingerprint is what a `config.json` says, in the ways in
-//! which the families of models say it; without default features this crate does not depend on burn.
+//! stands in this crate and not in `stir-core` because part of a fingerprint is what a `config.json` says, in the ways
+//! in which the families of models say it; without default features this crate does not depend on burn.
 
 use std::{borrow::Cow, collections::BTreeMap, path::Path};
 
