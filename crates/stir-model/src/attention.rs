@@ -16,7 +16,7 @@ use crate::{
     compute::{Compute, Norm, Rotation, Rotations, in_f32, in_type, indices, softcap, split_heads},
 };
 
-/// Stands in for minus infinity where a difference of two is taken.
+/// Replaces minus infinity, because differences of two such values are taken.
 const MASKED: f32 = -1e30;
 
 /// Sequences of equal length, each attending to its own past; differentiable.

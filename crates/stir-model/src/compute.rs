@@ -196,7 +196,7 @@ impl Rotation {
     }
 }
 
-/// `bound * tanh(x / bound)`, where there is a bound.
+/// `bound * tanh(x / bound)`, or `x` without a bound.
 pub(crate) fn softcap<const D: usize>(x: Tensor<D>, bound: Option<f64>) -> Tensor<D> {
     match bound {
         Some(bound) => (x / bound as f32).tanh() * bound as f32,

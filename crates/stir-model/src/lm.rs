@@ -174,8 +174,8 @@ impl Lm {
         self
     }
 
-    /// Computes with burn's operations even on the CPU, where this crate has kernels of its own. This is slower and,
-    /// but for rounding, gives the same numbers: a reference to compare with.
+    /// Computes with burn's operations even on the CPU, where this crate has kernels of its own. This is slower and
+    /// gives the same numbers except for rounding: a reference to compare with.
     pub fn without_kernels(mut self) -> Self {
         #[cfg(feature = "flex")]
         {

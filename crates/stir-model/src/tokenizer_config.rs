@@ -14,7 +14,7 @@ pub(crate) struct TokenizerConfig {
     pub(crate) tokens: BTreeMap<&'static str, String>,
     /// Whether a sequence starts with the `bos_token`; most files do not say.
     pub(crate) add_bos_token: Option<bool>,
-    /// `chat_template`, as it stands there.
+    /// The value of `chat_template`.
     pub(crate) chat_template: Value,
     /// `tokenizer_config.json`, for errors.
     pub(crate) path: PathBuf,

@@ -59,7 +59,7 @@ impl<'p> Fields<'p> {
         Self::new(self.path, Map::new())
     }
 
-    /// Makes `value` that of a field which is not there.
+    /// Sets a field that is missing to `value`.
     pub(super) fn default(&mut self, name: &str, value: impl Into<Value>) {
         self.fields.entry(name).or_insert(value.into());
     }
@@ -68,13 +68,13 @@ impl<'p> Fields<'p> {
         self.fields.contains_key(name)
     }
 
-    /// A refusal of `field` as it stands here.
+    /// The error that refuses `value` for `field`.
     pub(super) fn refuse(&self, field: &str, value: impl Into<Value>, supported: &'static str) -> ModelError {
         let field = format!("{}{field}", self.prefix);
         ModelError::Config { path: self.path.to_owned(), field, value: value.into().to_string(), supported }
     }
 
-    /// The value of a field; `None` when it is not there, and [`Value::Null`] when it is null.
+    /// Takes the value of a field: `None` if it is missing, and [`Value::Null`] if it is null.
     pub(super) fn take(&mut self, name: &str) -> Option<Value> {
         self.fields.remove(name)
     }
@@ -170,7 +170,7 @@ impl<'p> Fields<'p> {
         }
     }
 
-    /// An object's fields; `None` when it is not there or null.
+    /// The fields of an object; `None` if it is missing or null.
     pub(super) fn object(&mut self, name: &str) -> Result<Option<Fields<'p>>, ModelError> {
         match self.given(name) {
             None => Ok(None),

@@ -418,7 +418,7 @@ mod tests {
             "type": "longrope", "short_factor": [1.0], "long_factor": [9.0], "original_max_position_embeddings": 8,
         });
         assert_eq!(context("llama", longrope.clone()), 8);
-        // What stands at the root goes before, and phi3 has a number there that holds when there is none.
+        // A field at the root takes precedence, and phi3 has a default there.
         assert_eq!(context("phi3", longrope.clone()), 32);
         let root = json!({"rope_scaling": longrope, "original_max_position_embeddings": 16});
         assert_eq!(parse(base("phi3"), root).unwrap().max_context, 16);

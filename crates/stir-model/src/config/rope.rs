@@ -153,7 +153,7 @@ impl Fields<'_> {
     /// The rotary embedding that the root of a file describes, for heads of `head_dim`, and the context that
     /// `max_position_embeddings` and the scaling give.
     ///
-    /// Older files have `rope_theta` at the root and `rope_scaling` beside it, newer ones both in `rope_parameters`,
+    /// Older files have `rope_theta` and `rope_scaling` at the root, newer ones both in `rope_parameters`,
     /// which holds an object for each kind of layer where the kinds differ.
     pub(super) fn rope(&mut self, family: &Family, head_dim: usize) -> Result<ParsedRope, ModelError> {
         let given = RopeContext {

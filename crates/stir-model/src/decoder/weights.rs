@@ -118,7 +118,7 @@ impl Decoder {
         config.validate()?;
         let mut tensors = Tensors { source, config, device };
         let embedding = tensors.stored::<T, 2>(EMBEDDING, [config.vocab_size, hidden])?;
-        // The largest tensors come first, while there is room for what is read beside what is kept.
+        // The largest tensors come first, while there is still memory for reading them.
         let head = match config.tie_embeddings {
             true => None,
             false => Some(tensors.linear::<T>("", hidden, &[("lm_head", config.vocab_size)], false)?),
