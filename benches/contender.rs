@@ -57,7 +57,7 @@ struct Args {
 fn main() {
     let args = Args::parse();
     let options = LoadOptions { compute: args.compute, ..LoadOptions::default() };
-    let lm = Lm::load_with(&args.model, &DeviceSpec::FLEX.open().unwrap(), options, |_| ()).unwrap();
+    let lm = Lm::load_with(&args.model, &DeviceSpec::CPU.open().unwrap(), options, |_| ()).unwrap();
     if args.own {
         own::table(&lm, &args.only, &args.lanes, args.scale, args.rounds);
         return;

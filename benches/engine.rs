@@ -6,13 +6,13 @@
 //! Compare within one run; the shares matter, not the times.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::{ops::ControlFlow, path::Path};
+use std::path::Path;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use stir::{
     basis::{BasisConfig, Library, select},
     controller::{Controller, ControllerConfig, Variant},
-    core::{Engine, Request, Row, Sampling, Session, TokenId, generate},
+    core::{Engine, GenerateOptions, Request, Row, Sampling, Session, Text, TokenId, generate},
     induction::{InductionConfig, induce},
     model::{DeviceSpec, Lm},
     rollout::read_groups,
@@ -20,11 +20,11 @@ use stir::{
 
 fn setup() -> (Lm, Vec<Vec<TokenId>>, Library) {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/reference-run");
-    let lm = Lm::load(fixtures.join("model"), &DeviceSpec::FLEX.open().unwrap()).unwrap();
+    let lm = Lm::load(fixtures.join("model"), &DeviceSpec::CPU.open().unwrap()).unwrap();
     let groups: Vec<_> = read_groups(fixtures.join("rollouts.jsonl")).unwrap().map(Result::unwrap).collect();
     let prompts = groups.iter().take(32).map(|group| lm.encode_prompt(&group[0].prompt).unwrap()).collect();
     let config = InductionConfig { max_tokens: 200, ..InductionConfig::default() };
-    let (candidates, _) = induce(&lm, groups.into_iter().map(Ok), config, |_| ControlFlow::Continue(())).unwrap();
+    let (candidates, _) = induce(&lm, groups.into_iter().map(Ok), config).unwrap();
     let library = select(&candidates, &BasisConfig { budget: 64, ..BasisConfig::default() }).unwrap();
     (lm, prompts, library)
 }
@@ -34,13 +34,14 @@ fn decode(c: &mut Criterion) {
     let (lm, prompts, _) = setup();
     let mut group = c.benchmark_group("decode");
     group.sample_size(10);
-    for width in [1, 4, 16] {
-        let prompts = &prompts[..width];
-        let tokens: usize =
-            generate(&lm, prompts, 60, Sampling::GREEDY, 0, width).unwrap().iter().map(|a| a.tokens.len()).sum();
+    for max_batch in [1, 4, 16] {
+        let request = Request { max_tokens: 60, sampling: Sampling::GREEDY, ..Request::default() };
+        let requests = request.with_prompts(&prompts[..max_batch]);
+        let options = GenerateOptions { max_batch, ..GenerateOptions::default() };
+        let tokens: usize = generate(&lm, &requests, options).unwrap().iter().flatten().map(|a| a.tokens.len()).sum();
         group.throughput(Throughput::Elements(tokens as u64));
-        group.bench_function(BenchmarkId::from_parameter(width), |b| {
-            b.iter(|| generate(&lm, prompts, 60, Sampling::GREEDY, 0, width).unwrap());
+        group.bench_function(BenchmarkId::from_parameter(max_batch), |b| {
+            b.iter(|| generate(&lm, &requests, options).unwrap());
         });
     }
 }
@@ -48,6 +49,8 @@ fn decode(c: &mut Criterion) {
 /// Committed tokens per second, plain and steered.
 fn steer(c: &mut Criterion) {
     let (lm, prompts, library) = setup();
+    let requests = Request { max_tokens: 200, sampling: Sampling::GREEDY, ..Request::default() }.with_prompts(&prompts);
+    let options = GenerateOptions { max_batch: 16, ..GenerateOptions::default() };
     let mut group = c.benchmark_group("steer");
     group.sample_size(10);
     for variant in [Variant::NoMemory, Variant::NoProbing, Variant::Stir] {
@@ -57,8 +60,7 @@ fn steer(c: &mut Criterion) {
             ControllerConfig { variant, ..ControllerConfig::default() },
         )
         .unwrap();
-        let run =
-            || controller.generate(&lm, &Request::batch(&prompts, 200, Sampling::GREEDY, 0), 16).unwrap().concat();
+        let run = || controller.generate(&lm, &requests, options).unwrap().concat();
         group.throughput(Throughput::Elements(run().iter().map(|a| a.tokens.len() as u64).sum()));
         group.bench_function(BenchmarkId::from_parameter(variant), |b| b.iter(run));
     }

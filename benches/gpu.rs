@@ -12,7 +12,7 @@
 
 mod common;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Instant};
+use std::{path::PathBuf, time::Instant};
 
 use burn::tensor::{DType, Device, Tensor};
 use clap::Parser;
@@ -22,8 +22,8 @@ use stir::{
     basis::{Action, Entry, Library, normalize},
     controller::{Controller, ControllerConfig, Variant},
     core::{
-        Delimiter, Engine, Fingerprint, ModelShape, Output, Request, Row, SampleRng, Sampling, Session, TokenId, Vocab,
-        argmax,
+        Delimiter, Engine, Fingerprint, GenerateOptions, ModelShape, Output, Request, Row, SampleRng, Sampling,
+        Session, TokenId, Vocab, argmax,
     },
     model::{ComputeType, DeviceSpec, KvCache, Lm, LoadOptions, ModelError},
 };
@@ -31,7 +31,7 @@ use stir::{
 #[derive(Parser)]
 struct Args {
     /// Device to compute on
-    #[arg(long, default_value = "flex")]
+    #[arg(long, default_value = "cpu")]
     device: DeviceSpec,
     /// Type to store and compute in
     #[arg(long, default_value = "bf16")]
@@ -135,8 +135,9 @@ fn generate(lm: &Worded, variant: Variant, lanes: usize, args: &Args) -> f64 {
     let mut last = 0.0;
     for _ in 0..2 {
         let start = Instant::now();
-        let answers =
-            controller.generate(lm, &Request::batch(&prompts, args.tokens, sampling, 0), lanes).unwrap().concat();
+        let requests = Request { max_tokens: args.tokens, sampling, ..Request::default() }.with_prompts(&prompts);
+        let options = GenerateOptions { max_batch: lanes, ..GenerateOptions::default() };
+        let answers = controller.generate(lm, &requests, options).unwrap().concat();
         let tokens: usize = answers.iter().map(|answer| answer.tokens.len()).sum();
         last = tokens as f64 / start.elapsed().as_secs_f64();
     }
@@ -171,7 +172,7 @@ fn library(lm: &Worded, config: &ControllerConfig) -> Library {
         key: normalize(&vector()).unwrap().into(),
         action: Action::Steer(vector()),
     });
-    Library::from_entries(lm.fingerprint().clone(), Delimiter::default(), entries.collect(), BTreeMap::new()).unwrap()
+    Library::from_entries(lm.fingerprint().clone(), entries.collect()).unwrap()
 }
 
 /// A model with a vocabulary of which one token in so many ends a segment: random weights come without one.
@@ -203,10 +204,6 @@ impl Engine for Worded {
 
     fn vocab(&self) -> &Vocab {
         &self.vocab
-    }
-
-    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ModelError> {
-        self.lm.encode(text)
     }
 
     fn session(&self) -> KvCache {

@@ -122,7 +122,7 @@ fn stream(dir: &Path) {
 
 fn load(dir: &Path, compute: ComputeType) -> Lm {
     let options = LoadOptions { compute, ..LoadOptions::default() };
-    Lm::load_with(dir, &DeviceSpec::FLEX.open().unwrap(), options, |_| ()).unwrap()
+    Lm::load_with(dir, &DeviceSpec::CPU.open().unwrap(), options, |_| ()).unwrap()
 }
 
 /// The most bytes this process has had resident.

@@ -7,13 +7,13 @@
 #[path = "../crates/stir-model/tests/common/mod.rs"]
 mod common;
 
-use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf, sync::LazyLock};
+use std::{collections::BTreeMap, path::PathBuf, sync::LazyLock};
 
 use serde_json::Value;
 use stir::{
-    basis::{BasisConfig, Candidates, Library, Pair, greedy_dpp, select},
+    basis::{BasisConfig, DppConfig, Library, MinedPairs, Pair, greedy_dpp, select},
     controller::{Controller, ControllerConfig, Variant},
-    core::{Engine, Request, Sampling, generate},
+    core::{Engine, GenerateOptions, Request, Sampling, Text, TokenId, generate},
     induction::{InductionConfig, induce},
     model::{Checkpoint, Lm},
     rollout::read_groups,
@@ -33,14 +33,14 @@ fn json(name: &str) -> Value {
 
 static LM: LazyLock<Lm> = LazyLock::new(|| Lm::load(fixture("model"), &common::device().open().unwrap()).unwrap());
 
-static CANDIDATES: LazyLock<Candidates> = LazyLock::new(|| {
+static CANDIDATES: LazyLock<MinedPairs> = LazyLock::new(|| {
     let groups = read_groups(fixture("rollouts.jsonl")).unwrap();
     let config = InductionConfig { max_tokens: 200, ..InductionConfig::default() };
-    induce(&*LM, groups, config, |_| ControlFlow::Continue(())).unwrap().0
+    induce(&*LM, groups, config).unwrap().0
 });
 
 /// The reference's own pairs, bit for bit.
-static GOLDEN: LazyLock<Candidates> = LazyLock::new(|| {
+static GOLDEN: LazyLock<MinedPairs> = LazyLock::new(|| {
     let states = Checkpoint::open_file(&fixture("pairs.safetensors")).unwrap();
     let (right, wrong) = (states.floats("right").unwrap().0, states.floats("wrong").unwrap().0);
     let pairs = json("pairs.json");
@@ -52,7 +52,7 @@ static GOLDEN: LazyLock<Candidates> = LazyLock::new(|| {
         mu_plus: right[i * 128..(i + 1) * 128].to_vec(),
         mu_minus: wrong[i * 128..(i + 1) * 128].to_vec(),
     });
-    Candidates { pairs: pairs.collect(), ..CANDIDATES.clone() }
+    MinedPairs { pairs: pairs.collect(), ..CANDIDATES.clone() }
 });
 
 static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
@@ -63,6 +63,14 @@ static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum() };
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+fn requests(prompts: &[Vec<TokenId>], sampling: Sampling, seed: u64) -> Vec<Request> {
+    Request { max_tokens: 200, sampling, seed, ..Request::default() }.with_prompts(prompts)
+}
+
+fn max_batch(max_batch: usize) -> GenerateOptions<'static> {
+    GenerateOptions { max_batch, ..GenerateOptions::default() }
 }
 
 #[test]
@@ -111,7 +119,9 @@ fn selection_from_our_own_pairs_differs_by_one_tie_only() {
         let rows = offered.iter().flat_map(|&i| keys[i]).copied().collect::<Vec<f32>>();
         let qualities: Vec<f64> = offered.iter().map(|&i| quality[i]).collect();
         let first = offered.iter().position(|&i| i == first).unwrap();
-        let picked = greedy_dpp(&rows, &qualities, &[first], budget, 0.5, 1e-4).unwrap();
+        let picked =
+            greedy_dpp(&rows, &qualities, &DppConfig { first: vec![first], budget, lambda: 0.5, epsilon: 1e-4 })
+                .unwrap();
         picked.into_iter().map(|i| offered[i]).collect()
     };
     let everything: Vec<usize> = (0..keys.len()).collect();
@@ -139,7 +149,7 @@ fn steering_makes_the_same_choices_and_text() {
         let controller = Controller::new(LIBRARY.clone(), LM.fingerprint(), config).unwrap();
         let prompts: Vec<_> =
             expected.iter().map(|line| LM.encode_prompt(line["prompt"].as_str().unwrap()).unwrap()).collect();
-        let found = controller.generate(&*LM, &Request::batch(&prompts, 200, Sampling::GREEDY, 0), 8).unwrap().concat();
+        let found = controller.generate(&*LM, &requests(&prompts, Sampling::GREEDY, 0), max_batch(8)).unwrap().concat();
         let (mut points, mut same_choice, mut same_text, mut same_probes) = (0, 0, 0, 0);
         let mut largest = BTreeMap::new();
         for (expected, found) in expected.iter().zip(&found) {
@@ -184,8 +194,8 @@ fn never_steering_is_plain_decoding() {
     let config = ControllerConfig { variant: Variant::NoMemory, ..ControllerConfig::default() };
     let controller = Controller::new(LIBRARY.clone(), LM.fingerprint(), config).unwrap();
     for sampling in [Sampling::GREEDY, Sampling::default()] {
-        let plain = generate(&*LM, &prompts, 200, sampling, 7, 6).unwrap();
-        let steered = controller.generate(&*LM, &Request::batch(&prompts, 200, sampling, 7), 6).unwrap().concat();
+        let plain = generate(&*LM, &requests(&prompts, sampling, 7), max_batch(6)).unwrap().concat();
+        let steered = controller.generate(&*LM, &requests(&prompts, sampling, 7), max_batch(6)).unwrap().concat();
         for (plain, steered) in plain.iter().zip(&steered) {
             assert_eq!(plain.tokens, steered.tokens);
         }

@@ -73,7 +73,7 @@ impl Shape {
         let dtype = match stored {
             ComputeType::F32 => Dtype::F32,
             ComputeType::Bf16 => Dtype::BF16,
-            ComputeType::F16 => Dtype::F16,
+            _ => Dtype::F16,
         };
         let view =
             |shape: &[usize]| TensorView::new(dtype, shape.to_vec(), &bytes[..count(shape) * size(stored)]).unwrap();

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use stir::{
-    core::{Engine, Request, Row, SampleRng, Sampling, Session, TokenId, generate_all},
+    core::{Engine, GenerateOptions, Request, Row, SampleRng, Sampling, Session, TokenId, generate},
     model::Lm,
 };
 
@@ -75,7 +75,7 @@ fn mixed(lm: &Lm, scale: f64, rounds: usize) {
     };
     let rate = |requests: &[Request]| {
         let start = Instant::now();
-        let answers = generate_all(lm, requests, 8).unwrap();
+        let answers = generate(lm, requests, GenerateOptions { max_batch: 8, ..GenerateOptions::default() }).unwrap();
         answers.iter().flatten().map(|answer| answer.tokens.len()).sum::<usize>() as f64 / start.elapsed().as_secs_f64()
     };
     let (of_many, of_one) = (requests(&|i| lengths[i]), requests(&|_| mean));
@@ -94,7 +94,8 @@ fn rollouts(lm: &Lm, scale: f64, rounds: usize) {
     let request =
         Request { samples: 8, max_tokens: tokens, sampling: Sampling::GREEDY, ..Request::new(prompt.clone()) };
     let (base, _) = start(lm, 1, 500);
-    let all = || seconds(|| generate_all(lm, std::slice::from_ref(&request), 8).unwrap());
+    let options = GenerateOptions { max_batch: 8, ..GenerateOptions::default() };
+    let all = || seconds(|| generate(lm, std::slice::from_ref(&request), options).unwrap());
     let prefill = || seconds(|| start(lm, 1, 500));
     let decode = || {
         let mut sessions: Vec<_> = (0..8).map(|_| base[0].fork()).collect();

@@ -48,14 +48,6 @@ impl Engine for Segmented<'_> {
         &self.vocab
     }
 
-    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ModelError> {
-        self.lm.encode(text)
-    }
-
-    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ModelError> {
-        self.lm.encode_prompt(text)
-    }
-
     fn session(&self) -> KvCache {
         self.lm.session()
     }

@@ -1,13 +1,11 @@
 //! What steering costs: in the long run, and at one control point beside the scheme that has no cache.
 
-use std::collections::BTreeMap;
-
 use stir::{
     basis::{Action, Entry, Library, normalize},
     controller::{Controller, ControllerConfig, Steered, SteeredLane},
     core::{
-        Addition, Delimiter, Engine, Generation, HookPoint, Lane, LayerSpec, Request, Row, SampleRng, Sampling,
-        Session, TokenId, argmax, generate_all,
+        Addition, Engine, GenerateOptions, Generation, HookPoint, Lane, LayerSpec, Request, Row, SampleRng, Sampling,
+        Session, TokenId, argmax, generate,
     },
     model::Lm,
 };
@@ -65,7 +63,7 @@ fn library(lm: &Lm, state: &[f32], says: Says) -> Library {
         let action = if steer { Action::Steer(vector) } else { Action::Stay };
         entries.push(Entry { problem: format!("p{i}"), m, layer: layer(lm), quality, key: key.into(), action });
     }
-    Library::from_entries(lm.fingerprint().clone(), Delimiter::default(), entries, BTreeMap::new()).unwrap()
+    Library::from_entries(lm.fingerprint().clone(), entries).unwrap()
 }
 
 /// Tokens per second of answers of 8 segments, each control point probed, against plain decoding of the same.
@@ -79,10 +77,11 @@ pub fn overhead(lm: &Lm, lanes: usize, scale: f64, rounds: usize) {
     let controller =
         |library: Library| Controller::new(library, lm.fingerprint(), ControllerConfig::default()).unwrap();
     let [steer, stay] = libraries.map(controller);
-    let steered = |controller: &Controller| controller.generate(&engine, &requests, lanes).unwrap();
+    let options = GenerateOptions { max_batch: lanes, ..GenerateOptions::default() };
+    let steered = |controller: &Controller| controller.generate(&engine, &requests, options).unwrap();
 
     let per_second = |seconds: f64| (lanes * tokens) as f64 / seconds;
-    let plain = || per_second(seconds(|| generate_all(&engine, &requests, lanes).unwrap()));
+    let plain = || per_second(seconds(|| generate(&engine, &requests, options).unwrap()));
     let committed = || per_second(seconds(|| steered(&steer)));
     let left = || per_second(seconds(|| steered(&stay)));
     let turns = turns(rounds, [&mut { plain }, &mut { committed }, &mut { left }]);

@@ -1,9 +1,5 @@
-//! Retrieve, probe and commit: the run-time half of STIR.
-//!
-//! [`Controller::plan`] and [`Controller::decide`] are the method's two decisions, pure functions of a library and of
-//! numbers read from a model. [`SteeredLane`] is the state machine that runs them on any
-//! [`Engine`](stir_core::Engine); many lanes share forward passes in [`stir_core::drive`].
-
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod config;

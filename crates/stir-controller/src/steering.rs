@@ -14,18 +14,14 @@ use crate::{
 /// until the sequence has ended:
 ///
 /// ```
-/// use stir_basis::{Action, Entry, Library};
+/// # use stir_basis::{Action, Entry, Library};
 /// use stir_controller::{Controller, ControllerConfig, LayerState, Next, ProbeScores};
 /// # use stir_core::{
-/// #     Addition, Delimiter, Engine, HookPoint, Output, Row, TokenId, argmax, toy::{ToyEngine, ToyError},
+/// #     Addition, Engine, HookPoint, Output, Row, Text, TokenId, argmax, toy::{ToyEngine, ToyError},
 /// # };
 /// # let engine = ToyEngine::without_eos(17);
-/// # let entry = Entry {
-/// #     problem: String::new(), m: 1, layer: 1, quality: 0.9, key: vec![10f32.sqrt().recip(); 10].into(),
-/// #     action: Action::Steer(vec![0.7; 10]),
-/// # };
-/// # let model = engine.fingerprint().clone();
-/// # let library = Library::from_entries(model, Delimiter::default(), vec![entry], Default::default())?;
+/// # let action = Action::Steer(vec![0.7; 10]);
+/// # let library = Library::from_vectors([Entry { layer: 1, key: [1.0; 10].into(), action, ..Entry::default() }])?;
 /// # let config = ControllerConfig { min_similarity: -1.0, ..ControllerConfig::default() };
 /// # let vocab = engine.vocab();
 /// let controller = Controller::unchecked(library, config)?;

@@ -10,7 +10,7 @@ use stir_controller::{
     Controller, ControllerConfig, ControllerError, LayerState, Next, ProbeBranch, ProbeScores, Scope, Steered,
     Steering, Step, Variant,
 };
-use stir_core::{Engine, HookPoint, Request, SampleRng, Sampling, TokenId, toy::ToyEngine};
+use stir_core::{Engine, GenerateOptions, HookPoint, Request, SampleRng, Sampling, TokenId, toy::ToyEngine};
 
 /// What a loop of somebody else's has at the end of a sequence.
 #[derive(Debug, Default)]
@@ -154,7 +154,11 @@ fn a_foreign_loop_decides_and_writes_what_the_lane_does() {
             ..Request::new(prompts(1, longest, rng.below(1000) as u64).remove(0))
         };
 
-        let lane: Steered = controller.generate(engine, std::slice::from_ref(&request), 4).unwrap().concat().remove(0);
+        let lane: Steered = controller
+            .generate(engine, std::slice::from_ref(&request), GenerateOptions::default())
+            .unwrap()
+            .concat()
+            .remove(0);
         let mut steering = controller.steer(request.stream);
         let found = foreign(engine, &mut steering, &request);
         let what = || format!("case {case}: {config:?} {request:?}");

@@ -3,16 +3,14 @@
 
 mod common;
 
-use std::collections::BTreeMap;
-
-use common::{WARM, library, prompts, steer};
+use common::{WARM, batch, library, max_batch, plain, prompts, steer};
 use stir_basis::{Action, Library};
 use stir_controller::{
     ControlState, Controller, ControllerConfig, LayerState, Planned, Scope, Scored, Steered, Step, Variant,
 };
 use stir_core::{
-    DriveError, Engine, Fingerprint, Finish, ModelShape, Output, Request, RequestError, Row, Sampling, TokenId, Vocab,
-    generate,
+    Engine, Fingerprint, Finish, GenerateError, ModelShape, Output, RequestError, Row, SampleId, Sampling, TokenId,
+    Vocab,
     toy::{ToyEngine, ToyError, ToySession},
 };
 
@@ -40,7 +38,7 @@ struct Altered<F> {
     alter: F,
 }
 
-impl<F: Fn(bool, &Row<'_, ToySession>, &mut Output)> Engine for Altered<F> {
+impl<F: Fn(bool, &Row<'_, ToySession>, &mut Output) + Send + Sync> Engine for Altered<F> {
     type Session = ToySession;
     type Error = ToyError;
 
@@ -54,14 +52,6 @@ impl<F: Fn(bool, &Row<'_, ToySession>, &mut Output)> Engine for Altered<F> {
 
     fn vocab(&self) -> &Vocab {
         self.inner.vocab()
-    }
-
-    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-        self.inner.encode(text)
-    }
-
-    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-        self.inner.encode_prompt(text)
     }
 
     fn session(&self) -> ToySession {
@@ -85,7 +75,7 @@ fn no_memory_is_plain_decoding() {
         let prompts = prompts(16, 8, 1);
         let config = ControllerConfig { variant: Variant::NoMemory, ..base() };
         for sampling in SAMPLINGS {
-            let plain = generate(&engine, &prompts, 50, sampling, 3, 4).unwrap();
+            let plain = plain(&engine, &batch(&prompts, 50, sampling, 3), 4);
             for width in [1, 4, 16] {
                 let answers = steer(&engine, &library, &config, &prompts, 50, sampling, width);
                 for (answer, plain) in answers.iter().zip(&plain) {
@@ -150,7 +140,7 @@ fn random_vectors_change_nothing_but_the_vectors() {
         entries[i].action = Action::Steer(candidate.vector.to_vec());
     }
     let fingerprint = engine.fingerprint().clone();
-    let noise = Library::from_entries(fingerprint, library.delimiter().clone(), entries, BTreeMap::new()).unwrap();
+    let noise = Library::from_entries(fingerprint, entries).unwrap().with_delimiter(library.delimiter().clone());
     let run = |library, config| steer(&engine, library, &config, &prompts, 50, Sampling::GREEDY, 4);
     assert_eq!(run(&library, config), run(&noise, base()));
     assert_ne!(run(&library, base()), run(&noise, base()));
@@ -214,7 +204,7 @@ fn the_static_vector_is_added_at_every_control_point() {
 fn where_nothing_is_added_the_text_is_plain_and_the_probe_is_its_start() {
     let (engine, library, prompts) = scene();
     for sampling in SAMPLINGS {
-        let plain = generate(&engine, &prompts, 60, sampling, 3, 4).unwrap();
+        let plain = plain(&engine, &batch(&prompts, 60, sampling, 3), 4);
         for probe_tokens in [1, 4, 9] {
             let config = ControllerConfig { k_scale: 0.0, probe_tokens, ..base() };
             let answers = steer(&engine, &library, &config, &prompts, 60, sampling, 4);
@@ -237,7 +227,7 @@ fn where_nothing_is_added_the_text_is_plain_and_the_probe_is_its_start() {
 #[test]
 fn a_broken_state_is_counted_and_never_steers() {
     let (engine, library, prompts) = scene();
-    let (config, plain) = (base(), generate(&engine, &prompts, 40, Sampling::GREEDY, 3, 1).unwrap());
+    let (config, plain) = (base(), plain(&engine, &batch(&prompts, 40, Sampling::GREEDY, 3), 1));
     // Both layers, at every boundary.
     let alter = |_, _: &Row<'_, _>, output: &mut Output| output.captures.iter_mut().for_each(|c| c[3] = f32::NAN);
     let broken = Altered { inner: engine.clone(), alter };
@@ -276,7 +266,7 @@ fn a_broken_state_is_counted_and_never_steers() {
 #[test]
 fn a_probe_without_a_score_is_counted_and_never_wins() {
     let (engine, library, prompts) = scene();
-    let (config, plain) = (base(), generate(&engine, &prompts, 40, Sampling::GREEDY, 3, 1).unwrap());
+    let (config, plain) = (base(), plain(&engine, &batch(&prompts, 40, Sampling::GREEDY, 3), 1));
     // Every impulse breaks the logits.
     let alter = |_, row: &Row<'_, _>, output: &mut Output| {
         if !row.additions.is_empty() {
@@ -314,8 +304,8 @@ fn a_probe_without_a_score_is_counted_and_never_wins() {
     let alter = |_, _: &Row<'_, _>, output: &mut Output| output.logits[0] = f32::NAN;
     let controller = Controller::new(library.clone(), library.fingerprint(), config.clone()).unwrap();
     let broken = Altered { inner: engine, alter };
-    let error = controller.generate(&broken, &Request::batch(&prompts, 40, Sampling::GREEDY, 3), 4).unwrap_err();
-    assert!(matches!(error, DriveError::Sampling { lane: 0, .. }));
+    let error = controller.generate(&broken, &batch(&prompts, 40, Sampling::GREEDY, 3), max_batch(4)).unwrap_err();
+    assert!(matches!(error, GenerateError::Sampling { sample: SampleId { request: 0, sample: 0 }, .. }));
 }
 
 #[test]
@@ -324,15 +314,15 @@ fn requests_that_cannot_be_served() {
     let controller = Controller::new(library.clone(), library.fingerprint(), base()).unwrap();
     let refused = |prompt: Vec<TokenId>, max_tokens, sampling| match controller.generate(
         &engine,
-        &Request::batch(&[vec![1], prompt], max_tokens, sampling, 0),
-        2,
+        &batch(&[vec![1], prompt], max_tokens, sampling, 0),
+        max_batch(2),
     ) {
-        Err(DriveError::Refused { source, .. }) => source,
+        Err(GenerateError::Request { source, .. }) => source,
         other => panic!("{other:?}"),
     };
     assert_eq!(refused(vec![], 5, WARM), RequestError::EmptyPrompt);
     assert_eq!(refused(vec![1; 96], 5, WARM), RequestError::PromptTooLong { tokens: 96, max_context: 96 });
     assert_eq!(refused(vec![1], 0, WARM), RequestError::ZeroBudget);
     assert!(matches!(refused(vec![1], 5, Sampling { top_p: 0.0, ..WARM }), RequestError::Sampling(_)));
-    assert_eq!(controller.generate(&engine, &[], 2).unwrap(), [] as [Vec<Steered>; 0]);
+    assert_eq!(controller.generate(&engine, &[], max_batch(2)).unwrap(), [] as [Vec<Steered>; 0]);
 }

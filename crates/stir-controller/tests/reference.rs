@@ -5,9 +5,9 @@ mod common;
 
 use std::ops::AddAssign;
 
-use common::{Reference, WARM, assert_same, library, prompts, steer};
+use common::{Reference, WARM, assert_same, batch, library, plain, prompts, steer};
 use stir_controller::{ControllerConfig, Scope, Steered, Variant};
-use stir_core::{SampleRng, Sampling, TokenId, generate, toy::ToyEngine};
+use stir_core::{SampleRng, Sampling, TokenId, toy::ToyEngine};
 
 /// What happened over a set of generations: a comparison in which nothing is at stake proves nothing.
 #[derive(Debug, Default)]
@@ -55,7 +55,7 @@ impl Case<'_> {
         let wide = steer(engine, &library, config, prompts, max_tokens, sampling, 5);
         assert_eq!(wide, steer(engine, &library, config, prompts, max_tokens, sampling, 1));
         let mut seen = Seen::default();
-        let plain = generate(engine, prompts, max_tokens, sampling, 3, 5).unwrap();
+        let plain = plain(engine, &batch(prompts, max_tokens, sampling, 3), 5);
         for (i, (found, plain)) in wide.iter().zip(plain).enumerate() {
             let (prompt, sequence) = (&prompts[i], i as u64);
             let reference = Reference { engine, library: &library, config, prompt, sampling, sequence };

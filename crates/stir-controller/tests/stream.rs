@@ -3,11 +3,11 @@
 
 mod common;
 
-use std::{collections::BTreeMap, sync::atomic::AtomicBool};
+use std::collections::BTreeMap;
 
-use common::{WARM, library, prompts};
+use common::{WARM, batch, library, max_batch, prompts};
 use stir_controller::{Controller, ControllerConfig, Place, Steered, Step, Variant};
-use stir_core::{Engine, Event, Finish, Flow, Request, SampleId, Sampling, TokenId, generate_all, toy::ToyEngine};
+use stir_core::{Engine, Event, Finish, Flow, Request, SampleId, Sampling, TokenId, generate, toy::ToyEngine};
 
 #[derive(Default)]
 struct Heard {
@@ -26,7 +26,7 @@ fn hear(
 ) -> BTreeMap<SampleId, Heard> {
     let mut all: BTreeMap<SampleId, Heard> = BTreeMap::new();
     controller
-        .stream(engine, requests, 4, &AtomicBool::new(false), |id, event| {
+        .stream(engine, requests, max_batch(4), |id, event| {
             let heard = all.entry(id).or_default();
             match event {
                 Event::Token(token) => {
@@ -74,7 +74,7 @@ fn assert_places(places: &[Place], steps: &[Step]) {
 
 fn requests(sampling: Sampling, stop: &[&str]) -> Vec<Request> {
     let stop: Vec<String> = stop.iter().map(|stop| (*stop).to_owned()).collect();
-    let requests = Request::batch(&prompts(8, 8, 1), 50, sampling, 3).into_iter().enumerate();
+    let requests = batch(&prompts(8, 8, 1), 50, sampling, 3).into_iter().enumerate();
     requests.map(|(i, request)| Request { samples: 1 + i % 3, stop: stop.clone(), ..request }).collect()
 }
 
@@ -87,11 +87,11 @@ fn a_stream_tells_what_was_generated_and_decided() {
     let all_on = Sampling { temperature: 1.2, top_p: 0.95, top_k: 20, min_p: 0.02, repetition_penalty: 1.05 };
     for sampling in [Sampling::GREEDY, WARM, all_on, Sampling { repetition_penalty: 1.4, ..Sampling::GREEDY }] {
         // Two stop strings that occur, each over several tokens.
-        let free = controller.generate(&engine, &requests(sampling, &[]), 3).unwrap();
+        let free = controller.generate(&engine, &requests(sampling, &[]), max_batch(3)).unwrap();
         let texts = [0, 1].map(|i| free[i][0].text(engine.vocab()).chars().skip(20).take(3).collect::<String>());
         for stop in [&[][..], &[texts[0].as_str(), &texts[1]]] {
             let requests = requests(sampling, stop);
-            let answers = controller.generate(&engine, &requests, 3).unwrap();
+            let answers = controller.generate(&engine, &requests, max_batch(3)).unwrap();
             let heard = hear(&controller, &engine, &requests, |_, _| Flow::Continue);
             assert_eq!(heard.len(), answers.iter().map(Vec::len).sum::<usize>());
             let (mut steered, mut stopped) = (0, 0);
@@ -127,8 +127,8 @@ fn never_steering_is_plain_generation_with_every_setting() {
             let controller = Controller::new(library.clone(), engine.fingerprint(), config).unwrap();
             for stop in [&[][..], &["\n\n"], &["ab", "s", "\n\n\n"]] {
                 let requests = requests(sampling, stop);
-                let plain = generate_all(&engine, &requests, 4).unwrap();
-                let steered = controller.generate(&engine, &requests, 4).unwrap();
+                let plain = generate(&engine, &requests, max_batch(4)).unwrap();
+                let steered = controller.generate(&engine, &requests, max_batch(4)).unwrap();
                 for (steered, plain) in steered.iter().flatten().zip(plain.iter().flatten()) {
                     assert_eq!(
                         (&steered.generated.tokens, &steered.generated.log_probs),
@@ -148,7 +148,7 @@ fn a_cancelled_answer_accounts_for_its_tokens() {
     let config = ControllerConfig { k_scale: 1.5, probe_tokens: 6, ..ControllerConfig::default() };
     let controller = Controller::new(library.clone(), engine.fingerprint(), config).unwrap();
     let requests = requests(Sampling::GREEDY, &[]);
-    let whole = controller.generate(&engine, &requests, 4).unwrap();
+    let whole = controller.generate(&engine, &requests, max_batch(4)).unwrap();
     for at in 0..50 {
         let heard = hear(&controller, &engine, &requests, |_, index| match index == at {
             true => Flow::Cancel,

@@ -1,15 +1,17 @@
-//! Checks that an engine keeps the [`Engine`] contract.
+//! Checks that an engine keeps the [`Engine`] and [`Text`] contracts.
 //!
 //! ```
 //! use stir_core::{conformance, toy::ToyEngine};
 //! conformance::check(&ToyEngine::new(1), 0.0)?;
+//! conformance::check_text(&ToyEngine::new(1))?;
 //! # Ok::<(), stir_core::conformance::Violation>(())
 //! ```
 
-use crate::{Addition, Engine, HookPoint, Output, Row, SampleRng, Session, TokenId};
+use crate::{Addition, Engine, HookPoint, Output, Row, SampleRng, Session, Text, TokenId};
 
 /// A promise of the contract that an engine broke.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Violation {
     /// Two ways to the same result differ.
     #[error("{law}: results differ by {difference} of the largest magnitude, allowed {tolerance}")]
@@ -22,19 +24,19 @@ pub enum Violation {
         tolerance: f32,
     },
     /// Something that must change results did not.
-    #[error("{law}: no effect")]
+    #[error("an effect is missing where {law}")]
     NoEffect {
         /// The promise.
         law: &'static str,
     },
     /// A row that must be refused was accepted.
-    #[error("accepted {what}")]
+    #[error("the engine accepted {what}")]
     Accepted {
         /// The bad row.
         what: &'static str,
     },
     /// A row that must be served was refused.
-    #[error("{law}: refused: {message}")]
+    #[error("the engine refused a valid row ({law}): {message}")]
     Refused {
         /// The promise being checked.
         law: &'static str,
@@ -42,7 +44,7 @@ pub enum Violation {
         message: String,
     },
     /// The tokens of a prompt do not end with those of its text.
-    #[error("a prompt's tokens are those of its text, with what starts a sequence in front: {text:?}")]
+    #[error("the tokens of the prompt {text:?} do not end with those of its text")]
     Prompt {
         /// The text.
         text: String,
@@ -68,14 +70,12 @@ pub fn check<E: Engine>(engine: &E, tolerance: f32) -> Result<(), Violation> {
     let shape = engine.shape();
     let points: Vec<HookPoint> =
         (0..shape.n_layers).flat_map(|l| [HookPoint::ResidPre(l), HookPoint::ResidPost(l)]).collect();
-    let mut rng = SampleRng::new(0x5717, 0);
-    let mut tokens = |n: usize| -> Vec<TokenId> { (0..n).map(|_| rng.below(shape.vocab_size) as TokenId).collect() };
+    let mut tokens = tokens(engine);
     let (prompt, tail, other) = (tokens(11), tokens(4), tokens(4));
     let mut suite = Suite { engine, tolerance, points };
 
     let reference = suite.fresh("prefill", &[&prompt, &tail], None)?;
     suite.sizes(&reference)?;
-    suite.prompts(&prompt)?;
     suite.chunks_and_rewinds(&prompt, &tail, &other, &reference)?;
     suite.forks(&prompt, &tail, &other, &reference)?;
     suite.batches(&prompt, &tail, &other)?;
@@ -86,6 +86,26 @@ pub fn check<E: Engine>(engine: &E, tolerance: f32) -> Result<(), Violation> {
     suite.additions(&prompt, &tail, &reference)?;
     suite.branches(&prompt, &tail, &other)?;
     suite.refusals(&prompt)
+}
+
+/// Checks the promise of [`Text`]: a prompt's tokens are those of its text, with the start of a sequence in front. An
+/// engine may refuse a text; it must then refuse the prompt, too.
+///
+/// # Errors
+/// The first [`Violation`] found.
+pub fn check_text<E: Text>(engine: &E) -> Result<(), Violation> {
+    let text = engine.vocab().text(&tokens(engine)(11));
+    match (engine.encode(&text), engine.encode_prompt(&text)) {
+        (Ok(plain), Ok(prompt)) if prompt.ends_with(&plain) => Ok(()),
+        (Err(_), Err(_)) => Ok(()),
+        _ => Err(Violation::Prompt { text }),
+    }
+}
+
+/// Draws tokens of the model's vocabulary.
+fn tokens<E: Engine>(engine: &E) -> impl FnMut(usize) -> Vec<TokenId> {
+    let (mut rng, vocab_size) = (SampleRng::new(0x5717, 0), engine.shape().vocab_size);
+    move |n| (0..n).map(|_| rng.below(vocab_size) as TokenId).collect()
 }
 
 struct Suite<'e, E> {
@@ -129,16 +149,6 @@ impl<E: Engine> Suite<'_, E> {
             self.close(law, expected, &found)?;
         }
         Ok(())
-    }
-
-    /// An engine may have no tokenizer, or one that refuses the text; then it refuses the prompt, too.
-    fn prompts(&self, tokens: &[TokenId]) -> Result<(), Violation> {
-        let text = self.engine.vocab().text(tokens);
-        match (self.engine.encode(&text), self.engine.encode_prompt(&text)) {
-            (Ok(plain), Ok(prompt)) if prompt.ends_with(&plain) => Ok(()),
-            (Err(_), Err(_)) => Ok(()),
-            _ => Err(Violation::Prompt { text }),
-        }
     }
 
     fn close(&self, law: &'static str, expected: &[f32], found: &[f32]) -> Result<(), Violation> {

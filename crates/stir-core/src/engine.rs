@@ -1,111 +1,175 @@
+use std::sync::Arc;
+
 use crate::{Fingerprint, HookPoint, ModelShape, TokenId, Vocab};
 
 /// A language model that runs batches of rows through its layers.
 ///
-/// The contract is one forward pass, not a decoding loop: what to sample, when to stop and where to steer is decided
-/// once for all engines, in [`drive`](crate::drive) and the lanes it runs, so an engine has no opinions to get wrong
-/// and rows at different stages share passes. `conformance::check` proves that an engine keeps the contract.
-pub trait Engine {
+/// The contract is one forward pass, not a decoding loop. Sampling, stopping and steering are decided outside, by the
+/// [`Lane`](crate::Lane)s that a [`Scheduler`](crate::Scheduler) runs, so engines cannot disagree on them and sequences
+/// at different stages share passes. `conformance::check` (feature `conformance`) proves that an engine keeps the
+/// contract.
+///
+/// An engine is shared between threads, so every method takes `&self`. References and [`Arc`]s of an engine are engines.
+///
+/// Text is not part of this contract: an engine with a tokenizer also implements [`Text`].
+pub trait Engine: Send + Sync {
     /// The state of one sequence: its key-value cache.
     type Session: Session;
-    /// What can go wrong inside the engine.
+    /// The engine's error type.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// The model's sizes.
+    /// Returns the model's sizes.
     fn shape(&self) -> ModelShape;
 
-    /// What identifies the model.
+    /// Returns the vocabulary: the bytes that each token adds to the text, and the tokens that end a sequence.
+    fn vocab(&self) -> &Vocab;
+
+    /// Returns what identifies the model.
     fn fingerprint(&self) -> &Fingerprint;
 
-    /// In what way the model is computed, where an engine has several whose numbers differ by more than rounding (the
-    /// type it computes in). It does not make another model, but parts of one run should agree in it.
+    /// Returns the numeric type used for computation (such as `bf16`) if it affects results, and `""` otherwise.
+    ///
+    /// It is not part of the model's identity, but all parts of one run must agree on it.
     fn computation(&self) -> String {
         String::new()
     }
 
-    /// What each token adds to the text, and which end a sequence.
-    fn vocab(&self) -> &Vocab;
-
-    /// The tokens of `text`; special tokens written out in it are recognised, none is added.
+    /// Returns the name of the device that computes (`cpu`, `cuda:0`), or `""` if the engine has no name for it.
     ///
-    /// # Errors
-    /// When the tokenizer refuses the text.
-    fn encode(&self, text: &str) -> Result<Vec<TokenId>, Self::Error>;
-
-    /// The tokens of `text` as a whole prompt: with what a sequence of this model starts with (the BOS token of many)
-    /// in front, unless `text` already starts with it. Nothing is put behind. An engine that hands calls on to another
-    /// must hand on this one too.
-    ///
-    /// # Errors
-    /// As [`encode`](Self::encode).
-    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, Self::Error> {
-        self.encode(text)
+    /// Devices round differently, so results of one are not resumed on another.
+    fn device(&self) -> String {
+        String::new()
     }
 
-    /// A sequence with nothing encoded.
+    /// Returns an empty sequence.
     fn session(&self) -> Self::Session;
 
-    /// One forward pass over all rows; every row's tokens are appended to its session.
+    /// Runs all rows through the model in one forward pass and appends every row's tokens to its session.
     ///
     /// Rows do not see each other: the result of a row is that of a batch of one, up to rounding. A failed pass may
     /// leave any of its sessions partly extended; rewind them before use.
     ///
     /// # Errors
-    /// For a row with no tokens, a token outside the vocabulary, more positions than the context holds, a hook point
-    /// the model does not have, an addition of the wrong width or outside the row's tokens.
+    /// Fails for a row with no tokens, a token outside the vocabulary, more positions than the context holds, a hook
+    /// point that the model does not have, or an addition of the wrong size or outside the row's tokens.
     fn forward(&self, rows: &mut [Row<'_, Self::Session>]) -> Result<Vec<Output>, Self::Error>;
 }
 
-/// The encoded part of one sequence.
-pub trait Session: Sized {
-    /// Positions encoded.
+/// An engine that knows text: it has a tokenizer.
+///
+/// Neither method has a default, so that no engine loses the BOS token by leaving one out.
+pub trait Text: Engine {
+    /// Returns the tokens of `text`. Special tokens written out in it are recognised; none is added.
+    ///
+    /// # Errors
+    /// Fails if there is no tokenizer or it refuses the text.
+    fn encode(&self, text: &str) -> Result<Vec<TokenId>, Self::Error>;
+
+    /// Returns the tokens of `text` as a whole prompt: those of [`encode`](Self::encode), preceded by whatever a
+    /// sequence of this model starts with (the BOS token of many models) unless `text` already starts with it. Nothing
+    /// is added at the end.
+    ///
+    /// A model whose sequences start with nothing returns what [`encode`](Self::encode) returns.
+    ///
+    /// # Errors
+    /// Fails if there is no tokenizer or it refuses the text.
+    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, Self::Error>;
+}
+
+/// Implements both contracts for a pointer type by handing on every call.
+macro_rules! hand_on {
+    ($pointer:ty) => {
+        impl<E: Engine + ?Sized> Engine for $pointer {
+            type Session = E::Session;
+            type Error = E::Error;
+
+            fn shape(&self) -> ModelShape {
+                (**self).shape()
+            }
+            fn vocab(&self) -> &Vocab {
+                (**self).vocab()
+            }
+            fn fingerprint(&self) -> &Fingerprint {
+                (**self).fingerprint()
+            }
+            fn computation(&self) -> String {
+                (**self).computation()
+            }
+            fn device(&self) -> String {
+                (**self).device()
+            }
+            fn session(&self) -> Self::Session {
+                (**self).session()
+            }
+            fn forward(&self, rows: &mut [Row<'_, Self::Session>]) -> Result<Vec<Output>, Self::Error> {
+                (**self).forward(rows)
+            }
+        }
+
+        impl<E: Text + ?Sized> Text for $pointer {
+            fn encode(&self, text: &str) -> Result<Vec<TokenId>, Self::Error> {
+                (**self).encode(text)
+            }
+            fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, Self::Error> {
+                (**self).encode_prompt(text)
+            }
+        }
+    };
+}
+
+hand_on!(&E);
+hand_on!(Arc<E>);
+
+/// The encoded part of one sequence. It may move between threads.
+pub trait Session: Sized + Send {
+    /// Returns the number of positions encoded.
     fn len(&self) -> usize;
 
-    /// Whether nothing is encoded yet.
+    /// Returns whether nothing is encoded yet.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// A second sequence with the same past. The past is shared, not copied; both may go on.
+    /// Returns a second sequence with the same past. The past is shared, not copied; both may be extended.
     fn fork(&self) -> Self;
 
-    /// Forgets every position from `len` on. Does nothing when there are no more than `len`.
+    /// Forgets every position from `len` on. Does nothing if there are no more than `len`.
     fn rewind(&mut self, len: usize);
 }
 
-/// What one sequence wants from a forward pass.
+/// One sequence's part of a forward pass.
 #[derive(Debug)]
 pub struct Row<'a, S> {
-    /// The sequence; it grows by `tokens`.
+    /// The sequence; the pass extends it by `tokens`.
     pub session: &'a mut S,
     /// Tokens to append and encode; at least one.
     pub tokens: &'a [TokenId],
-    /// What to add to the residual stream on the way. Additions come before captures at the same point.
+    /// Vectors to add to the residual stream. Additions come before captures at the same point.
     pub additions: Vec<Addition<'a>>,
-    /// Hidden states wanted at the last of `tokens`.
+    /// Hook points whose hidden state at the last of `tokens` is wanted.
     pub capture: &'a [HookPoint],
     /// Whether the logits after the last of `tokens` are wanted.
     pub logits: bool,
 }
 
-/// `stream(point, position) += scale * vector`, at that position only.
+/// An impulse: `stream(point, position) += scale * vector`, at that position only.
 #[derive(Debug, Clone, Copy)]
 pub struct Addition<'a> {
-    /// Where in the model.
+    /// Where in the model the vector is added.
     pub point: HookPoint,
-    /// Absolute position in the sequence; must be among the row's tokens.
+    /// The absolute position in the sequence; must be among the row's tokens.
     pub position: usize,
-    /// `[hidden_size]`.
+    /// The vector, `[hidden_size]`.
     pub vector: &'a [f32],
-    /// Factor of `vector`.
+    /// The factor of `vector`.
     pub scale: f32,
 }
 
-/// What a forward pass found for one row.
+/// One row's results of a forward pass.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Output {
-    /// `[vocab_size]` after the row's last token; empty when not wanted.
+    /// The logits after the row's last token, `[vocab_size]`; empty if they were not wanted.
     pub logits: Vec<f32>,
-    /// `[hidden_size]` at the row's last token, for each captured point in the order asked for.
+    /// The hidden state at the row's last token, `[hidden_size]`, for each captured point in the order asked for.
     pub captures: Vec<Vec<f32>>,
 }

@@ -1,5 +1,5 @@
 /// Bytes to be found in a text that arrives piece by piece (Knuth-Morris-Pratt).
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pattern {
     text: String,
     /// `fallback[n]` is the longest proper border of the first `n + 1` bytes.

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{EmptyStop, ModelShape, SampleRng, Sampling, SamplingError, StopMatcher, TokenId};
 
-/// What is to be generated: a prompt, and everything that decides what follows it. Plain data.
+/// What is to be generated: a prompt, and everything that decides how it is continued. Plain data.
 ///
 /// Sample `i` draws from stream `stream + i` of `seed` and from nothing else, so what it becomes does not depend on the
 /// other samples, on the other requests of a batch, or on how many run side by side.
@@ -18,17 +18,17 @@ use crate::{EmptyStop, ModelShape, SampleRng, Sampling, SamplingError, StopMatch
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Request {
-    /// What is continued; at least one token.
+    /// The tokens to be continued; at least one.
     pub prompt: Vec<TokenId>,
-    /// New tokens per sample at most, the one that ends it among them.
+    /// The largest number of new tokens per sample, including the one that ends it.
     pub max_tokens: usize,
     /// How a token is drawn.
     pub sampling: Sampling,
-    /// A sample ends with the token that completes one of these, and its text before it.
+    /// Stop strings: a sample ends with the token that completes one of them, and its text ends before it.
     pub stop: Vec<String>,
-    /// How many answers are wanted. They share one encoding of the prompt.
+    /// The number of answers. They share one encoding of the prompt.
     pub samples: usize,
-    /// Source of all randomness.
+    /// The seed of all random numbers.
     pub seed: u64,
     /// The random stream of the first sample; the others follow.
     pub stream: u64,
@@ -42,15 +42,26 @@ impl Default for Request {
 }
 
 impl Request {
-    /// One sample of up to 512 tokens after `prompt`, with the settings of [`Sampling::default`].
+    /// Returns a request for one sample of up to 512 tokens after `prompt`, with the settings of [`Sampling::default`].
     pub fn new(prompt: Vec<TokenId>) -> Self {
         Self { prompt, ..Self::default() }
     }
 
-    /// One request for each prompt; prompt `i` draws from stream `i` of `seed`.
-    pub fn batch(prompts: &[Vec<TokenId>], max_tokens: usize, sampling: Sampling, seed: u64) -> Vec<Self> {
-        let prompts = prompts.iter().cloned().zip(0..);
-        prompts.map(|(prompt, stream)| Self { max_tokens, sampling, seed, stream, ..Self::new(prompt) }).collect()
+    /// Returns one request for each of `prompts`, with the settings of this one; prompt `i` draws from stream
+    /// `stream + i`.
+    ///
+    /// ```
+    /// use stir_core::Request;
+    /// let requests = Request { max_tokens: 9, stream: 5, ..Request::default() }.with_prompts(&[vec![1], vec![2, 3]]);
+    /// assert_eq!((requests[1].prompt.as_slice(), requests[1].stream, requests[1].max_tokens), (&[2, 3][..], 6, 9));
+    /// ```
+    pub fn with_prompts(&self, prompts: &[Vec<TokenId>]) -> Vec<Self> {
+        let streams = (0..).map(|i| self.sample_stream(i));
+        prompts
+            .iter()
+            .zip(streams)
+            .map(|(prompt, stream)| Self { prompt: prompt.clone(), stream, ..self.clone() })
+            .collect()
     }
 
     /// Checks every field for a model of `shape`.
@@ -64,7 +75,7 @@ impl Request {
     /// ```
     ///
     /// # Errors
-    /// [`RequestError`] with what is wrong first.
+    /// [`RequestError`] for the first fault found.
     pub fn check(&self, shape: ModelShape) -> Result<(), RequestError> {
         let (tokens, max_context) = (self.prompt.len(), shape.max_context);
         if tokens == 0 {
@@ -84,49 +95,52 @@ impl Request {
         }
     }
 
-    /// The random stream of sample `sample`.
+    /// Returns the random stream of sample `sample`.
     pub fn sample_stream(&self, sample: usize) -> u64 {
         self.stream.wrapping_add(sample as u64)
     }
 
-    /// The random numbers of sample `sample`.
+    /// Returns the random number generator of sample `sample`.
     pub fn rng(&self, sample: usize) -> SampleRng {
         SampleRng::new(self.seed, self.sample_stream(sample))
     }
 }
 
-/// A request that cannot be served.
+/// The fault of a request that cannot be served.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RequestError {
-    /// Nothing to condition on.
+    /// The prompt is empty.
     #[error("the prompt holds no token")]
     EmptyPrompt,
-    /// No room for a single new token.
-    #[error("the prompt holds {tokens} tokens and the model's context {max_context}: no room for an answer")]
+    /// The prompt leaves no room for a single new token.
+    #[error(
+        "the prompt holds {tokens} tokens, which leaves no room for an answer in the model's context of {max_context}"
+    )]
     PromptTooLong {
-        /// Tokens of the prompt.
+        /// The number of tokens of the prompt.
         tokens: usize,
-        /// Positions of the model.
+        /// The number of positions of the model's context.
         max_context: usize,
     },
-    /// A token that the model does not have.
+    /// The prompt holds a token that the model does not have.
     #[error("token {token} of the prompt is outside the vocabulary of {vocab_size}")]
     Token {
         /// The token.
         token: TokenId,
-        /// Rows of the output head.
+        /// The number of rows of the output head.
         vocab_size: usize,
     },
-    /// A generation of no tokens.
+    /// The budget is 0.
     #[error("max_tokens is 0, must be at least 1")]
     ZeroBudget,
-    /// A request for nothing.
+    /// No answer was asked for.
     #[error("samples is 0, must be at least 1")]
     ZeroSamples,
-    /// A stop string that would end every text at once.
+    /// A stop string is empty.
     #[error(transparent)]
     Stop(#[from] EmptyStop),
-    /// Sampling settings out of bounds.
+    /// A sampling setting is out of bounds.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
 }

@@ -2,9 +2,9 @@ use std::{borrow::Cow, cmp::Ordering, collections::BinaryHeap, iter};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{SampleRng, TokenId};
+use crate::{SampleRng, SettingError, TokenId};
 
-/// How one row of logits becomes a token.
+/// The settings by which one row of logits becomes a token.
 ///
 /// In this order, which is that of Hugging Face transformers: the repetition penalty on the logits as they are, the
 /// temperature, then what remains of the vocabulary after `top_k`, after `top_p` and after `min_p`. A token is drawn
@@ -28,18 +28,18 @@ use crate::{SampleRng, TokenId};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sampling {
-    /// 0 for greedy decoding; otherwise the divisor of the logits.
+    /// The divisor of the logits; 0 for greedy decoding.
     pub temperature: f32,
-    /// Mass of the nucleus, in (0, 1]: the likeliest tokens are kept until their probability reaches it.
+    /// The probability mass of the nucleus, in (0, 1]: the likeliest tokens are kept until their mass reaches it.
     pub top_p: f32,
-    /// How many of the likeliest tokens are kept; 0 for all.
+    /// The number of likeliest tokens that are kept; 0 for all.
     #[serde(default)]
     pub top_k: usize,
     /// A token is kept when its probability is at least this share of the likeliest one's, in [0, 1]; 0 for all.
     #[serde(default)]
     pub min_p: f32,
-    /// What the logit of a token of the prompt or the answer so far is divided by where it is positive and multiplied
-    /// by where it is negative, once however often the token occurred; 1 for no penalty.
+    /// The penalty on tokens of the prompt and of the answer so far; 1 for none. A positive logit is divided by it and a
+    /// negative one multiplied, once however often the token occurred.
     #[serde(default = "no_penalty")]
     pub repetition_penalty: f32,
 }
@@ -53,7 +53,7 @@ fn no_penalty() -> f32 {
 pub struct Choice {
     /// The token.
     pub token: TokenId,
-    /// Natural logarithm of its probability.
+    /// The natural logarithm of its probability.
     pub log_prob: f32,
 }
 
@@ -65,10 +65,10 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// The largest logit, always.
+    /// Greedy decoding: always the largest logit.
     pub const GREEDY: Self = Self { temperature: 0.0, top_p: 1.0, top_k: 0, min_p: 0.0, repetition_penalty: 1.0 };
 
-    /// Whether [`pick`](Self::pick) takes the likeliest token of the model, whatever was drawn and came before.
+    /// Returns whether [`pick`](Self::pick) always takes the model's likeliest token, whatever came before.
     pub fn is_greedy(&self) -> bool {
         self.temperature == 0.0 && !self.penalises()
     }
@@ -80,29 +80,18 @@ impl Sampling {
     /// Checks every field.
     ///
     /// # Errors
-    /// [`SamplingError::OutOfBounds`] with the field, its value and the bound.
+    /// [`SamplingError::Setting`] for the first field out of bounds.
     pub fn validate(&self) -> Result<(), SamplingError> {
         let Self { temperature, top_p, top_k: _, min_p, repetition_penalty } = *self;
-        for (field, value, within, bound) in [
-            ("temperature", temperature, temperature >= 0.0 && temperature.is_finite(), "finite and >= 0"),
-            ("top_p", top_p, top_p > 0.0 && top_p <= 1.0, "in (0, 1]"),
-            ("min_p", min_p, (0.0..=1.0).contains(&min_p), "in [0, 1]"),
-            (
-                "repetition_penalty",
-                repetition_penalty,
-                repetition_penalty > 0.0 && repetition_penalty.is_finite(),
-                "finite and > 0",
-            ),
-        ] {
-            if !within {
-                return Err(SamplingError::OutOfBounds { field, value, bound });
-            }
-        }
-        Ok(())
+        SettingError::not_negative("temperature", temperature)
+            .and_then(|()| SettingError::check(top_p > 0.0 && top_p <= 1.0, "top_p", top_p, "in (0, 1]"))
+            .and_then(|()| SettingError::unit("min_p", min_p))
+            .and_then(|()| SettingError::above_zero("repetition_penalty", repetition_penalty))
+            .map_err(SamplingError::Setting)
     }
 
-    /// Draws one token from a row of logits, `[vocab_size]`, that follows the tokens of `history` (looked at only
-    /// where repetitions are penalised).
+    /// Draws one token from a row of logits, `[vocab_size]`, that follows the tokens of `history` (which are looked at
+    /// only if repetitions are penalised).
     ///
     /// # Errors
     /// [`SamplingError::NonFinite`] when a logit is NaN or +inf or all are -inf: a model that computes such a row is
@@ -119,7 +108,8 @@ impl Sampling {
         Ok(Choice { token: token as TokenId, log_prob: log_prob_from_max(logits, likeliest, token) })
     }
 
-    /// What [`pick`](Self::pick) draws from: the tokens that are left, likeliest first, and their probabilities.
+    /// Returns the distribution that [`pick`](Self::pick) draws from: the tokens that are left, likeliest first, and
+    /// their probabilities.
     ///
     /// ```
     /// use stir_core::Sampling;
@@ -167,7 +157,11 @@ impl Sampling {
         near.or_else(|| self.kept_within(f32::INFINITY, logits, best)).unwrap_or_default()
     }
 
-    /// [`kept`](Self::kept), where the tokens whose weight is at least `e^-reach` decide it.
+    /// As [`kept`](Self::kept), computed from the tokens whose weight is at least `e^-reach` alone; `None` if a token
+    /// below that may be among those kept, so that a wider reach must be tried.
+    ///
+    /// The tokens looked at are always the likeliest ones of the row. They decide the result if they are the whole row,
+    /// if `top_k` of them are there (the rest of the row is cut off anyway), or if their mass alone reaches `top_p`.
     fn kept_within(&self, reach: f32, logits: &[f32], best: usize) -> Option<Kept> {
         let scaled = |logit: f32| (logit - logits[best]) / self.temperature;
         let near = logits.iter().enumerate().filter(|(_, logit)| scaled(**logit) >= -reach);
@@ -245,14 +239,14 @@ impl PartialEq for Weighted {
 
 impl Eq for Weighted {}
 
-/// The index of the largest logit, ties to the lower index.
+/// Returns the index of the largest logit; ties go to the lower index.
 ///
 /// # Errors
-/// [`SamplingError::NonFinite`] for a row with NaN or +inf, without a finite logit, or empty.
+/// [`SamplingError::NonFinite`] for a row that is empty, holds NaN or +inf, or has no finite logit.
 pub fn argmax(logits: &[f32]) -> Result<usize, SamplingError> {
     // Many at a time: a vocabulary is large. A comparison with NaN is false.
-    let (chunks, rest) = logits.as_chunks::<LANES>();
-    let (mut largest, mut sane) = ([f32::NEG_INFINITY; LANES], [true; LANES]);
+    let (chunks, rest) = logits.as_chunks::<ELEMENTS>();
+    let (mut largest, mut sane) = ([f32::NEG_INFINITY; ELEMENTS], [true; ELEMENTS]);
     for chunk in chunks {
         for ((largest, sane), &x) in largest.iter_mut().zip(&mut sane).zip(chunk) {
             *largest = if x > *largest { x } else { *largest };
@@ -268,10 +262,10 @@ pub fn argmax(logits: &[f32]) -> Result<usize, SamplingError> {
     Err(SamplingError::NonFinite { index, value: logits.get(index).copied().unwrap_or(f32::NAN) })
 }
 
-/// The log-probability of `token` under the distribution that `logits` describe at temperature 1.
+/// Returns the log-probability of `token` under the distribution that `logits` describe at temperature 1.
 ///
 /// # Errors
-/// As [`argmax`]; also when `token` is outside the row.
+/// As [`argmax`]; also if `token` is outside the row.
 pub fn log_prob(logits: &[f32], token: TokenId) -> Result<f32, SamplingError> {
     let best = argmax(logits)?;
     let token = token as usize;
@@ -287,20 +281,20 @@ fn log_prob_from_max(logits: &[f32], best: usize, token: usize) -> f32 {
 }
 
 /// Numbers that loops over a vocabulary take in at once, for the compiler to make vectors of.
-const LANES: usize = 16;
+const ELEMENTS: usize = 16;
 
 /// The sum of `exp(scaled(logit))`, where no scaled logit is positive.
 fn sum_exp(logits: &[f32], scaled: impl Fn(f32) -> f32) -> f64 {
     // What is summed up in f32 is short.
     let part = |logits: &[f32]| -> f64 {
-        let (chunks, rest) = logits.as_chunks::<LANES>();
-        let mut sums = [0.0f32; LANES];
+        let (chunks, rest) = logits.as_chunks::<ELEMENTS>();
+        let mut sums = [0.0f32; ELEMENTS];
         for chunk in chunks {
             sums.iter_mut().zip(chunk).for_each(|(sum, &x)| *sum += exp(scaled(x)));
         }
         sums.into_iter().chain(rest.iter().map(|&x| exp(scaled(x)))).map(f64::from).sum()
     };
-    logits.chunks(64 * LANES).map(part).sum()
+    logits.chunks(64 * ELEMENTS).map(part).sum()
 }
 
 /// `e^x` of a number that is not positive, to 2 units in the last place, without a branch; at least `e^-87`.
@@ -320,25 +314,19 @@ fn exp(x: f32) -> f32 {
     (series * r * r + r + 1.0) * f32::from_bits(power)
 }
 
-/// Why a token could not be drawn.
+/// The reason why a token could not be drawn.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SamplingError {
-    /// A setting outside its bound.
-    #[error("sampling {field} is {value}, must be {bound}")]
-    OutOfBounds {
-        /// The field of [`Sampling`].
-        field: &'static str,
-        /// Its value.
-        value: f32,
-        /// What is allowed.
-        bound: &'static str,
-    },
+    /// A field of [`Sampling`] is out of bounds.
+    #[error("sampling {0}")]
+    Setting(SettingError),
     /// A row of logits that describes no distribution.
-    #[error("logit {index} is {value}: the row describes no distribution")]
+    #[error("logit {index} is {value}, so the row describes no distribution")]
     NonFinite {
-        /// The first offending position.
+        /// The first offending position in the row.
         index: usize,
-        /// What stands there.
+        /// The value at that position.
         value: f32,
     },
 }

@@ -46,7 +46,7 @@ impl Generated {
 /// Plain and steered lanes alike hold one and give it logits, so there is one place that ends sequences.
 ///
 /// ```
-/// use stir_core::{Engine, Finish, Request, Sequence, toy::ToyEngine};
+/// use stir_core::{Engine, Finish, Request, Sequence, Text, toy::ToyEngine};
 /// let engine = ToyEngine::new(0);
 /// let request = Request { stop: vec!["lo".into()], ..Request::new(engine.encode("say")?) };
 /// let mut sequence = Sequence::new(&engine, &request, 0)?;
@@ -57,7 +57,7 @@ impl Generated {
 /// assert_eq!(sequence.generated().text(engine.vocab()), "hel");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Sequence {
     /// Prompt and answer.
     tokens: Vec<TokenId>,

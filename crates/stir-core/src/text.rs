@@ -13,7 +13,7 @@ use crate::pattern::Pattern;
 /// assert_eq!(stops.push(b"ND of it"), Some(5)); // "so 7 " is the text
 /// # Ok::<(), stir_core::EmptyStop>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct StopMatcher {
     /// Each stop string, and how much of it the text ends with.
     stops: Vec<(Pattern, usize)>,
@@ -97,7 +97,7 @@ impl StopMatcher {
 /// assert_eq!(text.finish(), "\n\nQ");
 /// # Ok::<(), stir_core::EmptyStop>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct TextStream {
     stops: StopMatcher,
     /// Bytes of the text that have not been given out.

@@ -4,9 +4,9 @@
 //! the two-newline tokens that real vocabularies have), so that everything above the [`Engine`] contract can be tested
 //! in milliseconds. Its text is noise; its caching, forking and steering behave as a transformer's do.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
-use crate::{Engine, Fingerprint, HookPoint, ModelShape, Output, Row, SampleRng, Session, TokenId, Vocab};
+use crate::{Engine, Fingerprint, HookPoint, ModelShape, Output, Row, SampleRng, Session, Text, TokenId, Vocab};
 
 const LAYERS: usize = 3;
 const HIDDEN: usize = 10;
@@ -30,7 +30,7 @@ pub struct ToyEngine {
 /// What the engine has encoded of one sequence: per layer and position, what later positions see of it.
 #[derive(Debug, Clone, Default)]
 pub struct ToySession {
-    past: [Rc<Vec<Stream>>; LAYERS],
+    past: [Arc<Vec<Stream>>; LAYERS],
     len: usize,
 }
 
@@ -141,7 +141,7 @@ impl ToyEngine {
                     recent.map(|(age, x)| x[d] * 0.8f32.powi(age as i32)).sum()
                 });
                 let value: Stream = std::array::from_fn(|d| dot(&past[d], &stream).tanh());
-                let cache = Rc::make_mut(&mut row.session.past[layer]);
+                let cache = Arc::make_mut(&mut row.session.past[layer]);
                 cache.truncate(position);
                 cache.push(value);
                 let read: Stream = std::array::from_fn(|d| (dot(&own[d], &stream) + context[d]).tanh());
@@ -177,6 +177,17 @@ impl Engine for ToyEngine {
         &self.vocab
     }
 
+    fn session(&self) -> ToySession {
+        ToySession::default()
+    }
+
+    fn forward(&self, rows: &mut [Row<'_, ToySession>]) -> Result<Vec<Output>, ToyError> {
+        rows.iter().enumerate().try_for_each(|(i, row)| self.check(i, row))?;
+        Ok(rows.iter_mut().map(|row| self.run(row)).collect())
+    }
+}
+
+impl Text for ToyEngine {
     /// Longest match first, as a greedy tokenizer would.
     fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
         let (mut rest, mut tokens) = (text, Vec::new());
@@ -197,15 +208,6 @@ impl Engine for ToyEngine {
         missing.into_iter().for_each(|start| tokens.insert(0, start));
         Ok(tokens)
     }
-
-    fn session(&self) -> ToySession {
-        ToySession::default()
-    }
-
-    fn forward(&self, rows: &mut [Row<'_, ToySession>]) -> Result<Vec<Output>, ToyError> {
-        rows.iter().enumerate().try_for_each(|(i, row)| self.check(i, row))?;
-        Ok(rows.iter_mut().map(|row| self.run(row)).collect())
-    }
 }
 
 impl Session for ToySession {
@@ -225,13 +227,15 @@ impl Session for ToySession {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Sampling, conformance, control_points, generate};
+    use crate::{GenerateOptions, Request, Sampling, conformance, control_points, generate};
 
     #[test]
     fn keeps_the_contract() {
         for seed in 0..5 {
             conformance::check(&ToyEngine::new(seed), 0.0).unwrap();
             conformance::check(&ToyEngine::new(seed).starting_with(3), 0.0).unwrap();
+            conformance::check_text(&ToyEngine::new(seed)).unwrap();
+            conformance::check_text(&ToyEngine::new(seed).starting_with(3)).unwrap();
         }
     }
 
@@ -239,7 +243,9 @@ mod tests {
     fn reaches_boundaries_and_ends() {
         let engine = ToyEngine::new(1);
         let prompts: Vec<_> = ('a'..='z').map(|c| engine.encode(&c.to_string()).unwrap()).collect();
-        let answers = generate(&engine, &prompts, 60, Sampling { temperature: 1.0, ..Sampling::GREEDY }, 0, 8).unwrap();
+        let sampling = Sampling { temperature: 1.0, ..Sampling::GREEDY };
+        let requests = Request { max_tokens: 60, sampling, ..Request::default() }.with_prompts(&prompts);
+        let answers = generate(&engine, &requests, GenerateOptions::default()).unwrap().concat();
         let points = answers.iter().map(|g| control_points(engine.vocab(), &Default::default(), &g.tokens).len());
         assert!(points.sum::<usize>() > 26);
         assert!(answers.iter().any(|g| g.finish == crate::Finish::Eos));

@@ -2,21 +2,37 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
-    cell::Cell,
     collections::BTreeMap,
     ops::ControlFlow,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
 };
 
 use proptest::prelude::*;
 use stir_core::{
-    Decode, DriveError, EmptyStop, Engine, Event, Fingerprint, Finish, Flow, Generated, Lane, ModelShape, Output,
-    Request, RequestError, Row, SampleId, Sampling, Session, TokenId, Vocab, drive, generate, generate_all, prefill,
-    stream,
+    Decode, DriveError, EmptyStop, Engine, Event, Fingerprint, Finish, Flow, GenerateError, GenerateOptions, Generated,
+    Generation, Generator, Lane, ModelShape, Output, Request, RequestError, Row, SampleId, Sampling, SamplingError,
+    Scheduler, Session, StepError, Text, TokenId, Vocab, drive, prefill, stream,
     toy::{ToyEngine, ToyError, ToySession},
 };
 
 const WARM: Sampling = Sampling { temperature: 1.0, top_p: 0.9, ..Sampling::GREEDY };
+
+fn max_batch(max_batch: usize) -> GenerateOptions<'static> {
+    GenerateOptions { max_batch, ..GenerateOptions::default() }
+}
+
+fn generate<E: Engine>(
+    engine: &E,
+    requests: &[Request],
+    batch: usize,
+) -> Result<Vec<Vec<Generated>>, GenerateError<E::Error>> {
+    stir_core::generate(engine, requests, max_batch(batch))
+}
 
 fn ask(engine: &ToyEngine, text: &str) -> Request {
     Request { max_tokens: 24, sampling: WARM, ..Request::new(engine.encode(text).unwrap()) }
@@ -41,7 +57,7 @@ fn hear<E: Engine>(
     mut flow: impl FnMut(SampleId, &Event) -> Flow,
 ) -> BTreeMap<SampleId, Heard> {
     let mut all: BTreeMap<SampleId, Heard> = BTreeMap::new();
-    stream(engine, requests, width, cancel, |id, event| {
+    stream(engine, requests, GenerateOptions { max_batch: width, cancel: Some(cancel) }, |id, event| {
         let flow = flow(id, &event);
         let heard = all.entry(id).or_default();
         assert!(heard.answer.is_none(), "nothing comes after the last event");
@@ -85,14 +101,14 @@ fn a_stream_tells_what_generate_returns() {
         Request { sampling: Sampling { top_k: 3, repetition_penalty: 1.3, ..WARM }, samples: 4, ..ask(&engine, "zz") },
     ];
     for width in [0, 1, 3, 16] {
-        let answers = generate_all(&engine, &requests, width).unwrap();
-        assert_eq!(answers, generate_all(&engine, &requests, 5).unwrap());
+        let answers = generate(&engine, &requests, width).unwrap();
+        assert_eq!(answers, generate(&engine, &requests, 5).unwrap());
         let heard = hear(&engine, &requests, width, &AtomicBool::new(false), |_, _| Flow::Continue);
         for (id, heard) in heard {
             assert_eq!(heard.answer.unwrap(), answers[id.request][id.sample]);
         }
     }
-    let greedy = &generate_all(&engine, &requests, 5).unwrap()[2];
+    let greedy = &generate(&engine, &requests, 5).unwrap()[2];
     assert_eq!(greedy[0], greedy[1]);
 }
 
@@ -100,26 +116,27 @@ fn a_stream_tells_what_generate_returns() {
 fn a_sample_depends_on_its_seed_and_stream_alone() {
     let engine = ToyEngine::new(1);
     let many = Request { samples: 5, seed: 9, stream: 40, ..ask(&engine, "hello") };
-    let together = generate_all(&engine, &[ask(&engine, "abc"), many.clone(), ask(&engine, "q")], 3).unwrap();
+    let together = generate(&engine, &[ask(&engine, "abc"), many.clone(), ask(&engine, "q")], 3).unwrap();
     for (k, answer) in together[1].iter().enumerate() {
         let alone = Request { samples: 1, stream: 40 + k as u64, ..many.clone() };
-        assert_eq!(*answer, generate_all(&engine, &[alone], 1).unwrap()[0][0]);
+        assert_eq!(*answer, generate(&engine, &[alone], 1).unwrap()[0][0]);
     }
     assert!(together[1].windows(2).any(|pair| pair[0] != pair[1]));
     let last = Request { stream: u64::MAX, samples: 2, ..many };
     assert_eq!(last.sample_stream(1), 0);
-    assert!(generate_all(&engine, &[last], 2).is_ok());
+    assert!(generate(&engine, &[last], 2).is_ok());
 }
 
 #[test]
 fn batches_equal_singles_and_keep_order() {
     let engine = ToyEngine::new(11);
     let prompts: Vec<_> = ["abc", "d", "hello", "ab", "zzzz"].iter().map(|p| engine.encode(p).unwrap()).collect();
-    let wide = generate(&engine, &prompts, 24, WARM, 5, 3).unwrap();
-    assert_eq!(wide, generate(&engine, &prompts, 24, WARM, 5, 1).unwrap());
+    let requests = Request { max_tokens: 24, sampling: WARM, seed: 5, ..Request::default() }.with_prompts(&prompts);
+    let wide = generate(&engine, &requests, 3).unwrap().concat();
+    assert_eq!(wide, generate(&engine, &requests, 1).unwrap().concat());
     assert_eq!(wide.len(), prompts.len());
     assert!(wide.iter().all(|g| g.tokens.len() == g.log_probs.len() && g.forward_passes == g.tokens.len()));
-    assert_eq!(generate(&engine, &[], 24, WARM, 5, 1).unwrap(), []);
+    assert!(generate(&engine, &[], 1).unwrap().is_empty());
 }
 
 #[test]
@@ -129,7 +146,7 @@ fn a_forked_prefix_samples_what_a_fresh_one_does() {
     let run = |session| {
         let mut out = None;
         let lane = Decode::resume(&engine, session, &request, 2).unwrap();
-        drive(&engine, [Ok(lane)], 1, |_, g| {
+        drive(&engine, [lane], 1, |_, g| {
             out = Some(g);
             ControlFlow::Continue(())
         })
@@ -165,25 +182,27 @@ fn bad_requests_name_what_is_wrong() {
         ),
     ] {
         assert_eq!(Decode::new(&engine, &bad, 0).unwrap_err(), expected);
-        let found = stream(&engine, &[good.clone(), bad], 2, &AtomicBool::new(false), listen);
-        assert!(matches!(found, Err(DriveError::Refused { request: 1, source }) if source == expected));
+        let found = stream(&engine, &[good.clone(), bad], max_batch(2), listen);
+        assert!(matches!(found, Err(GenerateError::Request { request: 1, source }) if source == expected));
     }
     let bad = Request { sampling: Sampling { min_p: 2.0, ..WARM }, ..good };
     assert_eq!(Decode::new(&engine, &bad, 0).unwrap_err().to_string(), "sampling min_p is 2, must be in [0, 1]");
-    stream(&engine, &[], 2, &AtomicBool::new(false), listen).unwrap();
-    assert!(generate_all(&engine, &[], 2).unwrap().is_empty());
+    stream(&engine, &[], max_batch(2), listen).unwrap();
+    assert!(generate(&engine, &[], 2).unwrap().is_empty());
 }
 
 #[test]
 fn the_context_ends_a_sequence_and_break_ends_the_loop() {
     let engine = ToyEngine::without_eos(3);
     let prompts = vec![vec![1; engine.shape().max_context - 4]; 3];
-    let answers = generate(&engine, &prompts, 100, Sampling::GREEDY, 0, 2).unwrap();
+    let greedy = Request { sampling: Sampling::GREEDY, ..Request::default() };
+    let requests = Request { max_tokens: 100, ..greedy.clone() }.with_prompts(&prompts);
+    let answers = generate(&engine, &requests, 2).unwrap().concat();
     assert!(answers.iter().all(|g| g.tokens.len() == 4 && g.finish == Finish::Length));
 
     let mut seen = 0;
-    let requests = Request::batch(&prompts, 2, Sampling::GREEDY, 0);
-    let lanes = requests.iter().map(|request| Ok(Decode::new(&engine, request, 0)?));
+    let requests = Request { max_tokens: 2, ..greedy }.with_prompts(&prompts);
+    let lanes = requests.iter().map(|request| Decode::new(&engine, request, 0).unwrap());
     drive(&engine, lanes, 1, |_, _| {
         seen += 1;
         ControlFlow::Break(())
@@ -203,7 +222,7 @@ proptest! {
         let engine = ToyEngine::new(seed);
         let free = Request { max_tokens: 40, seed, ..ask(&engine, "abc") };
         let stopped = Request { stop: stop.clone(), ..free.clone() };
-        let answers = generate_all(&engine, &[free, stopped], 2).unwrap();
+        let answers = generate(&engine, &[free, stopped], 2).unwrap();
         let (free, stopped, vocab) = (&answers[0][0], &answers[1][0], engine.vocab());
         let first = (1..=free.tokens.len()).find(|&n| {
             let text = vocab.text(&free.tokens[..n]);
@@ -230,13 +249,17 @@ struct Parrot {
     says: Vec<TokenId>,
     /// Length of the prompts.
     after: usize,
-    passes: Cell<usize>,
+    passes: AtomicUsize,
 }
 
 impl Parrot {
     fn new(tokens: &[&str], eos: TokenId, says: &[TokenId]) -> Self {
         let vocab = Vocab::new(tokens.iter().map(|token| token.as_bytes()), [eos]);
-        Self { toy: ToyEngine::new(0), vocab, says: says.to_vec(), after: 1, passes: Cell::new(0) }
+        Self { toy: ToyEngine::new(0), vocab, says: says.to_vec(), after: 1, passes: AtomicUsize::new(0) }
+    }
+
+    fn passes(&self) -> usize {
+        self.passes.load(Ordering::Relaxed)
     }
 
     fn request(&self, stop: &[&str]) -> Request {
@@ -258,15 +281,12 @@ impl Engine for Parrot {
     fn vocab(&self) -> &Vocab {
         &self.vocab
     }
-    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-        self.toy.encode(text)
-    }
     fn session(&self) -> ToySession {
         self.toy.session()
     }
     fn forward(&self, rows: &mut [Row<'_, ToySession>]) -> Result<Vec<Output>, ToyError> {
         assert!(!rows.is_empty(), "no pass without rows");
-        self.passes.set(self.passes.get() + 1);
+        self.passes.fetch_add(1, Ordering::Relaxed);
         let mut outputs = self.toy.forward(rows)?;
         for (row, output) in rows.iter().zip(&mut outputs).filter(|(row, _)| row.logits) {
             match self.says.get(row.session.len() - self.after) {
@@ -310,7 +330,7 @@ fn any_of_several_end_tokens_ends_a_sequence() {
     let vocab = Vocab::new([&b"a"[..], b"", b""], [1, 2]);
     for eos in [1, 2] {
         let engine = Parrot { vocab: vocab.clone(), ..Parrot::new(&[], 0, &[0, eos]) };
-        let answer = &generate_all(&engine, &[engine.request(&[])], 1).unwrap()[0][0];
+        let answer = &generate(&engine, &[engine.request(&[])], 1).unwrap()[0][0];
         assert_eq!((answer.finish, answer.tokens.as_slice()), (Finish::Eos, &[0, eos][..]));
     }
 }
@@ -325,7 +345,10 @@ fn broken_logits_cost_one_sample_of_a_stream() {
     assert!(long.failed && !short.failed);
     assert_eq!((long.text.as_str(), short.text.as_str()), ("aéa", "aéa"));
     assert_eq!(short.answer.as_ref().unwrap().finish, Finish::Length);
-    let error = generate_all(&engine, &[engine.request(&[])], 1).unwrap_err();
+    let error = generate(&engine, &[engine.request(&[])], 1).unwrap_err();
+    assert!(matches!(error, GenerateError::Sampling { sample: SampleId { request: 0, sample: 0 }, .. }));
+    let lane = Decode::new(&engine, &engine.request(&[]), 0).unwrap();
+    let error = drive(&engine, [lane], 1, |_, _| ControlFlow::Continue(())).unwrap_err();
     assert!(matches!(error, DriveError::Sampling { lane: 0, .. }));
 }
 
@@ -357,7 +380,7 @@ fn cancelling_all_keeps_what_there_is_and_computes_no_more() {
         let ended = if at == 3 { (Finish::Length, 4) } else { (Finish::Cancelled, at + 1) };
         let rest = (Finish::Cancelled, 0);
         assert_eq!(finishes(&heard), [ended, ended, ended, rest, rest, rest]);
-        assert_eq!(engine.passes.get(), at + 1);
+        assert_eq!(engine.passes(), at + 1);
     }
 }
 
@@ -368,17 +391,17 @@ fn another_thread_can_cancel() {
     let cancel = AtomicBool::new(false);
     let heard = hear(&engine, &requests, 1, &cancel, |_, event| {
         if matches!(event, Event::Token(token) if token.index == 6) {
-            std::thread::scope(|scope| drop(scope.spawn(|| cancel.store(true, Ordering::Relaxed))));
+            thread::scope(|scope| drop(scope.spawn(|| cancel.store(true, Ordering::Relaxed))));
         }
         Flow::Continue
     });
     let rest = (Finish::Cancelled, 0);
     assert_eq!(finishes(&heard), [(Finish::Cancelled, 7), rest, rest, rest]);
     // Set from the start: no pass at all, and still one event for every sample.
-    let passes = engine.passes.get();
+    let passes = engine.passes();
     let heard = hear(&engine, &requests, 8, &cancel, |_, _| Flow::Continue);
     assert_eq!(finishes(&heard), [rest; 4]);
-    assert_eq!(engine.passes.get(), passes);
+    assert_eq!(engine.passes(), passes);
 }
 
 #[test]
@@ -387,16 +410,209 @@ fn a_lane_without_rows_needs_no_pass() {
     impl<S> Lane<S> for Done {
         type Done = usize;
         fn rows<'a>(&'a mut self, _: &mut Vec<Row<'a, S>>) {}
-        fn absorb(&mut self, _: &Vocab, outputs: Vec<Output>) -> Result<Option<usize>, stir_core::SamplingError> {
+        fn absorb(&mut self, _: &Vocab, outputs: Vec<Output>) -> Result<Option<usize>, SamplingError> {
             Ok(Some(outputs.len()))
         }
     }
     let engine = Parrot::new(&[], 0, &[]);
     let mut seen = Vec::new();
-    drive(&engine, [Ok(Done), Ok(Done)], 1, |lane, outputs| {
+    drive(&engine, [Done, Done], 1, |lane, outputs| {
         seen.push((lane, outputs));
         ControlFlow::Continue(())
     })
     .unwrap();
-    assert_eq!((seen, engine.passes.get()), (vec![(0, 0), (1, 0)], 0));
+    assert_eq!((seen, engine.passes()), (vec![(0, 0), (1, 0)], 0));
+}
+
+/// Serving needs these on any thread, and engines on several at once.
+#[test]
+fn what_serves_can_move_between_threads() {
+    const fn sent<T: Send>() {}
+    const fn shared<T: Send + Sync + ?Sized>() {}
+    const {
+        shared::<ToyEngine>();
+        shared::<Arc<ToyEngine>>();
+        shared::<dyn Engine<Session = ToySession, Error = ToyError>>();
+        shared::<dyn Text<Session = ToySession, Error = ToyError>>();
+        sent::<ToySession>();
+        sent::<Decode<ToySession>>();
+        sent::<Scheduler<Arc<ToyEngine>, Decode<ToySession>>>();
+        sent::<Generator<Arc<ToyEngine>>>();
+        sent::<Event>();
+    }
+}
+
+#[test]
+fn lanes_join_and_leave_between_passes() {
+    let engine = Arc::new(ToyEngine::without_eos(11));
+    let lane = |text: &str, sample| {
+        let request = Request { max_tokens: 6, ..ask(&engine, text) };
+        Decode::new(&*engine, &request, sample).unwrap()
+    };
+    let alone = |text: &str, sample| {
+        let mut answer = None;
+        drive(&*engine, [lane(text, sample)], 1, |_, generated| {
+            answer = Some(generated);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        answer.unwrap()
+    };
+    let mut scheduler = Scheduler::new(Arc::clone(&engine), 2);
+    let ids = [scheduler.push(lane("abc", 0)), scheduler.push(lane("abc", 1)), scheduler.push(lane("d", 0))];
+    assert_eq!((scheduler.len(), scheduler.has_room()), (3, false));
+    scheduler.step().unwrap();
+    let joined = scheduler.push(lane("hello", 2));
+    // One that runs holds its partial answer, one that waits has none; both leave at once.
+    let left = scheduler.cancel(ids[1]).unwrap().answer();
+    assert_eq!((left.finish, left.tokens.as_slice()), (Finish::Cancelled, &alone("abc", 1).tokens[..1]));
+    assert_eq!(scheduler.cancel(ids[2]).unwrap().answer().tokens, []);
+    assert!(scheduler.cancel(ids[1]).is_none());
+    let mut finished = Vec::new();
+    while !scheduler.is_empty() {
+        finished.extend(scheduler.step().unwrap().into_iter().map(|(id, answer)| (id, answer.unwrap())));
+    }
+    assert_eq!(finished, [(ids[0], alone("abc", 0)), (joined, alone("hello", 2))]);
+    assert!(scheduler.step().unwrap().is_empty());
+}
+
+/// An engine whose passes fail while it is told to.
+struct Failing(ToyEngine, AtomicBool);
+
+impl Engine for Failing {
+    type Session = ToySession;
+    type Error = ToyError;
+
+    fn shape(&self) -> ModelShape {
+        self.0.shape()
+    }
+    fn fingerprint(&self) -> &Fingerprint {
+        self.0.fingerprint()
+    }
+    fn vocab(&self) -> &Vocab {
+        self.0.vocab()
+    }
+    fn session(&self) -> ToySession {
+        self.0.session()
+    }
+    fn forward(&self, rows: &mut [Row<'_, ToySession>]) -> Result<Vec<Output>, ToyError> {
+        let outputs = self.0.forward(rows)?;
+        if self.1.load(Ordering::Relaxed) { Err(ToyError::Unknown('!')) } else { Ok(outputs) }
+    }
+}
+
+#[test]
+fn a_failed_pass_costs_its_own_lanes_only() {
+    let toy = ToyEngine::without_eos(2);
+    let request = Request { max_tokens: 4, ..ask(&toy, "abc") };
+    let many = Request { samples: 3, ..request.clone() };
+    let expected = generate(&toy, &[request.clone(), many.clone()], 1).unwrap();
+    let engine = Failing(toy, AtomicBool::new(false));
+
+    let lane = || Decode::new(&engine, &request, 0).unwrap();
+    let mut scheduler = Scheduler::new(&engine, 1);
+    let (lost, kept) = (scheduler.push(lane()), scheduler.push(lane()));
+    scheduler.step().unwrap();
+    engine.1.store(true, Ordering::Relaxed);
+    assert_eq!(scheduler.step().unwrap_err(), StepError { lost: vec![lost], source: ToyError::Unknown('!') });
+    engine.1.store(false, Ordering::Relaxed);
+    let mut finished = Vec::new();
+    while !scheduler.is_empty() {
+        finished.extend(scheduler.step().unwrap());
+    }
+    assert_eq!(finished, [(kept, Ok(expected[0][0].clone()))]);
+
+    // Of requests: those in the pass, or all of one whose prompt could not be encoded.
+    let mut generator = Generator::new(&engine, 1);
+    let sample = |request, sample| SampleId { request, sample };
+    for lost in [vec![sample(0, 0)], (0..3).map(|k| sample(1, k)).collect()] {
+        generator.push(if lost.len() == 1 { request.clone() } else { many.clone() }).unwrap();
+        engine.1.store(true, Ordering::Relaxed);
+        assert_eq!(generator.step(), Err(GenerateError::Engine { lost, source: ToyError::Unknown('!') }));
+        engine.1.store(false, Ordering::Relaxed);
+        assert!(generator.is_empty());
+    }
+    let id = generator.push(many).unwrap();
+    let mut answers = Vec::new();
+    while !generator.is_empty() {
+        for (sample, event) in generator.step().unwrap() {
+            if let Event::Finished { answer, .. } = event {
+                assert_eq!((sample.request, sample.sample), (id, answers.len()));
+                answers.push(answer);
+            }
+        }
+    }
+    assert_eq!(answers, expected[1]);
+}
+
+/// A message to a serving thread.
+enum Message {
+    Ask(Request, mpsc::SyncSender<(SampleId, Event)>),
+    Cancel(usize),
+}
+
+/// A server in a few lines: one thread owns the generator, others send it requests.
+fn serve(engine: Arc<ToyEngine>, messages: &mpsc::Receiver<Message>) {
+    let mut generator = Generator::new(engine, 4);
+    let mut listeners = BTreeMap::new();
+    loop {
+        // Waits for a message if there is nothing to do, and otherwise takes those that have come.
+        let mut message = if generator.is_empty() { messages.recv().ok() } else { messages.try_recv().ok() };
+        if message.is_none() && generator.is_empty() {
+            return;
+        }
+        while let Some(some) = message {
+            match some {
+                Message::Ask(request, listener) => drop(listeners.insert(generator.push(request).unwrap(), listener)),
+                Message::Cancel(request) => generator.cancel_request(request),
+            }
+            message = messages.try_recv().ok();
+        }
+        for (id, event) in generator.step().unwrap() {
+            listeners[&id.request].send((id, event)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_server_admits_and_cancels_requests_while_others_run() {
+    let engine = Arc::new(ToyEngine::without_eos(11));
+    let long = Request { max_tokens: 90, ..ask(&engine, "abc") };
+    let two = Request { max_tokens: 7, samples: 2, ..ask(&engine, "hello") };
+    let expected = generate(&engine, &[long.clone(), two.clone()], 1).unwrap();
+    let (sender, receiver) = mpsc::channel();
+    thread::scope(|scope| {
+        let serving = Arc::clone(&engine);
+        scope.spawn(move || serve(serving, &receiver));
+        let ask = |request: &Request, ahead| {
+            let (listener, events) = mpsc::sync_channel(ahead);
+            sender.send(Message::Ask(request.clone(), listener)).unwrap();
+            events
+        };
+        // The server waits until each event of the first request is taken, so that it cannot run ahead of this thread.
+        let first = ask(&long, 0);
+        let mut seen = vec![first.recv().unwrap()];
+        let second = ask(&two, 1000);
+        let mut answers = BTreeMap::new();
+        while answers.len() < 2 {
+            seen.push(first.recv().unwrap());
+            for (id, event) in second.try_iter() {
+                if let Event::Finished { answer, .. } = event {
+                    answers.insert(id, answer);
+                }
+            }
+        }
+        assert!(answers.into_values().eq(expected[1].iter().cloned()));
+        assert!(seen.iter().all(|(_, event)| matches!(event, Event::Token(_))), "the first request is still running");
+        sender.send(Message::Cancel(0)).unwrap();
+        let ended = loop {
+            match first.recv().unwrap() {
+                (_, Event::Finished { answer, .. }) => break answer,
+                event => seen.push(event),
+            }
+        };
+        assert_eq!((ended.finish, ended.tokens.len()), (Finish::Cancelled, seen.len()));
+        assert_eq!(ended.tokens, expected[0][0].tokens[..ended.tokens.len()]);
+        drop(sender);
+    });
 }

@@ -5,7 +5,7 @@
 mod common;
 
 use common::toy::{config, logits, questions, replies, request};
-use stir_core::{Engine, Request, TokenId, toy::ToyEngine};
+use stir_core::{Engine, Request, Text, TokenId, toy::ToyEngine};
 
 /// What DEER does, without caches, forks or lanes.
 struct PlainDeer {

@@ -130,6 +130,7 @@ fn progress_ends_at_the_total() {
                 let before = last.insert(name.to_owned(), (done, total)).unwrap_or_default();
                 assert!(done >= before.0 && total.is_none_or(|total| done <= total), "{name} {done}");
             }
+            other => panic!("{other:?}"),
         }
         ControlFlow::Continue(())
     })

@@ -1,9 +1,7 @@
 use serde::{Deserialize, Serialize};
-use stir_core::{Delimiter, LayerSpec};
+use stir_core::{Delimiter, LayerSpec, SettingError};
 
-use crate::ConfigError;
-
-/// What is contrasted with what; the defaults are the published ones.
+/// The settings of mining: what is contrasted with what. The defaults are the published ones.
 ///
 /// ```
 /// use stir_induction::{Contrast, InductionConfig};
@@ -18,37 +16,40 @@ use crate::ConfigError;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InductionConfig {
-    /// Layers whose output is contrasted; two that name the same layer count once.
+    /// The layers whose output is contrasted; two that name the same layer count once.
     pub layers: Vec<LayerSpec>,
-    /// Control points per problem (M).
+    /// The number of control points per problem (M).
     pub max_control_points: usize,
-    /// Successes per contrast at most: the best (K_pos).
+    /// The largest number of successes per contrast (K_pos); the best are taken.
     pub k_pos: usize,
-    /// Failures per contrast at most: the worst (K_neg).
+    /// The largest number of failures per contrast (K_neg); the worst are taken.
     pub k_neg: usize,
-    /// Successes that a control point needs.
+    /// The number of successes that a control point needs.
     pub min_correct: usize,
-    /// Failures that a control point needs.
+    /// The number of failures that a control point needs.
     pub min_incorrect: usize,
-    /// Pairs kept of the whole run (C).
+    /// The number of pairs kept of the whole run (C).
     pub keep: usize,
     /// The text that ends a segment.
     pub delimiter: Delimiter,
-    /// Where successes come from.
+    /// The source of successes.
     pub positives: PositiveSource,
-    /// How the rollouts of a problem are divided.
+    /// The way in which the rollouts of a problem are divided.
     pub contrast: Contrast,
-    /// As in the rollouts; rewards a gold solution.
+    /// The `eta` of the rollouts, by which a gold solution is rewarded.
     pub eta: f64,
-    /// As in the rollouts (T_max); rewards a gold solution.
+    /// The `max_tokens` of the rollouts (T_max), by which a gold solution is rewarded.
     pub max_tokens: usize,
-    /// Rollouts encoded side by side. The result does not depend on it, but for the rounding of batched arithmetic.
-    pub width: usize,
+    /// The largest number of rollouts in a forward pass. The result does not depend on it, except for the rounding of
+    /// batched arithmetic.
+    #[serde(alias = "width")]
+    pub max_batch: usize,
 }
 
-/// Where the successes of a contrast come from.
+/// The source of a contrast's successes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum PositiveSource {
     /// The model's own right rollouts.
     Rollout,
@@ -58,9 +59,10 @@ pub enum PositiveSource {
     RolloutOrGold,
 }
 
-/// How the rollouts of a problem are divided into two sides.
+/// The way in which the rollouts of a problem are divided into two sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum Contrast {
     /// The best right ones against the worst wrong ones.
     Reward,
@@ -68,7 +70,7 @@ pub enum Contrast {
     /// (rounded down) gives the successes and the rest the failures, whatever the judge said. A negative quality
     /// counts as 0 and is kept.
     RandomSplit {
-        /// Seed of the shuffles.
+        /// The seed of the shuffles.
         seed: u64,
     },
 }
@@ -88,7 +90,7 @@ impl Default for InductionConfig {
             contrast: Contrast::Reward,
             eta: 0.01,
             max_tokens: 2048,
-            width: 32,
+            max_batch: 32,
         }
     }
 }
@@ -97,35 +99,30 @@ impl InductionConfig {
     /// Checks every field but whether the layers exist, which only a model can tell.
     ///
     /// # Errors
-    /// [`ConfigError`] with the first field out of bounds.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let count = |field, value: usize, holds: bool, bound| {
-            if holds { Ok(()) } else { Err(ConfigError { field, value: value.to_string(), bound }) }
-        };
-        count("layers", self.layers.len(), !self.layers.is_empty(), "at least one layer")?;
-        for (field, value) in [
+    /// [`SettingError`] for the first field out of bounds.
+    pub fn validate(&self) -> Result<(), SettingError> {
+        let check = SettingError::check;
+        check(!self.layers.is_empty(), "layers", 0, "at least one layer")?;
+        for (setting, value) in [
             ("max_control_points", self.max_control_points),
             ("k_pos", self.k_pos),
             ("k_neg", self.k_neg),
             ("keep", self.keep),
             ("max_tokens", self.max_tokens),
-            ("width", self.width),
+            ("max_batch", self.max_batch),
         ] {
-            count(field, value, value > 0, ">= 1")?;
+            SettingError::positive(setting, value)?;
         }
         let (right, wrong) = (self.min_correct, self.min_incorrect);
-        count("min_correct", right, (1..=self.k_pos).contains(&right), ">= 1 and <= k_pos")?;
-        count("min_incorrect", wrong, (1..=self.k_neg).contains(&wrong), ">= 1 and <= k_neg")?;
+        check((1..=self.k_pos).contains(&right), "min_correct", right, ">= 1 and <= k_pos")?;
+        check((1..=self.k_neg).contains(&wrong), "min_incorrect", wrong, ">= 1 and <= k_neg")?;
         let gold_only = self.positives == PositiveSource::Gold;
-        count("min_correct", right, !gold_only || right == 1, "1 where a gold solution is the only success")?;
+        check(!gold_only || right == 1, "min_correct", right, "1 where a gold solution is the only success")?;
         if self.contrast != Contrast::Reward && self.positives != PositiveSource::Rollout {
             let bound = "rollout where contrast is random_split";
-            return Err(ConfigError { field: "positives", value: format!("{:?}", self.positives), bound });
+            return Err(SettingError::new("positives", format!("{:?}", self.positives), bound));
         }
-        if !(self.eta.is_finite() && self.eta >= 0.0) {
-            return Err(ConfigError { field: "eta", value: self.eta.to_string(), bound: "finite and >= 0" });
-        }
-        Ok(())
+        SettingError::not_negative("eta", self.eta)
     }
 }
 
@@ -144,14 +141,14 @@ mod tests {
             (InductionConfig { k_neg: 0, ..default() }, "k_neg"),
             (InductionConfig { keep: 0, ..default() }, "keep"),
             (InductionConfig { max_tokens: 0, ..default() }, "max_tokens"),
-            (InductionConfig { width: 0, ..default() }, "width"),
+            (InductionConfig { max_batch: 0, ..default() }, "max_batch"),
             (InductionConfig { min_correct: 0, ..default() }, "min_correct"),
             (InductionConfig { min_incorrect: 4, ..default() }, "min_incorrect"),
             (InductionConfig { min_correct: 2, positives: PositiveSource::Gold, ..default() }, "min_correct"),
             (InductionConfig { contrast: random, positives: PositiveSource::Gold, ..default() }, "positives"),
             (InductionConfig { eta: f64::INFINITY, ..default() }, "eta"),
         ] {
-            assert_eq!(config.validate().unwrap_err().field, field);
+            assert_eq!(config.validate().unwrap_err().setting, field);
         }
     }
 

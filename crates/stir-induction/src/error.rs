@@ -1,34 +1,34 @@
-use stir_core::{DriveError, LayerSpecError};
+use stir_core::{LayerSpecError, SettingError};
 use stir_rollout::RolloutError;
 
-/// A setting of [`InductionConfig`](crate::InductionConfig) outside its bound.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field} is {value}, must be {bound}")]
-pub struct ConfigError {
-    /// The field.
-    pub field: &'static str,
-    /// Its value.
-    pub value: String,
-    /// What is allowed.
-    pub bound: &'static str,
-}
-
-/// Why mining with an engine of error `E` failed.
+/// The reason why mining with an engine of error `E` failed.
 #[derive(Debug, thiserror::Error)]
-pub enum InductionError<E: std::error::Error + 'static> {
-    /// A setting outside its bound.
+#[non_exhaustive]
+pub enum InductionError<E> {
+    /// A field of [`InductionConfig`](crate::InductionConfig) is out of bounds.
     #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A layer that the model does not have.
+    Setting(#[from] SettingError),
+    /// The model does not have a layer.
     #[error(transparent)]
     Layer(#[from] LayerSpecError),
     /// The rollouts could not be read.
     #[error(transparent)]
     Rollouts(#[from] RolloutError),
     /// The engine failed.
-    #[error(transparent)]
-    Drive(#[from] DriveError<E>),
+    #[error("the engine failed while rollouts were being encoded")]
+    Engine(#[source] E),
     /// The settings cannot be written as JSON.
     #[error("the settings cannot be written as JSON")]
-    Unwritable(#[from] serde_json::Error),
+    Unwritable(#[source] JsonError),
+}
+
+/// The fault of a value that cannot be written as JSON.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct JsonError(serde_json::Error);
+
+impl<E> From<serde_json::Error> for InductionError<E> {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Unwritable(JsonError(error))
+    }
 }

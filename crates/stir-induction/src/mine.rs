@@ -1,13 +1,13 @@
 use std::{
-    cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
-    iter,
+    fmt,
     ops::ControlFlow,
 };
 
-use stir_basis::{Candidates, Pair};
-use stir_core::{DriveError, Engine, HookPoint, Row, Session, TokenId, control_points, drive};
+use stir_basis::{MinedPairs, Pair};
+use stir_core::{HookPoint, Row, Scheduler, Session, Text, TokenId, control_points};
 use stir_rollout::{Rollout, RolloutError, reward};
+use tracing::{debug, info_span, warn};
 
 use crate::{
     InductionConfig, InductionError, InductionReport, PositiveSource, Progress,
@@ -18,21 +18,19 @@ use crate::{
 
 /// Mines the pairs of `rollouts` (stage 2), which come problem by problem: from
 /// [`read_groups`](stir_rollout::read_groups) or [`group_rollouts`](stir_rollout::group_rollouts). See the
-/// [crate](crate) for an example, and [`Induction`] for what else can be given.
+/// [crate](crate) for an example, and [`Induction`] for more options.
 ///
 /// # Errors
 /// As [`Induction::new`] and [`Induction::run`].
-pub fn induce<E: Engine>(
+pub fn induce<E: Text>(
     engine: &E,
     rollouts: impl IntoIterator<Item = Result<Vec<Rollout>, RolloutError>>,
     config: InductionConfig,
-    observer: impl FnMut(Progress) -> ControlFlow<()>,
-) -> Result<(Candidates, InductionReport), InductionError<E::Error>> {
-    Induction::new(engine, config)?.run(rollouts, observer)
+) -> Result<(MinedPairs, InductionReport), InductionError<E::Error>> {
+    Induction::new(engine, config)?.run(rollouts)
 }
 
-/// A mining run: [`induce`] with gold solutions and the settings of the rollouts.
-#[derive(Debug)]
+/// A mining run: [`induce`] with gold solutions, the settings of the rollouts and an observer.
 pub struct Induction<'e, E> {
     engine: &'e E,
     config: InductionConfig,
@@ -41,13 +39,16 @@ pub struct Induction<'e, E> {
     points: Vec<HookPoint>,
     solutions: HashMap<String, String>,
     rollout_settings: Option<String>,
+    on_progress: Option<Box<Observer<'e>>>,
 }
 
-impl<'e, E: Engine> Induction<'e, E> {
-    /// A run on the model that made the rollouts, or another that shall be steered by them.
+type Observer<'o> = dyn FnMut(Progress) -> ControlFlow<()> + 'o;
+
+impl<'e, E: Text> Induction<'e, E> {
+    /// Prepares a run on the model that made the rollouts, or on another that is to be steered by them.
     ///
     /// # Errors
-    /// [`InductionError::Config`] for a setting out of bounds, [`InductionError::Layer`] for a layer that the model
+    /// [`InductionError::Setting`] for a setting out of bounds, [`InductionError::Layer`] for a layer that the model
     /// does not have.
     pub fn new(engine: &'e E, config: InductionConfig) -> Result<Self, InductionError<E::Error>> {
         config.validate()?;
@@ -56,7 +57,8 @@ impl<'e, E: Engine> Induction<'e, E> {
             config.layers.iter().map(|spec| spec.resolve(n_layers)).collect::<Result<_, _>>()?;
         let layers: Vec<usize> = layers.into_iter().collect();
         let points = layers.iter().map(|&layer| HookPoint::ResidPost(layer)).collect();
-        Ok(Self { engine, config, layers, points, solutions: HashMap::new(), rollout_settings: None })
+        let (solutions, rollout_settings, on_progress) = (HashMap::new(), None, None);
+        Ok(Self { engine, config, layers, points, solutions, rollout_settings, on_progress })
     }
 
     /// Gives the data set's solutions, problem id to text, for [`PositiveSource::Gold`] and
@@ -67,56 +69,67 @@ impl<'e, E: Engine> Induction<'e, E> {
         self
     }
 
-    /// Gives the settings (JSON text) under which the rollouts were made, to stand in the provenance as `rollouts`.
+    /// Gives the settings (JSON text) under which the rollouts were made; the provenance records them as `rollouts`.
     #[must_use]
-    pub fn rollout_settings(mut self, json: impl Into<String>) -> Self {
-        self.rollout_settings = Some(json.into());
-        self
+    pub fn rollout_settings(self, json: impl Into<String>) -> Self {
+        Self { rollout_settings: Some(json.into()), ..self }
     }
 
-    /// Reads every problem's rollouts and keeps the pairs of highest quality, ties by earlier discovery: order of
-    /// problems, then control point, then layer.
+    /// Calls `observer` before every problem; `Break` ends the run with the pairs of the problems before it.
+    #[must_use]
+    pub fn on_progress(self, observer: impl FnMut(Progress) -> ControlFlow<()> + 'e) -> Self {
+        Self { on_progress: Some(Box::new(observer)), ..self }
+    }
+
+    /// Reads every problem's rollouts and keeps the pairs of highest quality. Ties go to the pair discovered earlier: by
+    /// order of problems, then control point, then layer.
     ///
     /// Only answers that are part of a contrast are run through the model, up to the last boundary needed, and none
-    /// whose pairs could not be kept. A rollout that cannot be used is counted in the report and passed over.
-    /// `observer` is called for every problem; `Break` ends the run with the pairs of the problems before.
+    /// whose pairs could not be kept. A rollout that cannot be used is counted in the report and skipped.
     ///
     /// # Errors
     /// The first error of `rollouts` or of the engine.
     pub fn run(
-        &self,
+        mut self,
         rollouts: impl IntoIterator<Item = Result<Vec<Rollout>, RolloutError>>,
-        observer: impl FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<(Candidates, InductionReport), InductionError<E::Error>> {
+    ) -> Result<(MinedPairs, InductionReport), InductionError<E::Error>> {
         let mut provenance = BTreeMap::from([("induction".to_owned(), serde_json::to_string(&self.config)?)]);
         provenance.extend(self.rollout_settings.iter().map(|json| ("rollouts".to_owned(), json.clone())));
+        let span = info_span!("induction", layers = ?self.layers, keep = self.config.keep);
+        let _entered = span.enter();
 
+        let observer = self.on_progress.take();
         let rollouts = rollouts.into_iter();
         let total = rollouts.size_hint().1;
         let found = vec![0; self.config.max_control_points];
-        let miner = RefCell::new(Miner {
-            run: self,
-            rollouts,
+        let mut miner = Miner {
+            run: &self,
+            rollouts: rollouts.fuse(),
             observer,
             total,
             ready: VecDeque::new(),
             underway: HashMap::new(),
             pool: Pool::new(self.config.keep),
             report: InductionReport { found, complete: true, ..InductionReport::default() },
-            refused: None,
-        });
-        // The loop asks for lanes and hands back results by turns, never both at once.
-        let lanes = iter::from_fn(|| miner.borrow_mut().next_walk().transpose());
-        drive(self.engine, lanes, self.config.width, |_, walked| {
-            miner.borrow_mut().take(walked);
-            ControlFlow::Continue(())
-        })?;
-        let Miner { pool, mut report, refused, .. } = miner.into_inner();
-        if let Some(error) = refused {
-            return Err(error.into());
+        };
+        let mut scheduler = Scheduler::new(self.engine, self.config.max_batch);
+        loop {
+            while scheduler.has_room()
+                && let Some(walk) = miner.next_walk()?
+            {
+                scheduler.push(walk);
+            }
+            if scheduler.is_empty() {
+                break;
+            }
+            let finished = scheduler.step().map_err(|error| InductionError::Engine(error.source))?;
+            // A walk looks at no logits and always ends well.
+            finished.into_iter().filter_map(|(_, walked)| walked.ok()).for_each(|walked| miner.take(walked));
         }
+        let Miner { pool, mut report, .. } = miner;
         report.kept = pool.len();
-        let candidates = Candidates {
+        debug!(problems = report.problems, pairs = report.kept, skipped = ?report.skipped, "mined");
+        let candidates = MinedPairs {
             fingerprint: self.engine.fingerprint().clone(),
             delimiter: self.config.delimiter.clone(),
             pairs: pool.into_best().collect(),
@@ -126,21 +139,27 @@ impl<'e, E: Engine> Induction<'e, E> {
     }
 }
 
-/// Discovery order of a pair: problem, control point, layer.
+impl<E> fmt::Debug for Induction<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { config, layers, .. } = self;
+        f.debug_struct("Induction").field("config", config).field("layers", layers).finish_non_exhaustive()
+    }
+}
+
+/// The order in which a pair is discovered: problem, control point, layer.
 type Discovery = (usize, usize, usize);
 
-struct Miner<'r, 'e, E: Engine, I, O> {
+struct Miner<'r, 'e, E: Text, I> {
     run: &'r Induction<'e, E>,
     rollouts: I,
-    observer: O,
+    observer: Option<Box<Observer<'e>>>,
     total: Option<usize>,
-    /// Answers of the last problem taken up, waiting for room.
+    /// Answers of the last problem begun, waiting for room.
     ready: VecDeque<Walk<'r, E::Session>>,
-    /// Problems some of whose answers are not through yet: no more than there is room in the batch.
+    /// Problems with answers that are still running: no more than the batch has room for.
     underway: HashMap<usize, Underway>,
     pool: Pool<Discovery, Pair>,
     report: InductionReport,
-    refused: Option<RolloutError>,
 }
 
 struct Underway {
@@ -148,52 +167,44 @@ struct Underway {
     selections: Vec<Selection>,
     /// Per member and token: `[layers, hidden_size]`.
     states: HashMap<(usize, usize), Vec<Vec<f32>>>,
-    /// Where each member's control points are.
+    /// The control points of each member.
     boundaries: Vec<Vec<usize>>,
-    /// Answers not through yet.
+    /// The number of answers that are still running.
     missing: usize,
 }
 
-impl<'r, E: Engine, I, O> Miner<'r, '_, E, I, O>
+impl<'r, E: Text, I> Miner<'r, '_, E, I>
 where
     I: Iterator<Item = Result<Vec<Rollout>, RolloutError>>,
-    O: FnMut(Progress) -> ControlFlow<()>,
 {
-    /// The next answer to be encoded; takes up problems until one needs some.
-    fn next_walk(&mut self) -> Result<Option<Walk<'r, E::Session>>, DriveError<E::Error>> {
+    /// Returns the next answer to be encoded; begins problems until one needs some.
+    fn next_walk(&mut self) -> Result<Option<Walk<'r, E::Session>>, InductionError<E::Error>> {
         loop {
             if let Some(walk) = self.ready.pop_front() {
                 return Ok(Some(walk));
             }
-            if !self.report.complete || self.refused.is_some() {
+            if !self.report.complete {
                 return Ok(None);
             }
-            let group = match self.rollouts.next() {
-                None => return Ok(None),
-                Some(Ok(group)) => group,
-                Some(Err(error)) => {
-                    // Not the engine's error, so it does not go through the loop.
-                    self.refused = Some(error);
-                    continue;
-                }
-            };
+            let Some(group) = self.rollouts.next().transpose()? else { return Ok(None) };
             let InductionReport { problems, encoded_tokens: tokens, .. } = self.report;
             let progress = Progress { problems, total: self.total, pairs: self.pool.len(), tokens };
-            if (self.observer)(progress).is_break() {
+            if self.observer.as_mut().is_some_and(|observer| observer(progress).is_break()) {
                 self.report.complete = false;
             } else {
-                self.take_up(&group).map_err(DriveError::Engine)?;
+                self.begin(&group).map_err(InductionError::Engine)?;
             }
         }
     }
 
-    /// Decides what a problem's contrasts are and makes ready the answers they need.
-    fn take_up(&mut self, group: &[Rollout]) -> Result<(), E::Error> {
+    /// Decides what the contrasts of a problem are and prepares the answers that they need.
+    fn begin(&mut self, group: &[Rollout]) -> Result<(), E::Error> {
         let place = self.report.problems;
         self.report.problems += 1;
         self.report.rollouts += group.len();
         let Some(Rollout { id, prompt, .. }) = group.first() else { return Ok(()) };
         let Ok(prompt_tokens) = self.run.engine.encode_prompt(prompt) else {
+            warn!(id, "skipped a problem whose prompt the tokenizer refuses");
             self.report.skipped.unencodable_prompts += 1;
             return Ok(());
         };
@@ -206,6 +217,7 @@ where
         let before = selections.len();
         selections.retain(|s| pool.admits(s.quality, &(place, s.m, first)));
         self.report.skipped.outranked += before - selections.len();
+        debug!(id, rollouts = group.len(), contrasts = before, kept = selections.len(), "contrasted");
         if selections.is_empty() {
             return Ok(());
         }
@@ -236,7 +248,7 @@ where
         Ok(())
     }
 
-    /// A session that holds the prompt.
+    /// Returns a session that holds the prompt.
     fn prefill(&mut self, tokens: &[TokenId]) -> Result<E::Session, E::Error> {
         let mut session = self.run.engine.session();
         if !tokens.is_empty() {
@@ -247,18 +259,21 @@ where
         Ok(session)
     }
 
-    /// The answers of a problem that can be used, by rising `k`; a gold solution comes last.
+    /// Returns the answers of a problem that can be used, by rising `k`; a gold solution comes last.
     fn members(&mut self, group: &[Rollout], prompt: &str, prompt_tokens: usize) -> Vec<Member> {
         let (config, id) = (&self.run.config, &group[0].id);
         let mut sorted: Vec<&Rollout> = group.iter().collect();
         sorted.sort_by_key(|rollout| rollout.k);
         let mut members = Vec::new();
         for rollout in sorted {
+            let k = rollout.k;
             if rollout.prompt != prompt {
+                warn!(id, k, "skipped a rollout whose prompt is not that of its problem");
                 self.report.skipped.other_prompts += 1;
             } else if !rollout.reward.is_finite() {
+                warn!(id, k, reward = rollout.reward, "skipped a rollout whose reward is not finite");
                 self.report.skipped.non_finite_rewards += 1;
-            } else if let Some(tokens) = self.tokens(&rollout.text, &rollout.token_ids, prompt_tokens) {
+            } else if let Some(tokens) = self.tokens(id, &rollout.text, &rollout.token_ids, prompt_tokens) {
                 members.push(self.member(tokens, rollout.correct, rollout.reward));
             }
         }
@@ -272,7 +287,7 @@ where
         };
         if gold
             && let Some(solution) = self.run.solutions.get(id)
-            && let Some(tokens) = self.tokens(solution, &[], prompt_tokens)
+            && let Some(tokens) = self.tokens(id, solution, &[], prompt_tokens)
         {
             let reward = reward(true, tokens.len(), config.eta, config.max_tokens);
             members.push(self.member(tokens, true, reward));
@@ -286,19 +301,26 @@ where
         Member { tokens, boundaries, correct, reward }
     }
 
-    /// The tokens of an answer: `ids`, or those of `text` when there are none. `None` when the model cannot read them.
-    fn tokens(&mut self, text: &str, ids: &[TokenId], prompt_tokens: usize) -> Option<Vec<TokenId>> {
+    /// Returns the tokens of an answer: `ids` or, if there are none, those of `text`. `None` if the model cannot read
+    /// them.
+    fn tokens(&mut self, id: &str, text: &str, ids: &[TokenId], prompt_tokens: usize) -> Option<Vec<TokenId>> {
         let (engine, shape) = (self.run.engine, self.run.engine.shape());
         let skipped = &mut self.report.skipped;
         let tokens = if ids.is_empty() {
-            engine.encode(text).inspect_err(|_| skipped.unencodable_texts += 1).ok()?
+            let encoded = engine.encode(text).inspect_err(|error| {
+                warn!(id, %error, "skipped an answer that the tokenizer refuses");
+                skipped.unencodable_texts += 1;
+            });
+            encoded.ok()?
         } else {
             ids.to_vec()
         };
         if tokens.iter().any(|&token| token as usize >= shape.vocab_size) {
+            warn!(id, "skipped an answer with a token that the model does not have");
             skipped.outside_vocabulary += 1;
             None
         } else if prompt_tokens + tokens.len() > shape.max_context {
+            warn!(id, tokens = tokens.len(), "skipped an answer that the model's context does not hold");
             skipped.too_long += 1;
             None
         } else {
@@ -306,7 +328,7 @@ where
         }
     }
 
-    /// Takes the states of one answer; the problem's pairs are made when all are there.
+    /// Takes the states of one answer; the problem's pairs are made once all are there.
     fn take(&mut self, Walked { problem, member, states }: Walked) {
         let Some(underway) = self.underway.get_mut(&problem) else { return };
         underway.states.extend(states.into_iter().map(|(token, state)| ((member, token), state)));
@@ -321,6 +343,7 @@ where
                 if pair.mu_plus.iter().chain(&pair.mu_minus).chain(&pair.delta()).all(|x| x.is_finite()) {
                     self.pool.push(pair.quality, (problem, pair.m, layer), pair);
                 } else {
+                    warn!(id = pair.problem, m = pair.m, layer, "skipped a pair whose states are not finite");
                     self.report.skipped.non_finite_pairs += 1;
                 }
             }
@@ -340,7 +363,7 @@ impl Underway {
     }
 }
 
-/// The mean of `n` states, summed in f32 in the order given.
+/// Returns the mean of `n` states, summed in f32 in the order given.
 ///
 /// # Shapes
 /// Each state and the result: `[hidden_size]`.

@@ -1,65 +1,65 @@
 use serde::{Deserialize, Serialize};
 
-/// What a mining run saw. No entry depends on time; but for `encoded_*`, [`Skipped::outranked`] and
-/// [`Skipped::non_finite_pairs`], none depends on the width of the batch either.
+/// The counts of a mining run. None depends on time and, except for `encoded_*`, [`Skipped::outranked`] and
+/// [`Skipped::non_finite_pairs`], none depends on the size of the batch.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InductionReport {
-    /// Problems seen.
+    /// The number of problems read.
     pub problems: usize,
-    /// Rollouts seen.
+    /// The number of rollouts read.
     pub rollouts: usize,
-    /// Problems with at least one contrast.
+    /// The number of problems with at least one contrast.
     pub with_contrast: usize,
-    /// Contrasts found, by control point: the first entry is `m = 1`. Each makes one pair per layer.
+    /// The number of contrasts found at each control point, from `m = 1`. Each makes one pair per layer.
     pub found: Vec<usize>,
-    /// Pairs kept.
+    /// The number of pairs kept.
     pub kept: usize,
-    /// Rollouts and gold solutions run through the model.
+    /// The number of rollouts and gold solutions run through the model.
     pub encoded_rollouts: usize,
-    /// Tokens run through the model, prompts among them.
+    /// The number of tokens run through the model, including prompts.
     pub encoded_tokens: usize,
-    /// What was passed over, and why.
+    /// The counts of what was skipped, by reason.
     pub skipped: Skipped,
-    /// Whether all problems were seen; `false` when the observer stopped the run.
+    /// Whether all problems were read; `false` if the observer stopped the run.
     pub complete: bool,
 }
 
-/// What was passed over. Everything is counted once, for the first reason that holds.
+/// The counts of what was skipped. Everything is counted once, for the first reason that holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Skipped {
-    /// Problems whose prompt the tokenizer refuses.
+    /// The number of problems whose prompt the tokenizer refuses.
     pub unencodable_prompts: usize,
-    /// Rollouts whose prompt is not that of their problem's first rollout.
+    /// The number of rollouts whose prompt is not that of their problem's first rollout.
     pub other_prompts: usize,
-    /// Rollouts whose reward is NaN or infinite.
+    /// The number of rollouts whose reward is NaN or infinite.
     pub non_finite_rewards: usize,
-    /// Rollouts and solutions without token ids whose text the tokenizer refuses.
+    /// The number of rollouts and solutions without token ids whose text the tokenizer refuses.
     pub unencodable_texts: usize,
-    /// Rollouts with a token id that the model does not have.
+    /// The number of rollouts with a token id that the model does not have.
     pub outside_vocabulary: usize,
-    /// Rollouts and solutions that do not fit into the model's context with their prompt.
+    /// The number of rollouts and solutions that do not fit into the model's context together with their prompt.
     pub too_long: usize,
-    /// Control points that some rollout reaches, but too few right or too few wrong ones.
+    /// The number of control points that some rollouts reach, but too few right or too few wrong ones.
     pub too_few: usize,
-    /// Control points where the successes are rewarded no better than the failures.
+    /// The number of control points where the successes are rewarded no better than the failures.
     pub no_gain: usize,
-    /// Contrasts not encoded, as better pairs than theirs filled the pool already.
+    /// The number of contrasts that were not encoded because the pool was full of better pairs.
     pub outranked: usize,
-    /// Pairs with a hidden state that is NaN or infinite.
+    /// The number of pairs with a hidden state that is NaN or infinite.
     pub non_finite_pairs: usize,
 }
 
-/// How far a mining run is.
+/// The progress of a mining run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Problems taken up.
+    /// The number of problems begun.
     pub problems: usize,
-    /// Problems there are, where the source of the rollouts knows.
+    /// The number of problems there are, if the source of the rollouts knows.
     pub total: Option<usize>,
-    /// Pairs held at present.
+    /// The number of pairs held at present.
     pub pairs: usize,
-    /// Tokens run through the model.
+    /// The number of tokens run through the model.
     pub tokens: usize,
 }

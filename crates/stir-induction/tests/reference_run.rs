@@ -2,10 +2,10 @@
 //! decided by rewards and boundaries alone, so an engine without a model is enough.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::{convert::Infallible, fs, ops::ControlFlow, path::PathBuf};
+use std::{convert::Infallible, fs, path::PathBuf};
 
 use serde::Deserialize;
-use stir_core::{Engine, Fingerprint, ModelShape, Output, Row, Session, TokenId, Vocab};
+use stir_core::{Engine, Fingerprint, ModelShape, Output, Row, Session, Text, TokenId, Vocab};
 use stir_induction::{InductionConfig, induce};
 use stir_rollout::{read_groups, read_rollouts, reward};
 
@@ -47,9 +47,6 @@ impl Engine for Ruler {
     fn vocab(&self) -> &Vocab {
         &self.vocab
     }
-    fn encode(&self, _: &str) -> Result<Vec<TokenId>, Infallible> {
-        Ok(vec![0])
-    }
     fn session(&self) -> Length {
         Length(0)
     }
@@ -60,6 +57,15 @@ impl Engine for Ruler {
             Output { logits: vec![], captures: vec![state; row.capture.len()] }
         };
         Ok(rows.iter_mut().map(read).collect())
+    }
+}
+
+impl Text for Ruler {
+    fn encode(&self, _: &str) -> Result<Vec<TokenId>, Infallible> {
+        Ok(vec![0])
+    }
+    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, Infallible> {
+        self.encode(text)
     }
 }
 
@@ -118,8 +124,7 @@ fn the_kept_pairs_are_those_of_the_reference_in_order() {
     let expected: Vec<Expected> = serde_json::from_str(&fs::read_to_string(fixture("pairs.json")).unwrap()).unwrap();
     let ruler = Ruler::new();
     let rollouts = read_groups(fixture("rollouts.jsonl")).unwrap();
-    let (candidates, report) =
-        induce(&ruler, rollouts, InductionConfig::default(), |_| ControlFlow::Continue(())).unwrap();
+    let (candidates, report) = induce(&ruler, rollouts, InductionConfig::default()).unwrap();
     assert_eq!((report.problems, report.rollouts, report.kept), (60, 480, 128));
     assert_eq!(candidates.pairs.len(), expected.len());
     for (pair, expected) in candidates.pairs.iter().zip(&expected) {

@@ -2,27 +2,27 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
-    cell::RefCell,
-    ops::ControlFlow::{self, Break, Continue},
+    ops::ControlFlow::{Break, Continue},
+    sync::Mutex,
 };
 
-use stir_basis::{Candidates, Pair};
+use stir_basis::{MinedPairs, Pair};
 use stir_core::{
-    Delimiter, Engine, Fingerprint, HookPoint, LayerSpec, ModelShape, Output, Row, SampleRng, Sampling, TokenId, Vocab,
-    control_points, generate,
+    Delimiter, Engine, Fingerprint, GenerateOptions, HookPoint, LayerSpec, ModelShape, Output, Request, Row, SampleRng,
+    Sampling, Text, TokenId, Vocab, control_points, generate,
     toy::{ToyEngine, ToyError, ToySession},
 };
 use stir_induction::{
-    Contrast, Induction, InductionConfig, InductionError, InductionReport, PositiveSource, Progress, Skipped, induce,
+    Contrast, Induction, InductionConfig, InductionError, InductionReport, PositiveSource, Skipped, induce,
 };
 use stir_rollout::{Rollout, RolloutError};
 
 fn config() -> InductionConfig {
-    InductionConfig { layers: vec![LayerSpec::Index(-1), LayerSpec::Index(0)], width: 3, ..InductionConfig::default() }
-}
-
-fn all(_: Progress) -> ControlFlow<()> {
-    Continue(())
+    InductionConfig {
+        layers: vec![LayerSpec::Index(-1), LayerSpec::Index(0)],
+        max_batch: 3,
+        ..InductionConfig::default()
+    }
 }
 
 /// Twelve problems, six samples each, with few distinct rewards so that ties are common.
@@ -32,7 +32,8 @@ fn groups(engine: &ToyEngine) -> Vec<Vec<Rollout>> {
         let prompt = format!("q{c}");
         let tokens = engine.encode_prompt(&prompt).unwrap();
         let sampling = Sampling { temperature: 1.0, ..Sampling::GREEDY };
-        let answers = generate(engine, &vec![tokens; 6], 60, sampling, c as u64, 6).unwrap();
+        let request = Request { max_tokens: 60, sampling, samples: 6, seed: c as u64, ..Request::new(tokens) };
+        let answers = generate(engine, &[request], GenerateOptions::default()).unwrap().remove(0);
         let judged = answers.into_iter().enumerate().map(|(k, answer)| {
             let correct = rng.below(2) == 1;
             Rollout {
@@ -51,8 +52,8 @@ fn groups(engine: &ToyEngine) -> Vec<Vec<Rollout>> {
     ('a'..='l').map(&mut group).collect()
 }
 
-fn mine(groups: &[Vec<Rollout>], config: InductionConfig) -> (Candidates, InductionReport) {
-    induce(&ToyEngine::new(1), groups.iter().cloned().map(Ok), config, all).unwrap()
+fn mine(groups: &[Vec<Rollout>], config: InductionConfig) -> (MinedPairs, InductionReport) {
+    induce(&ToyEngine::new(1), groups.iter().cloned().map(Ok), config).unwrap()
 }
 
 /// What stage 2 says, the slow way: every prefix encoded from scratch, everything kept and sorted.
@@ -109,8 +110,8 @@ fn pairs_are_those_of_a_direct_computation() {
     for config in [
         base.clone(),
         InductionConfig { keep: 7, ..base.clone() },
-        InductionConfig { width: 1, keep: 9, ..base.clone() },
-        InductionConfig { width: 100, max_control_points: 2, ..base.clone() },
+        InductionConfig { max_batch: 1, keep: 9, ..base.clone() },
+        InductionConfig { max_batch: 100, max_control_points: 2, ..base.clone() },
         InductionConfig { k_pos: 1, k_neg: 1, ..base.clone() },
         InductionConfig { min_correct: 2, min_incorrect: 2, ..base.clone() },
         // One token of the toy vocabulary completes two of these.
@@ -171,7 +172,7 @@ fn gold_solutions_stand_in_for_successes() {
         let config = InductionConfig { positives, eta: 0.1, max_tokens: 40, ..config() };
         let solutions = ["p", "q"].map(|id| (id.to_owned(), gold.to_owned()));
         let run = Induction::new(&engine, config).unwrap().solutions(solutions).rollout_settings("{}");
-        run.run(groups.iter().cloned().map(Ok), all).unwrap().0
+        run.run(groups.iter().cloned().map(Ok)).unwrap().0
     };
     let state = |text: &str| {
         let tokens = engine.encode(&format!("abc{text}")).unwrap();
@@ -179,7 +180,7 @@ fn gold_solutions_stand_in_for_successes() {
         let row = Row { session: &mut session, tokens: &tokens, additions: vec![], capture: &capture, logits: false };
         engine.forward(&mut [row]).unwrap().remove(0).captures.remove(0)
     };
-    let summary = |candidates: &Candidates| -> Vec<(String, f64, Vec<f32>)> {
+    let summary = |candidates: &MinedPairs| -> Vec<(String, f64, Vec<f32>)> {
         let last = candidates.pairs.iter().filter(|p| p.layer == 2);
         last.map(|p| (p.problem.clone(), p.quality, p.mu_plus.clone())).collect()
     };
@@ -243,20 +244,20 @@ fn errors_end_the_run_and_the_observer_ends_it_cleanly() {
     let engine = ToyEngine::new(1);
     let groups = groups(&engine);
     let broken = groups.iter().take(3).cloned().map(Ok).chain([Err(RolloutError::Empty { path: "x".into() })]);
-    let result = induce(&engine, broken, config(), all);
+    let result = induce(&engine, broken, config());
     assert!(matches!(result, Err(InductionError::Rollouts(RolloutError::Empty { .. }))));
     let layers = vec![LayerSpec::Index(3)];
     let result = Induction::new(&engine, InductionConfig { layers, ..config() });
     assert!(matches!(result, Err(InductionError::Layer(_))));
     let result = Induction::new(&engine, InductionConfig { keep: 0, ..config() });
-    assert!(matches!(result, Err(InductionError::Config(_))));
+    assert!(matches!(result, Err(InductionError::Setting(_))));
 
     let mut seen = Vec::new();
-    let (candidates, report) = induce(&engine, groups.iter().cloned().map(Ok), config(), |p| {
+    let run = Induction::new(&engine, config()).unwrap().on_progress(|p| {
         seen.push(p);
         if p.problems == 5 { Break(()) } else { Continue(()) }
-    })
-    .unwrap();
+    });
+    let (candidates, report) = run.run(groups.iter().cloned().map(Ok)).unwrap();
     assert!(!report.complete && report.problems == 5);
     assert!(seen.iter().map(|p| p.problems).eq(0..=5) && seen.iter().all(|p| p.total == Some(12)));
     assert_eq!(candidates.pairs, direct(&engine, &groups[..5], &config()));
@@ -266,7 +267,7 @@ fn errors_end_the_run_and_the_observer_ends_it_cleanly() {
 fn prompts_start_as_the_engine_says() {
     let engine = ToyEngine::new(1).starting_with(5);
     let groups = groups(&engine);
-    let (candidates, _) = induce(&engine, groups.iter().cloned().map(Ok), config(), all).unwrap();
+    let (candidates, _) = induce(&engine, groups.iter().cloned().map(Ok), config()).unwrap();
     assert_eq!(candidates.pairs, direct(&engine, &groups, &config()));
     assert_ne!(candidates.pairs, mine(&groups, config()).0.pairs);
 }
@@ -274,7 +275,7 @@ fn prompts_start_as_the_engine_says() {
 /// Watches what an engine is asked for; its layer 0 overflows at a position.
 struct Watched {
     toy: ToyEngine,
-    rows: RefCell<Vec<usize>>,
+    rows: Mutex<Vec<usize>>,
     broken: Option<usize>,
 }
 
@@ -291,19 +292,13 @@ impl Engine for Watched {
     fn vocab(&self) -> &Vocab {
         self.toy.vocab()
     }
-    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-        self.toy.encode(text)
-    }
-    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-        self.toy.encode_prompt(text)
-    }
     fn session(&self) -> ToySession {
         self.toy.session()
     }
     fn forward(&self, rows: &mut [Row<'_, ToySession>]) -> Result<Vec<Output>, ToyError> {
         use stir_core::Session;
         assert!(rows.iter().all(|r| !r.logits && r.additions.is_empty()), "mining neither samples nor steers");
-        self.rows.borrow_mut().push(rows.len());
+        self.rows.lock().unwrap().push(rows.len());
         let mut outputs = self.toy.forward(rows)?;
         for (row, output) in rows.iter().zip(&mut outputs) {
             if Some(row.session.len() - 1) == self.broken && !output.captures.is_empty() {
@@ -314,12 +309,21 @@ impl Engine for Watched {
     }
 }
 
+impl Text for Watched {
+    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
+        self.toy.encode(text)
+    }
+    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
+        self.toy.encode_prompt(text)
+    }
+}
+
 #[test]
 fn non_finite_states_are_counted_and_never_kept() {
     // The prompt takes three positions, so that both boundaries of m = 1 stand at position 4.
-    let engine = Watched { toy: ToyEngine::new(1), rows: RefCell::default(), broken: Some(4) };
+    let engine = Watched { toy: ToyEngine::new(1), rows: Mutex::default(), broken: Some(4) };
     let group = vec![rollout(0, "a\n\nb\n\n", true, 1.0), rollout(1, "c\n\nd\n\n", false, 0.0)];
-    let (candidates, report) = induce(&engine, [Ok(group)], config(), all).unwrap();
+    let (candidates, report) = induce(&engine, [Ok(group)], config()).unwrap();
     assert_eq!(report.skipped, Skipped { non_finite_pairs: 1, ..Skipped::default() });
     let kept: Vec<_> = candidates.pairs.iter().map(|p| (p.m, p.layer)).collect();
     assert_eq!(kept, [(1, 2), (2, 0), (2, 2)]);
@@ -327,15 +331,16 @@ fn non_finite_states_are_counted_and_never_kept() {
 
 #[test]
 fn batches_are_filled_across_problems_and_outranked_problems_cost_nothing() {
-    let engine = Watched { toy: ToyEngine::new(1), rows: RefCell::default(), broken: None };
+    let engine = Watched { toy: ToyEngine::new(1), rows: Mutex::default(), broken: None };
     let groups = groups(&engine.toy);
     let run = |keep| {
-        engine.rows.take();
-        let config = InductionConfig { keep, width: 5, ..config() };
-        induce(&engine, groups.iter().cloned().map(Ok), config, all).unwrap()
+        engine.rows.lock().unwrap().clear();
+        let config = InductionConfig { keep, max_batch: 5, ..config() };
+        induce(&engine, groups.iter().cloned().map(Ok), config).unwrap()
     };
     let (many, full) = run(1000);
-    assert!(engine.rows.borrow().contains(&5) && engine.rows.borrow().iter().all(|&rows| rows <= 5));
+    let rows = engine.rows.lock().unwrap().clone();
+    assert!(rows.contains(&5) && rows.iter().all(|&rows| rows <= 5));
     assert_eq!(full.skipped.outranked, 0);
     let (few, spared) = run(2);
     assert!(spared.skipped.outranked > 0 && spared.encoded_tokens < full.encoded_tokens);

@@ -8,7 +8,7 @@ use minijinja::{Error, ErrorKind, Value, value::Serde};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ModelError,
+    ChatTemplateError, ModelError,
     template::Template,
     tokenizer_config::{TokenizerConfig, read_json, read_optional},
 };
@@ -97,7 +97,7 @@ impl ChatTemplate {
             text = of_json(&config.path, &config.chat_template)?;
         }
         let Some(text) = text else { return Ok(None) };
-        let refused = |source| ModelError::ChatTemplate { path: dir.to_owned(), source };
+        let refused = |source| ModelError::ChatTemplate { path: dir.to_owned(), source: ChatTemplateError(source) };
         Ok(Some(Self {
             dir: dir.to_owned(),
             template: Template::parse(&text).map_err(refused)?,
@@ -119,7 +119,7 @@ impl ChatTemplate {
     /// # Errors
     /// When the template refuses the messages, fails, or does more than it may.
     pub fn render_with<M: Serialize>(&self, messages: &[M], options: &ChatOptions) -> Result<String, ModelError> {
-        let refused = |source| ModelError::ChatTemplate { path: self.dir.clone(), source };
+        let refused = |source| ModelError::ChatTemplate { path: self.dir.clone(), source: ChatTemplateError(source) };
         let size = |json: serde_json::Result<String>| {
             json.map(|json| json.len()).map_err(|source| {
                 refused(Error::new(ErrorKind::BadSerialization, "no JSON of the messages").with_source(source))

@@ -6,7 +6,7 @@ use burn::{
 };
 
 use crate::{
-    DecoderConfig, DeviceError, ModelError,
+    DecoderConfig, DeviceError, ModelError, ReadError,
     config::{Activation, Rope},
 };
 
@@ -219,7 +219,7 @@ pub(crate) fn in_type<const D: usize>(x: Tensor<D>, dtype: DType) -> Tensor<D> {
 /// Backends on cubecl copy lazily, so the bytes are taken at once: an in-place operation after `to_data` would show in
 /// what is read later.
 pub(crate) fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, ModelError> {
-    tensor.try_into_vec_as::<f32>().map_err(|source| ModelError::Device(DeviceError::Read(source)))
+    tensor.try_into_vec_as::<f32>().map_err(|source| ModelError::Device(DeviceError::Read(ReadError(source))))
 }
 
 /// A list of indices on the device.

@@ -3,86 +3,107 @@ use std::{fmt, str::FromStr};
 #[cfg(feature = "decoder")]
 use burn::tensor::Device;
 
+use serde::{Deserialize, Serialize};
+
 use crate::DeviceError;
 
-/// Which device computes: `flex` (the CPU), `cuda`, `wgpu`, `vulkan` or `metal`, with `:N` for the `N`-th.
+/// The name of a device to compute on: `cpu`, `cuda`, `wgpu`, `vulkan` or `metal`, with `:N` for the `N`-th of its kind.
 ///
-/// A name is known whether or not its backend is compiled in; [`open`](Self::open) says what is missing.
+/// `flex`, the name of burn's CPU backend, is accepted for `cpu`. A name is valid whether or not its backend is compiled
+/// in, so that it can be checked before anything is loaded; [`open`](Self::open) says what is missing.
 ///
 /// ```
 /// use stir_model::DeviceSpec;
-/// let cpu: DeviceSpec = "flex".parse()?;
-/// cpu.open()?;
+/// assert_eq!("cpu".parse::<DeviceSpec>()?, DeviceSpec::CPU);
 /// assert_eq!("cuda:1".parse::<DeviceSpec>()?.to_string(), "cuda:1");
 /// assert!("tpu".parse::<DeviceSpec>().is_err());
 /// # Ok::<(), stir_model::DeviceError>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct DeviceSpec {
     kind: Kind,
     index: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
-    Flex,
+    Cpu,
     Cuda,
     Wgpu,
     Vulkan,
     Metal,
 }
 
-const KINDS: [(&str, Kind); 5] = [
-    ("flex", Kind::Flex),
-    ("cuda", Kind::Cuda),
-    ("wgpu", Kind::Wgpu),
-    ("vulkan", Kind::Vulkan),
-    ("metal", Kind::Metal),
-];
+/// Another name of the CPU.
+const FLEX: &str = "flex";
+
+const KINDS: [(&str, Kind); 5] =
+    [("cpu", Kind::Cpu), ("cuda", Kind::Cuda), ("wgpu", Kind::Wgpu), ("vulkan", Kind::Vulkan), ("metal", Kind::Metal)];
 
 impl Kind {
     fn name(self) -> &'static str {
         KINDS.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
     }
+
+    /// Returns the devices of this kind, or `None` if the backend was left out. burn panics on a device that is absent;
+    /// listing them first does not.
+    #[cfg(feature = "decoder")]
+    fn devices(self) -> Option<Vec<Device>> {
+        match self {
+            #[cfg(feature = "flex")]
+            Self::Cpu => Some(vec![Device::flex()]),
+            #[cfg(feature = "cuda")]
+            Self::Cuda => Some(Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec()),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu => Some(Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec()),
+            #[cfg(feature = "vulkan")]
+            Self::Vulkan => Some(Device::enumerate(burn::tensor::DeviceType::Vulkan).into_vec()),
+            #[cfg(feature = "metal")]
+            Self::Metal => Some(Device::enumerate(burn::tensor::DeviceType::Metal).into_vec()),
+            #[allow(unreachable_patterns, reason = "reachable for every backend left out")]
+            _ => None,
+        }
+    }
+
+    /// The cargo feature that compiles the backend.
+    #[cfg(feature = "decoder")]
+    fn feature(self) -> &'static str {
+        if self == Self::Cpu { FLEX } else { self.name() }
+    }
 }
 
 impl DeviceSpec {
     /// The CPU.
-    pub const FLEX: Self = Self { kind: Kind::Flex, index: 0 };
+    pub const CPU: Self = Self { kind: Kind::Cpu, index: 0 };
 
-    /// A handle of the device.
+    /// Opens the device.
     ///
     /// # Errors
     /// [`DeviceError::NotCompiled`] when the backend was left out, [`DeviceError::Absent`] when this machine has no
     /// such device.
     #[cfg(feature = "decoder")]
     pub fn open(self) -> Result<Device, DeviceError> {
-        // burn panics on a device that is absent; listing them first does not.
-        #[allow(unused_mut, reason = "written only by the backends compiled in")]
-        let mut found: Option<Vec<Device>> = None;
-        match self.kind {
-            #[cfg(feature = "flex")]
-            Kind::Flex => found = Some(vec![Device::flex()]),
-            #[cfg(feature = "cuda")]
-            Kind::Cuda => found = Some(Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec()),
-            #[cfg(feature = "wgpu")]
-            Kind::Wgpu => found = Some(Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec()),
-            #[cfg(feature = "vulkan")]
-            Kind::Vulkan => found = Some(Device::enumerate(burn::tensor::DeviceType::Vulkan).into_vec()),
-            #[cfg(feature = "metal")]
-            Kind::Metal => found = Some(Device::enumerate(burn::tensor::DeviceType::Metal).into_vec()),
-            #[allow(unreachable_patterns, reason = "reachable for every backend left out")]
-            _ => {}
-        }
-        let found = found.ok_or(DeviceError::NotCompiled { name: self.kind.name() })?;
+        let found = self.kind.devices();
+        let found = found.ok_or(DeviceError::NotCompiled { name: self.kind.name(), feature: self.kind.feature() })?;
         let count = found.len();
         found.into_iter().nth(self.index).ok_or_else(|| DeviceError::Absent { name: self.to_string(), found: count })
     }
 }
 
+/// Returns the name of a device with its number, `cpu` or `cuda:0`; empty for one of no kind that is known here.
+#[cfg(feature = "decoder")]
+pub(crate) fn name_of(device: &Device) -> String {
+    let name = |&(name, kind): &(&str, Kind)| {
+        let index = kind.devices()?.iter().position(|one| one == device)?;
+        Some(if kind == Kind::Cpu { name.to_owned() } else { format!("{name}:{index}") })
+    };
+    KINDS.iter().find_map(name).unwrap_or_default()
+}
+
 impl Default for DeviceSpec {
     fn default() -> Self {
-        Self::FLEX
+        Self::CPU
     }
 }
 
@@ -101,17 +122,27 @@ impl FromStr for DeviceSpec {
     fn from_str(text: &str) -> Result<Self, DeviceError> {
         let unknown = || DeviceError::Unknown { name: text.to_owned() };
         let (name, index) = text.split_once(':').unwrap_or((text, "0"));
+        let name = if name == FLEX { Kind::Cpu.name() } else { name };
         let (_, kind) = KINDS.iter().find(|(known, _)| *known == name).ok_or_else(unknown)?;
         Ok(Self { kind: *kind, index: index.parse().map_err(|_| unknown())? })
     }
 }
 
-/// The type that weights, keys and values are kept in, whatever the files hold.
+/// The type that weights, keys and values are kept in, whatever the files hold: `f32`, `bf16` or `f16`.
 ///
-/// On the CPU all computing is in f32: a 16-bit type halves the memory and, as one sequence decodes as fast as its
-/// weights are read, nearly halves the time of a token. On other devices products are computed in the type itself;
+/// On the CPU everything is computed in f32: a 16-bit type halves the memory and, since one sequence decodes as fast as
+/// its weights are read, nearly halves the time of a token. On other devices products are computed in the type itself;
 /// norms, the softmax of attention, soft caps and what is read from the stream are in f32 there too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+///
+/// ```
+/// use stir_model::ComputeType;
+/// assert_eq!("bf16".parse::<ComputeType>()?, ComputeType::Bf16);
+/// assert!("int8".parse::<ComputeType>().is_err());
+/// # Ok::<(), stir_model::DeviceError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+#[non_exhaustive]
 pub enum ComputeType {
     /// 32-bit floating point.
     #[default]
@@ -142,5 +173,46 @@ impl fmt::Display for ComputeType {
             Self::Bf16 => "bf16",
             Self::F16 => "f16",
         })
+    }
+}
+
+/// What serde needs of a type that is written as its name.
+macro_rules! named {
+    ($($type:ty)+) => {$(
+        impl TryFrom<String> for $type {
+            type Error = DeviceError;
+
+            fn try_from(text: String) -> Result<Self, DeviceError> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(value: $type) -> Self {
+                value.to_string()
+            }
+        }
+    )+};
+}
+named!(DeviceSpec ComputeType);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_go_through_serde_and_unknown_ones_are_refused() {
+        for (text, printed) in [("cpu", "cpu"), ("flex", "cpu"), ("cuda:1", "cuda:1"), ("metal:0", "metal")] {
+            let device: DeviceSpec = serde_json::from_value(text.into()).unwrap();
+            assert_eq!(serde_json::to_value(device).unwrap(), printed);
+        }
+        let error = serde_json::from_value::<DeviceSpec>("cudaa".into()).unwrap_err();
+        assert!(error.to_string().starts_with("\"cudaa\" is not a device"), "{error}");
+        for compute in [ComputeType::F32, ComputeType::Bf16, ComputeType::F16] {
+            let text = serde_json::to_value(compute).unwrap();
+            assert_eq!(text, compute.to_string());
+            assert_eq!(serde_json::from_value::<ComputeType>(text).unwrap(), compute);
+        }
+        assert!(serde_json::from_value::<ComputeType>("f64".into()).is_err());
     }
 }

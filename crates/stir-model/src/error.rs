@@ -2,28 +2,31 @@ use std::path::{Path, PathBuf};
 
 use stir_core::HookPoint;
 
-/// What can go wrong when a model is loaded or run.
+use crate::ComputeType;
+
+/// An error of loading or running a model.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ModelError {
     /// A file or folder could not be read or written.
-    #[error("{}", path.display())]
+    #[error("cannot access {}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
     /// A JSON file that does not parse.
-    #[error("{} is not the JSON it should be", path.display())]
+    #[error("{} is not valid JSON, or not of the expected form", path.display())]
     Json {
         /// The file.
         path: PathBuf,
-        /// Where and why.
+        /// The place in the file and the reason.
         #[source]
         source: serde_json::Error,
     },
-    /// A configuration field with a value this implementation does not obey.
+    /// A configuration field whose value this implementation does not support.
     #[error("{}: {field} is {value}, supported: {supported}", path.display())]
     Config {
         /// The file.
@@ -32,28 +35,28 @@ pub enum ModelError {
         field: String,
         /// Its value, as JSON.
         value: String,
-        /// What would be accepted.
+        /// The values that are supported.
         supported: &'static str,
     },
-    /// Options of a decoder that were not read from a file and contradict each other.
-    #[error("decoder option {field} must be {bound}")]
+    /// Decoder options set by the caller that contradict each other.
+    #[error("the decoder option {field} must be {bound}")]
     Options {
         /// The field of [`DecoderConfig`](crate::DecoderConfig).
         field: &'static str,
-        /// What it must be.
+        /// The condition that it must meet.
         bound: &'static str,
     },
-    /// A weight file that is not safetensors, or is cut short.
-    #[error("{} is not a whole safetensors file", path.display())]
+    /// A weight file that is not in the safetensors format or is truncated, or tensors that cannot be written as one.
+    #[error("{} is not a complete safetensors file", path.display())]
     Safetensors {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         #[source]
-        source: safetensors::SafeTensorError,
+        source: SafetensorsError,
     },
     /// A tensor the architecture needs and the checkpoint lacks.
-    #[error("{}: tensor {name} is missing", path.display())]
+    #[error("{} lacks the tensor {name}", path.display())]
     MissingTensor {
         /// The checkpoint folder or file.
         path: PathBuf,
@@ -61,7 +64,7 @@ pub enum ModelError {
         name: String,
     },
     /// A tensor that two files of a checkpoint hold.
-    #[error("tensor {name} is in {} and in {}", first.display(), second.display())]
+    #[error("the tensor {name} is in {} and in {}", first.display(), second.display())]
     DuplicateTensor {
         /// The tensor.
         name: String,
@@ -70,7 +73,7 @@ pub enum ModelError {
         /// The other.
         second: PathBuf,
     },
-    /// An index of shards that names something else than files beside it.
+    /// An index of shards that names anything but files in its own folder.
     #[error("{}: {name:?} is not the name of a file in the same folder", path.display())]
     ShardName {
         /// The index.
@@ -79,7 +82,12 @@ pub enum ModelError {
         name: String,
     },
     /// Tensors of the checkpoint that the architecture has no place for.
-    #[error("{}: no place for tensor {} ({} such)", path.display(), names[0], names.len())]
+    #[error(
+        "{} holds {} tensors that the architecture has no place for, the first of which is {}",
+        path.display(),
+        names.len(),
+        names.first().map_or("", String::as_str)
+    )]
     ExtraTensors {
         /// The checkpoint folder.
         path: PathBuf,
@@ -87,46 +95,48 @@ pub enum ModelError {
         names: Vec<String>,
     },
     /// A tensor whose shape does not follow from the configuration.
-    #[error("{}: tensor {name} has shape {found:?}, the configuration asks for {expected:?}", path.display())]
+    #[error("{}: the tensor {name} has shape {found:?}, the configuration requires {expected:?}", path.display())]
     TensorShape {
         /// The file.
         path: PathBuf,
         /// The tensor.
         name: String,
-        /// Shape the configuration asks for.
+        /// The shape that the configuration requires.
         expected: Vec<usize>,
-        /// Shape in the file.
+        /// The shape in the file.
         found: Vec<usize>,
     },
     /// A tensor stored in a type that is not read.
-    #[error("{}: tensor {name} is stored as {found:?}, supported: {supported}", path.display())]
+    #[error("{}: the tensor {name} is stored as {found}, supported: {supported}", path.display())]
     TensorType {
         /// The file.
         path: PathBuf,
         /// The tensor.
         name: String,
-        /// Type in the file.
-        found: safetensors::Dtype,
-        /// Types that are read.
+        /// The type in the file, as safetensors spells it.
+        found: String,
+        /// The types that can be read.
         supported: &'static str,
     },
     /// A weight that is NaN, infinite, or too large for the type to compute in.
-    #[error("{}: tensor {name} holds {value} at element {index}, which is no number of the type to compute in", path.display())]
+    #[error("{}: the tensor {name} holds {value} at element {index}, which {computed} cannot represent", path.display())]
     NonFiniteWeight {
         /// The file.
         path: PathBuf,
         /// The tensor.
         name: String,
-        /// Flat index of such an element.
+        /// The index of such an element, counted row by row.
         index: usize,
-        /// What stands there.
+        /// Its value.
         value: f32,
+        /// The type to compute in.
+        computed: ComputeType,
     },
-    /// Text was to be encoded, and the folder the model came from has no tokenizer.
+    /// Text was to be encoded, but the model's folder has no tokenizer.
     #[error(
-        "{} holds no tokenizer.json{}",
+        "{} has no tokenizer.json{}",
         path.display(),
-        if *sentencepiece { ", only a sentencepiece tokenizer.model, which has to be converted to it first" } else { "" }
+        if *sentencepiece { ", only a sentencepiece tokenizer.model, which must be converted first" } else { "" }
     )]
     NoTokenizer {
         /// The model folder.
@@ -135,7 +145,7 @@ pub enum ModelError {
         sentencepiece: bool,
     },
     /// A tokenizer with tokens that the model has no embedding for.
-    #[error("{} has token ids up to {}, the model's vocabulary is {vocab_size}", path.display(), tokens - 1)]
+    #[error("{} has token ids up to {}, the model only {vocab_size} tokens", path.display(), tokens.saturating_sub(1))]
     VocabularySize {
         /// The tokenizer file.
         path: PathBuf,
@@ -145,55 +155,56 @@ pub enum ModelError {
         vocab_size: usize,
     },
     /// The tokenizer file could not be used, or the tokenizer refused a text.
-    #[error("tokenizer {}", path.display())]
+    #[error("the tokenizer {} failed", path.display())]
     Tokenizer {
         /// The tokenizer file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         #[source]
-        source: tokenizers::Error,
+        source: TokenizerError,
     },
-    /// A chat was to be rendered, and the folder the model came from has no chat template.
-    #[error("{} holds no chat template", path.display())]
+    /// A chat was to be rendered, but the model's folder has no chat template.
+    #[error("{} has no chat template", path.display())]
     NoChatTemplate {
         /// The model folder.
         path: PathBuf,
     },
     /// The chat template does not parse or refused the messages.
-    #[error("chat template of {}", path.display())]
+    #[error("the chat template of {} failed", path.display())]
     ChatTemplate {
         /// The model folder.
         path: PathBuf,
-        /// Where and why.
+        /// The place in the template and the reason.
         #[source]
-        source: minijinja::Error,
+        source: ChatTemplateError,
     },
     /// A row of a forward pass that breaks the engine's contract.
-    #[error("row {row} of the forward pass")]
+    #[error("row {row} of the forward pass is invalid")]
     Row {
-        /// Place in the batch.
+        /// The row's index in the batch.
         row: usize,
-        /// What is wrong with it.
+        /// The reason.
         #[source]
         source: RowError,
     },
-    /// The hub did not bring the model.
+    /// The hub did not deliver the model.
     #[cfg(feature = "hub")]
-    #[error("hub")]
+    #[error("the hub did not deliver the model")]
     Hub(#[from] stir_hub::HubError),
     /// The device could not run or return a computation.
-    #[error("device")]
+    #[error("the device failed")]
     Device(#[from] DeviceError),
 }
 
-/// What is wrong with a row of a forward pass.
+/// A row of a forward pass that breaks the engine's contract.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RowError {
-    /// Nothing to encode.
-    #[error("no tokens")]
+    /// The row has nothing to encode.
+    #[error("the row has no tokens")]
     Empty,
     /// A token id past the end of the vocabulary.
-    #[error("token {token} is outside the vocabulary of {vocab_size}")]
+    #[error("token {token} is outside the vocabulary of {vocab_size} tokens")]
     Token {
         /// The token.
         token: u32,
@@ -201,15 +212,15 @@ pub enum RowError {
         vocab_size: usize,
     },
     /// More positions than the model was made for.
-    #[error("{positions} positions exceed the context of {max_context}")]
+    #[error("{positions} positions exceed the context of {max_context} positions")]
     Context {
-        /// Positions after this row.
+        /// The number of positions after this row.
         positions: usize,
-        /// Positions allowed.
+        /// The largest number of positions.
         max_context: usize,
     },
     /// A hook point the model does not have.
-    #[error("no {point} in a model of {n_layers} layers")]
+    #[error("a model of {n_layers} layers has no hook point {point}")]
     HookPoint {
         /// The point.
         point: HookPoint,
@@ -217,7 +228,7 @@ pub enum RowError {
         n_layers: usize,
     },
     /// A vector that does not fit the residual stream.
-    #[error("an added vector has {found} elements, the residual stream {hidden_size}")]
+    #[error("an added vector has {found} elements, the residual stream has {hidden_size}")]
     Width {
         /// Elements of the vector.
         found: usize,
@@ -225,7 +236,7 @@ pub enum RowError {
         hidden_size: usize,
     },
     /// An addition where the row has no token.
-    #[error("an addition at position {position}, the row holds {start}..{end}")]
+    #[error("an addition is at position {position}, the row's positions are {start}..{end}")]
     Position {
         /// The addition's position.
         position: usize,
@@ -236,40 +247,64 @@ pub enum RowError {
     },
 }
 
-/// What is wrong with a device.
+/// An error of naming, opening or using a device.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DeviceError {
-    /// Not a name of a device.
-    #[error("unknown device {name:?}: expected flex, cuda, wgpu, vulkan or metal, with :N for the N-th")]
+    /// A name that no device has.
+    #[error("{name:?} is not a device: expected cpu, cuda, wgpu, vulkan or metal, with :N for the N-th of its kind")]
     Unknown {
-        /// What was given.
+        /// The name.
         name: String,
     },
-    /// Not a name of a number type.
-    #[error("unknown type {name:?}: expected f32, bf16 or f16")]
+    /// A name that no number type has.
+    #[error("{name:?} is not a type to compute in: expected f32, bf16 or f16")]
     UnknownType {
-        /// What was given.
+        /// The name.
         name: String,
     },
     /// A device whose backend was left out at compile time.
-    #[error("device {name} needs the cargo feature {name:?}")]
+    #[error("the device {name} needs the cargo feature {feature:?}")]
     NotCompiled {
-        /// The device, which is also the feature's name.
+        /// The kind of device.
         name: &'static str,
+        /// The cargo feature that compiles its backend.
+        feature: &'static str,
     },
     /// A device that this machine does not have.
-    #[error("no device {name}: {found} of that kind found")]
+    #[error("there is no device {name}: this machine has {found} of its kind")]
     Absent {
-        /// What was asked for.
+        /// The device asked for.
         name: String,
-        /// How many there are.
+        /// The number of devices of that kind.
         found: usize,
     },
     /// A result could not be read back.
     #[cfg(feature = "decoder")]
     #[error("a result could not be read back from the device")]
-    Read(#[source] burn::tensor::TensorReadError),
+    Read(#[source] ReadError),
 }
+
+/// The reason why a file is not safetensors.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct SafetensorsError(pub(crate) safetensors::SafeTensorError);
+
+/// The reason why a tokenizer failed.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct TokenizerError(pub(crate) tokenizers::Error);
+
+/// The reason why a chat template failed.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ChatTemplateError(pub(crate) minijinja::Error);
+
+/// The reason why a result could not be read back from a device.
+#[cfg(feature = "decoder")]
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ReadError(pub(crate) burn::tensor::TensorReadError);
 
 impl ModelError {
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {

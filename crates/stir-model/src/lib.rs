@@ -51,7 +51,9 @@ pub use config::{Activation, DecoderConfig, Rope, RopeFrequencies, RopeScaling};
 #[cfg(feature = "decoder")]
 pub use decoder::{Decoder, NamedTensor};
 pub use device::{ComputeType, DeviceSpec};
-pub use error::{DeviceError, ModelError, RowError};
+#[cfg(feature = "decoder")]
+pub use error::ReadError;
+pub use error::{ChatTemplateError, DeviceError, ModelError, RowError, SafetensorsError, TokenizerError};
 pub use fingerprint::{StoredTensor, fingerprint, fingerprint_of_folder};
 pub use generation::GenerationDefaults;
 #[cfg(feature = "decoder")]

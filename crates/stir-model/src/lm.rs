@@ -4,7 +4,7 @@ use std::{
 };
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use stir_core::{Addition, Engine, Fingerprint, HookPoint, ModelShape, Output, Row, Session, TokenId, Vocab};
+use stir_core::{Addition, Engine, Fingerprint, HookPoint, ModelShape, Output, Row, Session, Text, TokenId, Vocab};
 
 use crate::{
     ChatTemplate, Checkpoint, ComputeType, Decoder, DecoderConfig, GenerationDefaults, KvCache, LoadProgress, Message,
@@ -14,7 +14,7 @@ use crate::{
     cache::Extension,
     checkpoint::Reader,
     compute::{Compute, indices, read},
-    fingerprint,
+    device, fingerprint,
     hooks::{Captured, HookRecorder, Hooks, NoHooks},
     shared_rows::{SharedRows, layers_before},
 };
@@ -26,12 +26,12 @@ use crate::cpu::Native;
 ///
 /// ```no_run
 /// use stir_model::{DeviceSpec, Lm};
-/// use stir_core::{generate, Engine, Sampling};
+/// use stir_core::{Engine, GenerateOptions, Request, Text, generate};
 ///
-/// let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::FLEX.open()?)?;
+/// let lm = Lm::load("path/to/a/hugging-face/folder", &DeviceSpec::CPU.open()?)?;
 /// let prompt = lm.encode_prompt(&lm.chat_prompt("What is 2 + 3?")?)?;
-/// let answers = generate(&lm, &[prompt], 100, Sampling::GREEDY, 0, 1)?;
-/// println!("{}", lm.vocab().text(&answers[0].tokens));
+/// let answers = generate(&lm, &[Request::new(prompt)], GenerateOptions::default())?;
+/// println!("{}", answers[0][0].text(lm.vocab()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl Lm {
     /// ```no_run
     /// use stir_model::{ComputeType, DeviceSpec, LoadOptions, Lm};
     /// let options = LoadOptions { compute: ComputeType::Bf16, ..LoadOptions::default() };
-    /// let lm = Lm::load_with("path/to/a/folder", &DeviceSpec::FLEX.open()?, options, |progress| {
+    /// let lm = Lm::load_with("path/to/a/folder", &DeviceSpec::CPU.open()?, options, |progress| {
     ///     eprintln!("{} of {} bytes", progress.bytes, progress.total);
     /// })?;
     /// # Ok::<(), stir_model::ModelError>(())
@@ -139,7 +139,7 @@ impl Lm {
     /// ```no_run
     /// use std::ops::ControlFlow;
     /// use stir_model::{DeviceSpec, Lm, hub::Options};
-    /// let device = DeviceSpec::FLEX.open()?;
+    /// let device = DeviceSpec::CPU.open()?;
     /// let lm = Lm::from_hub("Qwen/Qwen2.5-1.5B-Instruct", &Options::from_env()?, &device, |progress| {
     ///     eprintln!("{progress:?}");
     ///     ControlFlow::Continue(())
@@ -403,16 +403,12 @@ impl Engine for Lm {
         &self.vocab
     }
 
-    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ModelError> {
-        self.tokenizer()?.encode(text)
-    }
-
-    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ModelError> {
-        self.tokenizer()?.encode_prompt(text)
-    }
-
     fn computation(&self) -> String {
         self.compute().to_string()
+    }
+
+    fn device(&self) -> String {
+        device::name_of(&self.device)
     }
 
     fn session(&self) -> KvCache {
@@ -451,5 +447,15 @@ impl Engine for Lm {
                 .collect(),
         });
         Ok(outputs.collect())
+    }
+}
+
+impl Text for Lm {
+    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ModelError> {
+        self.tokenizer()?.encode(text)
+    }
+
+    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ModelError> {
+        self.tokenizer()?.encode_prompt(text)
     }
 }

@@ -4,7 +4,9 @@ use serde_json::Value;
 use stir_core::{TokenId, Vocab};
 use tokenizers::{Encoding, PostProcessor, Token};
 
-use crate::{ModelError, fingerprint::tokenizer_digest, pieces::Pieces, tokenizer_config::TokenizerConfig};
+use crate::{
+    ModelError, TokenizerError, fingerprint::tokenizer_digest, pieces::Pieces, tokenizer_config::TokenizerConfig,
+};
 
 /// A Hugging Face `tokenizer.json`.
 #[derive(Debug)]
@@ -29,7 +31,7 @@ impl Tokenizer {
         let bytes = std::fs::read(path).map_err(ModelError::io(path))?;
         let json: Value =
             serde_json::from_slice(&bytes).map_err(|source| ModelError::Json { path: path.to_owned(), source })?;
-        let refused = |source| ModelError::Tokenizer { path: path.to_owned(), source };
+        let refused = |source| ModelError::Tokenizer { path: path.to_owned(), source: TokenizerError(source) };
         let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(refused)?;
         // Some files still hold the cut or the padding of the batch they were saved after.
         inner.with_truncation(None).map_err(refused)?.with_padding(None);
@@ -50,7 +52,7 @@ impl Tokenizer {
         let encoding = self
             .inner
             .encode_fast(text, false)
-            .map_err(|source| ModelError::Tokenizer { path: self.path.clone(), source })?;
+            .map_err(|source| ModelError::Tokenizer { path: self.path.clone(), source: TokenizerError(source) })?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -118,7 +120,7 @@ fn prefix(
             let sequence = Encoding::from_tokens(vec![Token::new(MARK, "mark".into(), (0, 4))], 0);
             let processed = processor
                 .process(sequence, None, true)
-                .map_err(|source| ModelError::Tokenizer { path: path.to_owned(), source })?;
+                .map_err(|source| ModelError::Tokenizer { path: path.to_owned(), source: TokenizerError(source) })?;
             processed.get_ids().iter().copied().take_while(|&id| id != MARK).collect()
         }
     };

@@ -68,7 +68,7 @@ impl Scene {
         let load = || {
             let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/models").join(name);
             let options = LoadOptions { compute, ..LoadOptions::default() };
-            Lm::load_with(dir, &DeviceSpec::FLEX.open().unwrap(), options, |_| ()).unwrap()
+            Lm::load_with(dir, &DeviceSpec::CPU.open().unwrap(), options, |_| ()).unwrap()
         };
         let (lm, mut rng) = (load().with_prefill_chunk(chunk), SampleRng::new(seed, 0));
         let mut vector = || (0..lm.shape().hidden_size).map(|_| rng.normal() as f32).collect();

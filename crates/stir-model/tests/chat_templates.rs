@@ -1,6 +1,6 @@
 //! Chat templates: those of real checkpoints against what Jinja2 rendered, and templates of our own for every mechanism.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
@@ -25,6 +25,11 @@ fn template(text: &str) -> ChatTemplate {
     load(&[("chat_template.jinja", text), ("tokenizer_config.json", config)]).unwrap().unwrap()
 }
 
+/// The template of a real checkpoint.
+fn real(name: &str) -> ChatTemplate {
+    ChatTemplate::from_dir(&shared(&format!("tokenizers/{name}"))).unwrap().unwrap()
+}
+
 fn render(text: &str) -> String {
     template(text).render(&[Message::user("hi")]).unwrap()
 }
@@ -42,13 +47,16 @@ fn variables(pairs: Value) -> ChatOptions {
 }
 
 #[test]
+#[ignore = "needs the folder of shared data in STIR_SHARED_DATA"]
 fn templates_of_real_checkpoints_render_as_jinja_renders_them() {
-    let Some(vectors) = shared("chat_templates/render_vectors.jsonl") else { return };
+    // The vectors also cover templates that the shared data have no folder for.
+    let names = ["qwen2.5-instruct", "qwen3", "llama3.2-instruct", "deepseek-r1-distill-qwen-1.5b"];
+    let vectors = fs::read_to_string(shared("chat_templates/render_vectors.jsonl")).unwrap();
     let mut compared = 0;
-    for line in fs::read_to_string(vectors).unwrap().lines() {
+    for line in vectors.lines() {
         let row: Value = serde_json::from_str(line).unwrap();
-        let Some(dir) = shared(&format!("tokenizers/{}", row["template"].as_str().unwrap())) else { continue };
-        let chat = ChatTemplate::from_dir(&dir).unwrap().unwrap();
+        let Some(name) = names.iter().find(|name| row["template"] == **name) else { continue };
+        let chat = real(name);
         let mut options = variables(json!({"date_string": row["date_string"]}));
         options.add_generation_prompt = row["add_generation_prompt"].as_bool().unwrap();
         let rendered = chat.render_with(row["messages"].as_array().unwrap(), &options);
@@ -58,15 +66,14 @@ fn templates_of_real_checkpoints_render_as_jinja_renders_them() {
         }
         compared += 1;
     }
-    eprintln!("{compared} renderings compared");
-    assert!(compared > 0);
+    assert_eq!(compared, 6 * names.len());
 }
 
 #[test]
+#[ignore = "needs the folder of shared data in STIR_SHARED_DATA"]
 fn templates_of_other_checkpoints_render() {
-    let Some(dir) = shared("chat_templates") else { return };
     let mut rendered = 0;
-    for path in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+    for path in fs::read_dir(shared("chat_templates")).unwrap().map(|entry| entry.unwrap().path()) {
         if path.extension().is_some_and(|extension| extension == "jinja") {
             let text =
                 template(&fs::read_to_string(&path).unwrap()).render(&[Message::user("What is 2 + 3?")]).unwrap();
@@ -75,22 +82,23 @@ fn templates_of_other_checkpoints_render() {
             rendered += 1;
         }
     }
-    eprintln!("{rendered} templates rendered");
     assert!(rendered > 0);
 }
 
 #[test]
+#[ignore = "needs the folder of shared data in STIR_SHARED_DATA"]
+fn qwen3_thinks_unless_a_variable_forbids_it() {
+    let chat = real("qwen3");
+    let messages = [Message::user("2 + 3?"), Message::assistant("<think>\n5\n</think>\n\n5"), Message::user("why?")];
+    let thinking = chat.render(&messages).unwrap();
+    assert!(thinking.ends_with("<|im_start|>assistant\n") && !thinking.contains("<think>"));
+    let quick = chat.render_with(&messages, &variables(json!({"enable_thinking": false}))).unwrap();
+    assert_eq!(quick, thinking + "<think>\n\n</think>\n\n");
+    assert!(!opens_reasoning(&quick));
+}
+
+#[test]
 fn variables_of_the_template_pass_through() {
-    if let Some(dir) = shared("tokenizers/qwen3") {
-        let chat = ChatTemplate::from_dir(&dir).unwrap().unwrap();
-        let messages =
-            [Message::user("2 + 3?"), Message::assistant("<think>\n5\n</think>\n\n5"), Message::user("why?")];
-        let thinking = chat.render(&messages).unwrap();
-        assert!(thinking.ends_with("<|im_start|>assistant\n") && !thinking.contains("<think>"));
-        let quick = chat.render_with(&messages, &variables(json!({"enable_thinking": false}))).unwrap();
-        assert_eq!(quick, thinking + "<think>\n\n</think>\n\n");
-        assert!(!opens_reasoning(&quick));
-    }
     let text = "{{ bos_token }}{% if think is defined and think is false %}quick{% endif %}";
     let chat = template(text);
     assert_eq!(chat.render(&[]).unwrap(), "<b>");
@@ -224,10 +232,15 @@ fn the_clock_is_the_callers() {
     for format in ["%Q%", "%", "%!", "%999999999d"] {
         failure(&format!("{{{{ strftime_now('{format}') }}}}"));
     }
-    if let Some(dir) = shared("tokenizers/llama3.2-instruct") {
-        let chat = ChatTemplate::from_dir(&dir).unwrap().unwrap();
-        assert!(chat.render_with(&[Message::user("x")], &options).unwrap().contains("Today Date: 26 Jul 2024\n"));
-    }
+}
+
+#[test]
+#[ignore = "needs the folder of shared data in STIR_SHARED_DATA"]
+fn llama3_shows_the_day_of_the_callers_clock() {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_721_995_200);
+    let options = ChatOptions { now: Some(now), ..ChatOptions::default() };
+    let text = real("llama3.2-instruct").render_with(&[Message::user("x")], &options).unwrap();
+    assert!(text.contains("Today Date: 26 Jul 2024\n"));
 }
 
 #[test]
@@ -316,24 +329,28 @@ fn hostile_templates_end_soon_and_stay_small() {
         assert!(chat.render(&[]).is_ok(), "{end}");
         assert!(started.elapsed().as_secs_f64() < 5.0, "{end}");
     }
-    eprintln!("{} hostile templates, at most {:?} MiB", endless.len(), peak());
 }
 
 #[test]
 fn long_conversations_are_no_attack() {
-    let dirs = ["qwen2.5-instruct", "qwen3", "llama3.2-instruct", "deepseek-r1-distill-qwen-1.5b"];
-    let mut templates: Vec<ChatTemplate> = dirs
-        .iter()
-        .filter_map(|name| shared(&format!("tokenizers/{name}")))
-        .map(|dir| ChatTemplate::from_dir(&dir).unwrap().unwrap())
-        .collect();
-    templates.push(template("{% for m in messages %}{{ m.role ~ m.content | trim ~ eos_token }}{% endfor %}"));
+    renders_long_conversations(&template(
+        "{% for m in messages %}{{ m.role ~ m.content | trim ~ eos_token }}{% endfor %}",
+    ));
+}
+
+#[test]
+#[ignore = "needs the folder of shared data in STIR_SHARED_DATA"]
+fn long_conversations_are_no_attack_on_templates_of_real_checkpoints() {
+    for name in ["qwen2.5-instruct", "qwen3", "llama3.2-instruct", "deepseek-r1-distill-qwen-1.5b"] {
+        renders_long_conversations(&real(name));
+    }
+}
+
+fn renders_long_conversations(template: &ChatTemplate) {
     for said in ["x", &"word ".repeat(10_000)] {
         let turn = [Message::user(said), Message::assistant(format!("<think>{said}</think>{said}"))];
         let messages: Vec<Message> =
             turn.iter().cycle().take(if said.len() > 1 { 101 } else { 2001 }).cloned().collect();
-        for template in &templates {
-            assert!(template.render(&messages).unwrap().len() > messages.len() * said.len() / 2);
-        }
+        assert!(template.render(&messages).unwrap().len() > messages.len() * said.len() / 2);
     }
 }

@@ -8,7 +8,7 @@ mod support;
 
 use std::{ops::ControlFlow, path::PathBuf};
 
-use stir_core::{Engine, Sampling, generate};
+use stir_core::{Engine, GenerateOptions, Request, Sampling, generate};
 use stir_model::{
     DeviceSpec, Lm, ModelError,
     hub::{HubError, Options},
@@ -33,7 +33,7 @@ fn hub() -> FakeHub {
 }
 
 fn from_hub(options: &Options) -> Result<Lm, ModelError> {
-    Lm::from_hub(REPO, options, &DeviceSpec::FLEX.open().unwrap(), |_| ControlFlow::Continue(()))
+    Lm::from_hub(REPO, options, &DeviceSpec::CPU.open().unwrap(), |_| ControlFlow::Continue(()))
 }
 
 #[test]
@@ -41,10 +41,13 @@ fn a_model_from_the_hub_is_that_of_the_folder() {
     let hub = hub();
     // A connection that breaks in a shard costs nothing but the rest of it.
     hub.fault("GET", "model-00002-of-00004.safetensors", [Fault::Cut(50_000)]);
-    let (found, expected) = (from_hub(&hub.options()).unwrap(), Lm::load(folder(), &DeviceSpec::FLEX.open().unwrap()));
+    let (found, expected) = (from_hub(&hub.options()).unwrap(), Lm::load(folder(), &DeviceSpec::CPU.open().unwrap()));
     let expected = expected.unwrap();
     assert_eq!(found.fingerprint(), expected.fingerprint());
-    let answer = |lm: &Lm| generate(lm, &[vec![1, 2, 3]], 8, Sampling::GREEDY, 0, 1).unwrap();
+    let answer = |lm: &Lm| {
+        let request = Request { max_tokens: 8, sampling: Sampling::GREEDY, ..Request::new(vec![1, 2, 3]) };
+        generate(lm, &[request], GenerateOptions::default()).unwrap()
+    };
     assert_eq!(answer(&found), answer(&expected));
     // Once it is there, no connection is needed.
     assert_eq!(from_hub(&hub.offline()).unwrap().fingerprint(), expected.fingerprint());
@@ -54,7 +57,7 @@ fn a_model_from_the_hub_is_that_of_the_folder() {
 fn what_the_hub_says_is_an_error_of_the_model() {
     let hub = hub();
     assert!(matches!(from_hub(&hub.offline()).unwrap_err(), ModelError::Hub(_)));
-    let broken = Lm::from_hub(REPO, &hub.options(), &DeviceSpec::FLEX.open().unwrap(), |_| ControlFlow::Break(()));
+    let broken = Lm::from_hub(REPO, &hub.options(), &DeviceSpec::CPU.open().unwrap(), |_| ControlFlow::Break(()));
     assert!(matches!(broken.unwrap_err(), ModelError::Hub(HubError::Cancelled)));
     // A shard that the index names outside of the folder.
     hub.put("model.safetensors.index.json", br#"{"weight_map": {"a": "../../x.safetensors"}}"#, false);

@@ -49,7 +49,7 @@ fn folder() -> TempDir {
 
 fn load_as(dir: &Path, compute: ComputeType) -> Result<Lm, ModelError> {
     let options = LoadOptions { compute, ..LoadOptions::default() };
-    Lm::load_with(dir, &DeviceSpec::FLEX.open().unwrap(), options, |_| ())
+    Lm::load_with(dir, &DeviceSpec::CPU.open().unwrap(), options, |_| ())
 }
 
 fn load(dir: &Path) -> Result<Lm, ModelError> {
@@ -80,7 +80,7 @@ fn every_tensor_is_accounted_for() {
     assert_eq!((name.as_str(), &expected[..], &found[..]), (NORM, &[64][..], &[8, 8][..]));
 
     let error = changed(|t| t.get_mut(NORM).unwrap().0 = Dtype::I32).unwrap_err();
-    assert!(matches!(&error, ModelError::TensorType { name, found: Dtype::I32, .. } if name == NORM), "{error}");
+    assert!(matches!(&error, ModelError::TensorType { name, found, .. } if name == NORM && found == "I32"), "{error}");
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn progress_ends_at_the_total() {
     tensors.insert("model.layers.0.self_attn.rotary_emb.inv_freq".into(), tensors[NORM].clone());
     write(&twice.path().join("model.safetensors"), &tensors);
     for dir in [fixture("qwen2-untied-bf16-sharded").as_path(), twice.path()] {
-        let (mut seen, device) = (Vec::new(), DeviceSpec::FLEX.open().unwrap());
+        let (mut seen, device) = (Vec::new(), DeviceSpec::CPU.open().unwrap());
         Lm::load_with(dir, &device, LoadOptions::default(), |progress| seen.push(progress)).unwrap();
         assert!(seen.len() > 10 && seen.windows(2).all(|pair| pair[0].bytes < pair[1].bytes));
         let last = seen.last().unwrap();

@@ -10,7 +10,7 @@
 use std::{env, error::Error, ops::ControlFlow, thread, time::Duration};
 
 use stir_core::{Sampling, toy::ToyEngine};
-use stir_rollout::{RolloutConfig, Rollouts, Task};
+use stir_rollout::{Prompt, RolloutConfig, Rollouts};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = env::args().skip(1);
@@ -19,15 +19,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let pause = Duration::from_micros(args.next().map_or(Ok(0), |pause| pause.parse())?);
 
-    let tasks: Vec<Task> = (0..12)
-        .map(|n| Task { id: format!("p{n}"), prompt: "abcdefghijkl"[n..].into(), gold: Some("s".into()) })
+    let prompts: Vec<Prompt> = (0..12)
+        .map(|n| Prompt { id: format!("p{n}"), prompt: "abcdefghijkl"[n..].into(), gold: Some("s".into()) })
         .collect();
     let sampling = Sampling { temperature: 1.0, ..Sampling::GREEDY };
     let config = RolloutConfig { samples: 6, max_tokens: 40, sampling, ..RolloutConfig::default() };
-    let judge = |gold: &str, text: &str| text.contains(gold);
-    let summary = Rollouts::new(&ToyEngine::new(1), config)?.run(&tasks, &judge, out, |_| {
+    let engine = ToyEngine::new(1);
+    let rollouts = Rollouts::new(&engine, config)?.on_progress(|_| {
         thread::sleep(pause);
         ControlFlow::Continue(())
-    })?;
+    });
+    let judge = |prompt: &Prompt, text: &str| prompt.gold.as_deref().is_some_and(|gold| text.contains(gold));
+    let summary = rollouts.run(&prompts, &judge, out)?;
     Ok(println!("{} samples of {} problems", summary.samples, summary.problems))
 }

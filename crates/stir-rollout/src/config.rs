@@ -1,9 +1,9 @@
 use serde::{Deserialize, Serialize};
-use stir_core::{Sampling, StopMatcher};
+use stir_core::{Sampling, SettingError, StopMatcher};
 
 use crate::RolloutError;
 
-/// What a run of rollouts draws and how it rewards; the defaults are the published ones.
+/// The settings of a run of rollouts; the defaults are the published ones.
 ///
 /// ```
 /// use stir_rollout::RolloutConfig;
@@ -14,29 +14,30 @@ use crate::RolloutError;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RolloutConfig {
-    /// Samples per problem (K).
+    /// The number of samples per prompt (K).
     pub samples: usize,
-    /// New tokens per sample at most (T_max), the end token among them.
+    /// The largest number of new tokens per sample (T_max), including the end token.
     pub max_tokens: usize,
-    /// What a sample of `max_tokens` tokens loses of its reward.
+    /// The reward that a sample of `max_tokens` tokens loses (eta).
     pub eta: f64,
     /// How a token is drawn.
     pub sampling: Sampling,
-    /// A sample ends with the token that completes one of these, and its text before it. They are no part of the
-    /// published settings.
+    /// Stop strings: a sample ends with the token that completes one of them, and its text ends before it. The published
+    /// settings have none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stop: Vec<String>,
-    /// Source of all randomness; see [`sample_stream`](crate::sample_stream).
+    /// The seed of all random numbers; see [`sample_stream`](crate::sample_stream).
     pub seed: u64,
-    /// Sequences decoded side by side. What is drawn does not depend on it (but for the rounding of batched
-    /// arithmetic), so a stopped run may go on with another.
-    pub width: usize,
+    /// The largest number of sequences in a forward pass. Samples do not depend on it (except for the rounding of
+    /// batched arithmetic), so an interrupted run may resume with another.
+    #[serde(alias = "width")]
+    pub max_batch: usize,
 }
 
 impl Default for RolloutConfig {
     fn default() -> Self {
         let (sampling, stop) = (Sampling::default(), Vec::new());
-        Self { samples: 8, max_tokens: 2048, eta: 0.01, sampling, stop, seed: 0, width: 32 }
+        Self { samples: 8, max_tokens: 2048, eta: 0.01, sampling, stop, seed: 0, max_batch: 32 }
     }
 }
 
@@ -44,23 +45,22 @@ impl RolloutConfig {
     /// Checks every field.
     ///
     /// # Errors
-    /// [`RolloutError::Config`], [`RolloutError::Stop`] or [`RolloutError::Sampling`] with the first field out of
+    /// [`RolloutError::Setting`], [`RolloutError::Stop`] or [`RolloutError::Sampling`] with the first field out of
     /// bounds.
     pub fn validate(&self) -> Result<(), RolloutError> {
-        for (field, value) in [("samples", self.samples), ("max_tokens", self.max_tokens), ("width", self.width)] {
-            if value == 0 {
-                return Err(RolloutError::Config { field, value: 0.0, bound: ">= 1" });
-            }
+        for (setting, value) in
+            [("samples", self.samples), ("max_tokens", self.max_tokens), ("max_batch", self.max_batch)]
+        {
+            SettingError::positive(setting, value)?;
         }
-        if !(self.eta.is_finite() && self.eta >= 0.0) {
-            return Err(RolloutError::Config { field: "eta", value: self.eta, bound: "finite and >= 0" });
-        }
+        SettingError::not_negative("eta", self.eta)?;
         StopMatcher::new(&self.stop)?;
         Ok(self.sampling.validate()?)
     }
 }
 
-/// `1[correct] - eta * n_tokens / max_tokens` (stage 1). `n_tokens` counts the token that ended the sequence.
+/// Returns the reward of a sample, `1[correct] - eta * n_tokens / max_tokens` (stage 1). `n_tokens` includes the token
+/// that ended the sequence.
 ///
 /// ```
 /// assert_eq!(stir_rollout::reward(true, 100, 0.01, 200), 0.995);
@@ -79,13 +79,19 @@ mod tests {
         for (config, field) in [
             (RolloutConfig { samples: 0, ..default() }, "samples"),
             (RolloutConfig { max_tokens: 0, ..default() }, "max_tokens"),
-            (RolloutConfig { width: 0, ..default() }, "width"),
+            (RolloutConfig { max_batch: 0, ..default() }, "max_batch"),
             (RolloutConfig { eta: f64::NAN, ..default() }, "eta"),
             (RolloutConfig { sampling: Sampling { top_p: 2.0, ..Sampling::GREEDY }, ..default() }, "top_p"),
             (RolloutConfig { stop: vec!["a".into(), String::new()], ..default() }, "stop string 1"),
         ] {
             assert!(config.validate().unwrap_err().to_string().contains(field));
         }
+    }
+
+    #[test]
+    fn the_batch_size_has_a_former_name() {
+        let config: RolloutConfig = serde_json::from_str(r#"{"width": 2}"#).unwrap();
+        assert_eq!(config.max_batch, 2);
     }
 
     #[test]

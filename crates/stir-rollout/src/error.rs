@@ -1,22 +1,15 @@
 use std::path::PathBuf;
 
-use stir_core::{DriveError, EmptyStop, SamplingError};
+use stir_core::{EmptyStop, SamplingError, SettingError};
 use stir_files::FileError;
 
-/// The fault of a file, a setting or a list of tasks.
+/// The fault of a file, a setting or a list of prompts.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RolloutError {
-    /// A setting is outside its bound.
-    #[error("{field} is {value}, must be {bound}")]
-    Config {
-        /// The name of the field of [`RolloutConfig`](crate::RolloutConfig).
-        field: &'static str,
-        /// The value.
-        value: f64,
-        /// The bound, as in `finite and >= 0`.
-        bound: &'static str,
-    },
+    /// A field of [`RolloutConfig`](crate::RolloutConfig) is out of bounds.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// A sampling setting is outside its bound.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
@@ -32,19 +25,19 @@ pub enum RolloutError {
         /// The file.
         path: PathBuf,
     },
-    /// A problem asks nothing.
-    #[error("{}, line {line}: problem {id:?} has neither question nor prompt", .path.display())]
+    /// A record has neither a question nor a prompt.
+    #[error("{}, line {line}: record {id:?} has neither question nor prompt", .path.display())]
     NothingAsked {
         /// The file.
         path: PathBuf,
         /// The number of the line, from 1.
         line: usize,
-        /// The id of the problem.
+        /// The record's id.
         id: String,
     },
-    /// Two problems of a file have one id.
-    #[error("{}, line {line}: problem {id:?} is on line {first} already", .path.display())]
-    DuplicateProblem {
+    /// Two records of one file have the same id.
+    #[error("{}, line {line}: the id {id:?} is on line {first} already", .path.display())]
+    DuplicateId {
         /// The file.
         path: PathBuf,
         /// The number of the line, from 1.
@@ -54,9 +47,9 @@ pub enum RolloutError {
         /// The line that it is on first.
         first: usize,
     },
-    /// Two tasks have one id, so their samples could not be told apart.
-    #[error("tasks {first} and {second} share the id {id:?}")]
-    DuplicateTask {
+    /// Two prompts of one id were given; their samples could not be told apart.
+    #[error("prompts {first} and {second} share the id {id:?}")]
+    DuplicatePrompt {
         /// The id.
         id: String,
         /// The place of the first, from 0.
@@ -65,27 +58,27 @@ pub enum RolloutError {
         second: usize,
     },
     /// A file holds two rollouts of one problem and number.
-    #[error("{}, line {line}: sample {k} of {id:?} is there already", .path.display())]
+    #[error("{}, line {line}: sample {k} of {id:?} occurs twice", .path.display())]
     DuplicateRollout {
         /// The file.
         path: PathBuf,
         /// The number of the line, from 1.
         line: usize,
-        /// The id of the problem.
+        /// The record's id.
         id: String,
         /// The number of the sample.
         k: usize,
     },
 }
 
-/// The reason why a run stopped: its own [`RolloutError`] or one of an engine with the error type `E`.
+/// The reason why a run stopped: its own [`RolloutError`] or that of an engine `E`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum RunError<E: std::error::Error + 'static> {
-    /// A file, a setting or the list of tasks is at fault.
+pub enum RunError<E> {
+    /// A file, a setting or the prompts are at fault.
     #[error(transparent)]
     Rollout(#[from] RolloutError),
     /// The engine failed. Every sample that was finished is in the output.
-    #[error(transparent)]
-    Drive(#[from] DriveError<E>),
+    #[error("the engine failed while rollouts were being sampled")]
+    Engine(#[source] E),
 }

@@ -1,10 +1,10 @@
-//! The output of a run: a log with a record for every sample of every task.
+//! The output of a run: a log with a record for every sample of every prompt.
 
 use std::{collections::HashMap, fmt, path::Path};
 
 use stir_files::{RecordLog, Settings};
 
-use crate::{Rollout, RolloutError, Task};
+use crate::{Prompt, Rollout, RolloutError};
 
 /// An output under way. Holding it locks the file against other runs.
 #[derive(Debug)]
@@ -33,31 +33,31 @@ impl fmt::Debug for Key {
 }
 
 impl Output {
-    /// Opens `path`, or begins it; hands each record it holds to `found` with the place of its task.
+    /// Opens `path`, or begins it; hands each record it holds to `found` with the place of its prompt.
     pub(crate) fn open(
         path: &Path,
-        tasks: &[Task],
+        prompts: &[Prompt],
         samples: usize,
         settings: &Settings,
         mut found: impl FnMut(usize, &Rollout),
     ) -> Result<Self, RolloutError> {
-        let places = places(tasks)?;
-        let keys = tasks.iter().flat_map(|task| (0..samples).map(|k| Key { id: task.id.clone(), k }));
+        let places = places(prompts)?;
+        let keys = prompts.iter().flat_map(|prompt| (0..samples).map(|k| Key { id: prompt.id.clone(), k }));
         let log = RecordLog::open(path, settings, keys, Key::of)?;
         for rollout in log.records()? {
             let rollout = rollout?;
-            if let Some(&task) = places.get(rollout.id.as_str()) {
-                found(task, &rollout);
+            if let Some(&prompt) = places.get(rollout.id.as_str()) {
+                found(prompt, &rollout);
             }
         }
         Ok(Self { log })
     }
 
-    /// Returns the samples that are not in the file: the place of each task that lacks some and their numbers, last
+    /// Returns the samples that are not in the file: the place of each prompt that lacks some and their numbers, last
     /// first.
-    pub(crate) fn missing(&self, tasks: usize, samples: usize) -> Vec<(usize, Vec<usize>)> {
-        let of_task = |task| (0..samples).rev().filter(|k| !self.log.contains(task * samples + k)).collect();
-        (0..tasks).map(|task| (task, of_task(task))).filter(|(_, ks): &(_, Vec<_>)| !ks.is_empty()).collect()
+    pub(crate) fn missing(&self, prompts: usize, samples: usize) -> Vec<(usize, Vec<usize>)> {
+        let of_prompt = |prompt| (0..samples).rev().filter(|k| !self.log.contains(prompt * samples + k)).collect();
+        (0..prompts).map(|prompt| (prompt, of_prompt(prompt))).filter(|(_, ks): &(_, Vec<_>)| !ks.is_empty()).collect()
     }
 
     /// Returns the number of samples in the file.
@@ -70,17 +70,17 @@ impl Output {
         Ok(self.log.push(rollout)?)
     }
 
-    /// Puts the records in order of task and sample, so that a run ends in the same bytes however it went.
+    /// Puts the records in order of prompt and sample, so that a run ends in the same bytes however it went.
     pub(crate) fn finish(self) -> Result<(), RolloutError> {
         Ok(self.log.finish().map(drop)?)
     }
 }
 
-fn places(tasks: &[Task]) -> Result<HashMap<&str, usize>, RolloutError> {
+fn places(prompts: &[Prompt]) -> Result<HashMap<&str, usize>, RolloutError> {
     let mut by_id = HashMap::new();
-    for (second, task) in tasks.iter().enumerate() {
-        if let Some(first) = by_id.insert(task.id.as_str(), second) {
-            return Err(RolloutError::DuplicateTask { id: task.id.clone(), first, second });
+    for (second, prompt) in prompts.iter().enumerate() {
+        if let Some(first) = by_id.insert(prompt.id.as_str(), second) {
+            return Err(RolloutError::DuplicatePrompt { id: prompt.id.clone(), first, second });
         }
     }
     Ok(by_id)

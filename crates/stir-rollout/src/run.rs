@@ -1,53 +1,29 @@
-use std::{cell::RefCell, ops::ControlFlow, path::Path, slice};
+use std::{fmt, mem, ops::ControlFlow, path::Path, slice};
 
-use stir_core::{
-    Decode, DriveError, Engine, Generated, Lane, Request, Row, SamplingError, Session, Vocab, drive, prefill,
-};
+use stir_core::{Decode, Generated, Request, Scheduler, Session, Text, prefill};
+use tracing::{debug, info_span, warn};
 
 use crate::{
-    Failure, FailureReason, Rollout, RolloutConfig, RolloutError, RunError, Summary, Task, output::Output, reward,
+    Failure, FailureReason, Prompt, Rollout, RolloutConfig, RolloutError, RunError, Summary, output::Output, reward,
     settings, summary::Tally,
 };
 
-/// Says whether an answer is right. Any closure `Fn(gold, text) -> bool` is a judge.
-pub trait Judge {
-    /// Whether the generated `text` answers as `gold` does.
-    fn correct(&self, gold: &str, text: &str) -> bool;
-
-    /// As [`correct`](Self::correct), where what is right depends on more of the task than `gold`, its answer.
-    fn solves(&self, _task: &Task, gold: &str, text: &str) -> bool {
-        self.correct(gold, text)
-    }
-
-    /// What tells it from other judges of the same tasks, where there are several. It stands in the settings beside an
-    /// output: what another judge has judged is not taken up.
-    fn name(&self) -> Option<String> {
-        None
-    }
-}
-
-impl<F: Fn(&str, &str) -> bool> Judge for F {
-    fn correct(&self, gold: &str, text: &str) -> bool {
-        self(gold, text)
-    }
-}
-
-/// How far a run is.
+/// The progress of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Samples in the output, with those of earlier parts of the run.
+    /// The number of samples in the output, including those of earlier parts of the run.
     pub done: usize,
-    /// Samples there will be; falls when a problem turns out to be impossible.
+    /// The number of samples that there will be; it falls when a prompt turns out to be impossible.
     pub total: usize,
-    /// Tokens generated in this part of the run.
+    /// The number of tokens generated in this part of the run.
     pub tokens: usize,
 }
 
-/// The random stream of sample `k` of problem `id`, for [`Request::stream`]: the first eight bytes (little endian) of the
+/// Returns the random stream of sample `k` of prompt `id`, for [`Request::stream`]: the first eight bytes (little endian) of the
 /// BLAKE3 hash of the id's bytes followed by `k` as eight bytes, little endian.
 ///
-/// A sample depends on the seed, its problem and its number alone: not on its neighbours in the batch, nor on the
-/// order or the number of the problems.
+/// A sample depends on the seed, its prompt and its number alone: not on its neighbours in the batch, nor on the order or
+/// the number of the prompts.
 ///
 /// ```
 /// use stir_rollout::sample_stream;
@@ -59,196 +35,207 @@ pub fn sample_stream(id: &str, k: usize) -> u64 {
     hash.as_bytes().iter().take(8).rev().fold(0, |stream, &byte| stream << 8 | u64::from(byte))
 }
 
-/// Draws K samples of every task (stage 1); see the [crate](crate) for an example.
-#[derive(Debug)]
+/// A run that draws K samples of every prompt (stage 1); see the [crate](crate) for an example.
 pub struct Rollouts<'e, E> {
     engine: &'e E,
     config: RolloutConfig,
-    device: Option<String>,
+    judge_name: Option<String>,
+    on_progress: Option<Box<Observer<'e>>>,
 }
 
-impl<'e, E: Engine> Rollouts<'e, E> {
-    /// A run on `engine`.
+type Observer<'o> = dyn FnMut(Progress) -> ControlFlow<()> + 'o;
+
+/// Says whether a generated text answers a prompt.
+type Judge<'j> = dyn Fn(&Prompt, &str) -> bool + 'j;
+
+impl<'e, E: Text> Rollouts<'e, E> {
+    /// Prepares a run on `engine`.
     ///
     /// # Errors
-    /// [`RolloutError::Config`], [`RolloutError::Stop`] or [`RolloutError::Sampling`] for a setting out of bounds.
+    /// [`RolloutError::Setting`], [`RolloutError::Stop`] or [`RolloutError::Sampling`] for a setting out of bounds.
     pub fn new(engine: &'e E, config: RolloutConfig) -> Result<Self, RolloutError> {
         config.validate()?;
-        Ok(Self { engine, config, device: None })
+        Ok(Self { engine, config, judge_name: None, on_progress: None })
     }
 
-    /// With the name of the device that computes (`cuda:0`), which stands in the settings beside the output: devices
-    /// round differently, so what one has drawn is not taken up on another.
-    pub fn on_device(self, device: impl Into<String>) -> Self {
-        Self { device: Some(device.into()), ..self }
+    /// Names the judge, if a prompt may be judged in several ways. The name is kept in the settings file of the output,
+    /// so that no output mixes the verdicts of two judges.
+    #[must_use]
+    pub fn judge_name(self, name: impl Into<String>) -> Self {
+        Self { judge_name: Some(name.into()), ..self }
     }
 
-    /// Samples every task and appends each sample to `out` as soon as it is finished.
+    /// Calls `observer` once at the start and after every record; `Break` ends the run cleanly.
+    #[must_use]
+    pub fn on_progress(self, observer: impl FnMut(Progress) -> ControlFlow<()> + 'e) -> Self {
+        Self { on_progress: Some(Box::new(observer)), ..self }
+    }
+
+    /// Samples every prompt and appends each sample to `out` as soon as it is finished. `judge` says whether a text
+    /// answers a prompt; only prompts with a gold answer are judged.
     ///
-    /// Where `out` holds samples of this very run, only the missing ones are drawn; `out` with `.settings.json` at its
-    /// end tells whether they are of this run (it is written anew for an output that holds no sample yet). At the end
-    /// the records are put in order of task and sample, so that the file does not show how often the run was stopped.
-    /// A task that cannot be done is reported in the summary and does not hold up the others.
-    ///
-    /// `observer` is called once at the start and after every record; `Break` ends the run cleanly.
+    /// If `out` holds samples of this very run, only the missing ones are drawn. The settings file (`out` followed by
+    /// `.settings.json`) tells whether they are of this run; it is written anew for an output that holds no sample yet.
+    /// At the end the records are put in order of prompt and sample, so that the file does not show how often the run
+    /// was interrupted. A prompt that cannot be sampled is reported in the summary and does not hold up the others.
     ///
     /// # Errors
-    /// [`RolloutError`] for two tasks of one id, an output of another run or with a broken line, or a file system that
-    /// refuses; [`DriveError::Engine`] when the engine fails. Finished samples stay in `out` in any case.
+    /// [`RunError::Rollout`] for two prompts of one id, an output of another run or with a broken line, or a file system
+    /// that refuses; [`RunError::Engine`] if the engine fails. Finished samples stay in `out` in any case.
     pub fn run(
-        &self,
-        tasks: &[Task],
-        judge: &impl Judge,
+        mut self,
+        prompts: &[Prompt],
+        judge: &dyn Fn(&Prompt, &str) -> bool,
         out: impl AsRef<Path>,
-        mut observer: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Summary<E::Error>, RunError<E::Error>> {
-        let settings = settings::describe(&self.config, self.engine, self.device.as_deref(), tasks, judge.name())?;
-        let mut tally = Tally::new(tasks.len());
-        let add = |task, rollout: &Rollout| tally.add(task, rollout);
-        let mut output = Output::open(out.as_ref(), tasks, self.config.samples, &settings, add)?;
+        let (samples, judge_name) = (self.config.samples, self.judge_name.take());
+        let device = Some(self.engine.device()).filter(|device| !device.is_empty());
+        let settings = settings::describe(&self.config, self.engine, device.as_deref(), prompts, judge_name)?;
+        let mut tally = Tally::new(prompts.len());
+        let mut output =
+            Output::open(out.as_ref(), prompts, samples, &settings, |prompt, rollout| tally.add(prompt, rollout))?;
+        let span = info_span!("rollout", prompts = prompts.len(), samples, resumed = output.len());
+        let _entered = span.enter();
 
-        let asked = tasks.len() * self.config.samples;
-        let failures = RefCell::new(Vec::new());
-        let missing = output.missing(tasks.len(), self.config.samples);
-        let lanes = Waiting { run: self, tasks, missing: missing.iter(), prompt: None, failures: &failures };
+        let mut on_progress = self.on_progress.take();
         let mut tokens = 0;
-        let mut report = |output: &Output, tokens| {
-            let failed: usize = failures.borrow().iter().map(|f: &Failure<_>| f.samples).sum();
-            observer(Progress { done: output.len(), total: asked - failed, tokens })
+        let mut report = |done: usize, failures: &[Failure<E::Error>], tokens: usize| {
+            let failed: usize = failures.iter().map(|failure| failure.samples).sum();
+            let progress = Progress { done, total: prompts.len() * samples - failed, tokens };
+            on_progress.as_mut().is_some_and(|observer| observer(progress).is_break())
         };
-        let mut stopped = report(&output, 0).is_break();
-        let mut refused = None;
-        if !stopped {
-            drive(self.engine, lanes, self.config.width, |_, Sampled { task, k, result }| {
+
+        let missing = output.missing(prompts.len(), samples);
+        let mut source = Source { run: &self, prompts, missing: missing.iter(), current: None, failures: Vec::new() };
+        let mut scheduler = Scheduler::new(self.engine, self.config.max_batch);
+        // The prompt and number of each lane, in the order pushed.
+        let mut drawn = Vec::new();
+        let mut stopped = report(output.len(), &source.failures, tokens);
+        while !stopped {
+            while scheduler.has_room()
+                && let Some((place, k, decode)) = source.next().map_err(RunError::Engine)?
+            {
+                scheduler.push(decode);
+                drawn.push((place, k));
+            }
+            if scheduler.is_empty() {
+                break;
+            }
+            for (lane, result) in scheduler.step().map_err(|error| RunError::Engine(error.source))? {
+                let (place, k) = drawn[lane.index()];
+                let prompt = &prompts[place];
                 match result {
-                    Err(source) => {
-                        failures.borrow_mut().push(failure(&tasks[task], 1, FailureReason::Sampling(source)))
-                    }
+                    // A model that breaks down in one sample costs that sample, not the run.
+                    Err(error) => source.fail(prompt, 1, FailureReason::Sampling(error)),
                     Ok(generated) => {
                         tokens += generated.tokens.len();
-                        let rollout = self.record(&tasks[task], k, generated, judge);
-                        if let Err(error) = output.append(&rollout) {
-                            refused = Some(error);
-                            return ControlFlow::Break(());
-                        }
-                        tally.add(task, &rollout);
+                        let rollout = self.record(prompt, k, generated, judge);
+                        output.append(&rollout)?;
+                        tally.add(place, &rollout);
                     }
                 }
-                let flow = report(&output, tokens);
-                stopped = flow.is_break();
-                flow
-            })?;
+                stopped = report(output.len(), &source.failures, tokens);
+                if stopped {
+                    break;
+                }
+            }
         }
-        if let Some(error) = refused {
-            return Err(error.into());
-        }
+        let failures = mem::take(&mut source.failures);
         if !stopped {
             output.finish()?;
         }
-        Ok(tally.summary(failures.into_inner(), !stopped))
+        Ok(tally.summary(failures, !stopped))
     }
 
-    fn record(&self, task: &Task, k: usize, generated: Generated, judge: &impl Judge) -> Rollout {
+    fn record(&self, prompt: &Prompt, k: usize, generated: Generated, judge: &Judge<'_>) -> Rollout {
         let text = generated.text(self.engine.vocab());
-        let correct = task.gold.as_deref().is_some_and(|gold| judge.solves(task, gold, &text));
+        let correct = prompt.gold.is_some() && judge(prompt, &text);
+        let n_tokens = generated.tokens.len();
+        debug!(id = prompt.id, k, n_tokens, correct, "sampled");
         Rollout {
-            id: task.id.clone(),
+            id: prompt.id.clone(),
             k,
-            prompt: task.prompt.clone(),
-            gold: task.gold.clone(),
+            prompt: prompt.prompt.clone(),
+            gold: prompt.gold.clone(),
             text,
             correct,
-            reward: reward(correct, generated.tokens.len(), self.config.eta, self.config.max_tokens),
+            reward: reward(correct, n_tokens, self.config.eta, self.config.max_tokens),
             token_ids: generated.tokens,
         }
     }
 
-    /// What is asked of the engine for `task`, or its own fault.
-    fn request(&self, task: &Task) -> Result<Request, FailureReason<E::Error>> {
-        if task.gold.is_none() {
+    /// Returns the request for `prompt`, or the prompt's own fault.
+    fn request(&self, prompt: &Prompt) -> Result<Request, FailureReason<E::Error>> {
+        if prompt.gold.is_none() {
             return Err(FailureReason::NoGold);
         }
-        let prompt = self.engine.encode_prompt(&task.prompt).map_err(FailureReason::Encode)?;
+        let tokens = self.engine.encode_prompt(&prompt.prompt).map_err(FailureReason::Encode)?;
         let RolloutConfig { max_tokens, sampling, ref stop, seed, .. } = self.config;
-        let request = Request { max_tokens, sampling, stop: stop.clone(), seed, ..Request::new(prompt) };
+        let request = Request { max_tokens, sampling, stop: stop.clone(), seed, ..Request::new(tokens) };
         request.check(self.engine.shape()).map_err(FailureReason::Request)?;
         Ok(request)
     }
 }
 
-fn failure<E: std::error::Error>(task: &Task, samples: usize, reason: FailureReason<E>) -> Failure<E> {
-    Failure { id: task.id.clone(), samples, reason }
+impl<E> fmt::Debug for Rollouts<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { config, judge_name, .. } = self;
+        f.debug_struct("Rollouts").field("config", config).field("judge_name", judge_name).finish_non_exhaustive()
+    }
 }
 
-/// The samples still to be drawn. A prompt is prefilled when the first of its samples finds room, once for all.
-struct Waiting<'r, 'e, E: Engine> {
+/// The samples still to be drawn. A prompt is prefilled when the first of its samples finds room, once for all of them.
+struct Source<'r, 'e, E: Text> {
     run: &'r Rollouts<'e, E>,
-    tasks: &'r [Task],
-    /// Place of a task, and its missing samples, last first.
+    prompts: &'r [Prompt],
+    /// Per prompt that lacks some: its place, and its missing samples, last first.
     missing: slice::Iter<'r, (usize, Vec<usize>)>,
-    prompt: Option<Prompt<E::Session>>,
-    failures: &'r RefCell<Vec<Failure<E::Error>>>,
+    current: Option<Prefilled<E::Session>>,
+    failures: Vec<Failure<E::Error>>,
 }
 
-struct Prompt<S> {
-    task: usize,
+/// A prompt whose samples are being drawn.
+struct Prefilled<S> {
+    place: usize,
     missing: Vec<usize>,
     request: Request,
-    /// All of the prompt but its last token.
+    /// Holds all of the prompt but its last token.
     prefix: S,
 }
 
-impl<E: Engine> Iterator for Waiting<'_, '_, E> {
-    type Item = Result<Sample<E::Session>, DriveError<E::Error>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
+impl<E: Text> Source<'_, '_, E> {
+    /// Returns the next sample, if there is one left: the place of its prompt, its number, and its lane.
+    #[expect(clippy::type_complexity, reason = "it has one caller")]
+    fn next(&mut self) -> Result<Option<(usize, usize, Decode<E::Session>)>, E::Error> {
         loop {
-            if let Some(Prompt { task, missing, request, prefix }) = &mut self.prompt
+            if let Some(Prefilled { place, missing, request, prefix }) = &mut self.current
                 && let Some(k) = missing.pop()
             {
-                request.stream = sample_stream(&self.tasks[*task].id, k);
-                let decode = Decode::resume(self.run.engine, prefix.fork(), request, 0);
-                return Some(decode.map(|decode| Sample { decode, task: *task, k }).map_err(DriveError::Request));
-            }
-            self.prompt = None;
-            let &(task, ref missing) = self.missing.next()?;
-            match self.run.request(&self.tasks[task]) {
-                Err(reason) => {
-                    self.failures.borrow_mut().push(failure(&self.tasks[task], missing.len(), reason));
+                let prompt = &self.prompts[*place];
+                request.stream = sample_stream(&prompt.id, k);
+                match Decode::resume(self.run.engine, prefix.fork(), request, 0) {
+                    Ok(decode) => return Ok(Some((*place, k, decode))),
+                    Err(error) => self.fail(prompt, 1, FailureReason::Request(error)),
                 }
-                Ok(request) => match prefill(self.run.engine, &request.prompt) {
-                    Err(error) => return Some(Err(DriveError::Engine(error))),
-                    Ok(prefix) => self.prompt = Some(Prompt { task, missing: missing.clone(), request, prefix }),
-                },
+                continue;
+            }
+            self.current = None;
+            let Some(&(place, ref missing)) = self.missing.next() else { return Ok(None) };
+            let prompt = &self.prompts[place];
+            match self.run.request(prompt) {
+                Err(reason) => self.fail(prompt, missing.len(), reason),
+                Ok(request) => {
+                    let (prefix, missing) = (prefill(self.run.engine, &request.prompt)?, missing.clone());
+                    self.current = Some(Prefilled { place, missing, request, prefix });
+                }
             }
         }
     }
-}
 
-/// One sample under way: plain decoding that knows whose it is.
-struct Sample<S> {
-    decode: Decode<S>,
-    task: usize,
-    k: usize,
-}
-
-struct Sampled {
-    task: usize,
-    k: usize,
-    /// A model that breaks down on one sample costs that sample, not the run.
-    result: Result<Generated, SamplingError>,
-}
-
-impl<S: Session> Lane<S> for Sample<S> {
-    type Done = Sampled;
-
-    fn rows<'a>(&'a mut self, rows: &mut Vec<Row<'a, S>>) {
-        self.decode.rows(rows);
-    }
-
-    fn absorb(&mut self, vocab: &Vocab, outputs: Vec<stir_core::Output>) -> Result<Option<Sampled>, SamplingError> {
-        let result = self.decode.absorb(vocab, outputs).transpose();
-        Ok(result.map(|result| Sampled { task: self.task, k: self.k, result }))
+    fn fail(&mut self, prompt: &Prompt, samples: usize, reason: FailureReason<E::Error>) {
+        let id = prompt.id.clone();
+        warn!(id, samples, reason = %reason, "a prompt could not be sampled");
+        self.failures.push(Failure { id, samples, reason });
     }
 }
 

@@ -4,12 +4,12 @@ use crate::Rollout;
 
 /// The counts of a run's output, earlier parts of the run included, and the samples that could not be drawn.
 #[derive(Debug)]
-pub struct Summary<E: std::error::Error + 'static> {
-    /// The number of problems asked for.
+pub struct Summary<E> {
+    /// The number of prompts given.
     pub problems: usize,
-    /// The number of problems with at least one sample.
+    /// The number of prompts with at least one sample.
     pub sampled: usize,
-    /// The number of problems with right and wrong samples, which are those that mining can learn from.
+    /// The number of prompts with right and wrong samples, which are those that mining can learn from.
     pub mixed: usize,
     /// The number of samples.
     pub samples: usize,
@@ -23,7 +23,7 @@ pub struct Summary<E: std::error::Error + 'static> {
     pub complete: bool,
 }
 
-impl<E: std::error::Error + 'static> Summary<E> {
+impl<E> Summary<E> {
     /// Returns the share of right samples; `None` without samples.
     pub fn accuracy(&self) -> Option<f64> {
         ratio(self.correct, self.samples)
@@ -34,7 +34,7 @@ impl<E: std::error::Error + 'static> Summary<E> {
         ratio(self.tokens, self.samples)
     }
 
-    /// Returns the share of sampled problems with right and wrong samples; `None` without samples.
+    /// Returns the share of sampled prompts with right and wrong samples; `None` without samples.
     pub fn mixed_share(&self) -> Option<f64> {
         ratio(self.mixed, self.sampled)
     }
@@ -44,11 +44,11 @@ fn ratio(part: usize, whole: usize) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-/// A task, or one sample of it, that could not be done.
+/// A prompt, or one sample of it, that could not be done.
 #[derive(Debug, thiserror::Error)]
-#[error("problem {id:?} lacks {samples} of its samples")]
-pub struct Failure<E: std::error::Error + 'static> {
-    /// The id of the problem.
+#[error("prompt {id:?} lacks {samples} of its samples")]
+pub struct Failure<E> {
+    /// The id of the prompt.
     pub id: String,
     /// The number of samples that it lacks.
     pub samples: usize,
@@ -57,51 +57,51 @@ pub struct Failure<E: std::error::Error + 'static> {
     pub reason: FailureReason<E>,
 }
 
-/// The reason why a task could not be done.
+/// The reason why a prompt could not be done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum FailureReason<E: std::error::Error + 'static> {
+pub enum FailureReason<E> {
     /// There is no answer to judge by.
-    #[error("it has no gold answer to judge by")]
+    #[error("the prompt has no gold answer to judge by")]
     NoGold,
     /// The tokenizer refused the prompt.
-    #[error("its prompt cannot be encoded")]
+    #[error("the prompt cannot be encoded")]
     Encode(#[source] E),
     /// The prompt leaves no room for an answer, or is empty.
-    #[error("its prompt cannot be continued")]
+    #[error("the prompt cannot be continued")]
     Request(#[source] RequestError),
     /// The model computed logits that describe no distribution.
-    #[error("the model broke down")]
+    #[error("the model broke down in a sample")]
     Sampling(#[source] SamplingError),
 }
 
 /// Counts what is in an output.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    /// The numbers of right and wrong samples of every task.
-    tasks: Vec<(usize, usize)>,
+    /// The numbers of right and wrong samples of every prompt.
+    prompts: Vec<(usize, usize)>,
     tokens: usize,
 }
 
 impl Tally {
-    pub(crate) fn new(tasks: usize) -> Self {
-        Self { tasks: vec![(0, 0); tasks], tokens: 0 }
+    pub(crate) fn new(prompts: usize) -> Self {
+        Self { prompts: vec![(0, 0); prompts], tokens: 0 }
     }
 
-    pub(crate) fn add(&mut self, task: usize, rollout: &Rollout) {
-        let (right, wrong) = &mut self.tasks[task];
+    pub(crate) fn add(&mut self, prompt: usize, rollout: &Rollout) {
+        let (right, wrong) = &mut self.prompts[prompt];
         *(if rollout.correct { right } else { wrong }) += 1;
         self.tokens += rollout.token_ids.len();
     }
 
-    pub(crate) fn summary<E: std::error::Error>(&self, failures: Vec<Failure<E>>, complete: bool) -> Summary<E> {
-        let count = |keep: fn(&(usize, usize)) -> bool| self.tasks.iter().filter(|t| keep(t)).count();
+    pub(crate) fn summary<E>(&self, failures: Vec<Failure<E>>, complete: bool) -> Summary<E> {
+        let count = |keep: fn(&(usize, usize)) -> bool| self.prompts.iter().filter(|t| keep(t)).count();
         Summary {
-            problems: self.tasks.len(),
+            problems: self.prompts.len(),
             sampled: count(|(right, wrong)| right + wrong > 0),
             mixed: count(|(right, wrong)| *right > 0 && *wrong > 0),
-            samples: self.tasks.iter().map(|(right, wrong)| right + wrong).sum(),
-            correct: self.tasks.iter().map(|(right, _)| right).sum(),
+            samples: self.prompts.iter().map(|(right, wrong)| right + wrong).sum(),
+            correct: self.prompts.iter().map(|(right, _)| right).sum(),
             tokens: self.tokens,
             failures,
             complete,

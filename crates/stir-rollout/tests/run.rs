@@ -5,16 +5,18 @@ use std::{
     fs,
     ops::ControlFlow::{self, Break, Continue},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
 use proptest::prelude::*;
 use stir_core::{
-    Decode, Engine, Fingerprint, Finish, ModelShape, Output, Request, Row, Sampling, TokenId, Vocab, drive,
+    Decode, Engine, Fingerprint, Finish, GenerateOptions, ModelShape, Output, Request, Row, Sampling, Text, TokenId,
+    Vocab, drive,
     toy::{ToyEngine, ToyError, ToySession},
 };
 use stir_files::FileError;
 use stir_rollout::{
-    FailureReason, Judge, Progress, RolloutConfig, RolloutError, Rollouts, RunError, Summary, Task, read_groups,
+    FailureReason, Progress, Prompt, RolloutConfig, RolloutError, Rollouts, RunError, Summary, read_groups,
     read_rollouts, reward, sample_stream,
 };
 
@@ -24,28 +26,28 @@ fn engine() -> ToyEngine {
 
 fn config() -> RolloutConfig {
     let sampling = Sampling { temperature: 1.0, ..Sampling::GREEDY };
-    RolloutConfig { samples: 4, max_tokens: 24, sampling, seed: 9, width: 5, ..RolloutConfig::default() }
+    RolloutConfig { samples: 4, max_tokens: 24, sampling, seed: 9, max_batch: 5, ..RolloutConfig::default() }
 }
 
-fn tasks() -> Vec<Task> {
+fn prompts() -> Vec<Prompt> {
     ["abc", "d", "hello", "ab", "zzzz"]
         .iter()
         .enumerate()
-        .map(|(i, prompt)| Task { id: format!("p{i}"), prompt: (*prompt).into(), gold: Some("s".into()) })
+        .map(|(i, prompt)| Prompt { id: format!("p{i}"), prompt: (*prompt).into(), gold: Some("s".into()) })
         .collect()
 }
 
-fn judge(gold: &str, text: &str) -> bool {
-    text.contains(gold)
+fn judge(prompt: &Prompt, text: &str) -> bool {
+    text.contains(prompt.gold.as_deref().unwrap())
 }
 
 fn run(
     config: RolloutConfig,
-    tasks: &[Task],
+    prompts: &[Prompt],
     out: &Path,
     observer: impl FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Summary<ToyError>, RunError<ToyError>> {
-    Rollouts::new(&engine(), config)?.run(tasks, &judge, out, observer)
+    Rollouts::new(&engine(), config)?.on_progress(observer).run(prompts, &judge, out)
 }
 
 fn all(_: Progress) -> ControlFlow<()> {
@@ -71,14 +73,14 @@ impl Folder {
 /// What an undisturbed run writes.
 fn whole() -> Vec<u8> {
     let folder = Folder::new();
-    run(config(), &tasks(), &folder.out(), all).unwrap();
+    run(config(), &prompts(), &folder.out(), all).unwrap();
     folder.bytes()
 }
 
 #[test]
 fn every_sample_is_the_plain_decoding_of_its_own_stream() {
     let folder = Folder::new();
-    let summary = run(config(), &tasks(), &folder.out(), all).unwrap();
+    let summary = run(config(), &prompts(), &folder.out(), all).unwrap();
     let engine = engine();
     let rollouts: Vec<_> = read_rollouts(folder.out()).unwrap().map(Result::unwrap).collect();
     let order: Vec<_> = rollouts.iter().map(|r| (r.id.clone(), r.k)).collect();
@@ -88,7 +90,7 @@ fn every_sample_is_the_plain_decoding_of_its_own_stream() {
         let sampling = config().sampling;
         let request = Request { max_tokens: 24, sampling, seed: 9, stream, ..Request::new(prompt) };
         let lane = Decode::new(&engine, &request, 0).unwrap();
-        drive(&engine, [Ok(lane)], 1, |_, g| {
+        drive(&engine, [lane], 1, |_, g| {
             assert_eq!(g.tokens, r.token_ids);
             assert!(g.finish == Finish::Eos || g.tokens.len() == 24);
             Continue(())
@@ -113,7 +115,7 @@ fn every_sample_is_the_plain_decoding_of_its_own_stream() {
 fn stop_strings_end_samples_and_their_texts() {
     let (folder, engine) = (Folder::new(), engine());
     let stopped = RolloutConfig { stop: ["s", "\n", "e", "o"].map(Into::into).to_vec(), ..config() };
-    run(stopped.clone(), &tasks(), &folder.out(), all).unwrap();
+    run(stopped.clone(), &prompts(), &folder.out(), all).unwrap();
     let free: Vec<serde_json::Value> =
         String::from_utf8(whole()).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let mut cut = 0;
@@ -128,7 +130,7 @@ fn stop_strings_end_samples_and_their_texts() {
         cut += usize::from(end.is_some());
     }
     assert!(cut > 6, "{cut} of 20");
-    let error = refused(run(RolloutConfig { stop: vec![], ..stopped }, &tasks(), &folder.out(), all));
+    let error = refused(run(RolloutConfig { stop: vec![], ..stopped }, &prompts(), &folder.out(), all));
     assert!(
         matches!(&error, RolloutError::File(FileError::Settings { field, .. }) if field == "config.stop"),
         "{error}"
@@ -136,14 +138,14 @@ fn stop_strings_end_samples_and_their_texts() {
 }
 
 #[test]
-fn neither_width_nor_neighbours_change_a_sample() {
+fn neither_batch_size_nor_neighbours_change_a_sample() {
     let expected = whole();
     let folder = Folder::new();
-    run(RolloutConfig { width: 1, ..config() }, &tasks(), &folder.out(), all).unwrap();
+    run(RolloutConfig { max_batch: 1, ..config() }, &prompts(), &folder.out(), all).unwrap();
     assert_eq!(folder.bytes(), expected);
 
     let folder = Folder::new();
-    let mut reversed = tasks();
+    let mut reversed = prompts();
     reversed.reverse();
     run(config(), &reversed[1..], &folder.out(), all).unwrap();
     let text = String::from_utf8(expected).unwrap();
@@ -157,7 +159,7 @@ fn a_stopped_run_goes_on_to_the_same_bytes() {
     for stop in [0, 1, 7, 19] {
         let folder = Folder::new();
         let mut progress = Vec::new();
-        let summary = run(config(), &tasks(), &folder.out(), |p| {
+        let summary = run(config(), &prompts(), &folder.out(), |p| {
             progress.push(p);
             if p.done == stop { Break(()) } else { Continue(()) }
         })
@@ -165,8 +167,8 @@ fn a_stopped_run_goes_on_to_the_same_bytes() {
         assert!(!summary.complete && summary.samples == stop);
         assert!(progress.iter().map(|p| p.done).eq(0..=stop) && progress.iter().all(|p| p.total == 20));
         let mut first = None;
-        // The rest in another width: the settings guard lets that pass.
-        let summary = run(RolloutConfig { width: 3, ..config() }, &tasks(), &folder.out(), |p| {
+        // The rest in another max_batch: the settings guard lets that pass.
+        let summary = run(RolloutConfig { max_batch: 3, ..config() }, &prompts(), &folder.out(), |p| {
             first.get_or_insert(p);
             Continue(())
         })
@@ -185,10 +187,10 @@ proptest! {
     fn a_torn_file_goes_on_to_the_same_bytes(cut in 0.0f64..1.0, finished: bool) {
         let expected = whole();
         let folder = Folder::new();
-        run(config(), &tasks(), &folder.out(), |p| if p.done == 15 && !finished { Break(()) } else { Continue(()) }).unwrap();
+        run(config(), &prompts(), &folder.out(), |p| if p.done == 15 && !finished { Break(()) } else { Continue(()) }).unwrap();
         let bytes = folder.bytes();
         fs::write(folder.out(), &bytes[..(bytes.len() as f64 * cut) as usize]).unwrap();
-        prop_assert!(run(config(), &tasks(), &folder.out(), all).unwrap().complete);
+        prop_assert!(run(config(), &prompts(), &folder.out(), all).unwrap().complete);
         prop_assert_eq!(folder.bytes(), expected);
     }
 }
@@ -196,23 +198,23 @@ proptest! {
 #[test]
 fn a_last_record_that_lacks_only_its_line_feed_is_kept() {
     let folder = Folder::new();
-    run(config(), &tasks(), &folder.out(), |p| if p.done == 3 { Break(()) } else { Continue(()) }).unwrap();
+    run(config(), &prompts(), &folder.out(), |p| if p.done == 3 { Break(()) } else { Continue(()) }).unwrap();
     fs::write(folder.out(), folder.bytes().trim_ascii_end()).unwrap();
-    run(config(), &tasks(), &folder.out(), |p| {
+    run(config(), &prompts(), &folder.out(), |p| {
         assert_eq!(p.done, 3);
         Break(())
     })
     .unwrap();
-    assert!(run(config(), &tasks(), &folder.out(), all).unwrap().complete);
+    assert!(run(config(), &prompts(), &folder.out(), all).unwrap().complete);
     assert_eq!(folder.bytes(), whole());
 }
 
 #[test]
 fn a_finished_run_does_nothing_more() {
     let folder = Folder::new();
-    run(config(), &tasks(), &folder.out(), all).unwrap();
+    run(config(), &prompts(), &folder.out(), all).unwrap();
     let before = folder.bytes();
-    let summary = run(config(), &tasks(), &folder.out(), |p| {
+    let summary = run(config(), &prompts(), &folder.out(), |p| {
         assert_eq!((p.done, p.tokens), (20, 0));
         Continue(())
     })
@@ -228,65 +230,89 @@ fn refused(result: Result<Summary<ToyError>, RunError<ToyError>>) -> RolloutErro
     }
 }
 
-struct Stern;
+/// The toy engine on another device.
+struct Elsewhere(ToyEngine);
 
-impl Judge for Stern {
-    fn correct(&self, _: &str, _: &str) -> bool {
-        false
+impl Engine for Elsewhere {
+    type Session = ToySession;
+    type Error = ToyError;
+
+    fn shape(&self) -> ModelShape {
+        self.0.shape()
     }
+    fn fingerprint(&self) -> &Fingerprint {
+        self.0.fingerprint()
+    }
+    fn vocab(&self) -> &Vocab {
+        self.0.vocab()
+    }
+    fn device(&self) -> String {
+        "cuda:0".to_owned()
+    }
+    fn session(&self) -> ToySession {
+        self.0.session()
+    }
+    fn forward(&self, rows: &mut [Row<'_, ToySession>]) -> Result<Vec<Output>, ToyError> {
+        self.0.forward(rows)
+    }
+}
 
-    fn name(&self) -> Option<String> {
-        Some("stern".to_owned())
+impl Text for Elsewhere {
+    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
+        self.0.encode(text)
+    }
+    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
+        self.0.encode_prompt(text)
     }
 }
 
 #[test]
 fn two_settings_are_never_mixed() {
     let folder = Folder::new();
-    run(config(), &tasks(), &folder.out(), |p| if p.done == 3 { Break(()) } else { Continue(()) }).unwrap();
+    run(config(), &prompts(), &folder.out(), |p| if p.done == 3 { Break(()) } else { Continue(()) }).unwrap();
     let before = folder.bytes();
     let sampling = Sampling { temperature: 0.5, ..config().sampling };
     for (changed, name, was, is) in [
         (RolloutConfig { max_tokens: 25, ..config() }, "config.max_tokens", "24", "25"),
         (RolloutConfig { sampling, ..config() }, "config.sampling.temperature", "1.0", "0.5"),
     ] {
-        match refused(run(changed, &tasks(), &folder.out(), all)) {
+        match refused(run(changed, &prompts(), &folder.out(), all)) {
             RolloutError::File(FileError::Settings { field, then, now, .. }) => {
                 assert_eq!((field.as_str(), then.as_str(), now.as_str()), (name, was, is));
             }
             other => panic!("{other:?}"),
         }
     }
-    let error = refused(run(config(), &tasks()[..4], &folder.out(), all));
+    let error = refused(run(config(), &prompts()[..4], &folder.out(), all));
     assert!(matches!(&error, RolloutError::File(FileError::Settings { field, .. }) if field == "tasks"), "{error}");
     let other = ToyEngine::new(2);
-    let error = refused(Rollouts::new(&other, config()).unwrap().run(&tasks(), &judge, folder.out(), all));
+    let error = refused(Rollouts::new(&other, config()).unwrap().run(&prompts(), &judge, folder.out()));
     assert!(
         matches!(&error, RolloutError::File(FileError::Settings { field, .. }) if field == "model.weights"),
         "{error}"
     );
 
-    let error = refused(Rollouts::new(&engine(), config()).unwrap().run(&tasks(), &Stern, folder.out(), all));
+    let error =
+        refused(Rollouts::new(&engine(), config()).unwrap().judge_name("stern").run(&prompts(), &judge, folder.out()));
     assert!(matches!(&error, RolloutError::File(FileError::Settings { field, .. }) if field == "judge"), "{error}");
     let endless = ToyEngine::without_eos(1);
-    let error = refused(Rollouts::new(&endless, config()).unwrap().run(&tasks(), &judge, folder.out(), all));
+    let error = refused(Rollouts::new(&endless, config()).unwrap().run(&prompts(), &judge, folder.out()));
     assert!(
         matches!(&error, RolloutError::File(FileError::Settings { field, .. }) if field == "end_tokens"),
         "{error}"
     );
-    let elsewhere =
-        Rollouts::new(&engine(), config()).unwrap().on_device("cuda").run(&tasks(), &judge, folder.out(), all);
-    let error = refused(elsewhere);
+    let elsewhere = Elsewhere(engine());
+    let error = refused(Rollouts::new(&elsewhere, config()).unwrap().run(&prompts(), &judge, folder.out()));
     assert!(matches!(&error, RolloutError::File(FileError::Settings { field, .. }) if field == "device"), "{error}");
 
     let sidecar = folder.0.path().join("rollouts.jsonl.settings.json");
     fs::write(&sidecar, "{").unwrap();
     assert!(matches!(
-        refused(run(config(), &tasks(), &folder.out(), all)),
+        refused(run(config(), &prompts(), &folder.out(), all)),
         RolloutError::File(FileError::BrokenSettings { .. })
     ));
     fs::remove_file(&sidecar).unwrap();
-    let error = refused(run(config(), &tasks(), &folder.out(), all));
+    let error = refused(run(config(), &prompts(), &folder.out(), all));
     assert!(matches!(error, RolloutError::File(FileError::NoSettings { records: 3, .. })));
     assert_eq!(folder.bytes(), before);
 }
@@ -294,12 +320,12 @@ fn two_settings_are_never_mixed() {
 #[test]
 fn a_broken_line_in_the_middle_is_named_and_nothing_is_deleted() {
     let folder = Folder::new();
-    run(config(), &tasks(), &folder.out(), |p| if p.done == 4 { Break(()) } else { Continue(()) }).unwrap();
+    run(config(), &prompts(), &folder.out(), |p| if p.done == 4 { Break(()) } else { Continue(()) }).unwrap();
     let text = String::from_utf8(folder.bytes()).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let check = |content: String| {
         fs::write(folder.out(), &content).unwrap();
-        let error = refused(run(config(), &tasks(), &folder.out(), all));
+        let error = refused(run(config(), &prompts(), &folder.out(), all));
         assert_eq!(folder.bytes(), content.as_bytes());
         error
     };
@@ -312,16 +338,17 @@ fn a_broken_line_in_the_middle_is_named_and_nothing_is_deleted() {
 }
 
 #[test]
-fn tasks_that_cannot_be_done_do_not_hold_up_the_others() {
+fn prompts_that_cannot_be_done_do_not_hold_up_the_others() {
     let folder = Folder::new();
-    let mut all_tasks = tasks();
-    let add = |id: &str, prompt: String, gold: Option<&str>| Task { id: id.into(), prompt, gold: gold.map(Into::into) };
-    all_tasks.insert(1, add("unknown", "A".into(), Some("e")));
-    all_tasks.insert(3, add("long", "a".repeat(96), Some("e")));
-    all_tasks.push(add("empty", String::new(), Some("e")));
-    all_tasks.push(add("unjudged", "a".into(), None));
+    let mut all_prompts = prompts();
+    let add =
+        |id: &str, prompt: String, gold: Option<&str>| Prompt { id: id.into(), prompt, gold: gold.map(Into::into) };
+    all_prompts.insert(1, add("unknown", "A".into(), Some("e")));
+    all_prompts.insert(3, add("long", "a".repeat(96), Some("e")));
+    all_prompts.push(add("empty", String::new(), Some("e")));
+    all_prompts.push(add("unjudged", "a".into(), None));
     let mut last = None;
-    let summary = run(config(), &all_tasks, &folder.out(), |p| {
+    let summary = run(config(), &all_prompts, &folder.out(), |p| {
         last = Some(p);
         Continue(())
     })
@@ -335,17 +362,17 @@ fn tasks_that_cannot_be_done_do_not_hold_up_the_others() {
     assert!(matches!(summary.failures[3].reason, FailureReason::NoGold));
     assert_eq!(folder.bytes(), whole());
 
-    let twice = [tasks(), tasks()].concat();
+    let twice = [prompts(), prompts()].concat();
     let error = refused(run(config(), &twice, &Folder::new().out(), all));
-    assert!(matches!(error, RolloutError::DuplicateTask { first: 0, second: 5, .. }));
+    assert!(matches!(error, RolloutError::DuplicatePrompt { first: 0, second: 5, .. }));
 }
 
 #[test]
 fn a_run_locks_its_output() {
     let folder = Folder::new();
     let mut inner = None;
-    run(config(), &tasks(), &folder.out(), |_| {
-        inner.get_or_insert_with(|| refused(run(config(), &tasks(), &folder.out(), all)));
+    run(config(), &prompts(), &folder.out(), |_| {
+        inner.get_or_insert_with(|| refused(run(config(), &prompts(), &folder.out(), all)));
         Continue(())
     })
     .unwrap();
@@ -358,16 +385,18 @@ fn prompts_start_as_the_engine_says() {
     let folder = Folder::new();
     let engine = engine().starting_with(2);
     let config = RolloutConfig { sampling: Sampling::GREEDY, samples: 1, ..config() };
-    Rollouts::new(&engine, config).unwrap().run(&tasks(), &judge, folder.out(), all).unwrap();
+    Rollouts::new(&engine, config).unwrap().run(&prompts(), &judge, folder.out()).unwrap();
     for r in read_rollouts(folder.out()).unwrap().map(Result::unwrap) {
         let prompt = [vec![2], engine.encode(&r.prompt).unwrap()].concat();
-        let answer = stir_core::generate(&engine, &[prompt], 24, Sampling::GREEDY, 0, 1).unwrap().remove(0);
+        let request = Request { max_tokens: 24, sampling: Sampling::GREEDY, ..Request::new(prompt) };
+        let answers = stir_core::generate(&engine, &[request], GenerateOptions::default()).unwrap().concat();
+        let answer = &answers[0];
         assert_eq!(answer.tokens, r.token_ids);
     }
 }
 
 /// A model that computes NaN for one prompt, and counts the tokens it encodes.
-struct Odd(ToyEngine, std::cell::Cell<usize>, std::cell::Cell<usize>);
+struct Odd(ToyEngine, AtomicUsize, AtomicUsize);
 
 impl Engine for Odd {
     type Session = ToySession;
@@ -382,20 +411,14 @@ impl Engine for Odd {
     fn vocab(&self) -> &Vocab {
         self.0.vocab()
     }
-    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-        self.0.encode(text)
-    }
-    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-        self.0.encode_prompt(text)
-    }
     fn session(&self) -> ToySession {
         self.0.session()
     }
     fn forward(&self, rows: &mut [Row<'_, ToySession>]) -> Result<Vec<Output>, ToyError> {
         let nan: Vec<bool> = rows.iter().map(|r| r.logits && r.tokens == [3]).collect();
         assert!(rows.iter().all(|r| r.capture.is_empty()), "rollouts read no hidden state");
-        self.1.set(self.1.get().max(rows.len()));
-        self.2.set(self.2.get() + rows.iter().filter(|r| r.tokens.len() > 1).count());
+        self.1.fetch_max(rows.len(), Relaxed);
+        self.2.fetch_add(rows.iter().filter(|r| r.tokens.len() > 1).count(), Relaxed);
         let mut outputs = self.0.forward(rows)?;
         for (output, _) in outputs.iter_mut().zip(nan).filter(|(_, nan)| *nan) {
             output.logits[0] = f32::NAN;
@@ -404,15 +427,24 @@ impl Engine for Odd {
     }
 }
 
+impl Text for Odd {
+    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
+        self.0.encode(text)
+    }
+    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
+        self.0.encode_prompt(text)
+    }
+}
+
 #[test]
 fn a_prompt_is_prefilled_once_and_a_broken_sample_costs_only_itself() {
     let (folder, engine) = (Folder::new(), Odd(engine(), Default::default(), Default::default()));
-    let summary = Rollouts::new(&engine, config()).unwrap().run(&tasks(), &judge, folder.out(), all).unwrap();
+    let summary = Rollouts::new(&engine, config()).unwrap().run(&prompts(), &judge, folder.out()).unwrap();
     // "d" is token 3 and a prompt of one token: all of its samples break, as does any that draws a "d".
     assert!(summary.failures.len() >= 4 && summary.samples + summary.failures.len() == 20);
     assert!(summary.failures.iter().all(|f| f.samples == 1 && matches!(f.reason, FailureReason::Sampling(_))));
     assert_eq!(
-        (engine.1.get(), engine.2.get()),
+        (engine.1.load(Relaxed), engine.2.load(Relaxed)),
         (5, 3),
         "full batches; one prefill per prompt of three tokens or more"
     );

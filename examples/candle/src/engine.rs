@@ -4,7 +4,7 @@ use std::{collections::HashMap, path::Path};
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use stir_core::{Engine, Fingerprint, HookPoint, ModelShape, Output, Row, Session, TokenId, Vocab};
+use stir_core::{Engine, Fingerprint, HookPoint, ModelShape, Output, Row, Session, Text, TokenId, Vocab};
 use stir_model::{
     Checkpoint, DecoderConfig, GenerationDefaults, ModelError, RopeScaling, Tokenizer, fingerprint_of_folder,
 };
@@ -152,14 +152,6 @@ impl Engine for CandleEngine {
         &self.vocab
     }
 
-    fn encode(&self, text: &str) -> Result<Vec<TokenId>, EngineError> {
-        Ok(self.tokenizer.as_ref().ok_or(EngineError::NoTokenizer)?.encode(text)?)
-    }
-
-    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, EngineError> {
-        Ok(self.tokenizer.as_ref().ok_or(EngineError::NoTokenizer)?.encode_prompt(text)?)
-    }
-
     fn session(&self) -> KvCache {
         KvCache { len: 0, layers: vec![None; self.shape.n_layers] }
     }
@@ -170,6 +162,16 @@ impl Engine for CandleEngine {
             self.check(row).map_err(|what| EngineError::Row { row: i, what })?;
         }
         Ok(rows.iter_mut().map(|row| self.run(row)).collect::<Result<_, _>>()?)
+    }
+}
+
+impl Text for CandleEngine {
+    fn encode(&self, text: &str) -> Result<Vec<TokenId>, EngineError> {
+        Ok(self.tokenizer.as_ref().ok_or(EngineError::NoTokenizer)?.encode(text)?)
+    }
+
+    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, EngineError> {
+        Ok(self.tokenizer.as_ref().ok_or(EngineError::NoTokenizer)?.encode_prompt(text)?)
     }
 }
 

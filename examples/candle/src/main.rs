@@ -12,7 +12,7 @@ use candle_engine::CandleEngine;
 use serde::Deserialize;
 use stir_basis::Library;
 use stir_controller::{Controller, ControllerConfig, Step};
-use stir_core::{Engine, Request, Sampling, TokenId, generate_all};
+use stir_core::{Engine, GenerateOptions, Request, Sampling, Text, TokenId, generate};
 
 /// The fields of a line of ANSWERS that are compared.
 #[derive(Deserialize)]
@@ -41,8 +41,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         Ok(Request { max_tokens: 200, sampling: Sampling::GREEDY, ..Request::new(prompt) })
     };
     let requests = answers.iter().map(request).collect::<Result<Vec<_>, Box<dyn Error>>>()?;
-    let plain = generate_all(&engine, &requests[..1], 1)?.concat();
-    let steered = controller.generate(&engine, &requests, 8)?.concat();
+    let plain = generate(&engine, &requests[..1], GenerateOptions::default())?.concat();
+    let steered = controller.generate(&engine, &requests, GenerateOptions::default())?.concat();
 
     println!("\n{}", answers[0].prompt);
     println!("--- plain\n{}\n\n--- steered", plain[0].text(engine.vocab()));

@@ -4,7 +4,9 @@ use std::{collections::HashMap, path::PathBuf};
 
 use candle_core::{DType, Device, Tensor, safetensors};
 use candle_engine::CandleEngine;
-use stir_core::{Addition, Engine, HookPoint, Row, Sampling, TokenId, argmax, conformance, generate};
+use stir_core::{
+    Addition, Engine, GenerateOptions, HookPoint, Request, Row, Sampling, TokenId, argmax, conformance, generate,
+};
 
 /// The gap that is allowed, as a share of the largest magnitude.
 const TOLERANCE: f32 = 2e-5;
@@ -52,6 +54,7 @@ fn gap(what: &str, pairs: impl Iterator<Item = (Vec<f32>, Vec<f32>)>) {
 #[test]
 fn keeps_the_contract() {
     conformance::check(&load("qwen2-tied"), 1e-5).unwrap();
+    conformance::check_text(&load("qwen2-tied")).unwrap();
     conformance::check(&load("qwen2-untied-bf16-sharded"), 1e-5).unwrap();
 }
 
@@ -100,7 +103,8 @@ fn continuations_equal_transformers() {
     let engine = load("qwen2-tied");
     let golden = Golden::of("models/qwen2-tied/expected.safetensors");
     let (prompts, expected) = (golden.tokens("input_ids"), golden.tokens("greedy_ids"));
-    let found = generate(&engine, &prompts, expected[0].len(), Sampling::GREEDY, 0, 2).unwrap();
+    let request = Request { max_tokens: expected[0].len(), sampling: Sampling::GREEDY, ..Request::default() };
+    let found = generate(&engine, &request.with_prompts(&prompts), GenerateOptions::default()).unwrap().concat();
     for (expected, found) in expected.iter().zip(&found) {
         // The reference went on past the end token.
         assert_eq!(expected[..found.tokens.len()], found.tokens);

@@ -24,7 +24,7 @@ use miette::{IntoDiagnostic, Result};
 use stir::{
     basis::Library,
     controller::{Controller, Place, Step, Variant},
-    core::{DriveError, Engine, Event, Finish, Flow, Request, Sampling, TokenId, stream},
+    core::{Event, Finish, Flow, GenerateError, GenerateOptions, Request, Sampling, Text, TokenId, stream},
     model::{ChatOptions, Lm, Message, ModelError, opens_reasoning},
 };
 
@@ -184,11 +184,12 @@ impl Chat<'_> {
         let (start, requests) = (Instant::now(), [request]);
         CANCEL.store(false, Ordering::SeqCst);
         BUSY.store(true, Ordering::SeqCst);
+        let options = GenerateOptions { cancel: Some(&CANCEL), ..GenerateOptions::default() };
         let result = match &self.controller {
-            Some(controller) => controller.stream(self.lm, &requests, 1, &CANCEL, |_, event| {
+            Some(controller) => controller.stream(self.lm, &requests, options, |_, event| {
                 shown.event(event, Some, |answer| (answer.tokens.len(), answer.finish))
             }),
-            None => stream(self.lm, &requests, 1, &CANCEL, |_, event| {
+            None => stream(self.lm, &requests, options, |_, event| {
                 shown.event(event, |()| None, |answer| (answer.tokens.len(), answer.finish))
             }),
         };
@@ -257,7 +258,7 @@ impl Shown {
     }
 
     /// Says how it went; returns the answer's text.
-    fn end(self, result: Result<(), DriveError<ModelError>>, start: Instant) -> Result<String> {
+    fn end(self, result: Result<(), GenerateError<ModelError>>, start: Instant) -> Result<String> {
         let ended = writeln!(std::io::stdout());
         result.into_diagnostic()?;
         if let Some(error) = self.failed {

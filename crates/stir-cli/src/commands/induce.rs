@@ -54,6 +54,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Value::String(id) => (id, solution),
         id => (id.to_string(), solution),
     });
+    let shown = Progress::new(0, "induce");
     let mut run = Induction::new(&lm, config).into_diagnostic()?.solutions(solutions);
     let sidecar = stir::files::Settings::path(&args.rollouts);
     match fs::read_to_string(&sidecar) {
@@ -61,13 +62,13 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error).into_diagnostic().wrap_err_with(|| sidecar.display().to_string()),
     }
-    let shown = Progress::new(0, "induce");
-    let mined = run.run(groups, |progress| {
+    let run = run.on_progress(|progress| {
         shown.set_total(progress.total.unwrap_or_default() as u64);
         shown.set_done(progress.problems as u64);
         shown.set_note(format!("{} pairs, {} tokens", progress.pairs, progress.tokens));
         ControlFlow::Continue(())
     });
+    let mined = run.run(groups);
     drop(shown);
     let (candidates, report) = mined.into_diagnostic()?;
     candidates.save(&args.out).into_diagnostic()?;

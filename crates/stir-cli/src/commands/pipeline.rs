@@ -5,7 +5,7 @@
 //! cargo run --release --example pipeline
 //! ```
 //!
-//! The model was made to know more than it shows (see `word_problems.rs`): this is a positive control, which says that
+//! The model was made to know more than it shows (see `stir::eval::word_problems`): this is a positive control, which says that
 //! the machinery works, not what it does for large models.
 #![allow(clippy::print_stderr, reason = "what happens is told on stderr, results go to stdout")]
 
@@ -21,7 +21,11 @@ use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::{
     basis::{BasisConfig, Library, select},
     core::LayerSpec,
-    induction::{InductionConfig, induce},
+    eval::{
+        questions::Questions,
+        word_problems::{Split, WordProblem},
+    },
+    induction::{Induction, InductionConfig},
     model::Lm,
     rollout::{RolloutConfig, Rollouts, read_groups},
 };
@@ -32,8 +36,7 @@ use crate::{
     model::ModelArgs,
     progress::Progress,
     settings::layers,
-    tasks::{self, Asked, TaskArgs},
-    word_problems::{Split, WordProblem},
+    tasks::TaskArgs,
 };
 
 /// Settings for the embedded model, whose solutions are short and of which few are mined: most new tokens of an answer,
@@ -103,8 +106,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
 }
 
 /// Stages 1 to 3.
-fn build_library(args: &Args, lm: &Lm, mined: &Asked) -> Result<Library> {
-    let (out, tasks) = (args.out.as_path(), mined.tasks());
+fn build_library(args: &Args, lm: &Lm, mined: &Questions) -> Result<Library> {
+    let (out, prompts) = (args.out.as_path(), mined.prompts());
     let config = RolloutConfig {
         samples: args.samples,
         max_tokens: args.compare.answers.max_tokens,
@@ -112,15 +115,15 @@ fn build_library(args: &Args, lm: &Lm, mined: &Asked) -> Result<Library> {
         ..RolloutConfig::default()
     };
     let path = out.join("rollouts.jsonl");
-    let shown = Progress::new((tasks.len() * args.samples) as u64, "rollout");
-    let judge = tasks::Rollouts::new(&*mined.judges, &mined.questions);
+    let shown = Progress::new((prompts.len() * args.samples) as u64, "rollout");
     let summary = Rollouts::new(lm, config)
         .into_diagnostic()?
-        .on_device(args.model.device.to_string())
-        .run(&tasks, &judge, &path, |progress| {
+        .judge_name(mined.judge_name())
+        .on_progress(|progress| {
             shown.set_done(progress.done as u64);
             ControlFlow::Continue(())
         })
+        .run(&prompts, &|prompt: &_, text: &str| mined.is_right(prompt, text), &path)
         .into_diagnostic()?;
     drop(shown);
     let percent = |share: Option<f64>| share.map_or_else(|| "no".into(), |share| format!("{:.1} %", 100.0 * share));
@@ -138,12 +141,12 @@ fn build_library(args: &Args, lm: &Lm, mined: &Asked) -> Result<Library> {
         max_tokens: args.compare.answers.max_tokens,
         ..InductionConfig::default()
     };
-    let shown = Progress::new(tasks.len() as u64, "induce");
-    let (candidates, report) = induce(lm, read_groups(&path).into_diagnostic()?, config, |progress| {
+    let shown = Progress::new(prompts.len() as u64, "induce");
+    let run = Induction::new(lm, config).into_diagnostic()?.on_progress(|progress| {
         shown.set_done(progress.problems as u64);
         ControlFlow::Continue(())
-    })
-    .into_diagnostic()?;
+    });
+    let (candidates, report) = run.run(read_groups(&path).into_diagnostic()?).into_diagnostic()?;
     drop(shown);
     candidates.save(out.join("candidates.stir")).into_diagnostic()?;
     eprintln!("induction: {} pairs kept of {} found", report.kept, report.found.iter().sum::<usize>());

@@ -10,15 +10,9 @@
 use std::{ops::ControlFlow, path::PathBuf};
 
 use miette::{IntoDiagnostic, Result, WrapErr, ensure};
-use stir::rollout::Rollouts;
+use stir::{eval::questions::location, rollout::Rollouts};
 
-use crate::{
-    files::location,
-    model::ModelArgs,
-    progress::Progress,
-    settings::RolloutArgs,
-    tasks::{self, TaskArgs},
-};
+use crate::{model::ModelArgs, progress::Progress, settings::RolloutArgs, tasks::TaskArgs};
 
 /// Stage 1: draw samples of every problem, judge and reward them
 #[derive(clap::Args)]
@@ -39,16 +33,16 @@ pub(crate) fn run(args: Args) -> Result<()> {
     config.validate().into_diagnostic()?;
     let lm = args.model.load()?;
     let asked = args.task.open(&lm)?;
-    let tasks = asked.tasks();
-    let judge = tasks::Rollouts::new(&*asked.judges, &asked.questions);
+    let prompts = asked.prompts();
     let shown = Progress::new(0, "rollout");
-    let run = Rollouts::new(&lm, config).into_diagnostic()?.on_device(args.model.device.to_string());
-    let summary = run.run(&tasks, &judge, &args.out, |progress| {
+    let run = Rollouts::new(&lm, config).into_diagnostic()?.judge_name(asked.judge_name());
+    let run = run.on_progress(|progress| {
         shown.set_total(progress.total as u64);
         shown.set_done(progress.done as u64);
         shown.set_note(format!("{} tokens", progress.tokens));
         ControlFlow::Continue(())
     });
+    let summary = run.run(&prompts, &|prompt: &_, text: &str| asked.is_right(prompt, text), &args.out);
     drop(shown);
     let summary = summary.into_diagnostic()?;
 
@@ -60,7 +54,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     println!("failures     {}", summary.failures.len());
     let failed = summary.failures.len();
     for failure in summary.failures {
-        let index = tasks.iter().position(|task| task.id == failure.id).unwrap_or_default();
+        let index = prompts.iter().position(|prompt| prompt.id == failure.id).unwrap_or_default();
         let place = location(&args.task.task, index, &failure.id);
         let report = Err::<(), _>(failure.reason).into_diagnostic().wrap_err(place);
         report.unwrap_or_else(|report| eprintln!("{report:?}"));

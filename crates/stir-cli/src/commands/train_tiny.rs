@@ -1,5 +1,5 @@
 //! `stir train-tiny` trains the small model that comes with the program: a Qwen2-architecture decoder with a byte-level
-//! tokenizer, on synthetic word problems solved with two habits (see `word_problems.rs`).
+//! tokenizer, on synthetic word problems solved with two habits (see `stir::eval::word_problems`).
 //!
 //! ```text
 //! stir train-tiny --out crates/stir-cli/assets/tiny
@@ -20,7 +20,8 @@ use burn::{
 };
 use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::{
-    core::{Engine, SampleRng, Sampling, TokenId, generate},
+    core::{Engine, GenerateOptions, Request, SampleRng, Sampling, Text, TokenId, generate},
+    eval::word_problems::{Split, WordProblem},
     grade::FinalNumber,
     model::{ChatTemplate, Decoder, DecoderConfig, DeviceSpec, Lm, Message, Tokenizer},
 };
@@ -37,10 +38,7 @@ use tokenizers::{
     },
 };
 
-use crate::{
-    progress::Progress,
-    word_problems::{Split, WordProblem},
-};
+use crate::progress::Progress;
 
 /// Train the model that comes with the program from nothing; about half an hour on two cores
 #[derive(clap::Args)]
@@ -245,7 +243,9 @@ fn report(out: &Path, seed: u64, device: &Device) -> Result<()> {
         .map(|problem| lm.encode_prompt(&lm.chat_prompt(&problem.question)?))
         .collect::<Result<Vec<_>, _>>()
         .into_diagnostic()?;
-    let answers = generate(&lm, &prompts, 200, Sampling::GREEDY, seed, 16).into_diagnostic()?;
+    let request = Request { max_tokens: 200, sampling: Sampling::GREEDY, seed, ..Request::default() };
+    let options = GenerateOptions { max_batch: 16, ..GenerateOptions::default() };
+    let answers = generate(&lm, &request.with_prompts(&prompts), options).into_diagnostic()?.concat();
     let texts: Vec<String> = answers.iter().map(|answer| lm.vocab().text(&answer.tokens)).collect();
     let right = problems
         .iter()

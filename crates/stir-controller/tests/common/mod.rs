@@ -6,11 +6,25 @@ use std::collections::BTreeMap;
 use stir_basis::{Action, Entry, Library, normalize};
 use stir_controller::{Controller, ControllerConfig, Scope, Steered, Variant};
 use stir_core::{
-    Addition, Delimiter, Engine, Finish, HookPoint, Output, Request, Row, SampleRng, Sampling, TokenId, control_points,
-    generate, toy::ToyEngine,
+    Addition, Delimiter, Engine, Finish, GenerateOptions, Generated, HookPoint, Output, Request, Row, SampleRng,
+    Sampling, TokenId, control_points, toy::ToyEngine,
 };
 
 pub const WARM: Sampling = Sampling { temperature: 1.0, top_p: 0.9, ..Sampling::GREEDY };
+
+pub fn max_batch(max_batch: usize) -> GenerateOptions<'static> {
+    GenerateOptions { max_batch, ..GenerateOptions::default() }
+}
+
+/// One request for each prompt.
+pub fn batch(prompts: &[Vec<TokenId>], max_tokens: usize, sampling: Sampling, seed: u64) -> Vec<Request> {
+    Request { max_tokens, sampling, seed, ..Request::default() }.with_prompts(prompts)
+}
+
+/// Plain answers, one for each request.
+pub fn plain<E: Engine>(engine: &E, requests: &[Request], batch: usize) -> Vec<Generated> {
+    stir_core::generate(engine, requests, max_batch(batch)).unwrap().concat()
+}
 
 /// Prompts of 1 to `longest` random tokens that are not special.
 pub fn prompts(count: usize, longest: usize, seed: u64) -> Vec<Vec<TokenId>> {
@@ -27,7 +41,7 @@ pub fn library(engine: &ToyEngine, layers: &[usize], delimiter: &str, wrong: usi
     let points: Vec<_> = layers.iter().map(|&layer| HookPoint::ResidPost(layer)).collect();
     // States by control point, one for each layer.
     let mut states: BTreeMap<usize, Vec<Vec<Vec<f32>>>> = BTreeMap::new();
-    for (prompt, answer) in sources.iter().zip(generate(engine, &sources, 60, WARM, seed, 8).unwrap()) {
+    for (prompt, answer) in sources.iter().zip(plain(engine, &batch(&sources, 60, WARM, seed), 8)) {
         for point in control_points(engine.vocab(), &delimiter, &answer.tokens) {
             let tokens = [prompt, &answer.tokens[..=point.token]].concat();
             states.entry(point.m).or_default().push(encode(engine, &tokens, &[], &points).captures);
@@ -48,7 +62,7 @@ pub fn library(engine: &ToyEngine, layers: &[usize], delimiter: &str, wrong: usi
             entries.push(Entry { problem, m, layer, quality, key: normalize(&key).unwrap().into(), action });
         }
     }
-    Library::from_entries(engine.fingerprint().clone(), delimiter, entries, BTreeMap::new()).unwrap()
+    Library::from_entries(engine.fingerprint().clone(), entries).unwrap().with_delimiter(delimiter)
 }
 
 pub fn steer<E: Engine>(
@@ -61,7 +75,8 @@ pub fn steer<E: Engine>(
     width: usize,
 ) -> Vec<Steered> {
     let controller = Controller::new(library.clone(), engine.fingerprint(), config.clone()).unwrap();
-    controller.generate(engine, &Request::batch(prompts, max_tokens, sampling, 3), width).unwrap().concat()
+    let requests = batch(prompts, max_tokens, sampling, 3);
+    controller.generate(engine, &requests, max_batch(width)).unwrap().concat()
 }
 
 /// `stream(resid_post.layer, position) += scale * vector`.

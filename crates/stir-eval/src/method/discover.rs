@@ -1,24 +1,30 @@
 use serde::{Deserialize, Serialize};
-use stir_core::{Decode, Engine, Lane, Output, Request, RequestError, Row, Sampling, SamplingError, Vocab};
+use stir_core::{Decode, Lane, Output, Request, RequestError, Row, Sampling, SamplingError, Text, Vocab};
 
-use super::{AnswerLane, LaneError, LaneResult, Method, MethodError, Question, Render, Reply, config::positive};
+use super::{
+    context::{Question, Render},
+    error::{LaneError, MethodError},
+    lane::{AnswerLane, LaneResult, Method},
+    reply::Reply,
+    settings::positive,
+};
 
 const NAME: &str = "self_discover";
 
 /// Settings of Self-Discover (Zhou et al. 2024, "Self-Discover: Large language models self-compose reasoning
-/// structures"): the model selects ways of thinking, adapts them, makes a plan of them, and solves by that plan.
+/// structures"): the model selects reasoning modules, adapts them, turns them into a plan, and solves by that plan.
 ///
-/// Published, the three stages are done once a task, and every problem of the task gets the same plan. Here they are
-/// done for every problem: an answer then depends on its problem alone, at the price of three more texts, all counted.
-/// Where a stage's prompt or plan leaves no room in the model's context, the answer is empty and ends with `length`.
+/// In the paper, the three stages are done once per task, and all problems of the task share the plan. Here they are
+/// done for every problem: an answer then depends only on its problem, at the price of three more texts, all counted.
+/// If the prompt of a stage leaves no room in the model's context, the answer is empty and ends with `length`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SelfDiscover {
-    /// Tokens of each of the three stages at most.
+    /// The number of tokens of each of the three stages at most.
     pub stage_tokens: usize,
-    /// Ways of thinking to select from.
+    /// The reasoning modules to select from.
     pub modules: Vec<String>,
-    /// How tokens of the stages are drawn.
+    /// The way the tokens of the stages are drawn.
     pub sampling: Sampling,
 }
 
@@ -57,13 +63,13 @@ const MODULES: [&str; 16] = [
 ];
 
 /// Self-Discover on an engine.
-pub(super) struct Discover<'m, E: Engine> {
+pub(super) struct Discover<'m, E: Text> {
     pub(super) engine: &'m E,
     pub(super) render: &'m Render<'m, E::Error>,
     pub(super) settings: SelfDiscover,
 }
 
-impl<E: Engine> Method<E> for Discover<'_, E> {
+impl<E: Text> Method<E> for Discover<'_, E> {
     fn lane<'a>(&'a self, question: &'a Question, request: Request) -> Result<AnswerLane<'a, E>, RequestError> {
         let (passes, other_tokens) = (0, 0);
         let mut lane =
@@ -101,7 +107,7 @@ fn ask(question: &str, modules: &[String], done: &[String]) -> String {
     }
 }
 
-struct DiscoverLane<'a, E: Engine> {
+struct DiscoverLane<'a, E: Text> {
     method: &'a Discover<'a, E>,
     question: &'a Question,
     /// Of the solution; its prompt is still to be made.
@@ -114,7 +120,7 @@ struct DiscoverLane<'a, E: Engine> {
     now: Option<(String, Decode<E::Session>)>,
 }
 
-impl<E: Engine> DiscoverLane<'_, E> {
+impl<E: Text> DiscoverLane<'_, E> {
     fn solving(&self) -> bool {
         self.texts.len() == 3
     }
@@ -145,7 +151,7 @@ impl<E: Engine> DiscoverLane<'_, E> {
     }
 }
 
-impl<E: Engine> Lane<E::Session> for DiscoverLane<'_, E> {
+impl<E: Text> Lane<E::Session> for DiscoverLane<'_, E> {
     type Done = LaneResult<E>;
 
     fn rows<'a>(&'a mut self, rows: &mut Vec<Row<'a, E::Session>>) {

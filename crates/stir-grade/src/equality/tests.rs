@@ -2,15 +2,11 @@ use num_bigint::BigInt;
 
 use super::{
     Options,
-    algebra::{Algebra, Atom},
-    budget::MAX_WORK,
-    lex::{Bracket, Commas, Number, Token, lex},
-    parse::{Node, parse},
-    poly::{Frac, Poly},
-    precise::{Sign, sign},
-    rules::Comparer,
-    shape::shape,
-    text,
+    algebra::{Algebra, Atom, Frac, Interval, Poly, Sign, sign},
+    compare::Comparer,
+    limits::MAX_WORK,
+    read::{Bracket, Commas, Node, Number, Token, lex, parse, spelling},
+    shape::reader::shape,
     why::Why,
 };
 
@@ -147,7 +143,7 @@ fn only_what_holds_all_of_an_answer_is_taken_off() {
         ("$", "$"),
         ("", ""),
     ] {
-        assert_eq!(text::bare(text), expected, "{text}");
+        assert_eq!(spelling::bare(text), expected, "{text}");
     }
     for (a, b, same) in [
         (r"\left( 1 , 2 \right)", "(1,2)", true),
@@ -157,13 +153,12 @@ fn only_what_holds_all_of_an_answer_is_taken_off() {
         (r"\leftarrow", "arrow", false),
         ("{1}", "1", false),
     ] {
-        assert_eq!(text::spelling(a) == text::spelling(b), same, "{a} {b}");
+        assert_eq!(spelling::spelling(a) == spelling::spelling(b), same, "{a} {b}");
     }
 }
 
 #[test]
 fn bounds_hold_what_is_computed() {
-    use super::interval::Interval;
     let third = Interval::ONE.div(Interval::point(3.0));
     assert!(third.lo < third.hi && third.mul(Interval::point(3.0)).add(Interval::point(-1.0)).reach() < 1e-15);
     assert!(!third.mul(Interval::point(3.0)).add(Interval::point(-1.0)).excludes_zero());

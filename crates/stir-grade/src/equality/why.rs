@@ -1,8 +1,8 @@
-use super::budget::{MAX_BITS, MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_TERMS, MAX_WORK};
+use super::limits::{MAX_BITS, MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_TERMS, MAX_WORK};
 
 /// Why an answer could not be read, computed or compared.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub(super) enum Why {
+pub(crate) enum Why {
     #[error("the answer is longer than {MAX_BYTES} bytes")]
     TooLong,
     #[error("the answer has more than {MAX_NODES} parts")]

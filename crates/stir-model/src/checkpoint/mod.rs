@@ -19,7 +19,7 @@ use self::place::put;
 pub use self::reader::LoadProgress;
 #[cfg(feature = "decoder")]
 pub(crate) use self::reader::Reader;
-use crate::{ModelError, fingerprint::StoredTensor};
+use crate::{ModelError, SafetensorsError, fingerprint::StoredTensor};
 
 /// The tensors of one or more safetensors files, memory-mapped and read one at a time.
 #[derive(Debug)]
@@ -158,7 +158,7 @@ impl Shard {
         // SAFETY: the map is read-only and its contents are validated before use. A file that another process cuts
         // short while it is mapped raises SIGBUS, as in every program that maps its weights.
         let map = unsafe { Mmap::map(&file) }.map_err(ModelError::io(path))?;
-        let broken = |source| ModelError::Safetensors { path: path.to_owned(), source };
+        let broken = |source| ModelError::Safetensors { path: path.to_owned(), source: SafetensorsError(source) };
         // This also checks that the data section is whole.
         let (header, metadata) = SafeTensors::read_metadata(&map).map_err(broken)?;
         // The header is preceded by its length in 8 bytes.
@@ -176,7 +176,12 @@ impl Raw<'_> {
     }
 
     fn unsupported(&self, name: &str, supported: &'static str) -> ModelError {
-        ModelError::TensorType { path: self.shard.path.clone(), name: name.to_owned(), found: self.dtype, supported }
+        ModelError::TensorType {
+            path: self.shard.path.clone(),
+            name: name.to_owned(),
+            found: self.dtype.to_string(),
+            supported,
+        }
     }
 }
 

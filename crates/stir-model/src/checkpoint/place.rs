@@ -4,8 +4,15 @@ use half::{bf16, f16, vec::HalfBitsVecExt};
 use rayon::prelude::*;
 use safetensors::Dtype;
 
-/// A type that weights are kept and computed with in.
+#[cfg(feature = "decoder")]
+use crate::ComputeType;
+
+/// A number type that weights are kept and computed in.
 pub(crate) trait Weight: Copy + Default + Send + Sync {
+    /// The name of this type among those to compute in.
+    #[cfg(feature = "decoder")]
+    const COMPUTE: ComputeType;
+
     /// Zeros, in memory that nothing has been written to yet.
     fn zeros(count: usize) -> Vec<Self>;
     fn from_f32(value: f32) -> Self;
@@ -15,6 +22,9 @@ pub(crate) trait Weight: Copy + Default + Send + Sync {
 }
 
 impl Weight for f32 {
+    #[cfg(feature = "decoder")]
+    const COMPUTE: ComputeType = ComputeType::F32;
+
     fn zeros(count: usize) -> Vec<Self> {
         in_large_pages(vec![0.0; count])
     }
@@ -42,6 +52,9 @@ impl Weight for f32 {
 }
 
 impl Weight for bf16 {
+    #[cfg(feature = "decoder")]
+    const COMPUTE: ComputeType = ComputeType::Bf16;
+
     fn zeros(count: usize) -> Vec<Self> {
         in_large_pages(vec![0u16; count]).reinterpret_into()
     }
@@ -64,6 +77,9 @@ impl Weight for bf16 {
 }
 
 impl Weight for f16 {
+    #[cfg(feature = "decoder")]
+    const COMPUTE: ComputeType = ComputeType::F16;
+
     fn zeros(count: usize) -> Vec<Self> {
         in_large_pages(vec![0u16; count]).reinterpret_into()
     }
@@ -88,7 +104,6 @@ impl Weight for f16 {
 /// Asks the system to back memory that nothing has been written to by large pages. Weights are read from beginning to
 /// end for every token, and looking up the addresses of small pages takes a quarter of that time.
 #[cfg(target_os = "linux")]
-#[allow(unsafe_code, reason = "the system can only be asked through an unsafe call")]
 fn in_large_pages<T>(memory: Vec<T>) -> Vec<T> {
     /// Pages begin at multiples of this or of less.
     const PAGE: usize = 1 << 16;
@@ -108,8 +123,8 @@ fn in_large_pages<T>(memory: Vec<T>) -> Vec<T> {
     memory
 }
 
-/// Puts stored elements into `place`. Returns whether all of them are finite, there and in `T`; `None` for a type that
-/// is not read.
+/// Puts stored elements into `place`. Returns whether all of them are finite, as stored and in `T`; `None` for a type that
+/// is not supported.
 pub(crate) fn put<T: Weight>(dtype: Dtype, bytes: &[u8], place: &mut [T]) -> Option<bool> {
     Some(match dtype {
         Dtype::F32 => decode(bytes.as_chunks().0, place, |b| T::from_f32(f32::from_le_bytes(b))),

@@ -74,7 +74,7 @@ impl<'p> Reader<'p> {
             hasher.update_rayon(block);
             match put(raw.dtype, block, place) {
                 Some(true) => {}
-                Some(false) => return Err(raw.non_finite(name)),
+                Some(false) => return Err(raw.non_finite::<T>(name)),
                 None => return Err(raw.unsupported(name, FLOATS)),
             }
             raw.shard.release(block);
@@ -134,7 +134,7 @@ impl Shard {
 
 impl Raw<'_> {
     /// The error of a tensor in which some value is not finite.
-    fn non_finite(&self, name: &str) -> ModelError {
+    fn non_finite<T: Weight>(&self, name: &str) -> ModelError {
         let values = self.floats(name).unwrap_or_default();
         let finite = |x: f32| x.is_finite();
         // Where all are finite as stored, the largest is too large for the type to compute with.
@@ -142,6 +142,12 @@ impl Raw<'_> {
         let index = index.or_else(|| (0..values.len()).max_by(|&a, &b| values[a].abs().total_cmp(&values[b].abs())));
         let index = index.unwrap_or_default();
         let value = values.get(index).copied().unwrap_or(f32::NAN);
-        ModelError::NonFiniteWeight { path: self.shard.path.clone(), name: name.to_owned(), index, value }
+        ModelError::NonFiniteWeight {
+            path: self.shard.path.clone(),
+            name: name.to_owned(),
+            index,
+            value,
+            computed: T::COMPUTE,
+        }
     }
 }

@@ -12,7 +12,7 @@ use stir_core::SampleRng;
 
 use super::{Decoder, Layer, Projection};
 use crate::{
-    ComputeType, DecoderConfig, ModelError,
+    ComputeType, DecoderConfig, ModelError, SafetensorsError,
     checkpoint::{Reader, Weight},
     compute::{Norm, read},
 };
@@ -204,7 +204,7 @@ impl Decoder {
         let bytes: Vec<Vec<u8>> =
             tensors.iter().map(|tensor| tensor.values.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
         let path = dir.join("model.safetensors");
-        let broken = |source| ModelError::Safetensors { path: path.clone(), source };
+        let broken = |source| ModelError::Safetensors { path: path.clone(), source: SafetensorsError(source) };
         let views = tensors
             .iter()
             .zip(&bytes)

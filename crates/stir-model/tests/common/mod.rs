@@ -1,6 +1,6 @@
-//! What the tests share.
+//! Helpers that the tests share.
 #![allow(dead_code, reason = "each test file uses a part")]
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::PathBuf;
 
@@ -10,17 +10,16 @@ use stir_model::DeviceSpec;
 pub fn device() -> DeviceSpec {
     match std::env::var("STIR_TEST_DEVICE") {
         Ok(name) => name.parse().unwrap(),
-        Err(_) => DeviceSpec::FLEX,
+        Err(_) => DeviceSpec::CPU,
     }
 }
 
-/// The file or folder `name` of the shared data, if this machine has it; says so when it does not. These are files of
-/// real checkpoints, which lie beside the project on some machines and may not be part of it.
-pub fn shared(name: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
-    let found = path.exists();
-    if !found {
-        eprintln!("not found, not checked: {}", path.display());
-    }
-    found.then_some(path)
+/// The file or folder `name` of the shared data: files of real checkpoints, which may not be part of the project. The
+/// environment variable `STIR_SHARED_DATA` names the folder; tests that need it are ignored unless asked for, and fail
+/// without it.
+pub fn shared(name: &str) -> PathBuf {
+    let folder = std::env::var_os("STIR_SHARED_DATA").expect("STIR_SHARED_DATA names the folder of shared data");
+    let path = PathBuf::from(folder).join(name);
+    assert!(path.exists(), "{} is missing", path.display());
+    path
 }
