@@ -460,3 +460,12 @@ impl Text for Lm {
         self.tokenizer()?.encode_prompt(text)
     }
 }
+
+/// A model is shared between threads and serves from any of them.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    const fn sent<T: Send>() {}
+    shared::<Lm>();
+    shared::<KvCache>();
+    sent::<stir_core::Generator<std::sync::Arc<Lm>>>();
+};
