@@ -38,8 +38,7 @@ fn decode(c: &mut Criterion) {
         let request = Request { max_tokens: 60, sampling: Sampling::GREEDY, ..Request::default() };
         let requests = request.with_prompts(&prompts[..max_batch]);
         let options = GenerateOptions { max_batch, ..GenerateOptions::default() };
-        let tokens: usize =
-            generate(&lm, &requests, options).unwrap().iter().flatten().map(|a| a.tokens.len()).sum();
+        let tokens: usize = generate(&lm, &requests, options).unwrap().iter().flatten().map(|a| a.tokens.len()).sum();
         group.throughput(Throughput::Elements(tokens as u64));
         group.bench_function(BenchmarkId::from_parameter(max_batch), |b| {
             b.iter(|| generate(&lm, &requests, options).unwrap());
@@ -50,8 +49,7 @@ fn decode(c: &mut Criterion) {
 /// Committed tokens per second, plain and steered.
 fn steer(c: &mut Criterion) {
     let (lm, prompts, library) = setup();
-    let requests =
-        Request { max_tokens: 200, sampling: Sampling::GREEDY, ..Request::default() }.with_prompts(&prompts);
+    let requests = Request { max_tokens: 200, sampling: Sampling::GREEDY, ..Request::default() }.with_prompts(&prompts);
     let options = GenerateOptions { max_batch: 16, ..GenerateOptions::default() };
     let mut group = c.benchmark_group("steer");
     group.sample_size(10);
@@ -63,7 +61,7 @@ fn steer(c: &mut Criterion) {
         )
         .unwrap();
         let run = || controller.generate(&lm, &requests, options).unwrap().concat();
-        group.throughput(Throughput::Elements(run().iter().map(|a| a.tokens.len() as u64).sum()));
+        group.throughput(Throughput::Elements(run().iter().map(|a| a.generated.tokens.len() as u64).sum()));
         group.bench_function(BenchmarkId::from_parameter(variant), |b| b.iter(run));
     }
 }

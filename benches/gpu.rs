@@ -12,7 +12,7 @@
 
 mod common;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Instant};
+use std::{path::PathBuf, time::Instant};
 
 use burn::tensor::{DType, Device, Tensor};
 use clap::Parser;
@@ -22,8 +22,8 @@ use stir::{
     basis::{Action, Entry, Library, normalize},
     controller::{Controller, ControllerConfig, Variant},
     core::{
-        Delimiter, Engine, Fingerprint, GenerateOptions, ModelShape, Output, Request, Row, SampleRng, Sampling, Session, TokenId, Vocab,
-        argmax,
+        Delimiter, Engine, Fingerprint, GenerateOptions, ModelShape, Output, Request, Row, SampleRng, Sampling,
+        Session, TokenId, Vocab, argmax,
     },
     model::{ComputeType, DeviceSpec, KvCache, Lm, LoadOptions, ModelError},
 };
@@ -138,7 +138,7 @@ fn generate(lm: &Worded, variant: Variant, lanes: usize, args: &Args) -> f64 {
         let requests = Request { max_tokens: args.tokens, sampling, ..Request::default() }.with_prompts(&prompts);
         let options = GenerateOptions { max_batch: lanes, ..GenerateOptions::default() };
         let answers = controller.generate(lm, &requests, options).unwrap().concat();
-        let tokens: usize = answers.iter().map(|answer| answer.tokens.len()).sum();
+        let tokens: usize = answers.iter().map(|answer| answer.generated.tokens.len()).sum();
         last = tokens as f64 / start.elapsed().as_secs_f64();
     }
     last
@@ -172,7 +172,7 @@ fn library(lm: &Worded, config: &ControllerConfig) -> Library {
         key: normalize(&vector()).unwrap().into(),
         action: Action::Steer(vector()),
     });
-    Library::from_entries(lm.fingerprint().clone(), Delimiter::default(), entries.collect(), BTreeMap::new()).unwrap()
+    Library::from_entries(lm.fingerprint().clone(), entries.collect()).unwrap()
 }
 
 /// A model with a vocabulary of which one token in so many ends a segment: random weights come without one.

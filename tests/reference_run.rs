@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::LazyLock};
 
 use serde_json::Value;
 use stir::{
-    basis::{BasisConfig, Candidates, Library, Pair, greedy_dpp, select},
+    basis::{BasisConfig, DppConfig, Library, MinedPairs, Pair, greedy_dpp, select},
     controller::{Controller, ControllerConfig, Variant},
     core::{Engine, GenerateOptions, Request, Sampling, Text, TokenId, generate},
     induction::{InductionConfig, induce},
@@ -33,14 +33,14 @@ fn json(name: &str) -> Value {
 
 static LM: LazyLock<Lm> = LazyLock::new(|| Lm::load(fixture("model"), &common::device().open().unwrap()).unwrap());
 
-static CANDIDATES: LazyLock<Candidates> = LazyLock::new(|| {
+static CANDIDATES: LazyLock<MinedPairs> = LazyLock::new(|| {
     let groups = read_groups(fixture("rollouts.jsonl")).unwrap();
     let config = InductionConfig { max_tokens: 200, ..InductionConfig::default() };
     induce(&*LM, groups, config).unwrap().0
 });
 
 /// The reference's own pairs, bit for bit.
-static GOLDEN: LazyLock<Candidates> = LazyLock::new(|| {
+static GOLDEN: LazyLock<MinedPairs> = LazyLock::new(|| {
     let states = Checkpoint::open_file(&fixture("pairs.safetensors")).unwrap();
     let (right, wrong) = (states.floats("right").unwrap().0, states.floats("wrong").unwrap().0);
     let pairs = json("pairs.json");
@@ -52,7 +52,7 @@ static GOLDEN: LazyLock<Candidates> = LazyLock::new(|| {
         mu_plus: right[i * 128..(i + 1) * 128].to_vec(),
         mu_minus: wrong[i * 128..(i + 1) * 128].to_vec(),
     });
-    Candidates { pairs: pairs.collect(), ..CANDIDATES.clone() }
+    MinedPairs { pairs: pairs.collect(), ..CANDIDATES.clone() }
 });
 
 static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
@@ -119,7 +119,9 @@ fn selection_from_our_own_pairs_differs_by_one_tie_only() {
         let rows = offered.iter().flat_map(|&i| keys[i]).copied().collect::<Vec<f32>>();
         let qualities: Vec<f64> = offered.iter().map(|&i| quality[i]).collect();
         let first = offered.iter().position(|&i| i == first).unwrap();
-        let picked = greedy_dpp(&rows, &qualities, &[first], budget, 0.5, 1e-4).unwrap();
+        let picked =
+            greedy_dpp(&rows, &qualities, &DppConfig { first: vec![first], budget, lambda: 0.5, epsilon: 1e-4 })
+                .unwrap();
         picked.into_iter().map(|i| offered[i]).collect()
     };
     let everything: Vec<usize> = (0..keys.len()).collect();
@@ -171,7 +173,7 @@ fn steering_makes_the_same_choices_and_text() {
                     }
                 }
             }
-            same_text += usize::from(expected["text"] == LM.vocab().text(&found.tokens));
+            same_text += usize::from(expected["text"] == LM.vocab().text(&found.generated.tokens));
             same_probes += usize::from(expected["probe_tokens"] == found.probe_tokens);
         }
         println!(
@@ -195,7 +197,7 @@ fn never_steering_is_plain_decoding() {
         let plain = generate(&*LM, &requests(&prompts, sampling, 7), max_batch(6)).unwrap().concat();
         let steered = controller.generate(&*LM, &requests(&prompts, sampling, 7), max_batch(6)).unwrap().concat();
         for (plain, steered) in plain.iter().zip(&steered) {
-            assert_eq!(plain.tokens, steered.tokens);
+            assert_eq!(plain.tokens, steered.generated.tokens);
         }
     }
 }

@@ -1,12 +1,10 @@
 //! What steering costs: in the long run, and at one control point beside the scheme that has no cache.
 
-use std::collections::BTreeMap;
-
 use stir::{
     basis::{Action, Entry, Library, normalize},
     controller::{Controller, ControllerConfig, Steered, SteeredLane},
     core::{
-        Addition, Delimiter, Engine, GenerateOptions, Generation, HookPoint, Lane, LayerSpec, Request, Row, SampleRng, Sampling,
+        Addition, Engine, GenerateOptions, Generation, HookPoint, Lane, LayerSpec, Request, Row, SampleRng, Sampling,
         Session, TokenId, argmax, generate,
     },
     model::Lm,
@@ -65,7 +63,7 @@ fn library(lm: &Lm, state: &[f32], says: Says) -> Library {
         let action = if steer { Action::Steer(vector) } else { Action::Stay };
         entries.push(Entry { problem: format!("p{i}"), m, layer: layer(lm), quality, key: key.into(), action });
     }
-    Library::from_entries(lm.fingerprint().clone(), Delimiter::default(), entries, BTreeMap::new()).unwrap()
+    Library::from_entries(lm.fingerprint().clone(), entries).unwrap()
 }
 
 /// Tokens per second of answers of 8 segments, each control point probed, against plain decoding of the same.

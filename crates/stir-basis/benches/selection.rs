@@ -12,7 +12,6 @@
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
-    collections::BTreeMap,
     env, fs,
     hint::black_box,
     process::Command,
@@ -21,12 +20,16 @@ use std::{
     time::Instant,
 };
 
-use stir_basis::{Action, Entry, Library, greedy_dpp, normalize};
-use stir_core::{Delimiter, Fingerprint, SampleRng};
+use stir_basis::{Action, DppConfig, Entry, Library, greedy_dpp, normalize};
+use stir_core::{Fingerprint, SampleRng};
 
 const WIDTH: usize = 1536;
 const LAMBDA: f64 = 0.5;
 const EPSILON: f64 = 1e-4;
+
+fn dpp(budget: usize) -> DppConfig {
+    DppConfig { budget, lambda: LAMBDA, epsilon: EPSILON, ..DppConfig::default() }
+}
 
 /// What is allocated now, and the most that was.
 struct Counting;
@@ -119,7 +122,7 @@ fn selection() {
             let (keys, quality) = (&keys[..n * WIDTH], &quality[..n]);
             let before = NOW.load(Relaxed);
             PEAK.store(before, Relaxed);
-            let seconds = time(3, || greedy_dpp(keys, quality, &[], budget, LAMBDA, EPSILON).unwrap());
+            let seconds = time(3, || greedy_dpp(keys, quality, &dpp(budget)).unwrap());
             let (peak, bound) = (PEAK.load(Relaxed) - before, 8 * n * budget);
             println!("| {name} | {n} | {budget} | {seconds:.3} | {} | {} |", peak / 1_000_000, bound / 1_000_000);
             seconds
@@ -144,7 +147,7 @@ fn published(python: &str) {
             .unwrap();
         fs::write(folder.path().join("quality.f64"), quality.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>())
             .unwrap();
-        let run = || greedy_dpp(&keys, &quality, &[], BUDGET, LAMBDA, EPSILON).unwrap();
+        let run = || greedy_dpp(&keys, &quality, &dpp(BUDGET)).unwrap();
         let (seconds, picks) = (time(9, run), run());
         let numpy = ["each", "together"].map(|form| {
             let arguments = [N.to_string(), BUDGET.to_string(), LAMBDA.to_string(), EPSILON.to_string(), form.into()];
@@ -200,7 +203,7 @@ fn retrieval() {
             weights: String::new(),
         };
         let entries: Vec<Entry> = (0..n).map(entry).collect();
-        let library = Library::from_entries(fingerprint, Delimiter::default(), entries, BTreeMap::new()).unwrap();
+        let library = Library::from_entries(fingerprint, entries).unwrap();
         let states: Vec<Vec<f32>> = (0..16).map(|_| random()).collect();
         let queries: Vec<[(usize, &[f32]); 1]> = states.iter().map(|state| [(0, &state[..])]).collect();
         let queries: Vec<&[(usize, &[f32])]> = queries.iter().map(|query| &query[..]).collect();

@@ -1,4 +1,4 @@
-//! The files: candidates, and libraries. The only module that names the encoding of the payload.
+//! The files: mined pairs, and libraries. Nothing else names the encoding of the payload.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -6,54 +6,57 @@
 //! | 4 | format version, little-endian |
 //! | 8 | length of the payload, little-endian |
 //! | 32 | BLAKE3 of the payload |
-//! | ... | payload: bincode 2, standard configuration |
+//! | rest | payload: bincode 2, standard configuration |
 
 use std::{
     fmt,
     fs::File,
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{BasisError, Candidates, Library, error::ContentError, library::Stored};
+use crate::content::ContentError;
 
 const VERSION: u32 = 1;
 const HEADER: usize = 8 + 4 + 8 + 32;
 /// A damaged length must not make a reader ask for all memory. 4 GiB hold 65,000 pairs of width 8192.
 const MAX_PAYLOAD: usize = u32::MAX as usize;
 
-/// The two kinds of file.
+/// A kind of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FileKind {
-    /// [`Candidates`].
-    Candidates,
-    /// A [`Library`].
+    /// The pairs of a mining run, [`MinedPairs`](crate::MinedPairs).
+    MinedPairs,
+    /// A [`Library`](crate::Library).
     Library,
 }
 
-/// What the encoding of a payload reports.
+/// A report of the encoder or decoder of a payload.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct PayloadError(#[from] Fault);
 
 #[derive(Debug, thiserror::Error)]
-enum Fault {
+pub(crate) enum Fault {
     #[error(transparent)]
     Encode(#[from] bincode::error::EncodeError),
     #[error(transparent)]
     Decode(#[from] bincode::error::DecodeError),
     #[error("{0} bytes are left over")]
     LeftOver(usize),
+    #[error(transparent)]
+    Safetensors(#[from] safetensors::SafeTensorError),
 }
 
 impl FileKind {
-    const ALL: [Self; 2] = [Self::Candidates, Self::Library];
+    const ALL: [Self; 2] = [Self::MinedPairs, Self::Library];
 
     fn magic(self) -> [u8; 8] {
         match self {
-            Self::Candidates => *b"STIRCAND",
+            Self::MinedPairs => *b"STIRCAND",
             Self::Library => *b"STIRLIBR",
         }
     }
@@ -62,71 +65,119 @@ impl FileKind {
 impl fmt::Display for FileKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Candidates => "a file of candidates",
+            Self::MinedPairs => "a file of mined pairs",
             Self::Library => "a library file",
         })
     }
 }
 
-impl Candidates {
-    /// Writes the candidates to `path`, replacing what was there only once all is written.
-    ///
-    /// # Errors
-    /// [`BasisError::Inconsistent`] for content that [`load`](Self::load) would refuse, [`BasisError::Io`],
-    /// [`BasisError::TooLarge`].
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), BasisError> {
-        let path = path.as_ref();
-        consistent(path, self.validate_for_file())?;
-        replace(path, &encode(path, FileKind::Candidates, self)?)
-    }
+/// A fault of a file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// The operating system refused.
+    #[error("{} cannot be read or written", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// It is not a file of ours, or it is one of the other kind.
+    #[error("{}: expected {expected}, found {}", path.display(), Found(*found))]
+    Kind {
+        /// The file.
+        path: PathBuf,
+        /// The kind that was to be read.
+        expected: FileKind,
+        /// The kind that the file says it is; `None` when it is none of ours.
+        found: Option<FileKind>,
+    },
+    /// It was written by a version of the format that this build does not know.
+    #[error("{} has format version {found}, and this build reads {supported}", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The version that can be read.
+        supported: u32,
+    },
+    /// It was cut short, or is followed by bytes that do not belong to it.
+    #[error("{} is {found} bytes long and should be {expected}", path.display())]
+    Length {
+        /// The file.
+        path: PathBuf,
+        /// The bytes that the header promises, header included.
+        expected: u64,
+        /// The bytes that are there.
+        found: u64,
+    },
+    /// The payload is larger than a reader accepts.
+    #[error("{} has a payload of {bytes} bytes, and at most {limit} are accepted", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The size of the payload.
+        bytes: u64,
+        /// The largest size that is accepted.
+        limit: u64,
+    },
+    /// The payload changed after it was written.
+    #[error("{} is damaged: its checksum does not match", path.display())]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The payload cannot be encoded or decoded.
+    #[error("the payload of {} is malformed", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The report of the encoder or decoder.
+        source: PayloadError,
+    },
+    /// The payload holds a value that breaks a rule of its type.
+    #[error("{} holds a value that breaks a rule", path.display())]
+    Inconsistent {
+        /// The file.
+        path: PathBuf,
+        /// The rule that is broken.
+        source: ContentError,
+    },
+}
 
-    /// Reads what [`save`](Self::save) wrote.
-    ///
-    /// # Errors
-    /// [`BasisError`] naming the file and what is wrong with it.
-    pub fn load(path: impl AsRef<Path>) -> Result<Self, BasisError> {
-        let path = path.as_ref();
-        let candidates: Self = read(path, FileKind::Candidates)?;
-        consistent(path, candidates.validate_for_file())?;
-        Ok(candidates)
+struct Found(Option<FileKind>);
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(kind) => kind.fmt(f),
+            None => f.write_str("another kind of file"),
+        }
     }
 }
 
-impl Library {
-    /// Writes the library to `path`, replacing what was there only once all is written.
-    ///
-    /// # Errors
-    /// [`BasisError::Io`], [`BasisError::TooLarge`].
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), BasisError> {
-        let path = path.as_ref();
-        replace(path, &encode(path, FileKind::Library, self.stored())?)
-    }
-
-    /// Reads what [`save`](Self::save) wrote.
-    ///
-    /// # Errors
-    /// [`BasisError`] naming the file and what is wrong with it.
-    pub fn load(path: impl AsRef<Path>) -> Result<Self, BasisError> {
-        let path = path.as_ref();
-        let stored: Stored = read(path, FileKind::Library)?;
-        consistent(path, Self::from_stored(stored))
-    }
+/// Writes `value` as a file of `kind`, replacing what was there only once all is written.
+pub(crate) fn write(path: &Path, kind: FileKind, value: &impl Serialize) -> Result<(), FileError> {
+    replace(path, &encode(path, kind, value)?)
 }
 
-fn consistent<T>(path: &Path, result: Result<T, ContentError>) -> Result<T, BasisError> {
-    result.map_err(|source| BasisError::Inconsistent { path: path.to_owned(), source })
+/// Says which file it is whose content breaks a rule.
+pub(crate) fn consistent<T>(path: &Path, result: Result<T, ContentError>) -> Result<T, FileError> {
+    result.map_err(|source| FileError::Inconsistent { path: path.to_owned(), source })
 }
 
-fn malformed(path: &Path, fault: impl Into<Fault>) -> BasisError {
-    BasisError::Malformed { path: path.to_owned(), source: PayloadError(fault.into()) }
+pub(crate) fn malformed(path: &Path, fault: impl Into<Fault>) -> FileError {
+    FileError::Malformed { path: path.to_owned(), source: PayloadError(fault.into()) }
 }
 
-fn io_at(path: &Path) -> impl Fn(io::Error) -> BasisError + '_ {
-    |source| BasisError::Io { path: path.to_owned(), source }
+fn io_at(path: &Path) -> impl Fn(io::Error) -> FileError + '_ {
+    |source| FileError::Io { path: path.to_owned(), source }
 }
 
 /// Header and payload.
-fn encode(path: &Path, kind: FileKind, value: &impl Serialize) -> Result<Vec<u8>, BasisError> {
+fn encode(path: &Path, kind: FileKind, value: &impl Serialize) -> Result<Vec<u8>, FileError> {
     let payload = bincode::serde::encode_to_vec(value, bincode::config::standard()).map_err(|e| malformed(path, e))?;
     limit(path, payload.len() as u64)?;
     let mut bytes = Vec::with_capacity(HEADER + payload.len());
@@ -138,7 +189,8 @@ fn encode(path: &Path, kind: FileKind, value: &impl Serialize) -> Result<Vec<u8>
     Ok(bytes)
 }
 
-fn read<T: DeserializeOwned>(path: &Path, kind: FileKind) -> Result<T, BasisError> {
+/// Reads what [`write`] wrote.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path, kind: FileKind) -> Result<T, FileError> {
     let file = File::open(path).map_err(io_at(path))?;
     let size = file.metadata().map_err(io_at(path))?.len();
     let mut header = Vec::with_capacity(HEADER);
@@ -148,7 +200,7 @@ fn read<T: DeserializeOwned>(path: &Path, kind: FileKind) -> Result<T, BasisErro
     let mut payload = Vec::new();
     (&file).take(promised).read_to_end(&mut payload).map_err(io_at(path))?;
     if *blake3::hash(&payload).as_bytes() != header[20..] {
-        return Err(BasisError::Checksum { path: path.to_owned() });
+        return Err(FileError::Checksum { path: path.to_owned() });
     }
     let config = bincode::config::standard().with_limit::<MAX_PAYLOAD>();
     let (value, used) = bincode::serde::decode_from_slice(&payload, config).map_err(|e| malformed(path, e))?;
@@ -159,31 +211,31 @@ fn read<T: DeserializeOwned>(path: &Path, kind: FileKind) -> Result<T, BasisErro
 }
 
 /// The length of the payload of a file of `size` bytes that starts with `header`.
-fn check_header(path: &Path, kind: FileKind, header: &[u8], size: u64) -> Result<u64, BasisError> {
+fn check_header(path: &Path, kind: FileKind, header: &[u8], size: u64) -> Result<u64, FileError> {
     let path_owned = || path.to_owned();
     let found = FileKind::ALL.into_iter().find(|kind| header.starts_with(&kind.magic()));
     if found != Some(kind) {
-        return Err(BasisError::Kind { path: path_owned(), expected: kind, found });
+        return Err(FileError::Kind { path: path_owned(), expected: kind, found });
     }
     let (Some(&version), Some(&length)) = (header[8..].first_chunk(), header.get(12..).and_then(<[u8]>::first_chunk))
     else {
-        return Err(BasisError::Length { path: path_owned(), expected: HEADER as u64, found: size });
+        return Err(FileError::Length { path: path_owned(), expected: HEADER as u64, found: size });
     };
     let (version, length) = (u32::from_le_bytes(version), u64::from_le_bytes(length));
     if version != VERSION {
-        return Err(BasisError::Version { path: path_owned(), found: version, supported: VERSION });
+        return Err(FileError::Version { path: path_owned(), found: version, supported: VERSION });
     }
     limit(path, length)?;
     let expected = HEADER as u64 + length;
-    if size == expected { Ok(length) } else { Err(BasisError::Length { path: path_owned(), expected, found: size }) }
+    if size == expected { Ok(length) } else { Err(FileError::Length { path: path_owned(), expected, found: size }) }
 }
 
-fn limit(path: &Path, bytes: u64) -> Result<(), BasisError> {
+fn limit(path: &Path, bytes: u64) -> Result<(), FileError> {
     let limit = MAX_PAYLOAD as u64;
-    if bytes <= limit { Ok(()) } else { Err(BasisError::TooLarge { path: path.to_owned(), bytes, limit }) }
+    if bytes <= limit { Ok(()) } else { Err(FileError::TooLarge { path: path.to_owned(), bytes, limit }) }
 }
 
 /// Writes a file in one step: a reader sees the old file or the new one, whole.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), BasisError> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     stir_files::write_atomically(path, bytes).map_err(io_at(path))
 }

@@ -1,7 +1,7 @@
 use rayon::prelude::*;
 
 use crate::{
-    error::{ContentError, Rules},
+    content::{ContentError, Rules},
     vector::{WORTH_THREADS, dot, norm},
 };
 
@@ -10,6 +10,25 @@ const MIN_VARIANCE: f64 = 1e-12;
 /// Rows brought up to date at once: so many, then each time so many times more.
 const FIRST_BATCH: usize = 16;
 const GROWTH: usize = 4;
+
+/// Settings of [`greedy_dpp`]; the defaults are the published ones.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DppConfig {
+    /// The most rows to take, those of `first` among them.
+    pub budget: usize,
+    /// The weight of diversity against quality.
+    pub lambda: f64,
+    /// The number added to the kernel's diagonal, so that equal rows are discouraged and not impossible.
+    pub epsilon: f64,
+    /// Rows that are taken beforehand, in this order.
+    pub first: Vec<usize>,
+}
+
+impl Default for DppConfig {
+    fn default() -> Self {
+        Self { budget: 256, lambda: 0.5, epsilon: 1e-4, first: Vec::new() }
+    }
+}
 
 /// Chooses rows of high quality that point in different directions: greedy maximisation of
 /// `sum log(1 + q_i) + lambda * log det(K_S + epsilon I)`, `K_ij = cos(k_i, k_j)`.
@@ -27,50 +46,39 @@ const GROWTH: usize = 4;
 /// beside the keys.
 ///
 /// ```
-/// use stir_basis::greedy_dpp;
+/// use stir_basis::{DppConfig, greedy_dpp};
 /// // The second row is better than the third, but it says what the first has said.
 /// let keys = [1.0, 0.0, 0.999, 0.0447, 0.0, 1.0];
-/// assert_eq!(greedy_dpp(&keys, &[1.0, 0.9, 0.5], &[], 2, 0.5, 1e-4)?, [0, 2]);
-/// assert_eq!(greedy_dpp(&keys, &[1.0, 0.9, 0.5], &[], 2, 0.0, 1e-4)?, [0, 1]);
+/// let config = DppConfig { budget: 2, ..DppConfig::default() };
+/// assert_eq!(greedy_dpp(&keys, &[1.0, 0.9, 0.5], &config)?, [0, 2]);
+/// let by_quality = DppConfig { lambda: 0.0, ..config };
+/// assert_eq!(greedy_dpp(&keys, &[1.0, 0.9, 0.5], &by_quality)?, [0, 1]);
 /// # Ok::<(), stir_basis::ContentError>(())
 /// ```
 ///
 /// # Errors
 /// [`ContentError`] when `keys` is not a whole number of rows, a row is zero, a number is not finite, a quality,
 /// `lambda` or `epsilon` is negative, or `first` repeats a row, names one that is not there or is longer than `budget`.
-pub fn greedy_dpp(
-    keys: &[f32],
-    quality: &[f64],
-    first: &[usize],
-    budget: usize,
-    lambda: f64,
-    epsilon: f64,
-) -> Result<Vec<usize>, ContentError> {
+pub fn greedy_dpp(keys: &[f32], quality: &[f64], config: &DppConfig) -> Result<Vec<usize>, ContentError> {
     let n = quality.len();
     let width = keys.len() / n.max(1);
     let whole = if n == 0 { keys.is_empty() } else { width > 0 && keys.len() == n * width };
     Rules { item: "keys of", index: n }.ensure(whole, "rows", "as many as qualities, of equal width")?;
     let keys: Vec<&[f32]> = (0..n).map(|row| &keys[row * width..][..width]).collect();
-    greedy_rows(&keys, quality, first, budget, lambda, epsilon)
+    greedy_rows(&keys, quality, config)
 }
 
 /// [`greedy_dpp`] for rows that lie apart.
-pub(crate) fn greedy_rows(
-    keys: &[&[f32]],
-    quality: &[f64],
-    first: &[usize],
-    budget: usize,
-    lambda: f64,
-    epsilon: f64,
-) -> Result<Vec<usize>, ContentError> {
-    check(keys, quality, first, budget, lambda, epsilon)?;
-    let mut greedy = Greedy::new(keys, quality, lambda, epsilon);
+pub(crate) fn greedy_rows(keys: &[&[f32]], quality: &[f64], config: &DppConfig) -> Result<Vec<usize>, ContentError> {
+    check(keys, quality, config)?;
+    let DppConfig { first, budget, lambda, epsilon } = config;
+    let mut greedy = Greedy::new(keys, quality, *lambda, *epsilon);
     for &row in first {
         greedy.refresh(row);
         greedy.take(row);
     }
-    let mut picks = first.to_vec();
-    while picks.len() < budget
+    let mut picks = first.clone();
+    while picks.len() < *budget
         && let Some(row) = greedy.best()
     {
         greedy.take(row);
@@ -79,14 +87,8 @@ pub(crate) fn greedy_rows(
     Ok(picks)
 }
 
-fn check(
-    keys: &[&[f32]],
-    quality: &[f64],
-    first: &[usize],
-    budget: usize,
-    lambda: f64,
-    epsilon: f64,
-) -> Result<(), ContentError> {
+fn check(keys: &[&[f32]], quality: &[f64], config: &DppConfig) -> Result<(), ContentError> {
+    let DppConfig { first, budget, lambda, epsilon } = config;
     let rules = |item, index| Rules { item, index };
     for (row, (key, &q)) in keys.iter().zip(quality).enumerate() {
         rules("row", row).quality(q)?;
@@ -96,11 +98,11 @@ fn check(
     let mut taken = vec![false; keys.len()];
     for (index, &row) in first.iter().enumerate() {
         let fresh = row < keys.len() && !std::mem::replace(&mut taken[row], true);
-        rules("first", index).ensure(index < budget && fresh, "row", "distinct, in range and within the budget")?;
+        rules("first", index).ensure(index < *budget && fresh, "row", "distinct, in range and within the budget")?;
     }
     let not_negative = |x: f64| x.is_finite() && x >= 0.0;
-    rules("objective", 0).ensure(not_negative(lambda), "lambda", "finite and >= 0")?;
-    rules("objective", 0).ensure(not_negative(epsilon), "epsilon", "finite and >= 0")
+    rules("objective", 0).ensure(not_negative(*lambda), "lambda", "finite and >= 0")?;
+    rules("objective", 0).ensure(not_negative(*epsilon), "epsilon", "finite and >= 0")
 }
 
 /// Every row, and the Cholesky factor of `K_S + epsilon I` for the rows `S` taken so far.

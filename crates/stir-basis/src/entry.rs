@@ -3,49 +3,55 @@ use std::{fmt, ops::Deref, sync::Arc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
-    error::{ContentError, Rules},
+    content::{ContentError, Rules},
     vector::is_unit,
 };
 
-/// What a library says to do near one of its keys.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// The action that a library advises near one of its keys.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub enum Action {
-    /// Add this vector, `[hidden_size]`, raw: from failure to success.
+    /// Add this vector, `[hidden_size]`, as it is: the way from failure to success.
     Steer(Vec<f32>),
-    /// Leave the model alone: here it succeeded.
+    /// Leave the model alone, because here it succeeded.
+    #[default]
     Stay,
 }
 
-/// One line of a library: where in the residual stream, and what to do there.
+/// One line of a library: a place in the residual stream, and what to do there.
 ///
 /// ```
-/// use stir_basis::{normalize, Action, Entry};
-/// let entry = Entry {
-///     problem: "p1".into(), m: 1, layer: 14, quality: 0.8,
-///     key: normalize(&[1.0, 2.0, 2.0]).expect("neither zero nor infinite").into(),
-///     action: Action::Steer(vec![0.5, 0.0, -0.5]),
-/// };
+/// use stir_basis::{Action, Entry};
+/// let action = Action::Steer(vec![0.5, 0.0, -0.5]);
+/// let entry = Entry { m: 1, layer: 14, key: [0.6, 0.0, 0.8].into(), action, ..Entry::default() };
+/// assert_eq!(entry.quality, 1.0);
 /// assert_eq!(entry.vector(), Some(&[0.5, 0.0, -0.5][..]));
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// Id of the problem it was mined on.
+    /// The id of the problem it was mined on; empty for vectors that were not mined.
     pub problem: String,
-    /// Control point, from 1.
+    /// The control point, from 1.
     pub m: usize,
-    /// Decoder layer whose output (`resid_post`) the key and the vector belong to, 0-based.
+    /// The decoder layer whose output (`resid_post`) the key and the vector belong to, 0-based.
     pub layer: usize,
-    /// How much better the successes were rewarded than the failures; finite, >= 0.
+    /// The trust in the entry: by how much the successes were rewarded better than the failures; finite, >= 0.
     pub quality: f64,
-    /// `[hidden_size]`, of length 1.
+    /// The direction of the states that the entry is for, `[hidden_size]`, of length 1.
     pub key: Key,
-    /// What to do near the key.
+    /// The action near the key.
     pub action: Action,
 }
 
+impl Default for Entry {
+    /// Returns an entry of quality 1 at the first control point and layer 0 that says to stay. It has no key yet.
+    fn default() -> Self {
+        Self { problem: String::new(), m: 1, layer: 0, quality: 1.0, key: Key::default(), action: Action::default() }
+    }
+}
+
 impl Entry {
-    /// The vector to add, if there is one.
+    /// Returns the vector to add, if there is one.
     pub fn vector(&self) -> Option<&[f32]> {
         match &self.action {
             Action::Steer(vector) => Some(vector),
@@ -64,9 +70,9 @@ impl Entry {
     }
 }
 
-/// Numbers of an [`Entry`]'s key. They read as a slice and are shared by clones.
+/// The numbers of an [`Entry`]'s key. They read as a slice and are shared by clones.
 ///
-/// Those of a library's entries at one control point and layer follow each other in memory, which is what lets
+/// The keys of a library's entries at one control point and layer follow each other in memory, which lets
 /// [`retrieve`](crate::Library::retrieve) go through them as fast as memory is read.
 ///
 /// ```
@@ -91,6 +97,18 @@ impl Key {
 impl From<Vec<f32>> for Key {
     fn from(key: Vec<f32>) -> Self {
         Self { start: 0, width: key.len(), matrix: Arc::new(key) }
+    }
+}
+
+impl From<&[f32]> for Key {
+    fn from(key: &[f32]) -> Self {
+        key.to_vec().into()
+    }
+}
+
+impl<const N: usize> From<[f32; N]> for Key {
+    fn from(key: [f32; N]) -> Self {
+        key.to_vec().into()
     }
 }
 

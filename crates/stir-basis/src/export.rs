@@ -2,7 +2,10 @@ use std::path::Path;
 
 use safetensors::{Dtype, SafeTensorError, serialize, tensor::TensorView};
 
-use crate::{BasisError, Entry, Library, codec::replace};
+use crate::{
+    Entry, Library,
+    codec::{FileError, malformed, replace},
+};
 
 impl Library {
     /// Writes the entries, in selection order, as safetensors for use elsewhere.
@@ -13,10 +16,10 @@ impl Library {
     /// 1 right).
     ///
     /// # Errors
-    /// [`BasisError::Io`] when the file cannot be written, [`BasisError::Export`] when it cannot be laid out.
-    pub fn export_safetensors(&self, path: impl AsRef<Path>) -> Result<(), BasisError> {
+    /// [`FileError::Io`] when the file cannot be written, [`FileError::Malformed`] when it cannot be laid out.
+    pub fn export_safetensors(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
         let path = path.as_ref();
-        let bytes = self.layout().map_err(|source| BasisError::Export { path: path.to_owned(), source })?;
+        let bytes = self.layout().map_err(|fault| malformed(path, fault))?;
         replace(path, &bytes)
     }
 

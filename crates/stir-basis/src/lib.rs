@@ -1,18 +1,13 @@
-//! A compact and diverse library of steering vectors.
-//!
-//! [`Candidates`] are contrasts mined from a model's successes and failures. [`select`] chooses from them a
-//! [`Library`] of entries: a key, which says where in the residual stream, and an [`Action`], which says what to do
-//! there. [`Library::retrieve`] finds the entries nearest to a state. Files are checked end to end, and refused for
-//! another model.
-//!
-//! Nothing here needs an engine. Who has own vectors can build a [`Library::from_entries`], or use [`greedy_dpp`]
-//! alone.
-
+#![doc = include_str!("../README.md")]
+#![deny(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+#[cfg(feature = "clustering")]
 mod cluster;
 mod codec;
 mod config;
+mod content;
 mod dpp;
 mod entry;
 mod error;
@@ -22,13 +17,15 @@ mod pair;
 mod select;
 mod vector;
 
+#[cfg(feature = "clustering")]
 pub use cluster::ClusterError;
-pub use codec::{FileKind, PayloadError};
-pub use config::{BasisConfig, Method};
-pub use dpp::greedy_dpp;
+pub use codec::{FileError, FileKind, PayloadError};
+pub use config::{BasisConfig, SelectionMethod};
+pub use content::ContentError;
+pub use dpp::{DppConfig, greedy_dpp};
 pub use entry::{Action, Entry, Key};
-pub use error::{BasisError, ContentError};
+pub use error::BasisError;
 pub use library::{Hit, Library, Selection};
-pub use pair::{Candidates, Pair};
+pub use pair::{MinedPairs, Pair};
 pub use select::select;
 pub use vector::normalize;

@@ -1,30 +1,25 @@
-use std::{collections::BTreeMap, mem, sync::Arc};
+use std::{collections::BTreeMap, mem, path::Path, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use stir_core::{Delimiter, Fingerprint};
 
 use crate::{
     BasisConfig, BasisError, Entry, Key,
-    error::ContentError,
+    codec::{self, FileError, FileKind},
+    content::ContentError,
     vector::{WORTH_THREADS, dot, normalize},
 };
 
 /// Entries chosen for one model, ready for retrieval.
 ///
 /// ```
-/// use std::collections::BTreeMap;
-/// use stir_basis::{normalize, Action, Entry, Library};
-/// use stir_core::{Delimiter, Fingerprint};
+/// use stir_basis::{Action, Entry, Library};
 ///
-/// let fingerprint = Fingerprint {
-///     architecture: "qwen2".into(), n_layers: 28, hidden_size: 2, vocab_size: 100,
-///     tokenizer: "a1".into(), weights: "b2".into(),
-/// };
-/// let entry = |key: [f32; 2], action| Entry {
-///     problem: "p1".into(), m: 1, layer: 14, quality: 0.8, key: normalize(&key).expect("not zero").into(), action,
-/// };
-/// let entries = vec![entry([1.0, 0.0], Action::Steer(vec![0.5, 0.5])), entry([1.0, 1.0], Action::Stay)];
-/// let library = Library::from_entries(fingerprint, Delimiter::default(), entries, BTreeMap::new())?;
+/// let steer = Action::Steer(vec![0.5, 0.5]);
+/// let library = Library::from_vectors([
+///     Entry { m: 1, layer: 14, key: [1.0, 0.0].into(), action: steer, ..Entry::default() },
+///     Entry { m: 1, layer: 14, key: [1.0, 1.0].into(), action: Action::Stay, ..Entry::default() },
+/// ])?;
 ///
 /// // At the first control point, with this state after layer 14:
 /// let hits = library.retrieve(1, &[(14, &[2.0, 1.8])], 8);
@@ -42,22 +37,22 @@ pub struct Library {
 /// What a library's file holds; the rest follows from it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Stored {
-    fingerprint: Fingerprint,
-    delimiter: Delimiter,
-    entries: Vec<Entry>,
-    selection: Option<Selection>,
-    provenance: BTreeMap<String, String>,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) delimiter: Delimiter,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) selection: Option<Selection>,
+    pub(crate) provenance: BTreeMap<String, String>,
 }
 
-/// How [`select`](crate::select) arrived at a library.
+/// A record of how [`select`](crate::select) arrived at a library.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Selection {
     /// The settings.
     pub config: BasisConfig,
-    /// Entries there were to choose from: two per pair.
+    /// The number of entries there were to choose from: two per pair.
     pub offered: usize,
-    /// How many of them were not usable (zero or non-finite).
+    /// The number of those that were not usable (zero or not finite).
     pub skipped: usize,
     /// For every entry of the library, its index among those offered: `2i` is pair `i` wrong, `2i + 1` right.
     pub indices: Vec<usize>,
@@ -68,7 +63,7 @@ pub struct Selection {
 pub struct Hit {
     /// Its index in [`Library::entries`].
     pub entry: usize,
-    /// Cosine of the angle between its key and the query, in [-1, 1] up to rounding.
+    /// The cosine of the angle between its key and the query, in [-1, 1] up to rounding.
     pub similarity: f32,
 }
 
@@ -83,32 +78,79 @@ struct Group {
 }
 
 impl Library {
-    /// A library of vectors that come from elsewhere than [`select`](crate::select). Keys must be of length 1 (see
-    /// [`normalize`]).
+    /// Makes a library of vectors of one's own, for whatever model they fit: it names none, so nothing checks that it is
+    /// steered with the right one. Keys may be of any length but zero.
+    ///
+    /// ```
+    /// use stir_basis::{Action, Entry, Library};
+    /// let action = Action::Steer(vec![0.5, 0.0, -0.5]);
+    /// let library = Library::from_vectors([Entry { layer: 14, key: [3.0, 0.0, 4.0].into(), action, ..Entry::default() }])?;
+    /// assert_eq!(library.entries()[0].key[..], [0.6, 0.0, 0.8]);
+    /// # Ok::<(), stir_basis::BasisError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`BasisError::NoEntries`] without entries; [`BasisError::Content`] for the first entry whose key is zero, whose key
+    /// or vector differs in length from the first key or is not finite, or whose control point or quality is out of range.
+    pub fn from_vectors(entries: impl IntoIterator<Item = Entry>) -> Result<Self, BasisError> {
+        let mut entries: Vec<Entry> = entries.into_iter().collect();
+        for (index, entry) in entries.iter_mut().enumerate() {
+            let rule = "neither zero nor infinite";
+            let unit = normalize(&entry.key).ok_or(ContentError { item: "entry", index, field: "key", rule })?;
+            entry.key = unit.into();
+        }
+        let fingerprint = Fingerprint {
+            architecture: String::new(),
+            n_layers: entries.iter().map(|entry| entry.layer + 1).max().unwrap_or(0),
+            hidden_size: entries.first().map_or(0, |entry| entry.key.len()),
+            vocab_size: 0,
+            tokenizer: String::new(),
+            weights: String::new(),
+        };
+        Self::from_entries(fingerprint, entries)
+    }
+
+    /// Makes a library of entries for the model `fingerprint` that come from elsewhere than [`select`](crate::select).
+    /// Keys must be of length 1 (see [`normalize`]).
     ///
     /// # Errors
     /// [`BasisError::NoEntries`] without entries; [`BasisError::Content`] for the first entry whose key or vector does
     /// not have the fingerprint's width or is not finite, or whose control point, layer or quality is out of range.
-    pub fn from_entries(
-        fingerprint: Fingerprint,
-        delimiter: Delimiter,
-        entries: Vec<Entry>,
-        provenance: BTreeMap<String, String>,
-    ) -> Result<Self, BasisError> {
-        Self::new(fingerprint, delimiter, entries, None, provenance)
-    }
-
-    pub(crate) fn new(
-        fingerprint: Fingerprint,
-        delimiter: Delimiter,
-        entries: Vec<Entry>,
-        selection: Option<Selection>,
-        provenance: BTreeMap<String, String>,
-    ) -> Result<Self, BasisError> {
+    pub fn from_entries(fingerprint: Fingerprint, entries: Vec<Entry>) -> Result<Self, BasisError> {
         if entries.is_empty() {
             return Err(BasisError::NoEntries { skipped: 0 });
         }
-        Ok(Self::from_stored(Stored { fingerprint, delimiter, entries, selection, provenance })?)
+        let (delimiter, provenance) = (Delimiter::default(), BTreeMap::new());
+        Ok(Self::from_stored(Stored { fingerprint, delimiter, entries, selection: None, provenance })?)
+    }
+
+    /// Returns the library with another delimiter than the default one.
+    pub fn with_delimiter(mut self, delimiter: Delimiter) -> Self {
+        self.stored.delimiter = delimiter;
+        self
+    }
+
+    /// Returns the library with the settings of the stages before it: from a stage's name to JSON text.
+    pub fn with_provenance(mut self, provenance: BTreeMap<String, String>) -> Self {
+        self.stored.provenance = provenance;
+        self
+    }
+
+    /// Writes the library to `path`, replacing what was there only once all is written.
+    ///
+    /// # Errors
+    /// [`FileError`] when the file cannot be written or would be too large.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
+        codec::write(path.as_ref(), FileKind::Library, &self.stored)
+    }
+
+    /// Reads what [`save`](Self::save) wrote.
+    ///
+    /// # Errors
+    /// [`FileError`] with the file and what is wrong with it.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, FileError> {
+        let path = path.as_ref();
+        codec::consistent(path, Self::from_stored(codec::read(path, FileKind::Library)?))
     }
 
     pub(crate) fn from_stored(mut stored: Stored) -> Result<Self, ContentError> {
@@ -136,41 +178,37 @@ impl Library {
         Ok(Self { stored, groups })
     }
 
-    pub(crate) fn stored(&self) -> &Stored {
-        &self.stored
-    }
-
-    /// The model whose residual stream the vectors belong to.
+    /// Returns the model whose residual stream the vectors belong to.
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.stored.fingerprint
     }
 
-    /// The text that ended a segment when the entries were mined; steering must use the same.
+    /// Returns the text that ended a segment when the entries were mined; steering must use the same.
     pub fn delimiter(&self) -> &Delimiter {
         &self.stored.delimiter
     }
 
-    /// The entries in the order in which they were selected.
+    /// Returns the entries in the order in which they were selected.
     pub fn entries(&self) -> &[Entry] {
         &self.stored.entries
     }
 
-    /// Entry `index`, as a [`Hit`] names it.
+    /// Returns entry `index`, as a [`Hit`] names it.
     pub fn entry(&self, index: usize) -> Option<&Entry> {
         self.stored.entries.get(index)
     }
 
-    /// How the entries were selected; `None` for a library [`from_entries`](Self::from_entries).
+    /// Returns how the entries were selected; `None` where that was not done by [`select`](crate::select).
     pub fn selection(&self) -> Option<&Selection> {
         self.stored.selection.as_ref()
     }
 
-    /// Settings of the stages before selection: stage name to JSON text.
+    /// Returns the settings of the stages before selection: from a stage's name to JSON text.
     pub fn provenance(&self) -> &BTreeMap<String, String> {
         &self.stored.provenance
     }
 
-    /// The layers that have entries, ascending.
+    /// Returns the layers that have entries, ascending.
     pub fn layers(&self) -> Vec<usize> {
         let mut layers: Vec<usize> = self.groups.iter().map(|group| group.layer).collect();
         layers.sort_unstable();
@@ -178,12 +216,12 @@ impl Library {
         layers
     }
 
-    /// Entries at control point `m`, over all layers.
+    /// Returns the number of entries at control point `m`, over all layers.
     pub fn group_len(&self, m: usize) -> usize {
         self.groups.iter().filter(|group| group.m == m).map(|group| group.entries.len()).sum()
     }
 
-    /// Whether the library was made for the model `found`.
+    /// Checks that the library was made for the model `found`.
     ///
     /// # Errors
     /// [`BasisError::Fingerprint`] with the first field that differs.
@@ -191,7 +229,7 @@ impl Library {
         Ok(self.stored.fingerprint.check(found)?)
     }
 
-    /// The `k` entries at control point `m` with the highest cosine similarity to the query of their layer, over all
+    /// Returns the `k` entries at control point `m` with the highest cosine similarity to the query of their layer, over all
     /// queries together; by falling similarity, ties to the lower entry. The search is exact: one dot product per entry.
     ///
     /// Each query is a layer, named at most once, and the state after it, `[hidden_size]`, of any length. A query that
@@ -200,23 +238,13 @@ impl Library {
         self.retrieve_all(m, &[queries], k).pop().unwrap_or_default()
     }
 
-    /// What [`retrieve`](Self::retrieve) finds for each of several sequences at the same control point, `[sequences]`,
+    /// Returns what [`retrieve`](Self::retrieve) finds for each of several sequences at the same control point, `[sequences]`,
     /// bit for bit, reading the keys once for all of them.
     ///
     /// ```
-    /// # use std::collections::BTreeMap;
-    /// # use stir_basis::{normalize, Action, Entry, Library};
-    /// # use stir_core::{Delimiter, Fingerprint};
-    /// # let fingerprint = Fingerprint {
-    /// #     architecture: "qwen2".into(), n_layers: 28, hidden_size: 2, vocab_size: 100,
-    /// #     tokenizer: "a1".into(), weights: "b2".into(),
-    /// # };
-    /// # let entry = |key: [f32; 2]| Entry {
-    /// #     problem: "p1".into(), m: 1, layer: 14, quality: 0.8,
-    /// #     key: normalize(&key).expect("not zero").into(), action: Action::Stay,
-    /// # };
-    /// # let entries = vec![entry([1.0, 0.0]), entry([1.0, 1.0])];
-    /// # let library = Library::from_entries(fingerprint, Delimiter::default(), entries, BTreeMap::new())?;
+    /// # use stir_basis::{Entry, Library};
+    /// # let entry = |key: [f32; 2]| Entry { layer: 14, key: key.into(), ..Entry::default() };
+    /// # let library = Library::from_vectors([entry([1.0, 0.0]), entry([1.0, 1.0])])?;
     /// let (first, second) = ([2.0, 1.8], [3.0, 0.1]);
     /// let hits = library.retrieve_all(1, &[&[(14, &first)], &[(14, &second)]], 1);
     /// assert_eq!((hits[0][0].entry, hits[1][0].entry), (1, 0));
@@ -242,7 +270,7 @@ impl Library {
         self.stored.fingerprint.hidden_size
     }
 
-    /// The mean of all vectors at `layer`, `[hidden_size]`: one static steering vector, the baseline to beat. `None`
+    /// Returns the mean of all vectors at `layer`, `[hidden_size]`: one static steering vector, the baseline to beat. `None`
     /// when the layer has none.
     pub fn mean_delta(&self, layer: usize) -> Option<Vec<f32>> {
         let mut sum = vec![0.0; self.width()];

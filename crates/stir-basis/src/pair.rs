@@ -1,29 +1,32 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 use stir_core::{Delimiter, Fingerprint};
 
-use crate::error::{ContentError, Rules};
+use crate::{
+    codec::{self, FileError, FileKind},
+    content::{ContentError, Rules},
+};
 
-/// One contrast between what succeeded and what failed at a control point: the output of mining.
+/// A contrast between successes and failures at a control point: the output of mining.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pair {
-    /// Id of the problem it was mined on.
+    /// The id of the problem it was mined on.
     pub problem: String,
-    /// Control point, from 1.
+    /// The control point, from 1.
     pub m: usize,
-    /// Decoder layer whose output (`resid_post`) was contrasted, 0-based.
+    /// The decoder layer whose output (`resid_post`) was contrasted, 0-based.
     pub layer: usize,
-    /// Mean reward of the successes minus mean reward of the failures; finite, >= 0.
+    /// The mean reward of the successes minus that of the failures; finite, >= 0.
     pub quality: f64,
-    /// `[hidden_size]`: mean hidden state of the successes at the boundary token.
+    /// The mean hidden state of the successes at the boundary token, `[hidden_size]`.
     pub mu_plus: Vec<f32>,
-    /// `[hidden_size]`: mean hidden state of the failures at the boundary token.
+    /// The mean hidden state of the failures at the boundary token, `[hidden_size]`.
     pub mu_minus: Vec<f32>,
 }
 
 impl Pair {
-    /// `mu_plus - mu_minus`, the direction from failure to success, `[hidden_size]`.
+    /// Returns `mu_plus - mu_minus`, the direction from failure to success, `[hidden_size]`.
     pub fn delta(&self) -> Vec<f32> {
         self.mu_plus.iter().zip(&self.mu_minus).map(|(plus, minus)| plus - minus).collect()
     }
@@ -31,18 +34,18 @@ impl Pair {
 
 /// The best pairs of a mining run, by falling quality, with what they were mined on and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Candidates {
+pub struct MinedPairs {
     /// The model whose states these are.
     pub fingerprint: Fingerprint,
     /// The text that ended a segment; steering must use the same.
     pub delimiter: Delimiter,
-    /// By falling quality, ties by earlier discovery. Pair `i` yields entry `2i` (wrong) and `2i + 1` (right).
+    /// The pairs by falling quality, ties by earlier discovery. Pair `i` yields entry `2i` (wrong) and `2i + 1` (right).
     pub pairs: Vec<Pair>,
-    /// Settings of every stage so far: stage name to JSON text.
+    /// The settings of every stage so far: from a stage's name to JSON text.
     pub provenance: BTreeMap<String, String>,
 }
 
-impl Candidates {
+impl MinedPairs {
     /// Checks what no later stage could repair: places, qualities and widths. Numbers that are not finite are left to
     /// [`select`](crate::select), which skips and counts them.
     ///
@@ -58,7 +61,29 @@ impl Candidates {
         })
     }
 
-    /// What a file must keep besides: finite numbers.
+    /// Writes the pairs to `path`, replacing what was there only once all is written.
+    ///
+    /// # Errors
+    /// [`FileError`]: [`Inconsistent`](FileError::Inconsistent) for content that [`load`](Self::load) would refuse,
+    /// otherwise when the file cannot be written or would be too large.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
+        let path = path.as_ref();
+        codec::consistent(path, self.validate_for_file())?;
+        codec::write(path, FileKind::MinedPairs, self)
+    }
+
+    /// Reads what [`save`](Self::save) wrote.
+    ///
+    /// # Errors
+    /// [`FileError`] with the file and what is wrong with it.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, FileError> {
+        let path = path.as_ref();
+        let pairs: Self = codec::read(path, FileKind::MinedPairs)?;
+        codec::consistent(path, pairs.validate_for_file())?;
+        Ok(pairs)
+    }
+
+    /// Checks what a file must keep besides: finite numbers.
     pub(crate) fn validate_for_file(&self) -> Result<(), ContentError> {
         self.validate()?;
         self.pairs.iter().enumerate().try_for_each(|(index, pair)| {

@@ -2,12 +2,14 @@ use std::cmp::Ordering;
 
 use stir_core::SampleRng;
 
+#[cfg(feature = "clustering")]
+use crate::cluster;
 use crate::{
-    Action, BasisConfig, BasisError, Candidates, Entry, Library, Method, Selection, cluster, dpp::greedy_rows,
-    vector::normalize,
+    Action, BasisConfig, BasisError, DppConfig, Entry, Library, MinedPairs, Selection, SelectionMethod,
+    dpp::greedy_rows, library::Stored, vector::normalize,
 };
 
-/// Chooses a library from candidates.
+/// Chooses a library from mined pairs.
 ///
 /// Pair `i` offers entry `2i` (wrong: key `mu_minus`, steer by `delta`) and `2i + 1` (right: key `mu_plus`, stay); both
 /// carry the pair's quality. Entries whose key is zero, or whose key or vector is not finite, are skipped and counted.
@@ -16,7 +18,7 @@ use crate::{
 ///
 /// ```
 /// use std::collections::BTreeMap;
-/// use stir_basis::{select, BasisConfig, Candidates, Pair};
+/// use stir_basis::{select, BasisConfig, MinedPairs, Pair};
 /// use stir_core::{Delimiter, Fingerprint};
 ///
 /// let fingerprint = Fingerprint {
@@ -26,10 +28,10 @@ use crate::{
 /// let pair = Pair {
 ///     problem: "p1".into(), m: 1, layer: 14, quality: 0.9, mu_plus: vec![3.0, 4.0], mu_minus: vec![4.0, 3.0],
 /// };
-/// let candidates = Candidates {
+/// let mined = MinedPairs {
 ///     fingerprint, delimiter: Delimiter::default(), pairs: vec![pair], provenance: BTreeMap::new(),
 /// };
-/// let library = select(&candidates, &BasisConfig::default())?;
+/// let library = select(&mined, &BasisConfig::default())?;
 /// assert_eq!(library.entries()[0].vector(), Some(&[-1.0, 1.0][..]));
 /// assert_eq!(library.entries()[1].vector(), None);
 /// # Ok::<(), stir_basis::BasisError>(())
@@ -37,31 +39,31 @@ use crate::{
 ///
 /// # Errors
 /// [`BasisError::Setting`] for a bad setting, [`BasisError::Content`] for a bad pair, [`BasisError::NoEntries`] when no
-/// entry is usable.
-pub fn select(candidates: &Candidates, config: &BasisConfig) -> Result<Library, BasisError> {
+/// entry is usable, [`BasisError::NoClustering`] for a method that clusters in a build without the feature.
+pub fn select(mined: &MinedPairs, config: &BasisConfig) -> Result<Library, BasisError> {
     config.validate()?;
-    candidates.validate()?;
-    let pool = Pool::new(candidates);
-    let offered = 2 * candidates.pairs.len();
+    mined.validate()?;
+    let pool = Pool::new(mined);
+    let offered = 2 * mined.pairs.len();
     let skipped = offered - pool.rows.len();
     if pool.rows.is_empty() {
         return Err(BasisError::NoEntries { skipped });
     }
     let indices: Vec<usize> = pool.choose(config)?.into_iter().map(|row| pool.rows[row].index).collect();
-    let entries = indices.iter().map(|&index| entry(candidates, index)).collect::<Option<_>>();
+    let entries = indices.iter().map(|&index| entry(mined, index)).collect::<Option<_>>();
     let entries = entries.ok_or(BasisError::NoEntries { skipped })?;
-    Library::new(
-        candidates.fingerprint.clone(),
-        candidates.delimiter.clone(),
+    Ok(Library::from_stored(Stored {
+        fingerprint: mined.fingerprint.clone(),
+        delimiter: mined.delimiter.clone(),
         entries,
-        Some(Selection { config: config.clone(), offered, skipped, indices }),
-        candidates.provenance.clone(),
-    )
+        selection: Some(Selection { config: config.clone(), offered, skipped, indices }),
+        provenance: mined.provenance.clone(),
+    })?)
 }
 
 /// The state that becomes the key of entry `index`.
-fn state(candidates: &Candidates, index: usize) -> &[f32] {
-    let pair = &candidates.pairs[index / 2];
+fn state(mined: &MinedPairs, index: usize) -> &[f32] {
+    let pair = &mined.pairs[index / 2];
     if is_wrong(index) { &pair.mu_minus } else { &pair.mu_plus }
 }
 
@@ -69,24 +71,24 @@ fn is_wrong(index: usize) -> bool {
     index.is_multiple_of(2)
 }
 
-/// Entry `index` of `candidates`; `None` when it is not usable.
-fn entry(candidates: &Candidates, index: usize) -> Option<Entry> {
-    let pair = &candidates.pairs[index / 2];
+/// Entry `index` of `mined`; `None` when it is not usable.
+fn entry(mined: &MinedPairs, index: usize) -> Option<Entry> {
+    let pair = &mined.pairs[index / 2];
     let entry = Entry {
         problem: pair.problem.clone(),
         m: pair.m,
         layer: pair.layer,
         quality: pair.quality,
-        key: normalize(state(candidates, index))?.into(),
+        key: normalize(state(mined, index))?.into(),
         action: if is_wrong(index) { Action::Steer(pair.delta()) } else { Action::Stay },
     };
     // Two finite states can differ by more than f32 holds.
     entry.vector().unwrap_or(&[]).iter().all(|x| x.is_finite()).then_some(entry)
 }
 
-/// The usable entries, as far as choosing needs them; rows keep the order of the candidates.
+/// The usable entries, as far as choosing needs them; rows keep the order of the mined.
 struct Pool<'a> {
-    candidates: &'a Candidates,
+    mined: &'a MinedPairs,
     rows: Vec<Row>,
 }
 
@@ -98,10 +100,10 @@ struct Row {
 }
 
 impl<'a> Pool<'a> {
-    fn new(candidates: &'a Candidates) -> Self {
-        let mut pool = Self { candidates, rows: Vec::new() };
-        for index in 0..2 * candidates.pairs.len() {
-            if let Some(entry) = entry(candidates, index) {
+    fn new(mined: &'a MinedPairs) -> Self {
+        let mut pool = Self { mined, rows: Vec::new() };
+        for index in 0..2 * mined.pairs.len() {
+            if let Some(entry) = entry(mined, index) {
                 pool.rows.push(Row { index, m: entry.m, quality: entry.quality });
             }
         }
@@ -117,28 +119,20 @@ impl<'a> Pool<'a> {
             return Ok(chosen);
         }
         match config.method {
-            Method::Dpp => {
+            SelectionMethod::Dpp => {
                 let given: &[usize] = if config.condition_on_quota { &chosen } else { &[] };
                 let rows = [given, &rest].concat();
                 let first: Vec<usize> = (0..given.len()).collect();
                 let quality: Vec<f64> = rows.iter().map(|&row| self.rows[row].quality).collect();
                 let budget = given.len() + room;
-                let picks = greedy_rows(&self.states(&rows), &quality, &first, budget, config.lambda, config.epsilon)?;
+                let dpp = DppConfig { budget, lambda: config.lambda, epsilon: config.epsilon, first };
+                let picks = greedy_rows(&self.states(&rows), &quality, &dpp)?;
                 rest = picks[given.len()..].iter().map(|&pick| rows[pick]).collect();
             }
-            Method::Top => rest.sort_by(|&a, &b| self.better(a, b)),
-            Method::Random { seed } => shuffle_front(&mut rest, room, &mut SampleRng::new(seed, 0)),
-            Method::KMeans { seed } => {
-                let labels = cluster::kmeans(&self.keys(&rest), rest.len(), room, &mut SampleRng::new(seed, 0))?;
-                rest = self.representatives(&rest, &labels);
-            }
-            Method::Dbscan { tolerance, min_points } => {
-                let labels = cluster::dbscan(&self.keys(&rest), rest.len(), tolerance, min_points)?;
-                let mut noise: Vec<usize> =
-                    rest.iter().zip(&labels).filter(|(_, label)| label.is_none()).map(|(&row, _)| row).collect();
-                noise.sort_by(|&a, &b| self.better(a, b));
-                rest = self.representatives(&rest, &labels);
-                rest.append(&mut noise);
+            SelectionMethod::Top => rest.sort_by(|&a, &b| self.better(a, b)),
+            SelectionMethod::Random { seed } => shuffle_front(&mut rest, room, &mut SampleRng::new(seed, 0)),
+            SelectionMethod::KMeans { .. } | SelectionMethod::Dbscan { .. } => {
+                rest = self.clustered(rest, room, config)?
             }
         }
         chosen.extend(rest.into_iter().take(room));
@@ -159,7 +153,36 @@ impl<'a> Pool<'a> {
         (0..free.len()).filter(|&row| free[row]).collect()
     }
 
-    /// Of each cluster the row nearest the centroid, by falling quality.
+    /// Orders `rest` by clusters of their keys.
+    #[cfg(not(feature = "clustering"))]
+    fn clustered(&self, _: Vec<usize>, _: usize, config: &BasisConfig) -> Result<Vec<usize>, BasisError> {
+        Err(BasisError::NoClustering { method: config.method.name() })
+    }
+
+    /// Orders `rest` by clusters of their keys: representatives first, which may be all there is.
+    #[cfg(feature = "clustering")]
+    fn clustered(&self, rest: Vec<usize>, room: usize, config: &BasisConfig) -> Result<Vec<usize>, BasisError> {
+        let keys = self.keys(&rest);
+        match config.method {
+            SelectionMethod::KMeans { seed } => {
+                let labels = cluster::kmeans(&keys, rest.len(), room, &mut SampleRng::new(seed, 0))?;
+                Ok(self.representatives(&rest, &labels))
+            }
+            SelectionMethod::Dbscan { tolerance, min_points } => {
+                let labels = cluster::dbscan(&keys, rest.len(), tolerance, min_points)?;
+                let noise = rest.iter().zip(&labels).filter(|(_, label)| label.is_none());
+                let mut noise: Vec<usize> = noise.map(|(&row, _)| row).collect();
+                noise.sort_by(|&a, &b| self.better(a, b));
+                let mut order = self.representatives(&rest, &labels);
+                order.append(&mut noise);
+                Ok(order)
+            }
+            _ => Ok(rest),
+        }
+    }
+
+    /// The row nearest the centroid of each cluster, by falling quality.
+    #[cfg(feature = "clustering")]
     fn representatives(&self, rows: &[usize], labels: &[Option<usize>]) -> Vec<usize> {
         let mut nearest: Vec<usize> =
             cluster::nearest_to_centroids(&self.keys(rows), labels).into_iter().map(|i| rows[i]).collect();
@@ -174,10 +197,11 @@ impl<'a> Pool<'a> {
 
     /// The states of `rows` as they were mined: f32 keys have lost the digits that break ties.
     fn states(&self, rows: &[usize]) -> Vec<&'a [f32]> {
-        rows.iter().map(|&row| state(self.candidates, self.rows[row].index)).collect()
+        rows.iter().map(|&row| state(self.mined, self.rows[row].index)).collect()
     }
 
     /// The keys of `rows`, `[rows, hidden_size]`.
+    #[cfg(feature = "clustering")]
     fn keys(&self, rows: &[usize]) -> Vec<f32> {
         self.states(rows).into_iter().filter_map(normalize).flatten().collect()
     }

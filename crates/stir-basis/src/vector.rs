@@ -1,12 +1,13 @@
 use std::ops::{AddAssign, Mul};
 
 /// Partial sums of a dot product: four 256-bit registers of f32, which hides the latency of an addition.
-const LANES: usize = 32;
+const ELEMENTS: usize = 32;
 
 /// Products below which threads cost more than they save: some tens of microseconds of them.
 pub(crate) const WORTH_THREADS: usize = 1 << 19;
 
 /// `<a, b>`, summed in `A`: the same bits on every machine.
+#[allow(unsafe_code, reason = "instructions are used that not every processor has, where it has them")]
 pub(crate) fn dot<T: Copy + Into<A>, A: Sum>(a: &[T], b: &[T]) -> A {
     #[cfg(target_arch = "x86_64")]
     {
@@ -40,12 +41,12 @@ fn dot_avx2<T: Copy + Into<A>, A: Sum>(a: &[T], b: &[T]) -> A {
 /// it vectorises, and the result is the same bits whatever the width of the registers.
 #[inline(always)]
 fn sum_of_products<T: Copy + Into<A>, A: Sum>(a: &[T], b: &[T]) -> A {
-    let mut sums = [A::default(); LANES];
-    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let mut sums = [A::default(); ELEMENTS];
+    let (a_chunks, b_chunks) = (a.chunks_exact(ELEMENTS), b.chunks_exact(ELEMENTS));
     let tail = a_chunks.remainder().iter().zip(b_chunks.remainder());
     for (a, b) in a_chunks.zip(b_chunks) {
-        for lane in 0..LANES {
-            sums[lane] += a[lane].into() * b[lane].into();
+        for i in 0..ELEMENTS {
+            sums[i] += a[i].into() * b[i].into();
         }
     }
     for (sum, (&a, &b)) in sums.iter_mut().zip(tail) {
@@ -57,19 +58,19 @@ fn sum_of_products<T: Copy + Into<A>, A: Sum>(a: &[T], b: &[T]) -> A {
 /// The sum of the partial sums, by halves. A call of its own: seen together with the loop before it, its pattern
 /// misleads the compiler into breaking up the registers there.
 #[inline(never)]
-fn total<A: Sum>(mut sums: [A; LANES]) -> A {
-    let mut half = LANES / 2;
+fn total<A: Sum>(mut sums: [A; ELEMENTS]) -> A {
+    let mut half = ELEMENTS / 2;
     while half > 0 {
-        for lane in 0..half {
-            let other = sums[lane + half];
-            sums[lane] += other;
+        for i in 0..half {
+            let other = sums[i + half];
+            sums[i] += other;
         }
         half /= 2;
     }
     sums[0]
 }
 
-/// What products are summed in.
+/// A type that products are summed in.
 pub(crate) trait Sum: Copy + Default + Mul<Output = Self> + AddAssign {}
 
 impl Sum for f32 {}
@@ -80,7 +81,7 @@ pub(crate) fn norm(vector: &[f32]) -> f64 {
     dot::<f32, f64>(vector, vector).sqrt()
 }
 
-/// `vector` divided by its L2 norm, which is taken in f64; `None` when it is zero or not finite.
+/// Returns `vector` divided by its L2 norm, which is taken in f64; `None` when it is zero or not finite.
 ///
 /// ```
 /// use stir_basis::normalize;
@@ -118,6 +119,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(unsafe_code, reason = "as in `dot`")]
     fn dot_is_the_same_bits_on_every_machine() {
         let mut rng = SampleRng::new(3, 0);
         let mut random = |n: usize| -> Vec<f64> { (0..n).map(|_| rng.normal()).collect() };

@@ -8,19 +8,20 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use common::{candidates, fingerprint};
 use proptest::prelude::*;
-use stir_basis::{Action, BasisConfig, BasisError, Candidates, Entry, FileKind, Library, Method, Pair, select};
+use stir_basis::{Action, BasisConfig, Entry, FileError, FileKind, Library, MinedPairs, Pair, SelectionMethod, select};
 use stir_core::Delimiter;
 use tempfile::tempdir;
 
-fn small_candidates() -> Candidates {
+fn small_candidates() -> MinedPairs {
     let pair =
         Pair { problem: "p".into(), m: 1, layer: 2, quality: 0.5, mu_plus: vec![1.0, 0.0], mu_minus: vec![0.0, 2.0] };
     let provenance = BTreeMap::from([("rollout".to_owned(), "{}".to_owned())]);
-    Candidates { fingerprint: fingerprint(2), delimiter: Delimiter::default(), pairs: vec![pair], provenance }
+    MinedPairs { fingerprint: fingerprint(2), delimiter: Delimiter::default(), pairs: vec![pair], provenance }
 }
 
 fn small_library() -> Library {
-    select(&small_candidates(), &BasisConfig { method: Method::Random { seed: 7 }, ..BasisConfig::default() }).unwrap()
+    select(&small_candidates(), &BasisConfig { method: SelectionMethod::Random { seed: 7 }, ..BasisConfig::default() })
+        .unwrap()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -61,7 +62,7 @@ fn what_is_saved_is_loaded() {
     }
     // Over a file that is there, and with nothing left beside it.
     candidates.save(&path).unwrap();
-    assert_eq!(Candidates::load(&path).unwrap(), candidates);
+    assert_eq!(MinedPairs::load(&path).unwrap(), candidates);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
@@ -73,7 +74,7 @@ proptest! {
         let folder = tempdir().unwrap();
         let path = folder.path().join("file");
         small_candidates().save(&path).unwrap();
-        refuses_damage(&path, at, flip, cut, |path| Candidates::load(path).map(drop));
+        refuses_damage(&path, at, flip, cut, |path| MinedPairs::load(path).map(drop));
         small_library().save(&path).unwrap();
         refuses_damage(&path, at, flip, cut, |path| Library::load(path).map(drop));
     }
@@ -84,7 +85,7 @@ fn refuses_damage(
     at: prop::sample::Index,
     flip: u8,
     cut: prop::sample::Index,
-    load: impl Fn(&Path) -> Result<(), BasisError>,
+    load: impl Fn(&Path) -> Result<(), FileError>,
 ) {
     let bytes = fs::read(path).unwrap();
     load(path).unwrap();
@@ -95,7 +96,7 @@ fn refuses_damage(
     fs::write(path, &bytes[..cut.index(bytes.len())]).unwrap();
     load(path).unwrap_err();
     fs::write(path, [&bytes[..], &[0]].concat()).unwrap();
-    assert!(matches!(load(path).unwrap_err(), BasisError::Length { .. }));
+    assert!(matches!(load(path).unwrap_err(), FileError::Length { .. }));
 }
 
 #[test]
@@ -104,12 +105,12 @@ fn every_fault_has_its_name_and_its_file() {
     let path = folder.path().join("some.file");
     let load = || Library::load(&path).unwrap_err();
 
-    assert!(matches!(load(), BasisError::Io { .. }));
+    assert!(matches!(load(), FileError::Io { .. }));
     fs::write(&path, "PK").unwrap();
-    assert!(matches!(load(), BasisError::Kind { expected: FileKind::Library, found: None, .. }));
+    assert!(matches!(load(), FileError::Kind { expected: FileKind::Library, found: None, .. }));
     small_candidates().save(&path).unwrap();
-    assert!(matches!(load(), BasisError::Kind { found: Some(FileKind::Candidates), .. }));
-    assert!(load().to_string().ends_with("some.file: expected a library file, found a file of candidates"));
+    assert!(matches!(load(), FileError::Kind { found: Some(FileKind::MinedPairs), .. }));
+    assert!(load().to_string().ends_with("some.file: expected a library file, found a file of mined pairs"));
 
     small_library().save(&path).unwrap();
     let bytes = fs::read(&path).unwrap();
@@ -119,16 +120,16 @@ fn every_fault_has_its_name_and_its_file() {
         fs::write(&path, bytes).unwrap();
         load()
     };
-    assert!(matches!(load_with(8, &[9]), BasisError::Version { found: 9, supported: 1, .. }));
-    assert!(matches!(load_with(12, &[0xff; 8]), BasisError::TooLarge { bytes: u64::MAX, .. }));
-    assert!(matches!(load_with(12, &[1, 0]), BasisError::Length { expected: 53, .. }));
-    assert!(matches!(load_with(20, &[0; 32]), BasisError::Checksum { .. }));
+    assert!(matches!(load_with(8, &[9]), FileError::Version { found: 9, supported: 1, .. }));
+    assert!(matches!(load_with(12, &[0xff; 8]), FileError::TooLarge { bytes: u64::MAX, .. }));
+    assert!(matches!(load_with(12, &[1, 0]), FileError::Length { expected: 53, .. }));
+    assert!(matches!(load_with(20, &[0; 32]), FileError::Checksum { .. }));
     // A payload with a right checksum that is no library: its strings claim lengths that are not there.
     let payload = vec![0xfd; bytes.len() - 52];
     let forged = [blake3::hash(&payload).as_bytes(), &payload[..]].concat();
-    assert!(matches!(load_with(20, &forged), BasisError::Malformed { .. }));
+    assert!(matches!(load_with(20, &forged), FileError::Malformed { .. }));
     fs::write(&path, &bytes[..10]).unwrap();
-    assert!(matches!(load(), BasisError::Length { expected: 52, found: 10, .. }));
+    assert!(matches!(load(), FileError::Length { expected: 52, found: 10, .. }));
 }
 
 #[test]
@@ -138,7 +139,7 @@ fn content_that_breaks_a_rule_is_neither_written_nor_read() {
     let mut bad = small_candidates();
     bad.pairs[0].mu_plus[0] = f32::NAN;
     let error = bad.save(&path).unwrap_err();
-    assert!(matches!(error, BasisError::Inconsistent { source, .. } if source.field == "mu_plus"), "{error}");
+    assert!(matches!(error, FileError::Inconsistent { source, .. } if source.field == "mu_plus"), "{error}");
     assert!(!path.exists());
 
     // Written by someone else: the quality of the pair becomes NaN, and the checksum agrees.
@@ -150,8 +151,8 @@ fn content_that_breaks_a_rule_is_neither_written_nor_read() {
     let checksum = blake3::hash(&bytes[52..]);
     bytes[20..52].copy_from_slice(checksum.as_bytes());
     fs::write(&path, bytes).unwrap();
-    let error = Candidates::load(&path).unwrap_err();
-    assert!(matches!(error, BasisError::Inconsistent { source, .. } if source.field == "quality"), "{error}");
+    let error = MinedPairs::load(&path).unwrap_err();
+    assert!(matches!(error, FileError::Inconsistent { source, .. } if source.field == "quality"), "{error}");
 }
 
 #[test]
@@ -165,11 +166,11 @@ fn a_folder_that_is_not_there_is_an_io_error_and_leaves_nothing() {
         key: vec![0.0, 1.0].into(),
         action: Action::Stay,
     };
-    let library = Library::from_entries(fingerprint(2), Delimiter::default(), vec![entry], BTreeMap::new()).unwrap();
-    assert!(matches!(library.save(folder.path().join("no/library")), Err(BasisError::Io { .. })));
+    let library = Library::from_entries(fingerprint(2), vec![entry]).unwrap();
+    assert!(matches!(library.save(folder.path().join("no/library")), Err(FileError::Io { .. })));
     // A folder's name cannot be taken by a file.
     let taken = folder.path().join("taken");
     fs::create_dir(&taken).unwrap();
-    assert!(matches!(library.save(&taken), Err(BasisError::Io { .. })));
+    assert!(matches!(library.save(&taken), Err(FileError::Io { .. })));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }

@@ -4,20 +4,18 @@
 
 mod common;
 
-use std::collections::BTreeMap;
-
 use common::{fingerprint, library, vector};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 use stir_basis::{Action, BasisError, Entry, Hit, Library, normalize};
-use stir_core::{Delimiter, Fingerprint, SampleRng};
+use stir_core::{Fingerprint, SampleRng};
 
 fn entry(layer: usize, key: [f32; 2], action: Action) -> Entry {
     Entry { problem: "p".into(), m: 1, layer, quality: 1.0, key: normalize(&key).unwrap().into(), action }
 }
 
 fn small(entries: Vec<Entry>) -> Result<Library, BasisError> {
-    Library::from_entries(fingerprint(2), Delimiter::default(), entries, BTreeMap::new())
+    Library::from_entries(fingerprint(2), entries)
 }
 
 proptest! {
@@ -170,4 +168,38 @@ fn export_keeps_order_and_kinds() {
     assert_eq!(read("point"), (vec![2], &integers([1, 1])[..]));
     assert_eq!(read("layer"), (vec![2], &integers([2, 1])[..]));
     assert_eq!(read("kind"), (vec![2], &integers([1, 0])[..]));
+}
+
+#[test]
+fn vectors_of_ones_own_need_a_place_and_a_direction() {
+    let entry = |key: [f32; 2], layer| Entry { layer, key: key.into(), ..Entry::default() };
+    let library = Library::from_vectors([entry([3.0, 4.0], 7), entry([0.0, -2.0], 2)]).unwrap();
+    assert_eq!(library.entries()[0].key[..], [0.6, 0.8]);
+    assert_eq!(library.entries()[1].key[..], [0.0, -1.0]);
+    assert_eq!((library.fingerprint().n_layers, library.fingerprint().hidden_size), (8, 2));
+    // They name no model, so they are those of none that has a name.
+    assert!(matches!(library.check(&fingerprint(2)), Err(BasisError::Fingerprint(_))));
+    assert!(library.check(library.fingerprint()).is_ok());
+
+    let refused = |entries: Vec<Entry>| match Library::from_vectors(entries).unwrap_err() {
+        BasisError::Content(error) => (error.index, error.field),
+        error => panic!("{error}"),
+    };
+    assert_eq!(refused(vec![entry([1.0, 0.0], 0), entry([0.0, 0.0], 0)]), (1, "key"));
+    assert_eq!(refused(vec![entry([1.0, f32::NAN], 0)]), (0, "key"));
+    assert_eq!(refused(vec![entry([1.0, 0.0], 0), Entry { key: [1.0].into(), ..Entry::default() }]), (1, "key"));
+    let short = Action::Steer(vec![1.0]);
+    assert_eq!(refused(vec![Entry { action: short, ..entry([1.0, 0.0], 0) }]), (0, "vector"));
+    assert!(matches!(Library::from_vectors([]), Err(BasisError::NoEntries { skipped: 0 })));
+}
+
+#[test]
+fn a_library_says_what_it_was_made_of() {
+    let settings = std::collections::BTreeMap::from([("rollout".to_owned(), "{}".to_owned())]);
+    let delimiter = stir_core::Delimiter::new("\n").unwrap();
+    let entry = Entry { key: [1.0, 0.0].into(), ..Entry::default() };
+    let library = Library::from_entries(fingerprint(2), vec![entry]).unwrap();
+    assert_eq!((library.delimiter(), library.provenance().len()), (&stir_core::Delimiter::default(), 0));
+    let library = library.with_delimiter(delimiter.clone()).with_provenance(settings.clone());
+    assert_eq!((library.delimiter(), library.provenance()), (&delimiter, &settings));
 }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use safetensors::SafeTensors;
 use serde::Deserialize;
-use stir_basis::{Action, BasisConfig, Candidates, Pair, select};
+use stir_basis::{Action, BasisConfig, MinedPairs, Pair, select};
 use stir_core::{Delimiter, Fingerprint};
 
 #[derive(Deserialize)]
@@ -35,7 +35,7 @@ fn rows(tensors: &SafeTensors<'_>, name: &str) -> Vec<Vec<f32>> {
     numbers.chunks(width).map(<[f32]>::to_vec).collect()
 }
 
-fn candidates() -> (Candidates, Vec<Vec<f32>>) {
+fn candidates() -> (MinedPairs, Vec<Vec<f32>>) {
     let bytes = fixture("pairs.safetensors");
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let lines: Vec<PairLine> = serde_json::from_slice(&fixture("pairs.json")).unwrap();
@@ -60,7 +60,7 @@ fn candidates() -> (Candidates, Vec<Vec<f32>>) {
         tokenizer: String::new(),
         weights: String::new(),
     };
-    let candidates = Candidates { fingerprint, delimiter: Delimiter::default(), pairs, provenance: BTreeMap::new() };
+    let candidates = MinedPairs { fingerprint, delimiter: Delimiter::default(), pairs, provenance: BTreeMap::new() };
     (candidates, rows(&tensors, "delta"))
 }
 

@@ -8,8 +8,12 @@ use std::collections::BTreeSet;
 
 use common::{candidates, vector};
 use proptest::prelude::*;
-use stir_basis::{BasisConfig, BasisError, Method, greedy_dpp, normalize, select};
-use stir_core::SampleRng;
+use stir_basis::{BasisConfig, BasisError, DppConfig, SelectionMethod, greedy_dpp, normalize, select};
+use stir_core::{SampleRng, SettingError};
+
+fn dpp(budget: usize, lambda: f64, epsilon: f64) -> DppConfig {
+    DppConfig { budget, lambda, epsilon, ..DppConfig::default() }
+}
 
 /// The natural logarithm of a determinant, by Gaussian elimination.
 fn log_det(mut a: Vec<Vec<f64>>) -> f64 {
@@ -59,7 +63,10 @@ fn greedy_picks_are_those_of_the_naive_determinant() {
             let best = (0..n).filter(|i| !naive.contains(i)).max_by(|&a, &b| value(a).total_cmp(&value(b)));
             naive.push(best.unwrap());
         }
-        let picks = greedy_dpp(&keys.concat(), &quality, &first, budget.max(first.len()), lambda, epsilon).unwrap();
+        let picks = {
+            let config = DppConfig { budget: budget.max(first.len()), lambda, epsilon, first };
+            greedy_dpp(&keys.concat(), &quality, &config).unwrap()
+        };
         assert_eq!(picks, naive, "seed {seed}");
     }
 }
@@ -121,7 +128,7 @@ fn greedy_picks_are_those_of_the_plain_rule() {
                 let mut quality: Vec<f64> = (0..n).map(|_| rng.below(levels) as f64 / levels as f64).collect();
                 // One is best: among equals the rounding of the diagonal would choose the first pick.
                 quality[7] = 1.0;
-                let picks = greedy_dpp(&keys.concat(), &quality, &[], budget, 0.5, epsilon).unwrap();
+                let picks = greedy_dpp(&keys.concat(), &quality, &dpp(budget, 0.5, epsilon)).unwrap();
                 assert_eq!(picks.len(), budget.min(n));
                 assert_eq!(picks, plain_greedy(&keys, &quality, budget, 0.5, epsilon), "seed {seed}, {levels} levels");
             }
@@ -135,7 +142,7 @@ fn ties_and_duplicates_go_to_the_lower_index() {
         let mut rng = SampleRng::new(seed, 0);
         let mut keys: Vec<Vec<f32>> = (0..n / 2).map(|_| exact_key(&mut rng, width)).collect();
         keys.extend_from_within(..);
-        let picks = greedy_dpp(&keys.concat(), &vec![1.0; n], &[], budget, 0.5, 1e-2).unwrap();
+        let picks = greedy_dpp(&keys.concat(), &vec![1.0; n], &dpp(budget, 0.5, 1e-2)).unwrap();
         assert_eq!(picks, plain_greedy(&keys, &vec![1.0; n], budget, 0.5, 1e-2), "seed {seed}");
         assert_eq!(picks[0], 0);
     }
@@ -147,7 +154,7 @@ fn picks_do_not_depend_on_threads() {
     let keys: Vec<f32> = vector(&mut rng, 2000 * 320);
     let pick = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| greedy_dpp(&keys, &[1.0; 2000], &[], 50, 0.5, 1e-4).unwrap())
+        pool.install(|| greedy_dpp(&keys, &[1.0; 2000], &dpp(50, 0.5, 1e-4)).unwrap())
     };
     let alone = pick(1);
     assert_eq!((pick(2), pick(5)), (alone.clone(), alone));
@@ -158,18 +165,19 @@ fn equal_keys_stop_the_choice_only_without_epsilon() {
     let keys = [1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0];
     let quality = [0.5, 0.5, 0.0, 0.9];
     // Two directions: two picks, the better of equal keys first.
-    assert_eq!(greedy_dpp(&keys, &quality, &[], 4, 1.0, 0.0).unwrap(), [3, 2]);
+    assert_eq!(greedy_dpp(&keys, &quality, &dpp(4, 1.0, 0.0)).unwrap(), [3, 2]);
     // With epsilon the repetitions follow, of equal gains the lower index.
-    assert_eq!(greedy_dpp(&keys, &quality, &[], 4, 1.0, 1e-4).unwrap(), [3, 2, 0, 1]);
+    assert_eq!(greedy_dpp(&keys, &quality, &dpp(4, 1.0, 1e-4)).unwrap(), [3, 2, 0, 1]);
     // Rows that were given count even where they add no direction.
-    assert_eq!(greedy_dpp(&keys, &quality, &[0, 1], 4, 1.0, 0.0).unwrap(), [0, 1, 2]);
+    let given = DppConfig { first: vec![0, 1], ..dpp(4, 1.0, 0.0) };
+    assert_eq!(greedy_dpp(&keys, &quality, &given).unwrap(), [0, 1, 2]);
 }
 
 #[test]
 fn greedy_refuses_what_has_no_value() {
     let ok = [1.0, 0.0, 0.0, 1.0];
     let refused = |keys: &[f32], quality: &[f64], first: &[usize], lambda, epsilon| {
-        greedy_dpp(keys, quality, first, 2, lambda, epsilon).unwrap_err().field
+        greedy_dpp(keys, quality, &DppConfig { first: first.to_vec(), ..dpp(2, lambda, epsilon) }).unwrap_err().field
     };
     assert_eq!(refused(&ok[..3], &[1.0; 2], &[], 0.5, 0.1), "rows");
     assert_eq!(refused(&[], &[1.0; 2], &[], 0.5, 0.1), "rows");
@@ -181,15 +189,15 @@ fn greedy_refuses_what_has_no_value() {
     assert_eq!(refused(&[], &[], &[0], 0.5, 0.1), "row");
     assert_eq!(refused(&ok, &[1.0; 2], &[], -0.5, 0.1), "lambda");
     assert_eq!(refused(&ok, &[1.0; 2], &[], 0.5, f64::NAN), "epsilon");
-    assert!(greedy_dpp(&[], &[], &[], 3, 0.5, 0.1).unwrap().is_empty());
+    assert!(greedy_dpp(&[], &[], &dpp(3, 0.5, 0.1)).unwrap().is_empty());
 }
 
-const METHODS: [Method; 5] = [
-    Method::Dpp,
-    Method::Top,
-    Method::Random { seed: 4 },
-    Method::KMeans { seed: 4 },
-    Method::Dbscan { tolerance: 0.8, min_points: 2 },
+const METHODS: [SelectionMethod; 5] = [
+    SelectionMethod::Dpp,
+    SelectionMethod::Top,
+    SelectionMethod::Random { seed: 4 },
+    SelectionMethod::KMeans { seed: 4 },
+    SelectionMethod::Dbscan { tolerance: 0.8, min_points: 2 },
 ];
 
 proptest! {
@@ -215,7 +223,7 @@ proptest! {
                 prop_assert_eq!(Some(entry.key.to_vec()), normalize(key));
                 prop_assert_eq!(entry.vector().map(<[f32]>::to_vec), (index % 2 == 0).then(|| pair.delta()));
             }
-            if method == Method::Dpp || method == Method::Top {
+            if method == SelectionMethod::Dpp || method == SelectionMethod::Top {
                 prop_assert_eq!(indices.len(), budget.min(2 * pairs));
             }
             let expected = quota_by_hand(&candidates, quota, budget);
@@ -225,7 +233,7 @@ proptest! {
     }
 }
 
-fn quota_by_hand(candidates: &stir_basis::Candidates, quota: usize, budget: usize) -> Vec<usize> {
+fn quota_by_hand(candidates: &stir_basis::MinedPairs, quota: usize, budget: usize) -> Vec<usize> {
     let mut chosen = Vec::new();
     for m in 1..=2 {
         let mut at: Vec<usize> = (0..2 * candidates.pairs.len()).filter(|i| candidates.pairs[i / 2].m == m).collect();
@@ -253,12 +261,12 @@ fn clustering_covers_separate_bundles() {
         select(&candidates, &config).unwrap().selection().unwrap().indices.clone()
     };
     let bundles = |indices: &[usize]| indices.iter().map(|&i| if i < 24 { i % 4 } else { i }).collect::<BTreeSet<_>>();
-    assert_eq!(bundles(&chosen(Method::KMeans { seed: 1 }, 6)).len(), 6);
-    let dbscan = chosen(Method::Dbscan { tolerance: 0.2, min_points: 3 }, 20);
+    assert_eq!(bundles(&chosen(SelectionMethod::KMeans { seed: 1 }, 6)).len(), 6);
+    let dbscan = chosen(SelectionMethod::Dbscan { tolerance: 0.2, min_points: 3 }, 20);
     assert_eq!(dbscan.len(), 6);
     // Representatives of clusters come before what lies in none.
     assert_eq!(bundles(&dbscan[..4]), BTreeSet::from([0, 1, 2, 3]));
-    assert_eq!(chosen(Method::Dbscan { tolerance: 0.2, min_points: 3 }, 3).len(), 3);
+    assert_eq!(chosen(SelectionMethod::Dbscan { tolerance: 0.2, min_points: 3 }, 3).len(), 3);
 }
 
 #[test]
@@ -284,7 +292,7 @@ fn nothing_to_choose_from_is_an_error() {
     let error = select(&candidates, &BasisConfig::default()).unwrap_err();
     assert!(matches!(error, BasisError::NoEntries { skipped: 0 }), "{error}");
     let error = select(&candidates, &BasisConfig { budget: 0, ..BasisConfig::default() }).unwrap_err();
-    assert!(matches!(error, BasisError::Setting { field: "budget", .. }), "{error}");
+    assert!(matches!(error, BasisError::Setting(SettingError { setting: "budget", .. })), "{error}");
 }
 
 #[test]

@@ -15,7 +15,8 @@ use stir::{
     core::{Request, Sampling},
     eval::{
         answers::{self, Answers, AnswersError},
-        method::{AnswerError, At, Bench, Exam, Method, MethodConfig, Render, RunError, StaticVector},
+        method::{AnswerError, AnswerRun, Method, MethodConfig, MethodContext, Render, StaticAt},
+        questions::{Questions, location},
     },
     files::FileError,
     model::{Lm, ModelError},
@@ -23,19 +24,18 @@ use stir::{
 };
 
 use crate::{
-    files::location,
     model::{ModelArgs, render},
     present::{Shown, present},
     progress::Progress,
-    settings::{AnswerArgs, DeerArgs, SelfConsistencyArgs},
-    tasks::{Asked, TaskArgs},
+    settings::{AnswerArgs, ConstantVectorArgs, DeerArgs, SelfConsistencyArgs},
+    tasks::{TaskArgs, check_golds},
 };
 
 /// What is compared and how it is shown.
 #[derive(clap::Args)]
 pub struct CompareArgs {
-    /// Methods to compare, the baseline first: plain, sampling, self_consistency, self_discover, deer, static_boundary,
-    /// static_token, stir, and the ablations no_memory, no_probing, random_vector, random_choice, static_vector
+    /// Methods to compare, the baseline first: plain, sampling, self_consistency, self_discover, deer,
+    /// constant_vector, stir, and the ablations no_memory, no_probing, random_vector, random_choice, static_vector
     #[arg(long, value_delimiter = ',', value_parser = MethodName::parse,
         default_value = "plain,stir,no_probing,random_vector,static_vector,sampling,self_consistency")]
     methods: Vec<MethodName>,
@@ -43,11 +43,13 @@ pub struct CompareArgs {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
+    pub answers: AnswerArgs,
+    #[command(flatten)]
     self_consistency: SelfConsistencyArgs,
     #[command(flatten)]
-    deer: DeerArgs,
+    constant_vector: ConstantVectorArgs,
     #[command(flatten)]
-    pub answers: AnswerArgs,
+    deer: DeerArgs,
 }
 
 impl CompareArgs {
@@ -65,18 +67,19 @@ impl CompareArgs {
 struct MethodName {
     name: String,
     config: MethodConfig,
+    /// The tokens that a name stands for which says them.
+    at: Option<StaticAt>,
 }
 
 impl MethodName {
     fn parse(name: &str) -> Result<Self, String> {
-        let fixed = |at| Some(MethodConfig::StaticVector(StaticVector { at, ..StaticVector::default() }));
-        let config = match name {
-            "static_boundary" => fixed(At::Boundary),
-            "static_token" => fixed(At::Token),
-            name => MethodConfig::named(name),
+        let (known, at) = match name {
+            "static_boundary" => ("constant_vector", Some(StaticAt::Boundary)),
+            "static_token" => ("constant_vector", Some(StaticAt::Token)),
+            name => (name, None),
         };
-        let config = config.ok_or_else(|| "there is no such method".to_owned())?;
-        Ok(Self { name: name.to_owned(), config })
+        let config = MethodConfig::named(known).ok_or_else(|| "there is no such method".to_owned())?;
+        Ok(Self { name: name.to_owned(), config, at })
     }
 
     /// With the settings of the command line.
@@ -84,8 +87,8 @@ impl MethodName {
         let steering = &args.answers.steering;
         match &self.config {
             MethodConfig::Stir(own) => MethodConfig::Stir(steering.config(own.variant, seed)),
-            MethodConfig::StaticVector(own) => {
-                MethodConfig::StaticVector(StaticVector { scale: steering.k_scale, ..own.clone() })
+            MethodConfig::ConstantVector(_) => {
+                MethodConfig::ConstantVector(args.constant_vector.config(self.at, steering.k_scale))
             }
             MethodConfig::SelfConsistency(own) => {
                 MethodConfig::SelfConsistency(args.self_consistency.over(own.clone()))
@@ -101,7 +104,7 @@ pub struct Problems<'l> {
     lm: &'l Lm,
     model: &'l ModelArgs,
     library: Option<LibraryFile>,
-    pub asked: Asked,
+    pub asked: Questions,
     /// What reports call the task.
     name: String,
     render: Box<Render<'l, ModelError>>,
@@ -133,7 +136,7 @@ impl<'l> Problems<'l> {
     }
 
     /// The questions put to the model.
-    pub fn exam(&self, args: &AnswerArgs) -> Result<Exam<'_, Lm>> {
+    pub fn exam(&self, args: &AnswerArgs) -> Result<AnswerRun<'_, Lm>> {
         ensure!(args.max_batch > 0, "max_batch is 0, must be >= 1");
         let request = Request {
             max_tokens: args.max_tokens,
@@ -142,11 +145,12 @@ impl<'l> Problems<'l> {
             seed: self.model.seed,
             ..Request::default()
         };
-        Ok(Exam { engine: self.lm, questions: &self.asked.questions, request, width: args.max_batch })
+        let questions = &self.asked.questions;
+        Ok(AnswerRun { engine: self.lm, questions, request, max_batch: args.max_batch })
     }
 
     /// That all questions can be asked; those that are too long for the model are told.
-    pub fn check(&self, exam: &Exam<'_, Lm>) -> Result<()> {
+    pub fn check(&self, exam: &AnswerRun<'_, Lm>) -> Result<()> {
         let requests = exam.requests().map_err(|error| self.located(error))?;
         for (question, request) in exam.questions.iter().zip(requests) {
             if let Err(source) = request {
@@ -157,10 +161,11 @@ impl<'l> Problems<'l> {
     }
 
     /// A method, and all that its answers to `exam` depend on.
-    pub fn method(&self, exam: &Exam<'_, Lm>, config: &MethodConfig) -> Result<(Box<dyn Method<Lm> + '_>, Value)> {
+    pub fn method(&self, exam: &AnswerRun<'_, Lm>, config: &MethodConfig) -> Result<(Box<dyn Method<Lm> + '_>, Value)> {
         let file = self.library.as_ref().filter(|_| config.needs_library());
         let (judges, library) = (&*self.asked.judges, file.map(|file| &file.library));
-        let method = config.build(Bench { engine: self.lm, judges, library, render: &*self.render }).into_diagnostic();
+        let method =
+            config.build(MethodContext { engine: self.lm, judges, library, render: &*self.render }).into_diagnostic();
         let method = match file {
             Some(file) => method.wrap_err_with(|| file.path.display().to_string())?,
             None => method?,
@@ -184,7 +189,7 @@ impl<'l> Problems<'l> {
     /// comparison to `dir/results.json`, the report to `dir/report.html`. What is finished of that is taken up.
     /// `candidates` is the file that the library was selected from, to be shown.
     pub fn compare(&self, args: &CompareArgs, candidates: Option<PathBuf>, dir: &Path) -> Result<()> {
-        self.asked.check_golds()?;
+        check_golds(&self.asked)?;
         let exam = self.exam(&args.answers)?;
         self.check(&exam)?;
         let model = self.model.name();
@@ -200,10 +205,7 @@ impl<'l> Problems<'l> {
                 ControlFlow::Continue(())
             });
             drop(shown);
-            let records = records.map_err(|error| match error {
-                RunError::Answer(error) => self.located(error),
-                error => Report::from_err(error),
-            })?;
+            let records = records.map_err(|error| self.located(error))?;
             let mut params = settings["method"].as_object().cloned().unwrap_or_default();
             params.remove("method");
             let settings = Settings {
@@ -228,7 +230,7 @@ impl<'l> Problems<'l> {
                 let place = self.asked.questions.iter().position(|question| question.id == *id);
                 place.map(|place| location(&self.asked.source, place, id))
             }
-            AnswerError::Engine(_) | AnswerError::Settings(_) => None,
+            _ => None,
         };
         let report = Report::from_err(error);
         match place {

@@ -5,15 +5,6 @@ use std::{fs, path::Path};
 use miette::{IntoDiagnostic, Result, WrapErr};
 use serde::de::DeserializeOwned;
 
-/// Tells where the problem at place `index` of a JSONL file stands, for people to find it.
-pub(crate) fn location(path: &Path, index: usize, id: &str) -> String {
-    // Problems do not know their lines; blank lines hold none.
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let line = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).nth(index);
-    let line = line.map_or_else(String::new, |(line, _)| format!(", line {}", line + 1));
-    format!("{}{line}: problem {id:?}", path.display())
-}
-
 /// Reads the lines of a JSONL file; blank ones are skipped.
 pub(crate) fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
     let text = fs::read_to_string(path).into_diagnostic().wrap_err_with(|| path.display().to_string())?;

@@ -2,11 +2,11 @@
 #![forbid(unsafe_code)]
 
 mod answers;
+mod backend;
 mod cli;
 mod commands;
 mod embedded;
 mod files;
-mod lab;
 mod log;
 mod model;
 mod present;
@@ -14,6 +14,5 @@ mod progress;
 mod settings;
 mod tasks;
 mod typed;
-mod word_problems;
 
 pub use cli::{main, pipeline};

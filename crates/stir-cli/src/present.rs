@@ -8,7 +8,7 @@ use std::{
 use miette::{IntoDiagnostic, Result, miette};
 use serde_json::Value;
 use stir::{
-    basis::{Candidates, Library},
+    basis::{Library, MinedPairs},
     eval::experiment::LibraryFiles,
     report::{
         Comparison, Run, Settings,
@@ -94,10 +94,10 @@ impl Shown {
 fn report(title: &str, runs: &[Run], libraries: Vec<Shown>, main: BTreeMap<String, Value>, dir: &Path) -> Result<()> {
     let baseline = runs.first().map(|run| run.settings.method.clone()).unwrap_or_default();
     let config = ReportConfig { baseline, main, ..ReportConfig::default() };
-    let mut mined: BTreeMap<PathBuf, (String, Candidates)> = BTreeMap::new();
+    let mut mined: BTreeMap<PathBuf, (String, MinedPairs)> = BTreeMap::new();
     for Shown { label, candidates, .. } in &libraries {
         if let Some(path) = candidates.as_ref().filter(|path| !mined.contains_key(*path)) {
-            mined.insert(path.clone(), (label.clone(), Candidates::load(path).into_diagnostic()?));
+            mined.insert(path.clone(), (label.clone(), MinedPairs::load(path).into_diagnostic()?));
         }
     }
     let mut report = Report::new(title, runs, config).into_diagnostic()?;

@@ -5,12 +5,12 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use stir::{
-    basis::{BasisConfig, Method},
+    basis::{BasisConfig, SelectionMethod},
     controller::{ControllerConfig, Scope, Variant},
     core::{Delimiter, LayerSpec, Sampling},
     eval::{
         experiment::AnswerSettings,
-        method::{Deer, SelfConsistency},
+        method::{ConstantVector, Deer, SelfConsistency, StaticAt},
     },
     induction::{Contrast, InductionConfig, PositiveSource},
     rollout::RolloutConfig,
@@ -152,8 +152,8 @@ pub(crate) struct BasisArgs {
     /// The way the rest is chosen
     #[arg(long, default_value_t = BasisConfig::default().method,
         value_parser = PossibleValuesParser::new(["dpp", "top", "random", "kmeans", "dbscan"])
-            .try_map(|name| name.parse::<Method>()))]
-    method: Method,
+            .try_map(|name| name.parse::<SelectionMethod>()))]
+    method: SelectionMethod,
 }
 
 impl BasisArgs {
@@ -166,8 +166,8 @@ impl BasisArgs {
             min_per_control_point: self.min_per_control_point,
             condition_on_quota: self.condition_on_quota,
             method: match self.method {
-                Method::Random { .. } => Method::Random { seed },
-                Method::KMeans { .. } => Method::KMeans { seed },
+                SelectionMethod::Random { .. } => SelectionMethod::Random { seed },
+                SelectionMethod::KMeans { .. } => SelectionMethod::KMeans { seed },
                 method => method,
             },
         }
@@ -339,6 +339,29 @@ impl SelfConsistencyArgs {
     }
 }
 
+/// The settings of the method `constant_vector`.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Baselines")]
+pub(crate) struct ConstantVectorArgs {
+    /// Where constant_vector adds its vector: at every boundary of segments or at every token
+    #[arg(long, default_value = "boundary",
+        value_parser = PossibleValuesParser::new(["boundary", "token"]).try_map(named::<StaticAt>))]
+    constant_vector_at: StaticAt,
+    /// Factor of that vector [default: that of --k-scale]
+    #[arg(long, value_name = "X")]
+    constant_vector_scale: Option<f64>,
+}
+
+impl ConstantVectorArgs {
+    /// Returns `at` (that of the flags where it is `None`) with the scale of the flags, which is `k_scale` by default.
+    pub(crate) fn config(&self, at: Option<StaticAt>, k_scale: f64) -> ConstantVector {
+        ConstantVector {
+            at: at.unwrap_or(self.constant_vector_at),
+            scale: self.constant_vector_scale.unwrap_or(k_scale),
+        }
+    }
+}
+
 /// The settings of the method `deer`.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Baselines")]
@@ -347,9 +370,8 @@ pub(crate) struct DeerArgs {
     #[arg(long, value_name = "TEXT", default_value = escaped(&Deer::default().transition), value_parser = unescaped,
         allow_hyphen_values = true)]
     deer_transition: String,
-    /// Leave that text in the answer
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set,
-        default_missing_value = "true", default_value_t = Deer::default().keep_transition)]
+    /// Whether that text stays in the answer before a trial
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, default_value_t = Deer::default().keep_transition)]
     deer_keep_transition: bool,
     /// Text that deer asks for an answer with [default: that of the task]
     #[arg(long, value_name = "TEXT", value_parser = unescaped, allow_hyphen_values = true)]
@@ -414,6 +436,8 @@ mod tests {
         assert_eq!(parse::<InductionArgs>(&[]).config(0), InductionConfig::default());
         assert_eq!(parse::<BasisArgs>(&[]).config(0), BasisConfig::default());
         assert_eq!(parse::<ControllerArgs>(&[]).config(Variant::Stir, 0), ControllerConfig::default());
+        let constant = parse::<ConstantVectorArgs>(&[]).config(None, ControllerConfig::default().k_scale);
+        assert_eq!(constant, ConstantVector::default());
         assert_eq!(parse::<SelfConsistencyArgs>(&[]).over(SelfConsistency::default()), SelfConsistency::default());
         let own = Deer::default();
         let elicit = [own.elicit.clone(), own.close.clone()];
@@ -433,9 +457,16 @@ mod tests {
         named_alike::<InductionArgs>(InductionConfig::default(), &[]);
         named_alike::<BasisArgs>(BasisConfig::default(), &[]);
         named_alike::<ControllerArgs>(ControllerConfig::default(), &["variant", "seed"]);
+        let own = serde_json::to_value(ConstantVector::default()).unwrap();
+        let prefixed =
+            own.as_object().unwrap().iter().map(|(field, value)| (format!("constant_vector_{field}"), value));
+        named_alike::<ConstantVectorArgs>(prefixed.collect::<std::collections::BTreeMap<_, _>>(), &[]);
         let own = serde_json::to_value(Deer::default()).unwrap();
-        let prefixed = own.as_object().unwrap().iter().map(|(field, value)| (format!("deer_{field}"), value.clone()));
-        named_alike::<DeerArgs>(prefixed.collect::<serde_json::Map<_, _>>(), &["deer_mean"]);
+        let prefixed = own.as_object().unwrap().iter().map(|(field, value)| (format!("deer_{field}"), value));
+        named_alike::<DeerArgs>(
+            prefixed.collect::<std::collections::BTreeMap<_, _>>(),
+            &["deer_mean", "deer_confidence"],
+        );
     }
 
     #[test]

@@ -1,10 +1,9 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use stir_core::SettingError;
 
-use crate::ControllerError;
-
-/// Settings of the controller; symbols are those of the method's description.
+/// Settings of the controller; the symbols are those of the method's description.
 ///
 /// ```
 /// use stir_controller::ControllerConfig;
@@ -16,40 +15,40 @@ use crate::ControllerError;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ControllerConfig {
-    /// `M`: segments that may be steered; the controller acts at control points 1 to `M - 1`.
+    /// The number of segments that may be steered, `M`: the controller acts at control points 1 to `M - 1`.
     pub max_control_points: usize,
-    /// `k`: entries retrieved at a control point.
+    /// The number of entries retrieved at a control point, `k`.
     pub retrieve: usize,
-    /// `L`: retrieved vectors that are probed.
+    /// The most retrieved vectors that are probed, `L`.
     pub candidates: usize,
-    /// Tokens generated in a probe, at most.
+    /// The most tokens generated in a probe.
     pub probe_tokens: usize,
-    /// Weight of the advantage.
+    /// The weight of the advantage.
     pub beta: f64,
-    /// Weight of the probe's gain in mean log-probability.
+    /// The weight of a probe's gain in mean log-probability.
     pub rho: f64,
-    /// Lowest score that may win.
+    /// The lowest score that may win.
     pub tau_null: f64,
-    /// Strength of an impulse per unit of score.
+    /// The strength of an impulse per unit of score.
     pub k_scale: f64,
-    /// Fewest entries at a control point for the controller to act there.
+    /// The fewest entries at a control point with which the controller acts there.
     pub min_entries: usize,
-    /// Lowest similarity of the nearest entry for the controller to act.
+    /// The lowest similarity of the nearest entry with which the controller acts.
     pub min_similarity: f64,
-    /// First control point to act at, where bounded.
+    /// The first control point at which it acts, if that is bounded.
     pub min_m: Option<usize>,
-    /// Last control point to act at, where bounded.
+    /// The last control point at which it acts, if that is bounded.
     pub max_m: Option<usize>,
-    /// How long an impulse lives.
+    /// The life of an impulse.
     pub scope: Scope,
     /// The method, or one of its ablations.
     pub variant: Variant,
-    /// Seed of the ablations that draw at random.
+    /// The seed of the ablations that draw at random.
     pub seed: u64,
 }
 
 impl Default for ControllerConfig {
-    /// The published settings, with `k_scale` 1.
+    /// Returns the published settings, with `k_scale` 1.
     fn default() -> Self {
         Self {
             max_control_points: 8,
@@ -75,29 +74,20 @@ impl ControllerConfig {
     /// Checks every field.
     ///
     /// # Errors
-    /// [`ControllerError::Config`] with the first field out of bounds, its value and the bound.
-    pub fn validate(&self) -> Result<(), ControllerError> {
-        let count = |field, value: usize| match value {
-            0 => Err(ControllerError::Config { field, value: "0".into(), bound: "at least 1" }),
-            _ => Ok(()),
-        };
-        let number = |field, value: f64, within: bool, bound| match within && value.is_finite() {
-            true => Ok(()),
-            false => Err(ControllerError::Config { field, value: value.to_string(), bound }),
-        };
-        count("max_control_points", self.max_control_points)?;
-        count("retrieve", self.retrieve)?;
-        count("candidates", self.candidates)?;
-        count("probe_tokens", self.probe_tokens)?;
-        number("beta", self.beta, self.beta >= 0.0, "finite and >= 0")?;
-        number("rho", self.rho, self.rho >= 0.0, "finite and >= 0")?;
-        number("tau_null", self.tau_null, true, "finite")?;
-        number("k_scale", self.k_scale, self.k_scale >= 0.0, "finite and >= 0")?;
-        number("min_similarity", self.min_similarity, self.min_similarity.abs() <= 1.0, "in [-1, 1]")?;
+    /// [`SettingError`] with the first setting out of bounds.
+    pub fn validate(&self) -> Result<(), SettingError> {
+        SettingError::positive("max_control_points", self.max_control_points)?;
+        SettingError::positive("retrieve", self.retrieve)?;
+        SettingError::positive("candidates", self.candidates)?;
+        SettingError::positive("probe_tokens", self.probe_tokens)?;
+        SettingError::not_negative("beta", self.beta)?;
+        SettingError::not_negative("rho", self.rho)?;
+        SettingError::finite("tau_null", self.tau_null)?;
+        SettingError::not_negative("k_scale", self.k_scale)?;
+        let cosine = self.min_similarity.abs() <= 1.0;
+        SettingError::check(cosine, "min_similarity", self.min_similarity, "in [-1, 1]")?;
         match (self.min_m, self.max_m) {
-            (Some(min), Some(max)) if max < min => {
-                Err(ControllerError::Config { field: "max_m", value: max.to_string(), bound: "at least min_m" })
-            }
+            (Some(min), Some(max)) => SettingError::check(max >= min, "max_m", max, "at least min_m"),
             _ => Ok(()),
         }
     }
@@ -111,36 +101,38 @@ impl ControllerConfig {
     }
 }
 
-/// How long an impulse lives.
+/// The life of an impulse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Scope {
-    /// For one segment, as published: what follows sees that segment as encoded without it.
+    /// It lives for one segment, as published: what follows sees that segment as encoded without it.
     Segment,
-    /// For good: the steered keys and values stay in the cache.
+    /// It lives for good: the steered keys and values stay in the cache.
     Persistent,
 }
 
-/// The method and its ablations.
+/// The method, or one of its ablations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Variant {
-    /// Retrieve, probe, commit.
+    /// The method: retrieve, probe, commit.
     Stir,
-    /// Never steer: plain decoding.
+    /// Steers never, which is plain decoding.
     NoMemory,
-    /// The score is the advantage alone.
+    /// Probes nothing: the score is the advantage alone.
     NoProbing,
-    /// Gaussian noise, of the length of the vector it replaces.
+    /// Adds Gaussian noise of the length of the vector it replaces.
     RandomVector,
-    /// A candidate drawn at random in place of the best one; it is held to the same bounds.
+    /// Draws a candidate at random in place of the best one, and holds it to the same bounds.
     RandomChoice,
-    /// The mean of all vectors of the library's lowest layer, at every control point, at scale `k_scale`.
+    /// Adds the mean of all vectors at the library's lowest layer with any, at every control point, at scale `k_scale`.
     StaticVector,
 }
 
 impl Variant {
-    /// Every variant, with its name.
+    /// All variants with their names.
     pub const ALL: [(Self, &'static str); 6] = [
         (Self::Stir, "stir"),
         (Self::NoMemory, "no_memory"),
@@ -158,14 +150,11 @@ impl fmt::Display for Variant {
 }
 
 impl FromStr for Variant {
-    type Err = ControllerError;
+    type Err = SettingError;
 
-    fn from_str(text: &str) -> Result<Self, ControllerError> {
+    fn from_str(text: &str) -> Result<Self, SettingError> {
         let known = Self::ALL.iter().find(|(_, name)| *name == text).map(|(variant, _)| *variant);
-        known.ok_or_else(|| ControllerError::Config {
-            field: "variant",
-            value: text.to_owned(),
-            bound: "stir, no_memory, no_probing, random_vector, random_choice or static_vector",
-        })
+        let bound = "stir, no_memory, no_probing, random_vector, random_choice or static_vector";
+        known.ok_or_else(|| SettingError::new("variant", text, bound))
     }
 }

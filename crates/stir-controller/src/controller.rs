@@ -12,27 +12,18 @@ use crate::{
 const TIE: f64 = 1e-12;
 
 /// The decisions of the method, without any I/O: [`plan`](Self::plan) retrieves, [`decide`](Self::decide) scores and
-/// commits. An engine of any kind can be steered with these two; [`lane`](Self::lane) runs them on an
-/// [`Engine`](stir_core::Engine).
+/// commits. [`steer`](Self::steer) starts the state machine that asks for them in a loop of one's own;
+/// [`generate`](Self::generate) and [`stream`](Self::stream) run it on an [`Engine`](stir_core::Engine).
 ///
 /// A controller owns its library, and a clone shares it.
 ///
 /// ```
-/// use std::collections::BTreeMap;
-/// use stir_basis::{Action, Entry, Library, normalize};
+/// use stir_basis::{Action, Entry, Library};
 /// use stir_controller::{ControlState, Controller, ControllerConfig, LayerState, Planned, ProbeScores};
-/// use stir_core::{Delimiter, Fingerprint};
 ///
-/// let model = Fingerprint {
-///     architecture: "qwen2".into(), n_layers: 28, hidden_size: 2, vocab_size: 100,
-///     tokenizer: "a1".into(), weights: "b2".into(),
-/// };
-/// let wrong = Entry {
-///     problem: "p1".into(), m: 1, layer: 14, quality: 0.8,
-///     key: normalize(&[1.0, 0.0]).expect("not zero").into(), action: Action::Steer(vec![0.5, 0.5]),
-/// };
-/// let library = Library::from_entries(model.clone(), Delimiter::default(), vec![wrong], BTreeMap::new())?;
-/// let controller = Controller::new(library, &model, ControllerConfig::default())?;
+/// let action = Action::Steer(vec![0.5, 0.5]);
+/// let wrong = Entry { layer: 14, quality: 0.8, key: [1.0, 0.0].into(), action, ..Entry::default() };
+/// let controller = Controller::unchecked(Library::from_vectors([wrong])?, ControllerConfig::default())?;
 ///
 /// // The state after layer 14 at the first boundary:
 /// let states = vec![LayerState { layer: 14, values: vec![3.0, 0.0] }];
@@ -74,8 +65,7 @@ impl Controller {
     }
 
     /// Creates a controller for vectors that name no model, such as those of
-    /// [`Library::from_entries`](stir_basis::Library::from_entries) on a made-up fingerprint. That they fit the model
-    /// is then for the caller to know.
+    /// [`Library::from_vectors`](stir_basis::Library::from_vectors). Nothing then checks that they fit the model.
     ///
     /// # Errors
     /// [`ControllerError`] when a setting is out of bounds, or when the variant needs a vector and the library has
@@ -115,7 +105,7 @@ impl Controller {
         &self.points
     }
 
-    /// Says what can be done at a control point: what to do where that is certain without probing, or what to probe.
+    /// Plans a control point: returns what to do there where that is certain without probing, else what to probe.
     ///
     /// Nothing is probed by the variants [`NoMemory`](Variant::NoMemory), [`NoProbing`](Variant::NoProbing) and
     /// [`StaticVector`](Variant::StaticVector), at a control point at which the settings do not let the controller act,

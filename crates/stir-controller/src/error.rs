@@ -1,25 +1,20 @@
 use stir_basis::BasisError;
+use stir_core::SettingError;
 
-/// What the controller refuses.
+/// A fault of settings, of a library, or of what a controller was given.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ControllerError {
-    /// A setting out of bounds.
-    #[error("controller setting {field} is {value}, must be {bound}")]
-    Config {
-        /// The field of [`ControllerConfig`](crate::ControllerConfig).
-        field: &'static str,
-        /// Its value.
-        value: String,
-        /// What is allowed.
-        bound: &'static str,
-    },
-    /// A library that was made for another model.
+    /// A setting is out of bounds.
+    #[error("a setting of the controller is out of bounds")]
+    Setting(#[from] SettingError),
+    /// The library was made for another model.
     #[error("the library does not fit the model")]
     Library(#[source] BasisError),
-    /// A library without a single vector, where the variant needs one.
+    /// The library has not a single vector, and the variant needs one.
     #[error("the library holds no vector to add")]
     NoVector,
-    /// Probe scores that do not belong to the plan.
+    /// Probe scores do not belong to the plan.
     #[error("there are {found} probe scores for {expected} candidates")]
     ProbeCount {
         /// The number of candidates of the plan.
@@ -27,12 +22,12 @@ pub enum ControllerError {
         /// The number of scores given.
         found: usize,
     },
-    /// What a steering was given is not what it wants next.
+    /// A steering was given something else than it wants next.
     #[error("the steering was given {given} where it wants {wanted}")]
     OutOfTurn {
-        /// What it was given.
+        /// The name of what it was given.
         given: &'static str,
-        /// What [`Steering::next`](crate::Steering::next) asks for.
+        /// The name of what [`Steering::next`](crate::Steering::next) asks for.
         wanted: &'static str,
     },
 }

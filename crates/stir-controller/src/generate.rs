@@ -6,19 +6,13 @@ impl Controller {
     /// Answers `requests`, steered: returns, for each of them in order, its samples in order.
     ///
     /// ```
-    /// use std::collections::BTreeMap;
-    /// use stir_basis::{Action, Entry, Library, normalize};
+    /// use stir_basis::{Action, Entry, Library};
     /// use stir_controller::{Controller, ControllerConfig};
-    /// use stir_core::{Delimiter, Engine, GenerateOptions, Request, Sampling, Text, toy::ToyEngine};
+    /// use stir_core::{GenerateOptions, Request, Sampling, Text, toy::ToyEngine};
     ///
     /// let engine = ToyEngine::new(1);
-    /// let wrong = Entry {
-    ///     problem: "p1".into(), m: 1, layer: 1, quality: 0.8,
-    ///     key: normalize(&[1.0; 10]).expect("not zero").into(), action: Action::Steer(vec![0.5; 10]),
-    /// };
-    /// let model = engine.fingerprint().clone();
-    /// let library = Library::from_entries(model, Delimiter::default(), vec![wrong], BTreeMap::new())?;
-    /// let controller = Controller::new(library, engine.fingerprint(), ControllerConfig::default())?;
+    /// let wrong = Entry { layer: 1, key: [1.0; 10].into(), action: Action::Steer(vec![0.5; 10]), ..Entry::default() };
+    /// let controller = Controller::unchecked(Library::from_vectors([wrong])?, ControllerConfig::default())?;
     ///
     /// let request = Request { max_tokens: 20, sampling: Sampling::GREEDY, ..Request::new(engine.encode("one")?) };
     /// let answers = controller.generate(&engine, &[request], GenerateOptions::default())?;
@@ -31,7 +25,7 @@ impl Controller {
     /// As [`stir_core::generate`].
     pub fn generate<E: Engine>(
         &self,
-        engine: &E,
+        engine: E,
         requests: &[Request],
         options: GenerateOptions<'_>,
     ) -> Result<Vec<Vec<Steered>>, GenerateError<E::Error>> {
@@ -42,19 +36,14 @@ impl Controller {
     /// [`stir_core::stream`]. A token's note says where it stands and what was decided there.
     ///
     /// ```
-    /// use std::collections::BTreeMap;
-    /// use stir_basis::{Action, Entry, Library, normalize};
+    /// # use stir_basis::{Action, Entry, Library};
     /// use stir_controller::{Controller, ControllerConfig};
-    /// use stir_core::{Delimiter, Engine, Event, Flow, GenerateOptions, Request, Text, toy::ToyEngine};
+    /// use stir_core::{Event, Flow, GenerateOptions, Request, Text, toy::ToyEngine};
     ///
     /// # let engine = ToyEngine::new(1);
-    /// # let wrong = Entry {
-    /// #     problem: "p1".into(), m: 1, layer: 1, quality: 0.8,
-    /// #     key: normalize(&[1.0; 10]).expect("not zero").into(), action: Action::Steer(vec![0.5; 10]),
-    /// # };
-    /// # let model = engine.fingerprint().clone();
-    /// # let library = Library::from_entries(model, Delimiter::default(), vec![wrong], BTreeMap::new())?;
-    /// let controller = Controller::new(library, engine.fingerprint(), ControllerConfig::default())?;
+    /// # let action = Action::Steer(vec![0.5; 10]);
+    /// # let library = Library::from_vectors([Entry { layer: 1, key: [1.0; 10].into(), action, ..Entry::default() }])?;
+    /// let controller = Controller::unchecked(library, ControllerConfig::default())?;
     /// let request = Request { max_tokens: 40, samples: 3, ..Request::new(engine.encode("one")?) };
     /// let mut colored = 0;
     /// controller.stream(&engine, &[request], GenerateOptions::default(), |_, event| {
@@ -73,12 +62,12 @@ impl Controller {
     /// As [`stir_core::stream`].
     pub fn stream<E: Engine>(
         &self,
-        engine: &E,
+        engine: E,
         requests: &[Request],
         options: GenerateOptions<'_>,
         on_event: impl FnMut(SampleId, Event<Steered, Place>) -> Flow,
     ) -> Result<(), GenerateError<E::Error>> {
-        let start = |engine: &&E, session, r: &Request, k| self.resume(engine, session, r, k);
+        let start = |engine: &E, session, r: &Request, k| self.resume(engine, session, r, k);
         stream_with(engine, requests, options, start, on_event)
     }
 }

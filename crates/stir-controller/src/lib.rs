@@ -1,9 +1,5 @@
-//! Retrieve, probe and commit: the run-time half of STIR.
-//!
-//! [`Controller::plan`] and [`Controller::decide`] are the method's two decisions, pure functions of a library and of
-//! numbers read from a model. [`SteeredLane`] is the state machine that runs them on any
-//! [`Engine`](stir_core::Engine); many lanes share forward passes in [`stir_core::drive`].
-
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod config;
@@ -24,3 +20,13 @@ pub use plan::{Candidate, Commit, ControlState, Decision, LayerState, Plan, Plan
 pub use probe::ProbeBranch;
 pub use steering::{Next, Steering};
 pub use trace::{Place, Retrieved, Steered, Step};
+
+/// What a server needs: everything but a lane's session, which is the engine's, may go to another thread.
+const _: () = {
+    const fn send_and_sync<T: Send + Sync>() {}
+    send_and_sync::<Controller>();
+    send_and_sync::<Steering>();
+    send_and_sync::<ProbeBranch>();
+    const fn send<T: Send>() {}
+    send::<SteeredLane<Box<u8>>>();
+};

@@ -22,18 +22,11 @@ use crate::{Controller, ProbeScores};
 /// nothing in the result.
 ///
 /// ```
-/// use stir_basis::{Action, Entry, Library};
+/// # use stir_basis::{Entry, Library};
 /// use stir_controller::{Controller, ControllerConfig};
-/// use stir_core::{Delimiter, Fingerprint, SegmentCounter, Vocab};
+/// use stir_core::{Delimiter, SegmentCounter, Vocab};
 ///
-/// # let model = Fingerprint {
-/// #     architecture: "toy".into(), n_layers: 1, hidden_size: 1, vocab_size: 3, tokenizer: "t".into(),
-/// #     weights: "w".into(),
-/// # };
-/// # let entry = Entry {
-/// #     problem: String::new(), m: 1, layer: 0, quality: 1.0, key: vec![1.0].into(), action: Action::Stay,
-/// # };
-/// # let library = Library::from_entries(model, Delimiter::default(), vec![entry], Default::default())?;
+/// # let library = Library::from_vectors([Entry { key: [1.0].into(), ..Entry::default() }])?;
 /// let controller = Controller::unchecked(library, ControllerConfig::default())?;
 /// let vocab = Vocab::new([&b"a"[..], b"\n", b""], [2]);
 /// let mut counter = SegmentCounter::new(Delimiter::default());

@@ -3,27 +3,27 @@ use stir_core::{Generated, Vocab};
 
 use crate::{Decision, Scored};
 
-/// One segment of a steered generation: what was decided before it, and how long it became.
+/// A segment of a steered generation, with what was decided before it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// The segment, from 1; it follows control point `segment - 1`.
+    /// The number of the segment, from 1; it follows control point `segment - 1`.
     pub segment: usize,
     /// The library entry whose vector was added at its start.
     pub chosen: Option<usize>,
     /// The decoder layer whose output it was added to.
     pub layer: Option<usize>,
-    /// Score of what was chosen.
+    /// The score of what was chosen.
     pub score: f64,
-    /// Score of doing nothing.
+    /// The score of doing nothing.
     pub null_score: f64,
-    /// Scale of the impulse; 0 when nothing was added.
+    /// The scale of the impulse; 0 when nothing was added.
     pub scale: f32,
-    /// Tokens of the segment, with the one that ended it.
+    /// The number of tokens of the segment, with the one that ended it.
     pub tokens: usize,
-    /// Entries retrieved, nearest first.
+    /// The entries retrieved, nearest first.
     pub retrieved: Vec<Retrieved>,
-    /// Candidates with their numbers, best advantage first.
+    /// The candidates with their numbers, best advantage first.
     pub candidates: Vec<Scored>,
 }
 
@@ -33,7 +33,7 @@ pub struct Step {
 pub struct Retrieved {
     /// Its index in the library.
     pub entry: usize,
-    /// Cosine of the state and its key.
+    /// The cosine of the angle between the state and its key.
     pub similarity: f32,
 }
 
@@ -57,25 +57,25 @@ impl Step {
         }
     }
 
-    /// Whether something was added at its start.
+    /// Returns whether something was added at its start.
     pub fn steered(&self) -> bool {
         self.scale != 0.0
     }
 
-    /// The numbers of the candidate that was chosen.
+    /// Returns the numbers of the candidate that was chosen.
     pub fn winner(&self) -> Option<&Scored> {
         self.candidates.iter().find(|candidate| Some(candidate.entry) == self.chosen)
     }
 }
 
-/// Where in a steered generation a token stands.
+/// The place of a token in a steered generation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Place {
-    /// The segment, from 1.
+    /// The number of the segment, from 1.
     pub segment: usize,
-    /// Scale of the impulse at its start; 0 when nothing was added.
+    /// The scale of the impulse at its start; 0 when nothing was added.
     pub scale: f32,
-    /// What was decided just before the token, where it is the first after a control point. The segment's `tokens` are
+    /// The step that was decided just before the token, where it is the first after a control point. Its `tokens` count
     /// those so far.
     pub step: Option<Step>,
 }
@@ -95,7 +95,7 @@ impl Place {
         Self { segment: 1, scale: 0.0, step: None }
     }
 
-    /// Whether the token's segment began with an impulse.
+    /// Returns whether the token's segment began with an impulse.
     pub fn steered(&self) -> bool {
         self.scale != 0.0
     }

@@ -1,14 +1,14 @@
 //! The rules of planning and deciding, one by one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use stir_basis::{Action, Entry, Library, normalize};
 use stir_controller::{
     Candidate, ControlState, Controller, ControllerConfig, ControllerError, Decision, LayerState, Plan, Planned,
     ProbeScores, Scope, Scored, Variant,
 };
-use stir_core::{Delimiter, Fingerprint, HookPoint};
+use stir_core::{Fingerprint, HookPoint, SettingError};
 
 fn fingerprint() -> Fingerprint {
     Fingerprint {
@@ -37,7 +37,7 @@ fn right(s: f32, quality: f64) -> Entry {
 }
 
 fn library(entries: Vec<Entry>) -> Library {
-    Library::from_entries(fingerprint(), Delimiter::default(), entries, BTreeMap::new()).unwrap()
+    Library::from_entries(fingerprint(), entries).unwrap()
 }
 
 /// Control point `m` of sequence 0 with these states.
@@ -331,15 +331,15 @@ fn settings_out_of_bounds_are_named() {
         let mut config = base();
         change(&mut config);
         match config.validate() {
-            Err(ControllerError::Config { field, value, bound }) => (field, value, bound),
+            Err(SettingError { setting, value, bound }) => (setting, value, bound),
             other => panic!("{other:?}"),
         }
     };
     let is = |field, value: &str, bound| (field, value.to_owned(), bound);
-    assert_eq!(refused(&|c| c.max_control_points = 0), is("max_control_points", "0", "at least 1"));
-    assert_eq!(refused(&|c| c.retrieve = 0), is("retrieve", "0", "at least 1"));
-    assert_eq!(refused(&|c| c.candidates = 0), is("candidates", "0", "at least 1"));
-    assert_eq!(refused(&|c| c.probe_tokens = 0), is("probe_tokens", "0", "at least 1"));
+    assert_eq!(refused(&|c| c.max_control_points = 0), is("max_control_points", "0", ">= 1"));
+    assert_eq!(refused(&|c| c.retrieve = 0), is("retrieve", "0", ">= 1"));
+    assert_eq!(refused(&|c| c.candidates = 0), is("candidates", "0", ">= 1"));
+    assert_eq!(refused(&|c| c.probe_tokens = 0), is("probe_tokens", "0", ">= 1"));
     assert_eq!(refused(&|c| c.beta = -0.5), is("beta", "-0.5", "finite and >= 0"));
     assert_eq!(refused(&|c| c.rho = f64::NAN), is("rho", "NaN", "finite and >= 0"));
     assert_eq!(refused(&|c| c.tau_null = f64::INFINITY), is("tau_null", "inf", "finite"));
@@ -348,7 +348,9 @@ fn settings_out_of_bounds_are_named() {
     assert_eq!(refused(&|c| (c.min_m, c.max_m) = (Some(3), Some(2))), is("max_m", "2", "at least min_m"));
     let library = library(vec![wrong(1.0, 0.5)]);
     let error = Controller::new(library, &fingerprint(), ControllerConfig { beta: -1.0, ..base() }).unwrap_err();
-    assert_eq!(error.to_string(), "controller setting beta is -1, must be finite and >= 0");
+    assert_eq!(error.to_string(), "a setting of the controller is out of bounds");
+    let source = std::error::Error::source(&error).unwrap();
+    assert_eq!(source.to_string(), "beta is -1, must be finite and >= 0");
 }
 
 #[test]

@@ -3,8 +3,6 @@
 
 mod common;
 
-use std::collections::BTreeMap;
-
 use common::{WARM, batch, library, max_batch, plain, prompts, steer};
 use stir_basis::{Action, Library};
 use stir_controller::{
@@ -142,7 +140,7 @@ fn random_vectors_change_nothing_but_the_vectors() {
         entries[i].action = Action::Steer(candidate.vector.to_vec());
     }
     let fingerprint = engine.fingerprint().clone();
-    let noise = Library::from_entries(fingerprint, library.delimiter().clone(), entries, BTreeMap::new()).unwrap();
+    let noise = Library::from_entries(fingerprint, entries).unwrap().with_delimiter(library.delimiter().clone());
     let run = |library, config| steer(&engine, library, &config, &prompts, 50, Sampling::GREEDY, 4);
     assert_eq!(run(&library, config), run(&noise, base()));
     assert_ne!(run(&library, base()), run(&noise, base()));

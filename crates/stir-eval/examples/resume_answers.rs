@@ -12,7 +12,7 @@ use std::{env, error::Error, ops::ControlFlow, sync::Arc, thread, time::Duration
 use stir_core::{Request, Sampling, toy::ToyEngine};
 use stir_eval::{
     answers,
-    method::{Bench, Exam, MethodConfig, Question},
+    method::{AnswerRun, MethodConfig, MethodContext, Question},
 };
 use stir_grade::{Judge, NumberJudge};
 use stir_report::Record;
@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .collect();
     let sampling = Sampling { temperature: 1.0, ..Sampling::GREEDY };
     let request = Request { max_tokens: 40, sampling, ..Request::default() };
-    let exam = Exam { engine: &engine, questions: &questions, request, width: 8 };
+    let exam = AnswerRun { engine: &engine, questions: &questions, request, max_batch: 8 };
     let config = MethodConfig::Plain {};
     let settings = exam.settings(&config, None, "cpu")?;
 
@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let judge = Arc::new(NumberJudge::default());
     let judges = |_: &Question| -> Arc<dyn Judge> { judge.clone() };
     let render = |_: Option<&str>, user: &str| Ok(user.to_owned());
-    let method = config.build(Bench { engine: &engine, judges: &judges, library: None, render: &render })?;
+    let method = config.build(MethodContext { engine: &engine, judges: &judges, library: None, render: &render })?;
     // Without the times, which no second run would have again.
     let mut kept = Ok(());
     exam.replies(

@@ -2,6 +2,7 @@
 //!
 //! - [`task`]: benchmarks with their problems, prompts and judges, built in and of one's own.
 //! - [`method`]: plain decoding, the usual baselines and STIR on one engine.
+//! - [`questions`]: problems with their prompts for one model, their right answers and judges.
 //! - [`answers`]: files of answers that survive being killed.
 //! - [`experiment`]: models, tasks, methods, grids and seeds as a file, and what runs it.
 //!
@@ -11,9 +12,14 @@
 
 pub mod answers;
 pub mod experiment;
+mod format_error;
 pub mod method;
+pub mod questions;
 pub mod task;
+pub mod word_problems;
+
+pub use format_error::FormatError;
 
 #[cfg(feature = "hub")]
 pub use stir_hub as hub;
-pub use task::{AnswerForm, Problem, Prompt, Task, TaskError};
+pub use task::{AnswerForm, Problem, PromptMessages, Task, TaskError};

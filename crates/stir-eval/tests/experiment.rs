@@ -10,19 +10,21 @@ use std::{
     fs,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
+    sync::Arc,
 };
 
 use common::toy;
 use serde::{Deserialize, Serialize};
-use stir_basis::{Candidates, Library, Pair};
-use stir_core::{Delimiter, Engine, Finish, GenerateOptions, Request, SampleRng, Text, generate, toy::ToyEngine};
+use stir_basis::{Library, MinedPairs};
+use stir_core::{Finish, toy::ToyEngine};
 use stir_eval::{
     answers::AnswersError,
-    experiment::{Asked, Event, Experiment, Lab, Runner, RunnerError, digest},
-    method::{Judges, Question},
+    experiment::{Backend, Event, Experiment, Runner, RunnerError, digest},
+    method::Question,
+    questions::{ProblemSource, Questions},
 };
 use stir_files::FileError;
-use stir_grade::GRADING;
+use stir_grade::{GRADING, Grade, Judge, Verdict};
 use stir_report::Run;
 use tempfile::TempDir;
 
@@ -36,37 +38,9 @@ struct Model {
     device: String,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Problems {
-    prefix: String,
-    count: usize,
-    /// The one that the model has no room for.
-    #[serde(default)]
-    long: Option<usize>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Rollout {
-    #[serde(default = "two")]
-    samples: usize,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Induction {
-    #[serde(default)]
-    layer: usize,
-}
-
-fn two() -> usize {
-    2
-}
-
 /// What was made, in order.
 #[derive(Default)]
-struct ToyLab {
+struct ToyBackend {
     log: RefCell<Vec<String>>,
     /// After how many answers the process dies.
     dies: Cell<Option<usize>>,
@@ -79,17 +53,14 @@ struct ToyLab {
 #[error("the lab is out of order")]
 struct Broken(#[from] stir_core::toy::ToyError);
 
-impl ToyLab {
+impl ToyBackend {
     fn count(&self, what: &str) -> usize {
         self.log.borrow().iter().filter(|line| line.starts_with(what)).count()
     }
 }
 
-impl Lab for ToyLab {
-    type Model = Model;
-    type Problems = Problems;
-    type Rollout = Rollout;
-    type Induction = Induction;
+impl Backend for ToyBackend {
+    type Source = Model;
     type Engine = ToyEngine;
     type Error = Broken;
 
@@ -102,65 +73,39 @@ impl Lab for ToyLab {
         model.device.clone()
     }
 
-    fn questions(&self, _: &ToyEngine, problems: &Problems) -> Result<Asked<'_>, Broken> {
+    /// A file is taken as what its name says: what prompts begin with, how many there are, and the one that the model
+    /// has no room for.
+    fn questions(&self, _: &ToyEngine, source: &ProblemSource) -> Result<Questions, Broken> {
+        let ProblemSource::File(path) = source else { panic!("the toy backend has no tasks") };
+        let parts: Vec<&str> = path.iter().map(|part| part.to_str().unwrap()).collect();
+        let number = |place: usize| parts.get(place).map(|part| part.parse::<usize>().unwrap());
         let ask = |i| {
-            let prompt = format!("{}{i}", problems.prefix) + &"a".repeat(if problems.long == Some(i) { 96 } else { 0 });
-            Question { id: format!("p{i}"), user: prompt.clone(), prompt, gold: "a".into(), ..Question::default() }
+            let prompt = format!("{}{i}", parts[0]) + &"a".repeat(if number(2) == Some(i) { 96 } else { 0 });
+            Question { id: format!("p{i}"), user: prompt.clone(), prompt, gold: "0".into(), ..Question::default() }
         };
-        Ok(((0..problems.count).map(ask).collect(), Box::new(toy::first_mark)))
+        Ok(Questions::new((0..number(1).unwrap()).map(ask).collect(), Box::new(|_| Arc::new(Parity))))
     }
 
     fn render(&self, _: &ToyEngine, system: Option<&str>, user: &str) -> Result<String, stir_core::toy::ToyError> {
         Ok(toy::render(system, user))
     }
+}
 
-    fn rollouts(
-        &self,
-        engine: &ToyEngine,
-        questions: &[Question],
-        judges: &Judges<'_>,
-        settings: &Rollout,
-        seed: u64,
-        out: &Path,
-    ) -> Result<(), Broken> {
-        self.log.borrow_mut().push(format!("rollouts {seed}"));
-        let mut text = String::new();
-        for question in questions {
-            let prompt = engine.encode_prompt(&question.prompt)?;
-            let request = Request { max_tokens: 9, samples: settings.samples, seed, ..Request::new(prompt) };
-            for sample in generate(engine, &[request], GenerateOptions::default()).unwrap().remove(0) {
-                let judged = judges(question).judge(&question.gold, &sample.text(engine.vocab()));
-                text += &format!("{}\n", serde_json::to_string(&(&sample.tokens, judged)).unwrap());
-            }
-        }
-        fs::write(out, text).unwrap();
-        Ok(())
+/// What a text answers is whether its length is odd: about half of all noise is right.
+struct Parity;
+
+impl Judge for Parity {
+    fn extract(&self, text: &str) -> Option<String> {
+        (!text.is_empty()).then(|| (text.len() % 2).to_string())
     }
 
-    /// Vectors that depend on the rollouts: not learnt, but as different as learnt ones.
-    fn candidates(&self, engine: &ToyEngine, rollouts: &Path, settings: &Induction, out: &Path) -> Result<(), Broken> {
-        self.log.borrow_mut().push(format!("candidates {}", settings.layer));
-        let hash = blake3::hash(&fs::read(rollouts).unwrap());
-        let mut rng = SampleRng::new(u64::from_le_bytes(hash.as_bytes()[..8].try_into().unwrap()), 0);
-        let mut state = || (0..10).map(|_| rng.normal() as f32).collect::<Vec<f32>>();
-        let pairs = (1..9).map(|m| Pair {
-            problem: format!("p{m}"),
-            m: 1 + m % 3,
-            layer: settings.layer,
-            quality: 1.0 - 0.1 * m as f64,
-            mu_plus: state(),
-            mu_minus: state(),
-        });
-        let candidates = Candidates {
-            fingerprint: engine.fingerprint().clone(),
-            delimiter: Delimiter::new("\n").unwrap(),
-            pairs: pairs.collect(),
-            provenance: BTreeMap::new(),
-        };
-        candidates.save(out).unwrap();
-        Ok(())
+    fn grade(&self, gold: &str, answer: &str) -> Grade {
+        let verdict = if gold == answer { Verdict::Equal } else { Verdict::Different };
+        Grade { verdict, rule: "parity".into(), why: None }
     }
+}
 
+impl ToyBackend {
     fn observe(&self, event: Event<'_>) {
         match event {
             Event::Stage { kind, reused, .. } => {
@@ -175,7 +120,13 @@ impl Lab for ToyLab {
             }
             Event::Answers { .. } => self.log.borrow_mut().push("answers".into()),
             Event::NoRoom { task, id, .. } => self.log.borrow_mut().push(format!("no room {task} {id}")),
+            Event::Failed { id, samples, .. } => self.log.borrow_mut().push(format!("failed {id} {samples}")),
+            _ => {}
         }
+    }
+
+    fn runner<'x>(&'x self, experiment: &'x Experiment) -> Runner<'x, Self> {
+        Runner::new(experiment, self).unwrap().observer(|event| self.observe(event))
     }
 }
 
@@ -183,7 +134,7 @@ const TOML: &str = r#"
 name = "toy"
 seeds = [0, 1]
 transfer = true
-width = 3
+max_batch = 3
 
 [[models]]
 name = "one"
@@ -191,21 +142,22 @@ source = { seed = 1 }
 
 [[tasks]]
 name = "x"
-mine = { prefix = "x", count = 3 }
-answer = { prefix = "x0", count = 4 }
+mine.file = "x/8"
+answer.file = "x0/4"
 
 [[tasks]]
 name = "y"
-mine = { prefix = "y", count = 2 }
-answer = { prefix = "y0", count = 5 }
+mine.file = "y/8"
+answer.file = "y0/5"
 
 [answers]
 max_tokens = 24
 
 [mining]
-rollout = { samples = 3 }
+rollout = { sampling = { temperature = 3, top_p = 1 }, max_tokens = 40, samples = 3 }
 basis = { min_per_control_point = 1 }
-grid = { "induction.layer" = [0, 2], "basis.budget" = [4] }
+induction = { delimiter = "\n" }
+grid = { "induction.layers" = [["0"], ["2"]], "basis.budget" = [4] }
 
 [[methods]]
 name = "plain"
@@ -222,9 +174,9 @@ method = "stir"
 grid = { k_scale = [0.5, 2.0] }
 "#;
 
-fn run(toml: &str, lab: &ToyLab, out: &Path) -> Vec<Run> {
+fn run(toml: &str, lab: &ToyBackend, out: &Path) -> Vec<Run> {
     let experiment = Experiment::parse(toml).unwrap();
-    Runner::new(&experiment, lab).unwrap().run(out).unwrap().runs
+    lab.runner(&experiment).run(out).unwrap().runs
 }
 
 /// Runs without what no two have alike.
@@ -262,11 +214,11 @@ fn files(out: &Path) -> BTreeMap<String, String> {
 
 #[test]
 fn stages_are_shared_and_cells_are_told_apart() {
-    let (folder, lab) = (TempDir::new().unwrap(), ToyLab::default());
+    let (folder, lab) = (TempDir::new().unwrap(), ToyBackend::default());
     let runs = run(TOML, &lab, folder.path());
     // Two seeds, two tasks; plain, vote, and stir with two libraries' tasks, two recipes and two scales.
     assert_eq!(runs.len(), 2 * 2 * (1 + 1 + 2 * 2 * 2));
-    assert_eq!((lab.count("load"), lab.count("rollouts"), lab.count("candidates")), (1, 2 * 2, 2 * 2 * 2));
+    assert_eq!((lab.count("load"), lab.count("made rollouts"), lab.count("made candidates")), (1, 2 * 2, 2 * 2 * 2));
     assert_eq!(lab.count("made libraries"), 2 * 2 * 2);
 
     let cells: BTreeSet<String> = runs.iter().map(|run| serde_json::to_string(&run.settings).unwrap()).collect();
@@ -291,19 +243,20 @@ fn stages_are_shared_and_cells_are_told_apart() {
     assert!(folder.path().join("index.json").exists());
 
     let experiment = Experiment::parse(TOML).unwrap();
-    let libraries = Runner::new(&experiment, &lab).unwrap().run(folder.path()).unwrap().libraries;
+    let libraries = lab.runner(&experiment).run(folder.path()).unwrap().libraries;
     assert_eq!(libraries.len(), 2 * 2 * 2);
     for used in &libraries {
         let library = Library::load(&used.library).unwrap();
         assert_eq!(library.layers(), [used.params["layer"].as_u64().unwrap() as usize]);
-        assert_eq!(Candidates::load(&used.candidates).unwrap().pairs.len(), 8);
+        let pairs = MinedPairs::load(&used.candidates).unwrap().pairs;
+        assert!(!pairs.is_empty() && pairs.iter().all(|pair| [pair.layer] == library.layers()[..]));
     }
 }
 
 #[test]
 fn a_prompt_that_is_too_long_is_told_once_and_stops_nothing() {
-    let (folder, lab) = (TempDir::new().unwrap(), ToyLab::default());
-    let toml = TOML.replace("prefix = \"y0\", count = 5", "prefix = \"y0\", count = 5, long = 3");
+    let (folder, lab) = (TempDir::new().unwrap(), ToyBackend::default());
+    let toml = TOML.replace("y0/5", "y0/5/3");
     assert_ne!(toml, TOML);
     for run in run(&toml, &lab, folder.path()).iter().filter(|run| run.settings.task == "y") {
         assert_eq!(run.records.len(), 5);
@@ -317,19 +270,19 @@ fn a_prompt_that_is_too_long_is_told_once_and_stops_nothing() {
 
 #[test]
 fn what_is_there_is_not_made_again() {
-    let (folder, lab) = (TempDir::new().unwrap(), ToyLab::default());
+    let (folder, lab) = (TempDir::new().unwrap(), ToyBackend::default());
     let first = run(TOML, &lab, folder.path());
     lab.log.borrow_mut().clear();
     let before = lab.answers.get();
     // Not even the wall times change.
     assert_eq!(run(TOML, &lab, folder.path()), first);
-    assert_eq!((lab.count("rollouts"), lab.count("candidates"), lab.count("made")), (0, 0, 0));
+    assert_eq!((lab.count("made rollouts"), lab.count("made candidates"), lab.count("made")), (0, 0, 0));
     assert_eq!(lab.answers.get() - before, first.len());
 }
 
 #[test]
 fn other_settings_lie_elsewhere_and_what_is_shared_is_not() {
-    let (folder, lab) = (TempDir::new().unwrap(), ToyLab::default());
+    let (folder, lab) = (TempDir::new().unwrap(), ToyBackend::default());
     let first = run(TOML, &lab, folder.path());
     let kept = files(folder.path());
     for (from, to, rollouts) in [
@@ -341,18 +294,18 @@ fn other_settings_lie_elsewhere_and_what_is_shared_is_not() {
         ("source = { seed = 1 }", "source = { seed = 2 }", 4),
         ("source = { seed = 1 }", "source = { seed = 1, endless = true }", 4),
         ("source = { seed = 1 }", "source = { seed = 1, device = \"cuda\" }", 4),
-        ("answer = { prefix = \"x0\"", "answer = { prefix = \"x1\"", 0),
+        ("\"x0/4\"", "\"x1/4\"", 0),
     ] {
         assert!(TOML.contains(from), "{from}");
         lab.log.borrow_mut().clear();
         let now = run(&TOML.replace(from, to), &lab, folder.path());
-        assert_eq!(lab.count("rollouts"), rollouts, "{to}");
+        assert_eq!(lab.count("made rollouts"), rollouts, "{to}");
         assert!(lab.count("answers") > 0, "{to}");
         // Cells that both have are the same to the letter, times and all; the others are new.
         let same = now.iter().filter(|run| first.contains(run)).count();
         assert!(same < now.len(), "{to}");
         let alone = TempDir::new().unwrap();
-        assert_eq!(timeless(now), timeless(run(&TOML.replace(from, to), &ToyLab::default(), alone.path())), "{to}");
+        assert_eq!(timeless(now), timeless(run(&TOML.replace(from, to), &ToyBackend::default(), alone.path())), "{to}");
     }
     let files = files(folder.path());
     assert!(kept.iter().all(|(name, content)| files.get(name) == Some(content)));
@@ -361,7 +314,7 @@ fn other_settings_lie_elsewhere_and_what_is_shared_is_not() {
 
 #[test]
 fn folders_are_of_one_version_of_grading() {
-    let (folder, lab) = (TempDir::new().unwrap(), ToyLab::default());
+    let (folder, lab) = (TempDir::new().unwrap(), ToyBackend::default());
     run(TOML, &lab, folder.path());
     for kind in ["rollouts", "answers"] {
         for stage in fs::read_dir(folder.path().join(kind)).unwrap() {
@@ -380,9 +333,9 @@ fn folders_are_of_one_version_of_grading() {
 #[test]
 fn a_run_that_dies_anywhere_goes_on_and_ends_the_same() {
     let whole = TempDir::new().unwrap();
-    let expected = timeless(run(TOML, &ToyLab::default(), whole.path()));
+    let expected = timeless(run(TOML, &ToyBackend::default(), whole.path()));
     let folder = TempDir::new().unwrap();
-    let lab = ToyLab::default();
+    let lab = ToyBackend::default();
     // Ever later: what is reused is heard of too, once a cell.
     let mut deaths = 0;
     let found = loop {
@@ -395,7 +348,7 @@ fn a_run_that_dies_anywhere_goes_on_and_ends_the_same() {
     };
     assert!(deaths > 5, "{deaths}");
     assert_eq!(timeless(found), expected);
-    assert_eq!(lab.count("rollouts"), 4);
+    assert_eq!(lab.count("made rollouts"), 4);
     assert_eq!(files(folder.path()), files(whole.path()));
 }
 
@@ -403,13 +356,13 @@ fn a_run_that_dies_anywhere_goes_on_and_ends_the_same() {
 fn a_folder_is_for_one_process() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().to_owned();
-    let lab = ToyLab::default();
+    let lab = ToyBackend::default();
     let refused = std::rc::Rc::new(Cell::new(false));
     let seen = refused.clone();
     *lab.at_first.borrow_mut() = Some(Box::new(move || {
-        let (experiment, lab) = (Experiment::parse(TOML).unwrap(), ToyLab::default());
-        let second = Runner::new(&experiment, &lab).unwrap().run(&path);
-        seen.set(matches!(second, Err(RunnerError::Files(FileError::InUse { .. }))));
+        let (experiment, lab) = (Experiment::parse(TOML).unwrap(), ToyBackend::default());
+        let second = lab.runner(&experiment).run(&path);
+        seen.set(matches!(second, Err(RunnerError::File(FileError::InUse { .. }))));
     }));
     run(TOML, &lab, folder.path());
     assert!(refused.get());
@@ -419,7 +372,7 @@ fn a_folder_is_for_one_process() {
 fn bad_experiments_are_named_by_place_and_field() {
     let refuse = |from: &str, to: &str| {
         assert!(TOML.contains(from), "{from}");
-        let lab = ToyLab::default();
+        let lab = ToyBackend::default();
         let toml = TOML.replace(from, to);
         let error = match Experiment::parse(&toml) {
             Ok(experiment) => Runner::new(&experiment, &lab).err().unwrap_or_else(|| panic!("{to} is accepted")),
@@ -440,15 +393,33 @@ fn bad_experiments_are_named_by_place_and_field() {
         ),
         ("name = \"toy\"", "name = ", &["line 2"][..]),
         ("name = \"toy\"", "", &["name"]),
-        ("width = 3", "widht = 3", &["widht"]),
-        ("width = 3", "width = 0", &["width"]),
-        ("width = 3", "width = -1", &["width", "-1"]),
+        ("max_batch = 3", "max_bacth = 3", &["max_bacth"]),
+        ("max_batch = 3", "width = 0", &["max_batch"]),
+        ("max_batch = 3", "max_batch = -1", &["max_batch", "-1"]),
         ("seeds = [0, 1]", "seeds = []", &["seeds"]),
         ("seeds = [0, 1]", "seeds = [1, 1]", &["seeds", "\"1\"", "twice"]),
         ("source = { seed = 1 }", "source = { sead = 1 }", &["models \"one\"", "sead"]),
         ("source = { seed = 1 }", "", &["source"]),
         ("name = \"y\"", "name = \"x\"", &["tasks", "\"x\"", "twice"]),
-        ("count = 4", "count = \"four\"", &["tasks \"x\" answer: count", "four"]),
+        (
+            "answer.file = \"x0/4\"",
+            "answer.stories = { count = \"four\", half = \"mine\" }",
+            &["tasks \"x\" answer: stories.count", "four"],
+        ),
+        (
+            "answer.file = \"x0/4\"",
+            "answer.stories = { count = 4, half = \"mine\", steps = [5] }",
+            &["tasks \"x\" answer", "steps is 5"],
+        ),
+        (
+            "answer.file = \"x0/4\"",
+            "answer.task = { task = \"gsm8k\", limit = 0 }",
+            &["tasks \"x\" answer", "limit is 0"],
+        ),
+        ("samples = 3 }\nbasis", "samples = 0 }\nbasis", &["mining.rollout", "samples is 0"]),
+        ("delimiter = \"\\n\"", "positives = \"gold\"", &["mining.induction: positives", "Gold"]),
+        ("delimiter = \"\\n\"", "k_pos = 0", &["mining.induction", "k_pos is 0"]),
+        ("method = \"plain\"", "method = \"static_vector\"", &["constant_vector", "variant = \"static_vector\""]),
         ("max_tokens = 24", "max_token = 24", &["max_token"]),
         ("max_tokens = 24", "max_tokens = 0", &["answers.max_tokens"]),
         ("max_tokens = 24", "stop = [\"\"]", &["answers.stop", "stop string 0 is empty"]),
@@ -473,24 +444,22 @@ fn bad_experiments_are_named_by_place_and_field() {
         let error = refuse(from, to);
         assert!(words.iter().all(|word| error.contains(word)), "{to}: {error}");
     }
-    let alone = TOML.replace("transfer = true", "transfer = false").replace("mine = { prefix = \"y\", count = 2 }", "");
-    let (experiment, lab) = (Experiment::parse(&alone).unwrap(), ToyLab::default());
+    let alone = TOML.replace("transfer = true", "transfer = false").replace("mine.file = \"y/8\"", "");
+    let (experiment, lab) = (Experiment::parse(&alone).unwrap(), ToyBackend::default());
     let error = Runner::new(&experiment, &lab).err().unwrap().to_string();
     assert!(error.contains("\"stir\"") && error.contains("\"y\""), "{error}");
 }
 
 #[test]
 fn damage_is_named_and_nothing_is_lost_in_silence() {
-    let (folder, lab) = (TempDir::new().unwrap(), ToyLab::default());
+    let (folder, lab) = (TempDir::new().unwrap(), ToyBackend::default());
     run(TOML, &lab, folder.path());
     let answers = fs::read_dir(folder.path().join("answers")).unwrap().next().unwrap().unwrap().path();
     let file = answers.join("answers.jsonl");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replacen("\"id\"", "\"di\"", 1)).unwrap();
     let experiment = Experiment::parse(TOML).unwrap();
-    let error = Runner::new(&experiment, &lab).unwrap().run(folder.path()).unwrap_err();
-    assert!(
-        matches!(&error, RunnerError::Answers(AnswersError::File(FileError::Line { line: 1, path, .. })) if *path == file),
-        "{error}"
-    );
+    let error = lab.runner(&experiment).run(folder.path()).unwrap_err();
+    let is_named = |error: &AnswersError| matches!(error, AnswersError::File(FileError::Line { line: 1, path, .. }) if *path == file);
+    assert!(matches!(&error, RunnerError::AnswersFile(error) if is_named(error)), "{error}");
 }

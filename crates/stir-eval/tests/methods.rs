@@ -8,7 +8,7 @@ use common::toy::{FirstMark, config, first_mark, library, logits, questions, rep
 use stir_core::{Engine, Finish, GenerateOptions, HookPoint, Request, Sampling, Text, generate, toy::ToyEngine};
 use stir_eval::{
     answers::{AnswersError, open},
-    method::{AnswerError, Bench, Exam, MethodConfig, Question, Reply},
+    method::{AnswerError, AnswerRun, MethodConfig, MethodContext, Question, Reply},
 };
 use stir_files::FileError;
 use stir_grade::{GRADING, Judge};
@@ -20,8 +20,8 @@ const ALL: [&str; 12] = [
     r#"{"method": "self_discover", "stage_tokens": 9}"#,
     r#"{"method": "deer", "transition": "\n", "keep_transition": true, "elicit": "so", "close": "a", "trial_tokens": 3, "threshold": 0.5}"#,
     r#"{"method": "deer", "transition": "\n", "elicit": "", "close": "\n", "trial_tokens": 4, "threshold": 0.4, "mean": "geometric"}"#,
-    r#"{"method": "static_vector", "scale": 0.5}"#,
-    r#"{"method": "static_vector", "scale": 0.2, "at": "token"}"#,
+    r#"{"method": "constant_vector", "scale": 0.5}"#,
+    r#"{"method": "constant_vector", "scale": 0.2, "at": "token"}"#,
     r#"{"method": "stir"}"#,
     r#"{"method": "stir", "variant": "no_probing", "scope": "persistent"}"#,
     r#"{"method": "stir", "variant": "random_choice"}"#,
@@ -108,8 +108,8 @@ fn plain_and_unsteered_are_the_same() {
     let plain = run(r#"{"method": "plain"}"#);
     for json in [
         r#"{"method": "stir", "variant": "no_memory"}"#,
-        r#"{"method": "static_vector", "scale": 0}"#,
-        r#"{"method": "static_vector", "scale": 0, "at": "token"}"#,
+        r#"{"method": "constant_vector", "scale": 0}"#,
+        r#"{"method": "constant_vector", "scale": 0, "at": "token"}"#,
         r#"{"method": "deer", "transition": "zzzz"}"#.replace("zzzz", "0z0z0z").as_str(),
     ] {
         // The words that DEER asks with are not in the toy vocabulary; no question gets so far.
@@ -128,8 +128,8 @@ fn answers_of_other_end_tokens_devices_and_gradings_are_refused() {
     let (engine, endless) = (ToyEngine::new(5), ToyEngine::without_eos(5));
     let questions = questions(2);
     let settings = |engine: &ToyEngine, device: &str| {
-        let exam = Exam { engine, questions: &questions, request: request(9, 0), width: 2 };
-        exam.settings(&MethodConfig::Plain {}, None, device).unwrap()
+        let run = AnswerRun { engine, questions: &questions, request: request(9, 0), max_batch: 2 };
+        run.settings(&MethodConfig::Plain {}, None, device).unwrap()
     };
     let mut regraded = settings(&engine, "cpu");
     regraded["grading"] = (GRADING + 1).into();
@@ -212,12 +212,12 @@ fn plans_are_made_in_stages_and_all_of_them_count() {
 fn a_plan_that_leaves_no_room_is_an_empty_answer() {
     let engine = ToyEngine::new(8);
     let long = |_: Option<&str>, user: &str| Ok("a".repeat(user.len()));
-    let bench = Bench { engine: &engine, judges: &first_mark, library: None, render: &long };
-    let method = config(ALL[3]).build(bench).unwrap();
+    let context = MethodContext { engine: &engine, judges: &first_mark, library: None, render: &long };
+    let method = config(ALL[3]).build(context).unwrap();
     let questions = questions(2);
-    let exam = Exam { engine: &engine, questions: &questions, request: request(9, 0), width: 2 };
+    let run = AnswerRun { engine: &engine, questions: &questions, request: request(9, 0), max_batch: 2 };
     let mut replies = Vec::new();
-    exam.replies(
+    run.replies(
         &*method,
         |_| false,
         |_, reply| {
@@ -267,7 +267,7 @@ fn static_vectors_stay_where_they_were_added() {
         assert_eq!(vectors.len(), 2);
         let questions = questions(4);
         for (at, scale) in [("boundary", 1.0f32), ("token", 0.3)] {
-            let json = format!(r#"{{"method": "static_vector", "scale": {scale}, "at": "{at}"}}"#);
+            let json = format!(r#"{{"method": "constant_vector", "scale": {scale}, "at": "{at}"}}"#);
             for (question, reply) in
                 questions.iter().zip(replies(&engine, Some(&library), &config(&json), &questions, request(40, 0), 2))
             {
@@ -294,11 +294,12 @@ fn static_vectors_stay_where_they_were_added() {
 #[test]
 fn what_cannot_be_asked_is_named_before_anything_is_generated() {
     let engine = ToyEngine::new(1);
-    let bench = Bench { engine: &engine, judges: &first_mark, library: None, render: &|_, user| Ok(user.into()) };
-    let method = MethodConfig::Plain {}.build(bench).unwrap();
+    let context =
+        MethodContext { engine: &engine, judges: &first_mark, library: None, render: &|_, user| Ok(user.into()) };
+    let method = MethodConfig::Plain {}.build(context).unwrap();
     let run = |questions: &[Question], request: Request| {
-        let exam = Exam { engine: &engine, questions, request, width: 2 };
-        exam.replies(&*method, |_| false, |_, _| panic!("nothing may be generated"))
+        let run = AnswerRun { engine: &engine, questions, request, max_batch: 2 };
+        run.replies(&*method, |_| false, |_, _| panic!("nothing may be generated"))
     };
     let with = |prompt: &str| {
         let mut questions = questions(3);
@@ -317,10 +318,10 @@ fn what_cannot_be_asked_is_named_before_anything_is_generated() {
 
     // Words of a method that the tokenizer does not know, and prompts that cannot be rendered.
     for json in [r#"{"method": "deer"}"#, r#"{"method": "self_discover"}"#] {
-        let method = config(json).build(bench).unwrap();
+        let method = config(json).build(context).unwrap();
         let questions = questions(3);
-        let exam = Exam { engine: &engine, questions: &questions, request: request(5, 0), width: 2 };
-        let error = exam.replies(&*method, |_| false, |_, _| panic!("no answer")).unwrap_err();
+        let run = AnswerRun { engine: &engine, questions: &questions, request: request(5, 0), max_batch: 2 };
+        let error = run.replies(&*method, |_| false, |_, _| panic!("no answer")).unwrap_err();
         assert!(matches!(&error, AnswerError::Prompt { id, .. } if id == "p0"), "{error}");
     }
 }
@@ -330,8 +331,9 @@ fn settings_are_refused_by_field() {
     let engine = ToyEngine::new(1);
     let (library, foreign) = (library(&engine), library(&ToyEngine::new(2)));
     let build = |json: &str, library| {
-        let bench = Bench { engine: &engine, judges: &first_mark, library, render: &|_, user| Ok(user.into()) };
-        let mut error: &dyn std::error::Error = &config(json).build(bench).err().unwrap();
+        let context =
+            MethodContext { engine: &engine, judges: &first_mark, library, render: &|_, user| Ok(user.into()) };
+        let mut error: &dyn std::error::Error = &config(json).build(context).err().unwrap();
         let mut text = error.to_string();
         while let Some(source) = error.source() {
             text += &format!(": {source}");
@@ -353,8 +355,8 @@ fn settings_are_refused_by_field() {
         (r#"{"method": "deer", "close": ""}"#, ["deer", "close"]),
         (r#"{"method": "deer", "trial_tokens": 0}"#, ["deer", "trial_tokens is 0"]),
         (r#"{"method": "deer", "max_trials": 0}"#, ["deer", "max_trials is 0"]),
-        (r#"{"method": "static_vector", "scale": -1}"#, ["static_vector", "scale is -1"]),
-        (r#"{"method": "static_vector", "scale": 1e39}"#, ["static_vector", "not finite"]),
+        (r#"{"method": "constant_vector", "scale": -1}"#, ["constant_vector", "scale is -1"]),
+        (r#"{"method": "constant_vector", "scale": 1e39}"#, ["constant_vector", "not finite"]),
         (r#"{"method": "stir", "probe_tokens": 0}"#, ["stir", "probe_tokens is 0"]),
     ] {
         let error = build(json, Some(&library));
@@ -374,4 +376,24 @@ fn settings_are_refused_by_field() {
     ] {
         assert!(serde_json::from_str::<MethodConfig>(typo).is_err(), "{typo}");
     }
+}
+
+#[test]
+fn every_name_is_that_of_one_method() {
+    let names: Vec<&str> = MethodConfig::names().collect();
+    assert_eq!(names.len(), 6 + 6);
+    for (place, name) in names.iter().enumerate() {
+        let method = MethodConfig::named(name).unwrap();
+        assert_eq!(method.name(), *name);
+        assert!(!names[..place].contains(name));
+        // What is written is read back.
+        let json = serde_json::to_string(&method).unwrap();
+        assert_eq!(serde_json::from_str::<MethodConfig>(&json).unwrap(), method);
+    }
+    for json in ALL {
+        let method = config(json);
+        assert!(names.contains(&method.name()));
+    }
+    let error = serde_json::from_str::<MethodConfig>(r#"{"method": "static_vector"}"#).unwrap_err().to_string();
+    assert!(error.contains("\"constant_vector\"") && error.contains("variant = \"static_vector\""), "{error}");
 }

@@ -11,7 +11,7 @@ use common::{
 };
 use stir_eval::{
     Task, TaskError,
-    task::{Benchmark, CATALOGUE, Template},
+    task::{Benchmark, CATALOGUE, PromptTemplate},
 };
 use stir_grade::AnswerForm;
 
@@ -302,7 +302,7 @@ fn a_judge_and_a_template_of_ones_own() {
     assert!(task.judge(&task.problems()[0], "\\boxed{1}").correct());
     let own = task
         .with_judge(std::sync::Arc::new(stir_grade::FinalNumber))
-        .with_template(Template::new(None, "{question}!").unwrap());
+        .with_template(PromptTemplate::new(None, "{question}!").unwrap());
     assert!(!own.judge(&own.problems()[0], "\\boxed{1}").correct());
     assert!(own.judge(&own.problems()[0], "#### 1").correct());
     assert_eq!(own.prompt(&own.problems()[0]).user, "q!");

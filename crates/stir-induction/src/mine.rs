@@ -4,7 +4,7 @@ use std::{
     ops::ControlFlow,
 };
 
-use stir_basis::{Candidates, Pair};
+use stir_basis::{MinedPairs, Pair};
 use stir_core::{HookPoint, Row, Scheduler, Session, Text, TokenId, control_points};
 use stir_rollout::{Rollout, RolloutError, reward};
 use tracing::{debug, info_span, warn};
@@ -26,7 +26,7 @@ pub fn induce<E: Text>(
     engine: &E,
     rollouts: impl IntoIterator<Item = Result<Vec<Rollout>, RolloutError>>,
     config: InductionConfig,
-) -> Result<(Candidates, InductionReport), InductionError<E::Error>> {
+) -> Result<(MinedPairs, InductionReport), InductionError<E::Error>> {
     Induction::new(engine, config)?.run(rollouts)
 }
 
@@ -92,7 +92,7 @@ impl<'e, E: Text> Induction<'e, E> {
     pub fn run(
         mut self,
         rollouts: impl IntoIterator<Item = Result<Vec<Rollout>, RolloutError>>,
-    ) -> Result<(Candidates, InductionReport), InductionError<E::Error>> {
+    ) -> Result<(MinedPairs, InductionReport), InductionError<E::Error>> {
         let mut provenance = BTreeMap::from([("induction".to_owned(), serde_json::to_string(&self.config)?)]);
         provenance.extend(self.rollout_settings.iter().map(|json| ("rollouts".to_owned(), json.clone())));
         let span = info_span!("induction", layers = ?self.layers, keep = self.config.keep);
@@ -129,7 +129,7 @@ impl<'e, E: Text> Induction<'e, E> {
         let Miner { pool, mut report, .. } = miner;
         report.kept = pool.len();
         debug!(problems = report.problems, pairs = report.kept, skipped = ?report.skipped, "mined");
-        let candidates = Candidates {
+        let candidates = MinedPairs {
             fingerprint: self.engine.fingerprint().clone(),
             delimiter: self.config.delimiter.clone(),
             pairs: pool.into_best().collect(),

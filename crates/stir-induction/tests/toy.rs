@@ -6,7 +6,7 @@ use std::{
     sync::Mutex,
 };
 
-use stir_basis::{Candidates, Pair};
+use stir_basis::{MinedPairs, Pair};
 use stir_core::{
     Delimiter, Engine, Fingerprint, GenerateOptions, HookPoint, LayerSpec, ModelShape, Output, Request, Row, SampleRng,
     Sampling, Text, TokenId, Vocab, control_points, generate,
@@ -52,7 +52,7 @@ fn groups(engine: &ToyEngine) -> Vec<Vec<Rollout>> {
     ('a'..='l').map(&mut group).collect()
 }
 
-fn mine(groups: &[Vec<Rollout>], config: InductionConfig) -> (Candidates, InductionReport) {
+fn mine(groups: &[Vec<Rollout>], config: InductionConfig) -> (MinedPairs, InductionReport) {
     induce(&ToyEngine::new(1), groups.iter().cloned().map(Ok), config).unwrap()
 }
 
@@ -180,7 +180,7 @@ fn gold_solutions_stand_in_for_successes() {
         let row = Row { session: &mut session, tokens: &tokens, additions: vec![], capture: &capture, logits: false };
         engine.forward(&mut [row]).unwrap().remove(0).captures.remove(0)
     };
-    let summary = |candidates: &Candidates| -> Vec<(String, f64, Vec<f32>)> {
+    let summary = |candidates: &MinedPairs| -> Vec<(String, f64, Vec<f32>)> {
         let last = candidates.pairs.iter().filter(|p| p.layer == 2);
         last.map(|p| (p.problem.clone(), p.quality, p.mu_plus.clone())).collect()
     };

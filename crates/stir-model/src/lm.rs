@@ -14,8 +14,7 @@ use crate::{
     cache::Extension,
     checkpoint::Reader,
     compute::{Compute, indices, read},
-    device,
-    fingerprint,
+    device, fingerprint,
     hooks::{Captured, HookRecorder, Hooks, NoHooks},
     shared_rows::{SharedRows, layers_before},
 };

@@ -24,12 +24,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         .collect();
     let sampling = Sampling { temperature: 1.0, ..Sampling::GREEDY };
     let config = RolloutConfig { samples: 6, max_tokens: 40, sampling, ..RolloutConfig::default() };
-    let judge = |prompt: &Prompt, text: &str| prompt.gold.as_deref().is_some_and(|gold| text.contains(gold));
     let engine = ToyEngine::new(1);
-    let run = Rollouts::new(&engine, config)?.on_progress(|_| {
+    let rollouts = Rollouts::new(&engine, config)?.on_progress(|_| {
         thread::sleep(pause);
         ControlFlow::Continue(())
     });
-    let summary = run.run(&prompts, &judge, out)?;
+    let judge = |prompt: &Prompt, text: &str| prompt.gold.as_deref().is_some_and(|gold| text.contains(gold));
+    let summary = rollouts.run(&prompts, &judge, out)?;
     Ok(println!("{} samples of {} problems", summary.samples, summary.problems))
 }

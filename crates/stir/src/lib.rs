@@ -5,12 +5,12 @@
 //! The vectors are mined from the model's own samples (Shi et al. 2026, arXiv 2602.04925); its weights stay as they
 //! are.
 //!
-//! This crate re-exports the crates that do the work and adds nothing of its own:
+//! This crate re-exports the crates that do the work:
 //!
 //! | module | stage | in | out |
 //! |---|---|---|---|
 //! | [`rollout`] | 1: sample, judge, reward | problems | a JSONL file of [`Rollout`](rollout::Rollout)s |
-//! | [`induction`] | 2: contrast successes with failures | rollouts, whoever made them | [`Candidates`](basis::Candidates) |
+//! | [`induction`] | 2: contrast successes with failures | rollouts, whoever made them | [`MinedPairs`](basis::MinedPairs) |
 //! | [`basis`] | 3: select what is good and not redundant | candidates | a [`Library`](basis::Library) |
 //! | [`controller`] | 4: retrieve, probe, commit | a library, prompts | steered answers with a log of decisions |
 //! | [`model`] | | a Hugging Face folder | an engine |
@@ -58,7 +58,7 @@
 //! ```
 //!
 //! One problem makes a poor library; a hundred or so are a start. Every stage can be stopped and looked at: rollouts
-//! are lines of JSON, candidates and libraries have files ([`Candidates::save`](basis::Candidates::save),
+//! are lines of JSON, candidates and libraries have files ([`MinedPairs::save`](basis::MinedPairs::save),
 //! [`Library::load`](basis::Library::load)). A library is bound to its model: a controller refuses another one and names
 //! the field that differs.
 //!
@@ -107,27 +107,17 @@
 //! [`decide`](controller::Controller::decide) which to add, how strongly, or none:
 //!
 //! ```
-//! use std::collections::BTreeMap;
-//!
 //! use stir::{
-//!     basis::{Action, Entry, Library, normalize},
+//!     basis::{Action, Entry, Library},
 //!     controller::{ControlState, Controller, ControllerConfig, LayerState, Planned, ProbeScores},
-//!     core::{Delimiter, Fingerprint},
 //! };
 //!
-//! let model = Fingerprint {
-//!     architecture: "qwen2".into(), n_layers: 28, hidden_size: 3, vocab_size: 100,
-//!     tokenizer: "a1".into(), weights: "b2".into(),
-//! };
-//! let entry = |key: [f32; 3], action| Entry {
-//!     problem: "p1".into(), m: 1, layer: 16, quality: 0.8, key: normalize(&key).expect("not zero").into(), action,
-//! };
-//! let entries = vec![
+//! let entry = |key: [f32; 3], action| Entry { layer: 16, quality: 0.8, key: key.into(), action, ..Entry::default() };
+//! let library = Library::from_vectors([
 //!     entry([1.0, 0.0, 0.0], Action::Steer(vec![0.0, 0.5, 0.5])), // here the model failed: this is the way out
 //!     entry([0.0, 1.0, 0.0], Action::Stay),                       // here it did well: leave it alone
-//! ];
-//! let library = Library::from_entries(model.clone(), Delimiter::default(), entries, BTreeMap::new())?;
-//! let controller = Controller::new(library, &model, ControllerConfig::default())?;
+//! ])?;
+//! let controller = Controller::unchecked(library, ControllerConfig::default())?;
 //!
 //! // The state after layer 16 at the first boundary of sequence 0.
 //! let at = |values: [f32; 3]| ControlState {
@@ -148,8 +138,10 @@
 //! ```
 //!
 //! What is committed is added once, at the boundary token: `stream += scale * vector` after decoder layer `layer`.
-//! Before the next boundary is read, that segment should be encoded without it as well; `SteeredLane` does so on every
-//! engine.
+//! Before the next boundary is read, that segment is to be encoded again without it.
+//!
+//! [`Steering`](controller::Steering) keeps track of all this for one sequence: a loop tells it of every token, and it
+//! says what is wanted next, the probes and their rules included. Its page holds a whole steered loop.
 //!
 //! Where a segment ends is a matter of bytes, not of tokens, and must be the same when mining and when steering:
 //!
@@ -204,6 +196,8 @@
 //! [`DeviceSpec`](model::DeviceSpec) chooses one at run time and says which feature is missing. `hub` adds
 //! `Lm::from_hub`, models by their name on the Hugging Face hub.
 
+#[cfg(feature = "model")]
+pub mod experiment;
 pub mod guide;
 
 pub use stir_basis as basis;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use stir_basis::{Action, Candidates, Entry, Library, Pair, normalize};
+use stir_basis::{Action, Entry, Library, MinedPairs, Pair, normalize};
 use stir_core::{Delimiter, Fingerprint, SampleRng};
 
 pub(crate) fn fingerprint(hidden_size: usize) -> Fingerprint {
@@ -23,7 +23,7 @@ pub(crate) fn vector(rng: &mut SampleRng, width: usize) -> Vec<f32> {
 }
 
 /// Pairs over two control points and two layers, of few distinct qualities, some states repeated.
-pub(crate) fn candidates(seed: u64, pairs: usize, width: usize) -> Candidates {
+pub(crate) fn candidates(seed: u64, pairs: usize, width: usize) -> MinedPairs {
     let mut rng = SampleRng::new(seed, 0);
     let mut states: Vec<Vec<f32>> = Vec::new();
     for _ in 0..2 * pairs {
@@ -44,7 +44,7 @@ pub(crate) fn candidates(seed: u64, pairs: usize, width: usize) -> Candidates {
         })
         .collect();
     let provenance = BTreeMap::from([("induction".to_owned(), "{}".to_owned())]);
-    Candidates { fingerprint: fingerprint(width), delimiter: Delimiter::default(), pairs, provenance }
+    MinedPairs { fingerprint: fingerprint(width), delimiter: Delimiter::default(), pairs, provenance }
 }
 
 pub(crate) fn library(seed: u64, entries: usize, width: usize) -> Library {
@@ -59,5 +59,5 @@ pub(crate) fn library(seed: u64, entries: usize, width: usize) -> Library {
             action: if i % 2 == 0 { Action::Steer(vector(&mut rng, width)) } else { Action::Stay },
         })
         .collect();
-    Library::from_entries(fingerprint(width), Delimiter::default(), entries, BTreeMap::new()).unwrap()
+    Library::from_entries(fingerprint(width), entries).unwrap()
 }

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::{
-    basis::{Action, Candidates, Library, select},
+    basis::{Action, Library, MinedPairs, select},
     core::Engine,
     model::{ComputeType, DeviceSpec},
 };
@@ -45,7 +45,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Result<()> {
     let config = args.settings.config(args.seed);
     config.validate().into_diagnostic()?;
-    let candidates = Candidates::load(&args.pairs).into_diagnostic()?;
+    let candidates = MinedPairs::load(&args.pairs).into_diagnostic()?;
     if args.model.is_some() {
         let lm =
             ModelArgs { model: args.model, device: args.device, compute: ComputeType::F32, seed: args.seed }.load()?;

@@ -20,7 +20,7 @@ use stir::eval::experiment::{Experiment, Outcome, Runner};
 
 use crate::{
     answers::{CompareArgs, Problems},
-    lab::Workbench,
+    backend::CliBackend,
     model::ModelArgs,
     present::{Shown, present},
     tasks::TaskArgs,
@@ -29,12 +29,11 @@ use crate::{
 /// Compare ways of answering problems whose answers are known
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    model: ModelArgs,
     /// Experiment to run, TOML; it says all that the flags of settings say
     #[arg(long, value_name = "FILE", required_unless_present = "task", conflicts_with_all = [
         "library", "methods", "max_tokens", "max_batch",
-        "ModelArgs", "TaskArgs", "ControllerArgs", "SamplingArgs", "SelfConsistencyArgs", "DeerArgs",
+        "ModelArgs", "TaskArgs", "ControllerArgs", "SamplingArgs", "SelfConsistencyArgs", "ConstantVectorArgs",
+        "DeerArgs",
     ])]
     experiment: Option<PathBuf>,
     /// Library, as `stir basis` writes it; for methods that steer
@@ -47,6 +46,8 @@ pub(crate) struct Args {
     out: PathBuf,
     #[command(flatten)]
     compare: CompareArgs,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -67,11 +68,11 @@ fn experiment(path: &Path, args: &Args) -> Result<()> {
     let text = fs::read_to_string(path).into_diagnostic().wrap_err_with(|| path.display().to_string())?;
     let read = || path.display().to_string();
     let experiment = Experiment::parse(&text).into_diagnostic().wrap_err_with(read)?;
-    let lab = Workbench::default();
-    let runner = Runner::new(&experiment, &lab).into_diagnostic().wrap_err_with(read)?;
-    let runs = runner.run(&args.out);
-    lab.finish();
-    let Outcome { runs, libraries } = runs.into_diagnostic()?;
+    let backend = CliBackend::default();
+    let runner = Runner::new(&experiment, &backend).into_diagnostic().wrap_err_with(read)?;
+    let runs = runner.observer(|event| backend.observe(event)).run(&args.out);
+    backend.finish();
+    let Outcome { runs, libraries, .. } = runs.into_diagnostic()?;
     let libraries = libraries.iter().map(|files| Shown::of_experiment(files, &libraries)).collect::<Result<_>>()?;
     present(&experiment.name, &runs, libraries, experiment.main.clone(), args.compare.json, &args.out)
 }

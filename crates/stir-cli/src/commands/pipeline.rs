@@ -5,7 +5,7 @@
 //! cargo run --release --example pipeline
 //! ```
 //!
-//! The model was made to know more than it shows (see `word_problems.rs`): this is a positive control, which says that
+//! The model was made to know more than it shows (see `stir::eval::word_problems`): this is a positive control, which says that
 //! the machinery works, not what it does for large models.
 #![allow(clippy::print_stderr, reason = "what happens is told on stderr, results go to stdout")]
 
@@ -21,6 +21,10 @@ use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::{
     basis::{BasisConfig, Library, select},
     core::LayerSpec,
+    eval::{
+        questions::Questions,
+        word_problems::{Split, WordProblem},
+    },
     induction::{Induction, InductionConfig},
     model::Lm,
     rollout::{RolloutConfig, Rollouts, read_groups},
@@ -32,8 +36,7 @@ use crate::{
     model::ModelArgs,
     progress::Progress,
     settings::layers,
-    tasks::{Asked, TaskArgs, judge_name, rollout_judge},
-    word_problems::{Split, WordProblem},
+    tasks::TaskArgs,
 };
 
 /// Settings for the embedded model, whose solutions are short and of which few are mined: most new tokens of an answer,
@@ -55,8 +58,6 @@ pub(crate) fn preset(command: Command) -> Command {
 /// Mine, select, steer and compare on the model that comes with the program, in a few minutes
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    model: ModelArgs,
     /// Folder for everything that is made
     #[arg(long, value_name = "DIR", default_value = "runs/pipeline")]
     out: PathBuf,
@@ -80,6 +81,8 @@ pub(crate) struct Args {
     min_per_control_point: usize,
     #[command(flatten)]
     compare: CompareArgs,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -103,7 +106,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
 }
 
 /// Stages 1 to 3.
-fn build_library(args: &Args, lm: &Lm, mined: &Asked) -> Result<Library> {
+fn build_library(args: &Args, lm: &Lm, mined: &Questions) -> Result<Library> {
     let (out, prompts) = (args.out.as_path(), mined.prompts());
     let config = RolloutConfig {
         samples: args.samples,
@@ -113,15 +116,11 @@ fn build_library(args: &Args, lm: &Lm, mined: &Asked) -> Result<Library> {
     };
     let path = out.join("rollouts.jsonl");
     let shown = Progress::new((prompts.len() * args.samples) as u64, "rollout");
-    let summary = Rollouts::new(lm, config)
-        .into_diagnostic()?
-        .judge_name(judge_name(&mined.questions))
-        .on_progress(|progress| {
-            shown.set_done(progress.done as u64);
-            ControlFlow::Continue(())
-        })
-        .run(&prompts, &rollout_judge(&*mined.judges), &path)
-        .into_diagnostic()?;
+    let run = Rollouts::new(lm, config).into_diagnostic()?.judge_name(mined.judge_name()).on_progress(|progress| {
+        shown.set_done(progress.done as u64);
+        ControlFlow::Continue(())
+    });
+    let summary = run.run(&prompts, &|prompt, text| mined.is_right(prompt, text), &path).into_diagnostic()?;
     drop(shown);
     let percent = |share: Option<f64>| share.map_or_else(|| "no".into(), |share| format!("{:.1} %", 100.0 * share));
     eprintln!(

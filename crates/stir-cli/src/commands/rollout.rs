@@ -10,21 +10,13 @@
 use std::{ops::ControlFlow, path::PathBuf};
 
 use miette::{IntoDiagnostic, Result, WrapErr, ensure};
-use stir::rollout::Rollouts;
+use stir::{eval::questions::location, rollout::Rollouts};
 
-use crate::{
-    files::location,
-    model::ModelArgs,
-    progress::Progress,
-    settings::RolloutArgs,
-    tasks::{TaskArgs, judge_name, rollout_judge},
-};
+use crate::{model::ModelArgs, progress::Progress, settings::RolloutArgs, tasks::TaskArgs};
 
 /// Stage 1: draw samples of every problem, judge and reward them
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    model: ModelArgs,
     #[command(flatten)]
     task: TaskArgs,
     /// File of rollouts to write, JSONL; what it holds of this very run is kept
@@ -32,6 +24,8 @@ pub(crate) struct Args {
     out: PathBuf,
     #[command(flatten)]
     settings: RolloutArgs,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -41,14 +35,13 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let asked = args.task.open(&lm)?;
     let prompts = asked.prompts();
     let shown = Progress::new(0, "rollout");
-    let run = Rollouts::new(&lm, config).into_diagnostic()?.judge_name(judge_name(&asked.questions));
-    let run = run.on_progress(|progress| {
+    let run = Rollouts::new(&lm, config).into_diagnostic()?.judge_name(asked.judge_name()).on_progress(|progress| {
         shown.set_total(progress.total as u64);
         shown.set_done(progress.done as u64);
         shown.set_note(format!("{} tokens", progress.tokens));
         ControlFlow::Continue(())
     });
-    let summary = run.run(&prompts, &rollout_judge(&*asked.judges), &args.out);
+    let summary = run.run(&prompts, &|prompt, text| asked.is_right(prompt, text), &args.out);
     drop(shown);
     let summary = summary.into_diagnostic()?;
 

@@ -147,6 +147,8 @@ fn an_experiment_takes_no_other_flags() {
             "answers" => "math",
             "methods" => "plain",
             "scope" => "segment",
+            "constant-vector-at" => "token",
+            "deer-keep-transition" => "true",
             _ => "1",
         };
         let both = run("evaluate", &format!("--experiment none.toml --out {out} --{flag} {value}"));

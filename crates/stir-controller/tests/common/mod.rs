@@ -62,7 +62,7 @@ pub fn library(engine: &ToyEngine, layers: &[usize], delimiter: &str, wrong: usi
             entries.push(Entry { problem, m, layer, quality, key: normalize(&key).unwrap().into(), action });
         }
     }
-    Library::from_entries(engine.fingerprint().clone(), delimiter, entries, BTreeMap::new()).unwrap()
+    Library::from_entries(engine.fingerprint().clone(), entries).unwrap().with_delimiter(delimiter)
 }
 
 pub fn steer<E: Engine>(

@@ -1,147 +1,203 @@
 use stir_basis::BasisError;
-use stir_core::{EmptyStop, SamplingError};
+use stir_core::{EmptyStop, SamplingError, SettingError};
 use stir_files::FileError;
+use stir_induction::InductionError;
+use stir_rollout::{Failure, RolloutError, RunError};
 
 use crate::{
+    FormatError,
     answers::AnswersError,
-    method::{MethodError, RunError},
+    method::{AnswerError, MethodError},
+    questions::SourceError,
 };
 
-/// What is wrong with an experiment: as it is written, or when it meets its models.
+/// Something is wrong with an experiment: with its text, or with what it asks of its models.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ExperimentError {
-    /// No TOML, or not of this shape. The message has the line.
+    /// The text is not TOML, or has the wrong fields. The message has the line.
     #[error(transparent)]
-    Toml(#[from] toml::de::Error),
-    /// Settings that are not those of what they are for.
-    #[error("{at}: {field}")]
+    Toml(FormatError),
+    /// Settings do not have the form that they should have.
+    #[error("{at}{}{field} cannot be read", if field.is_empty() { "" } else { ": " })]
     Settings {
-        /// Where in the file.
+        /// The place in the file.
         at: String,
-        /// The field that is to blame, as a path; empty where it is one that is missing.
+        /// The field that is to blame, as a path; empty where it is not known.
         field: String,
-        /// What is wrong.
-        #[source]
-        source: serde_json::Error,
+        /// The reason.
+        source: FormatError,
     },
-    /// A number that is not finite.
+    /// A number is not finite.
     #[error("{at}: {field} is not finite")]
     NotFinite {
-        /// Where in the file.
+        /// The place in the file.
         at: String,
         /// The field.
         field: String,
     },
-    /// A list that must not be empty, or a number that must not be 0.
+    /// A list is empty, or a number is 0.
     #[error("{field} is empty or 0, must be at least 1")]
     Empty {
         /// The field.
         field: &'static str,
     },
-    /// A name that occurs twice.
-    #[error("{field}: {name:?} is there twice")]
+    /// A name occurs twice.
+    #[error("{field}: {name:?} occurs twice")]
     Twice {
         /// The list.
         field: &'static str,
         /// The name.
         name: String,
     },
-    /// A task that nothing is done with.
-    #[error("tasks {name:?} has nothing to answer; where transfer is off that is of no use")]
+    /// A task is neither answered nor mined for others.
+    #[error("tasks {name:?} has no `answer`, so nothing would be run on it (transfer is off)")]
     IdleTask {
         /// The task.
         name: String,
     },
-    /// Methods that steer, and no task to mine.
+    /// Methods steer, and no task is mined.
     #[error("a method needs a library, but no task says what to mine")]
     NothingMined,
-    /// A method that needs a library, for a task without one.
-    #[error("methods {method:?} needs a library to answer {task:?}, which says nothing to mine; transfer is off")]
+    /// A method needs a library, and the task has none.
+    #[error("methods {method:?} needs a library to answer {task:?}, which has no `mine` (transfer is off)")]
     NoLibrary {
         /// The method.
         method: String,
         /// The task.
         task: String,
     },
-    /// A field of a grid that does not vary, or varies nothing.
+    /// A field of a grid has no values, the same value twice, or no place.
     #[error("{at}: grid of {field:?} {what}")]
     Grid {
-        /// Where in the file.
+        /// The place in the file.
         at: String,
         /// The field.
         field: String,
-        /// What is wrong with it.
+        /// The reason, as the rest of a sentence.
         what: &'static str,
     },
-    /// A way of drawing tokens that is out of bounds.
-    #[error("{field}")]
+    /// The way of drawing tokens is out of bounds.
+    #[error("{field} cannot be used")]
     Sampling {
-        /// Where in the file.
+        /// The place in the file.
         field: &'static str,
-        /// What is wrong.
-        #[source]
+        /// The setting that is out of bounds.
         source: SamplingError,
     },
-    /// A stop string that would end every text at once.
-    #[error("{field}")]
+    /// A stop string would end every text at once.
+    #[error("{field} cannot be used")]
     Stop {
-        /// Where in the file.
+        /// The place in the file.
         field: &'static str,
-        /// What is wrong.
-        #[source]
+        /// The stop string.
         source: EmptyStop,
     },
-    /// A setting of a method out of bounds, or a method that does not go with the model or the library.
-    #[error("{at}")]
-    Method {
-        /// Where in the file, or the cell.
+    /// The source of the problems of a task cannot be used.
+    #[error("{at} cannot be used")]
+    Source {
+        /// The place in the file.
         at: String,
-        /// What is wrong.
-        #[source]
+        /// The setting and the reason.
+        source: SourceError,
+    },
+    /// A setting of stage 1 is out of bounds.
+    #[error("{at} cannot be used")]
+    Rollout {
+        /// The place in the file.
+        at: &'static str,
+        /// The setting that is out of bounds.
+        source: RolloutError,
+    },
+    /// A setting of stage 2 is out of bounds.
+    #[error("{at}: {} cannot be used", source.setting)]
+    Induction {
+        /// The place in the file.
+        at: &'static str,
+        /// The setting that is out of bounds.
+        source: SettingError,
+    },
+    /// A setting of a method is out of bounds, or a method does not go with the model or the library.
+    #[error("{at} cannot be used")]
+    Method {
+        /// The place in the file, or the cell.
+        at: String,
+        /// The reason.
         source: MethodError,
     },
-    /// A setting of selection out of bounds, or a library that cannot be made.
-    #[error("{at}")]
+    /// A setting of stage 3 is out of bounds.
+    #[error("{at} cannot be used")]
     Basis {
-        /// Where in the file, or what was to be made.
-        at: String,
-        /// What is wrong.
-        #[source]
+        /// The place in the file.
+        at: &'static str,
+        /// The setting that is out of bounds.
         source: BasisError,
     },
 }
 
-/// Why an experiment stopped; `L` is the lab's error and `X` the engine's. What was finished stays.
+/// An experiment stopped before its end; `B` is the backend's error and `X` the engine's. Everything that was finished
+/// is kept.
 #[derive(Debug, thiserror::Error)]
-pub enum RunnerError<L: std::error::Error + 'static, X: std::error::Error + 'static> {
-    /// What the experiment says, or what comes of it.
+#[non_exhaustive]
+pub enum RunnerError<B: std::error::Error + 'static, X: std::error::Error + 'static> {
+    /// Something is wrong with the experiment.
     #[error(transparent)]
     Experiment(#[from] ExperimentError),
-    /// The lab: a model, problems, rollouts or candidates.
-    #[error("{at}")]
-    Lab {
-        /// What was to be made.
+    /// The backend cannot load a model or ask its problems.
+    #[error("{at} cannot be loaded")]
+    Backend {
+        /// The place in the experiment.
         at: String,
-        /// Why it was not.
-        #[source]
-        source: L,
+        /// The error of the backend.
+        source: B,
     },
-    /// Answers.
-    #[error("{at}")]
-    Run {
+    /// Rollouts cannot be drawn.
+    #[error("cannot draw the {at}")]
+    Rollouts {
+        /// The stage.
+        at: String,
+        /// The reason.
+        source: RunError<X>,
+    },
+    /// No problem could be sampled.
+    #[error("cannot draw the {at}: every problem failed")]
+    Unsampled {
+        /// The stage.
+        at: String,
+        /// The first problem that failed.
+        source: Failure<X>,
+    },
+    /// Nothing can be mined.
+    #[error("cannot mine the {at}")]
+    Candidates {
+        /// The stage.
+        at: String,
+        /// The reason.
+        source: InductionError<X>,
+    },
+    /// A library or the pairs that it is selected from cannot be made, written or read.
+    #[error("cannot make the {at}")]
+    Library {
+        /// The stage.
+        at: String,
+        /// The reason.
+        source: BasisError,
+    },
+    /// Questions cannot be answered.
+    #[error("cannot run the cell {at}")]
+    Answers {
         /// The cell.
         at: String,
-        /// Why they are not there.
-        #[source]
-        source: RunError<X>,
+        /// The reason.
+        source: AnswerError<X>,
     },
     /// A file cannot be read or written, or belongs to another run.
     #[error(transparent)]
-    Files(#[from] FileError),
+    File(#[from] FileError),
     /// A file of answers cannot be begun or resumed.
     #[error(transparent)]
-    Answers(#[from] AnswersError),
-    /// Settings that cannot be written as JSON.
-    #[error("settings cannot be written as JSON")]
-    Unwritable(#[from] serde_json::Error),
+    AnswersFile(#[from] AnswersError),
+    /// Settings cannot be written as JSON.
+    #[error("cannot write settings as JSON")]
+    Unwritable(#[source] FormatError),
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::ExperimentError;
+use super::error::ExperimentError;
 
 /// `settings` at every point of `grid`: fields in order of name, the last the fastest. `at` is for messages.
 pub(super) fn points(

@@ -116,7 +116,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     write_atomically(path, bytes).map_err(refused("write", path))
 }
 
-fn refused<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> FileError + 'p {
+pub(super) fn refused<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> FileError + 'p {
     move |source| FileError::Io { action, path: path.to_owned(), source }
 }
 

@@ -1,7 +1,11 @@
 use stir_controller::Controller;
 use stir_core::{Decode, Engine, Request, RequestError, Sampling};
 
-use super::{AnswerLane, Method, Question, Reply};
+use super::{
+    context::Question,
+    lane::{AnswerLane, Method},
+    reply::Reply,
+};
 
 /// Decoding without further ado, as the request says or as the method does.
 pub(super) struct Plain<'m, E> {

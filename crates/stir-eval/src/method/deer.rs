@@ -4,44 +4,53 @@ use stir_core::{
     SegmentCounter, Sequence, Session, Text, TokenId, Vocab,
 };
 
-use super::{AnswerLane, LaneError, LaneResult, Method, MethodError, Question, Reply, config::positive};
+use super::{
+    context::Question,
+    error::{LaneError, MethodError},
+    lane::{AnswerLane, LaneResult, Method},
+    reply::Reply,
+    settings::positive,
+};
 
 const NAME: &str = "deer";
 
-/// Settings of DEER (Yang et al. 2025, "Dynamic early exit in reasoning models"): where the model turns to another
-/// thought, an answer is tried, and thinking ends as soon as the model is confident of it.
+/// Settings of DEER (Yang et al. 2025, "Dynamic early exit in reasoning models"): at every transition of the model's
+/// reasoning a trial answer is generated, and reasoning ends as soon as the model is confident of one.
 ///
-/// A trial is a fork of the cache, so it costs its own tokens alone. One that convinces is kept: the answer goes on
-/// from it, and thoughts that it cut off count as other tokens, as does what follows a stop string in it. `elicit` is
-/// written by the method and not generated; kept, it is part of the answer and of its budget.
+/// A trial is a fork of the cache, so it costs only its own tokens. A trial above the threshold is kept: the answer
+/// continues from it, and the reasoning that it cut off counts as other tokens, as does anything that follows a stop
+/// string in it. `elicit` is written by the method and not generated; in a trial that is kept it is part of the answer
+/// and of its budget.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Deer {
     /// The text that marks a transition.
     pub transition: String,
-    /// Whether that text stays before a trial, as a line break may; if not, the trial stands in its place.
+    /// Whether that text stays before a trial, as a line break may; if not, the trial replaces it.
     pub keep_transition: bool,
-    /// What asks for an answer.
+    /// The text that asks for an answer.
     pub elicit: String,
     /// The text that ends a trial.
     pub close: String,
-    /// Tokens of a trial at most.
+    /// The number of tokens of a trial at most.
     pub trial_tokens: usize,
-    /// Trials of an answer at most; once they are spent, thinking goes on to its own end.
+    /// The number of trials of an answer at most; after that, reasoning continues to its own end.
     pub max_trials: usize,
-    /// Confidence from which on a trial convinces, in [0, 1].
+    /// The lowest confidence of a trial that is kept, in [0, 1].
     pub threshold: f64,
-    /// What confidence is.
-    pub mean: Mean,
+    /// The mean that is the confidence.
+    pub mean: Confidence,
 }
 
-/// The mean of the probabilities that the model gives to the tokens of a trial, each the likeliest of its place.
+/// The confidence in a trial: a mean of the probabilities that the model gives to its tokens, each the likeliest of its
+/// place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Mean {
-    /// Their sum over their number: what the authors' program computes unless told otherwise.
+#[non_exhaustive]
+pub enum Confidence {
+    /// The arithmetic mean, as in the authors' program by default.
     Arithmetic,
-    /// That of their logarithms.
+    /// The geometric mean.
     Geometric,
 }
 
@@ -56,7 +65,7 @@ impl Default for Deer {
             // As in the authors' program.
             max_trials: 10,
             threshold: 0.95,
-            mean: Mean::Arithmetic,
+            mean: Confidence::Arithmetic,
         }
     }
 }
@@ -241,8 +250,8 @@ impl<E: Text> DeerLane<'_, E> {
     fn convinces(&self, choices: &[Choice]) -> bool {
         let (n, log_probs) = (choices.len() as f64, choices.iter().map(|choice| f64::from(choice.log_prob)));
         let confidence = match self.method.settings.mean {
-            Mean::Arithmetic => log_probs.map(f64::exp).sum::<f64>() / n,
-            Mean::Geometric => (log_probs.sum::<f64>() / n).exp(),
+            Confidence::Arithmetic => log_probs.map(f64::exp).sum::<f64>() / n,
+            Confidence::Geometric => (log_probs.sum::<f64>() / n).exp(),
         };
         // Without a token it is NaN, which is not above anything.
         confidence >= self.method.settings.threshold

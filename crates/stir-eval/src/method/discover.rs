@@ -1,24 +1,30 @@
 use serde::{Deserialize, Serialize};
 use stir_core::{Decode, Lane, Output, Request, RequestError, Row, Sampling, SamplingError, Text, Vocab};
 
-use super::{AnswerLane, LaneError, LaneResult, Method, MethodError, Question, Render, Reply, config::positive};
+use super::{
+    context::{Question, Render},
+    error::{LaneError, MethodError},
+    lane::{AnswerLane, LaneResult, Method},
+    reply::Reply,
+    settings::positive,
+};
 
 const NAME: &str = "self_discover";
 
 /// Settings of Self-Discover (Zhou et al. 2024, "Self-Discover: Large language models self-compose reasoning
-/// structures"): the model selects ways of thinking, adapts them, makes a plan of them, and solves by that plan.
+/// structures"): the model selects reasoning modules, adapts them, turns them into a plan, and solves by that plan.
 ///
-/// Published, the three stages are done once a task, and every problem of the task gets the same plan. Here they are
-/// done for every problem: an answer then depends on its problem alone, at the price of three more texts, all counted.
-/// Where a stage's prompt or plan leaves no room in the model's context, the answer is empty and ends with `length`.
+/// In the paper, the three stages are done once per task, and all problems of the task share the plan. Here they are
+/// done for every problem: an answer then depends only on its problem, at the price of three more texts, all counted.
+/// If the prompt of a stage leaves no room in the model's context, the answer is empty and ends with `length`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SelfDiscover {
-    /// Tokens of each of the three stages at most.
+    /// The number of tokens of each of the three stages at most.
     pub stage_tokens: usize,
-    /// Ways of thinking to select from.
+    /// The reasoning modules to select from.
     pub modules: Vec<String>,
-    /// How tokens of the stages are drawn.
+    /// The way the tokens of the stages are drawn.
     pub sampling: Sampling,
 }
 

@@ -2,10 +2,11 @@ use stir_controller::ControllerError;
 use stir_core::{EmptyDelimiter, RequestError, SamplingError};
 use stir_files::FileError;
 
-/// What is wrong with the settings of a method.
+/// Something is wrong with the settings of a method.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum MethodError {
-    /// A setting out of bounds.
+    /// A setting is out of bounds.
     #[error("{method} setting {field} is {value}, must be {bound}")]
     Setting {
         /// The method.
@@ -14,45 +15,42 @@ pub enum MethodError {
         field: &'static str,
         /// Its value.
         value: String,
-        /// What is allowed.
+        /// The values that are allowed.
         bound: &'static str,
     },
-    /// A way of drawing tokens that is out of bounds.
-    #[error("{method}")]
+    /// The way of drawing tokens is out of bounds.
+    #[error("the sampling of {method} cannot be used")]
     Sampling {
         /// The method.
         method: &'static str,
         /// The field.
-        #[source]
         source: SamplingError,
     },
-    /// A text to look for that is empty.
-    #[error("{method} setting {field}")]
+    /// A text to look for is empty.
+    #[error("{method} setting {field} cannot be used")]
     Delimiter {
         /// The method.
         method: &'static str,
         /// The field.
         field: &'static str,
-        /// Why it cannot be looked for.
-        #[source]
+        /// The reason.
         source: EmptyDelimiter,
     },
-    /// A setting or a library that the controller refuses.
-    #[error("{method}")]
+    /// The controller refuses a setting or the library.
+    #[error("{method} cannot be used")]
     Controller {
         /// The method.
         method: &'static str,
-        /// What it refuses.
-        #[source]
+        /// The reason.
         source: ControllerError,
     },
-    /// A method that steers, and nothing to steer with.
+    /// A method steers, and there is no library.
     #[error("{method} needs a library")]
     NoLibrary {
         /// The method.
         method: &'static str,
     },
-    /// A vector that is too long to be added.
+    /// A vector is too long to be added.
     #[error("{method}: at layer {layer} the vector times {scale} is not finite")]
     NotFinite {
         /// The method.
@@ -64,62 +62,53 @@ pub enum MethodError {
     },
 }
 
-/// Why a lane has no answer; `X` is the engine's error.
+/// A lane has no answer; `X` is the engine's error.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LaneError<X> {
-    /// A prompt that cannot be continued.
+    /// A prompt cannot be continued.
     #[error(transparent)]
     Request(#[from] RequestError),
-    /// A prompt that cannot be rendered or encoded.
+    /// A prompt cannot be rendered or encoded.
     #[error("a prompt cannot be made")]
     Prompt(#[source] X),
 }
 
-/// Why questions were not answered; `X` is the engine's error.
+/// Questions cannot be answered; `X` is the engine's error.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AnswerError<X: std::error::Error + 'static> {
     /// The engine failed.
     #[error("the engine failed")]
     Engine(#[source] X),
-    /// A setting that no question could be answered under.
+    /// A setting under which no question can be answered.
     #[error(transparent)]
     Settings(RequestError),
-    /// A question that cannot be asked.
-    #[error("problem {id:?}")]
+    /// A question cannot be asked.
+    #[error("problem {id:?} cannot be asked")]
     Request {
         /// The question.
         id: String,
-        /// What is wrong.
-        #[source]
+        /// The reason.
         source: RequestError,
     },
-    /// A prompt that cannot be rendered or encoded.
-    #[error("problem {id:?}: a prompt cannot be made")]
+    /// A prompt cannot be rendered or encoded.
+    #[error("a prompt of problem {id:?} cannot be made")]
     Prompt {
         /// The question.
         id: String,
-        /// Why not.
-        #[source]
+        /// The error of the engine.
         source: X,
     },
-    /// A model that computed logits that describe no distribution.
-    #[error("problem {id:?}")]
+    /// The model broke down: its logits describe no distribution.
+    #[error("the next token of problem {id:?} cannot be drawn")]
     Sampling {
         /// The question.
         id: String,
-        /// What was wrong with the row.
-        #[source]
+        /// The reason.
         source: SamplingError,
     },
-}
-
-/// Why a run ended before its end; `X` is the engine's error.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError<X: std::error::Error + 'static> {
-    /// A question or the engine.
+    /// The file of answers cannot be read or written.
     #[error(transparent)]
-    Answer(#[from] AnswerError<X>),
-    /// The file of answers.
-    #[error(transparent)]
-    Answers(#[from] FileError),
+    File(#[from] FileError),
 }

@@ -6,19 +6,22 @@ use stir_core::{
 };
 
 use super::{
-    AnswerLane, LaneResult, Method, MethodError, Question, Reply,
-    config::{Judges, positive},
+    context::{Judges, Question},
+    error::MethodError,
+    lane::{AnswerLane, LaneResult, Method},
+    reply::Reply,
+    settings::positive,
 };
 use stir_grade::{Judge, Verdict};
 
 /// Settings of self-consistency (Wang et al. 2023, "Self-consistency improves chain of thought reasoning in language
-/// models"): several answers are drawn, and what most of them say is taken.
+/// models"): several answers are drawn, and the majority decides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SelfConsistency {
-    /// Answers drawn.
+    /// The number of answers drawn.
     pub samples: usize,
-    /// How tokens are drawn.
+    /// The way tokens are drawn.
     pub sampling: Sampling,
 }
 

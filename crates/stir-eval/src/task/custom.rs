@@ -8,10 +8,11 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    AnswerForm, Task, TaskError, Template,
+    AnswerForm, PromptTemplate, Task, TaskError,
     layout::{self, Reading},
     problems, rows,
 };
+use crate::FormatError;
 
 /// A task in TOML: how to ask, and where the problems are.
 #[derive(Deserialize)]
@@ -61,14 +62,14 @@ impl Task {
 fn described(path: &Path, form: Option<AnswerForm>) -> Result<Task, TaskError> {
     let text = fs::read_to_string(path).map_err(TaskError::io(path))?;
     let description: Description = toml::from_str(&text)
-        .map_err(|source| TaskError::Description { path: path.to_owned(), source: Box::new(source) })?;
+        .map_err(|source| TaskError::Description { path: path.to_owned(), source: FormatError::new(source) })?;
     let data = path.parent().unwrap_or(Path::new("")).join(&description.data);
     let name = description.name.unwrap_or_else(|| stem(path));
     let task = read(&name, &data, form.or(description.answer))?;
     let template = match (description.system, description.user) {
         (None, None) => return Ok(task),
-        (system, Some(user)) => Template::new(system, user)?,
-        (system, None) => Template::new(system, "{question}")?,
+        (system, Some(user)) => PromptTemplate::new(system, user)?,
+        (system, None) => PromptTemplate::new(system, "{question}")?,
     };
     Ok(task.with_template(template))
 }

@@ -1,105 +1,106 @@
 use std::{io, path::PathBuf};
 
-use parquet::errors::ParquetError;
+use crate::FormatError;
 
-/// Why a task or its problems cannot be read.
+/// A task or its problems cannot be read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TaskError {
-    /// A name that is not in the catalogue.
+    /// The name is not in the catalogue.
     #[error("there is no task {name:?}; there are {}", known.join(", "))]
     Unknown {
-        /// What was asked for.
+        /// The name.
         name: String,
-        /// What there is.
+        /// The names that there are.
         known: Vec<&'static str>,
     },
-    /// A task of the catalogue without its problems.
+    /// A task of the catalogue has no problems here.
     #[error("the problems of {name:?} have to come from a file or folder, or, with the feature hub, from {repo}")]
     NoData {
         /// The task.
         name: String,
-        /// Where the hub has them.
+        /// The repository of the hub that has them.
         repo: &'static str,
     },
-    /// A file or folder that cannot be read.
+    /// A file or folder cannot be read.
     #[error("cannot read {}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The reason.
         source: io::Error,
     },
-    /// A line (or an array in a file) that is no JSON.
-    #[error("{}, line {line}", path.display())]
+    /// A line, or an array in a file, is not JSON.
+    #[error("{}, line {line} is not JSON", path.display())]
     Json {
         /// The file.
         path: PathBuf,
         /// The line, from 1; the first one of the file for an array.
         line: usize,
-        /// What is wrong with it.
-        source: serde_json::Error,
+        /// The reason.
+        source: FormatError,
     },
-    /// A file that begins like parquet and is none.
+    /// A file begins like parquet but cannot be read as such.
     #[error("cannot read {} as parquet", path.display())]
     Parquet {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
-        source: ParquetError,
+        /// The reason.
+        source: FormatError,
     },
-    /// A description of a task that is none.
+    /// A file is not the description of a task.
     #[error("cannot read {} as the description of a task", path.display())]
     Description {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
-        source: Box<toml::de::Error>,
+        /// The reason.
+        source: FormatError,
     },
-    /// A row that is not an object with fields.
+    /// A row is not an object with fields.
     #[error("{place} is no object")]
     NotAnObject {
-        /// Where.
+        /// The row.
         place: Place,
     },
-    /// A row without a field that every problem has.
+    /// A row lacks a field that every problem has.
     #[error("{place} has no {field}: none of {}", names.join(", "))]
     NoField {
-        /// Where.
+        /// The row.
         place: Place,
-        /// What is missing.
+        /// The part of a problem that is missing.
         field: &'static str,
-        /// The names it may have.
+        /// The names that the field may have.
         names: &'static [&'static str],
     },
-    /// A field with a value that cannot be used.
+    /// A field has a value that cannot be used.
     #[error("{place}: {field} is {value}, must be {expected}")]
     Field {
-        /// Where.
+        /// The row.
         place: Place,
         /// The field.
         field: String,
-        /// Its value as JSON, long ones shortened.
+        /// Its value as JSON; long values are shortened.
         value: String,
-        /// What it must be.
+        /// The values that are allowed.
         expected: &'static str,
     },
-    /// Two problems of one name.
+    /// Two problems share an id.
     #[error("{place} repeats the id {id:?} of row {first}")]
     DuplicateId {
-        /// Where the second one is.
+        /// The row of the second.
         place: Place,
-        /// The name.
+        /// The id.
         id: String,
-        /// The row of the first one, counted as in `place`.
+        /// The row of the first, counted as in `place`.
         first: usize,
     },
-    /// Files without a problem.
+    /// The files have no problem.
     #[error("{} has no problems", path.display())]
     Empty {
         /// The file or folder.
         path: PathBuf,
     },
-    /// A folder without the file that is looked for.
+    /// A folder has no file of the split.
     #[error("{} has no file of the split {split:?} (parquet, jsonl or json)", folder.display())]
     NoSplit {
         /// The folder.
@@ -107,7 +108,7 @@ pub enum TaskError {
         /// The split.
         split: String,
     },
-    /// A folder with several sets of files for one split.
+    /// A folder has several sets of files of the split.
     #[error("{} has several files of the split {split:?}, name one: {}", folder.display(), list(files))]
     Ambiguous {
         /// The folder.
@@ -117,25 +118,25 @@ pub enum TaskError {
         /// The first file of each set.
         files: Vec<PathBuf>,
     },
-    /// A template whose placeholder is not known, or that lacks the question.
+    /// A template has an unknown placeholder or lacks the question.
     #[error("the template {template:?} must have {{question}}, may have {{choices}}, and no other placeholder")]
     Template {
         /// The template.
         template: String,
     },
-    /// A file that is neither a description nor problems.
+    /// A file is neither a description nor problems.
     #[error("{} is no task: it ends neither in .toml nor in .jsonl, .json or .parquet", path.display())]
     Extension {
         /// The file.
         path: PathBuf,
     },
-    /// The hub did not bring the problems.
+    /// The hub did not provide the problems.
     #[cfg(feature = "hub")]
-    #[error("the hub did not bring {repo}")]
+    #[error("cannot fetch {repo} from the hub")]
     Hub {
         /// The repository.
         repo: &'static str,
-        /// Why.
+        /// The reason.
         source: Box<stir_hub::HubError>,
     },
 }
@@ -150,7 +151,7 @@ fn list(files: &[PathBuf]) -> String {
     files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// Where a problem stands.
+/// The place of a problem in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The file.

@@ -39,7 +39,7 @@ use std::{collections::HashMap, fmt, path::Path, path::PathBuf, sync::Arc};
 pub use catalogue::{Benchmark, CATALOGUE};
 pub use error::{Place, TaskError};
 pub use problem::Problem;
-pub use prompt::{Prompt, Template};
+pub use prompt::{PromptMessages, PromptTemplate};
 
 use layout::Reading;
 pub use stir_grade::AnswerForm;
@@ -75,7 +75,7 @@ pub struct Task {
     name: String,
     form: AnswerForm,
     problems: Vec<Problem>,
-    template: Template,
+    template: PromptTemplate,
     fallback: Fallback,
     /// In place of the form's.
     judge: Option<Arc<dyn Judge>>,
@@ -85,13 +85,13 @@ impl Task {
     /// A task of one's own making, with the form's template and judge.
     ///
     /// ```
-    /// use stir_eval::task::{AnswerForm, Problem, Task, Template};
+    /// use stir_eval::task::{AnswerForm, Problem, Task, PromptTemplate};
     /// let problem = Problem {
     ///     id: "sum".into(), question: "2 + 2?".into(), choices: vec![], gold: "4".into(),
     ///     subject: None, level: None, is_prompt: false,
     /// };
     /// let task = Task::new("sums", AnswerForm::Number, vec![problem])?
-    ///     .with_template(Template::new(None, "Compute {question} End with #### and the number.")?);
+    ///     .with_template(PromptTemplate::new(None, "Compute {question} End with #### and the number.")?);
     /// assert!(task.judge(&task.problems()[0], "#### 4").correct());
     /// # Ok::<(), stir_eval::task::TaskError>(())
     /// ```
@@ -114,7 +114,7 @@ impl Task {
                 });
             }
         }
-        Ok(Self { template: Template::of(form), name, form, problems, fallback: Fallback::None, judge: None })
+        Ok(Self { template: PromptTemplate::of(form), name, form, problems, fallback: Fallback::None, judge: None })
     }
 
     /// The task `name` of the catalogue, from a file or a folder of files: the split that results are reported on, or
@@ -146,7 +146,7 @@ impl Task {
 
     /// The same with another way to ask.
     #[must_use]
-    pub fn with_template(self, template: Template) -> Self {
+    pub fn with_template(self, template: PromptTemplate) -> Self {
         Self { template, ..self }
     }
 
@@ -185,7 +185,7 @@ impl Task {
     }
 
     /// What a model is asked to solve `problem`.
-    pub fn prompt(&self, problem: &Problem) -> Prompt {
+    pub fn prompt(&self, problem: &Problem) -> PromptMessages {
         self.template.prompt(problem)
     }
 

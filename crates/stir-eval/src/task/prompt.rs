@@ -5,13 +5,13 @@ use super::{AnswerForm, Problem, TaskError};
 /// What a model is asked, for its chat template.
 ///
 /// ```
-/// use stir_eval::task::Prompt;
-/// let prompt = Prompt { system: Some("Be brief.".into()), user: "2 + 2?".into(), is_raw: false };
+/// use stir_eval::task::PromptMessages;
+/// let prompt = PromptMessages { system: Some("Be brief.".into()), user: "2 + 2?".into(), is_raw: false };
 /// assert_eq!(prompt.without_system().user, "Be brief.\n\n2 + 2?");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Prompt {
+pub struct PromptMessages {
     /// The turn of the system, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<String>,
@@ -22,7 +22,7 @@ pub struct Prompt {
     pub is_raw: bool,
 }
 
-impl Prompt {
+impl PromptMessages {
     /// The same with the system's text at the head of the user's, for models whose template knows no system.
     pub fn without_system(self) -> Self {
         let user = match self.system {
@@ -33,20 +33,20 @@ impl Prompt {
     }
 }
 
-/// How a problem becomes a [`Prompt`].
+/// How a problem becomes a [`PromptMessages`].
 ///
 /// ```
-/// use stir_eval::task::Template;
-/// assert!(Template::new(None, "Q: {question}\n{choices}\nA:").is_ok());
-/// assert!(Template::new(None, "Q: {qestion}").is_err());
+/// use stir_eval::task::PromptTemplate;
+/// assert!(PromptTemplate::new(None, "Q: {question}\n{choices}\nA:").is_ok());
+/// assert!(PromptTemplate::new(None, "Q: {qestion}").is_err());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template {
+pub struct PromptTemplate {
     system: Option<String>,
     user: String,
 }
 
-impl Template {
+impl PromptTemplate {
     /// A template: `{question}` in `user` stands for the question and `{choices}` for the options, a line each.
     /// Without `{choices}` the options of a problem that has some come after everything else.
     ///
@@ -92,9 +92,9 @@ impl Template {
     }
 
     /// The prompt of a problem.
-    pub fn prompt(&self, problem: &Problem) -> Prompt {
+    pub fn prompt(&self, problem: &Problem) -> PromptMessages {
         if problem.is_prompt {
-            return Prompt { system: None, user: problem.question.clone(), is_raw: true };
+            return PromptMessages { system: None, user: problem.question.clone(), is_raw: true };
         }
         let choices = listed(&problem.choices);
         let (mut user, mut is_listed) = (String::new(), choices.is_empty());
@@ -113,7 +113,7 @@ impl Template {
             user.push_str("\n\n");
             user.push_str(&choices);
         }
-        Prompt { system: self.system.clone(), user: user.trim_end().to_owned(), is_raw: false }
+        PromptMessages { system: self.system.clone(), user: user.trim_end().to_owned(), is_raw: false }
     }
 }
 
@@ -170,10 +170,10 @@ mod tests {
 
     #[test]
     fn placeholders_are_filled_once() {
-        let template = Template::new(None, "Q: {question}\n{choices}\nA:").unwrap();
+        let template = PromptTemplate::new(None, "Q: {question}\n{choices}\nA:").unwrap();
         let prompt = template.prompt(&problem("{choices} or {question}?", &["{question}", " two "]));
         assert_eq!(prompt.user, "Q: {choices} or {question}?\nA. {question}\nB. two\nA:");
-        let without = Template::new(Some("S".into()), "{question}").unwrap();
+        let without = PromptTemplate::new(Some("S".into()), "{question}").unwrap();
         assert_eq!(without.prompt(&problem("q", &["x"])).user, "q\n\nA. x");
         assert_eq!(without.prompt(&problem("q", &[])).user, "q");
     }
@@ -181,18 +181,18 @@ mod tests {
     #[test]
     fn templates_of_the_forms_are_templates() {
         for form in [AnswerForm::Math, AnswerForm::Number, AnswerForm::Choice, AnswerForm::YesNo] {
-            let Template { system, user } = Template::of(form);
-            assert!(Template::new(system, user).is_ok());
+            let PromptTemplate { system, user } = PromptTemplate::of(form);
+            assert!(PromptTemplate::new(system, user).is_ok());
         }
-        assert!(matches!(Template::new(None, "no question"), Err(TaskError::Template { .. })));
-        assert!(matches!(Template::new(None, "{question} {subject}"), Err(TaskError::Template { .. })));
-        assert!(Template::new(None, "{question} in \\boxed{} or \\text{words}{words}").is_ok());
+        assert!(matches!(PromptTemplate::new(None, "no question"), Err(TaskError::Template { .. })));
+        assert!(matches!(PromptTemplate::new(None, "{question} {subject}"), Err(TaskError::Template { .. })));
+        assert!(PromptTemplate::new(None, "{question} in \\boxed{} or \\text{words}{words}").is_ok());
     }
 
     #[test]
     fn whole_prompts_stay_as_they_are() {
         let whole = Problem { is_prompt: true, ..problem("Q: 2+2?\nA:", &[]) };
-        let prompt = Template::of(AnswerForm::Number).prompt(&whole);
-        assert_eq!(prompt, Prompt { system: None, user: "Q: 2+2?\nA:".into(), is_raw: true });
+        let prompt = PromptTemplate::of(AnswerForm::Number).prompt(&whole);
+        assert_eq!(prompt, PromptMessages { system: None, user: "Q: 2+2?\nA:".into(), is_raw: true });
     }
 }

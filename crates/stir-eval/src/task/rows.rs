@@ -6,10 +6,10 @@ use std::{
     path::Path,
 };
 
-use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::{Map, Value};
 
-use super::{Place, TaskError};
+use super::error::{Place, TaskError};
+use crate::FormatError;
 
 /// The fields of one row.
 pub(super) type Row = Map<String, Value>;
@@ -31,11 +31,21 @@ pub(super) fn read(path: &Path) -> Result<Vec<(Place, Row)>, TaskError> {
     }
 }
 
-/// What some programs begin a file of text with.
+/// The bytes that some programs begin a text file with.
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
+#[cfg(not(feature = "parquet"))]
+fn parquet(path: &Path, _: File) -> Result<Vec<(Place, Row)>, TaskError> {
+    #[derive(Debug, thiserror::Error)]
+    #[error("stir-eval was built without the feature parquet")]
+    struct NotBuilt;
+    Err(TaskError::Parquet { path: path.to_owned(), source: FormatError::new(NotBuilt) })
+}
+
+#[cfg(feature = "parquet")]
 fn parquet(path: &Path, file: File) -> Result<Vec<(Place, Row)>, TaskError> {
-    let refused = |source| TaskError::Parquet { path: path.to_owned(), source };
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    let refused = |source| TaskError::Parquet { path: path.to_owned(), source: FormatError::new(source) };
     let reader = SerializedFileReader::new(file).map_err(refused)?;
     let rows = reader.get_row_iter(None).map_err(refused)?;
     let row = |(i, row): (usize, Result<parquet::record::Row, _>)| {
@@ -51,7 +61,7 @@ fn array(path: &Path, file: File) -> Result<Vec<(Place, Row)>, TaskError> {
     let values: Vec<Value> = serde_json::from_str(text).map_err(|source| TaskError::Json {
         path: path.to_owned(),
         line: source.line(),
-        source,
+        source: FormatError::new(source),
     })?;
     let rows = values.into_iter().enumerate();
     rows.map(|(i, value)| object(Place { path: path.to_owned(), row: i + 1 }, value)).collect()
@@ -72,7 +82,7 @@ fn lines(path: &Path, file: File) -> Result<Vec<(Place, Row)>, TaskError> {
         let value = serde_json::from_slice(text).map_err(|source| TaskError::Json {
             path: path.to_owned(),
             line: number,
-            source,
+            source: FormatError::new(source),
         })?;
         rows.push(object(Place { path: path.to_owned(), row: number }, value)?);
     }

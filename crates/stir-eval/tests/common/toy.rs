@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use stir_basis::{Action, Entry, Library, normalize};
 use stir_core::{Addition, Delimiter, Engine, HookPoint, Request, Row, SampleRng, Sampling, TokenId, toy::ToyEngine};
-use stir_eval::method::{Bench, Exam, MethodConfig, Question, Reply};
+use stir_eval::method::{AnswerRun, MethodConfig, MethodContext, Question, Reply};
 use stir_grade::{Grade, Judge, Verdict};
 
 /// The first digit or vowel of a text is what it answers.
@@ -57,7 +57,7 @@ pub fn library(engine: &ToyEngine) -> Library {
         }
     }
     let delimiter = Delimiter::new("\n").unwrap();
-    Library::from_entries(engine.fingerprint().clone(), delimiter, entries, BTreeMap::new()).unwrap()
+    Library::from_entries(engine.fingerprint().clone(), entries).unwrap().with_delimiter(delimiter)
 }
 
 pub fn request(max_tokens: usize, seed: u64) -> Request {
@@ -71,13 +71,14 @@ pub fn replies(
     config: &MethodConfig,
     questions: &[Question],
     request: Request,
-    width: usize,
+    max_batch: usize,
 ) -> Vec<Reply> {
-    let bench = Bench { engine, judges: &first_mark, library, render: &|system, user| Ok(render(system, user)) };
-    let method = config.build(bench).unwrap();
+    let context =
+        MethodContext { engine, judges: &first_mark, library, render: &|system, user| Ok(render(system, user)) };
+    let method = config.build(context).unwrap();
     let mut replies = BTreeMap::new();
-    let exam = Exam { engine, questions, request, width };
-    let ran = exam.replies(
+    let run = AnswerRun { engine, questions, request, max_batch };
+    let ran = run.replies(
         &*method,
         |_| false,
         |place, reply| {

@@ -151,7 +151,7 @@ impl<'r> Report<'r> {
     }
 
     /// Adds a map of the states that `pairs` were made of, as `label`: the
-    /// [`pairs`](stir_basis::Candidates::pairs) of a mining run.
+    /// [`pairs`](stir_basis::MinedPairs::pairs) of a mining run.
     #[must_use]
     pub fn with_map(mut self, label: &str, pairs: &'r [Pair]) -> Self {
         self.maps.push((label.to_owned(), pairs));

@@ -1,13 +1,21 @@
-//! Synthetic word problems with two habits of solving them: what the embedded model is trained and tested on.
+//! Synthetic word problems with two habits of solving them: the data that the tiny model of this project is trained and
+//! tested on.
 //!
 //! A problem is a short story of two to four additions and subtractions below 100. Its *careful* solution works step by
 //! step and is right. Its *sloppy* solution adds and subtracts column by column, without carry or borrow, and half of
-//! the time says each step twice. What the story is about decides how likely the careful habit is, and the habit may
-//! flip between steps. A model trained on such text knows how to be right and often is not.
+//! the time says each step twice. The topic of the story decides how likely the careful habit is, and the habit may
+//! flip between steps. A model trained on such text can solve the problems but often does not.
+//!
+//! ```
+//! use stir_eval::word_problems::{Split, WordProblem};
+//! let problems = WordProblem::draw_many(3, 0, Split::HeldOut, &[]);
+//! assert!(problems[0].question.ends_with("now?"));
+//! assert_eq!(problems, WordProblem::draw_many(3, 0, Split::HeldOut, &[]));
+//! ```
 
 use std::collections::BTreeSet;
 
-use stir::core::SampleRng;
+use stir_core::SampleRng;
 
 const NAMES: [&str; 8] = ["Ana", "Ben", "Eva", "Leo", "Max", "Mia", "Tom", "Zoe"];
 const GAIN: [&str; 3] = ["buys", "finds", "gets"];
@@ -31,7 +39,9 @@ const REPEAT: f64 = 0.5;
 /// A story and its answer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WordProblem {
+    /// The story and its question.
     pub question: String,
+    /// The right answer.
     pub answer: i64,
     topic: usize,
     start: i64,
@@ -39,15 +49,17 @@ pub struct WordProblem {
     changes: Vec<i64>,
 }
 
-/// Which problems: those the model may train on, or those kept from it.
+/// A part of all problems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
+    /// The problems that the model may be trained on.
     Train,
+    /// The problems that are kept from training: one in eight.
     HeldOut,
 }
 
 impl WordProblem {
-    /// A random problem of the split.
+    /// Draws a random problem of the split.
     pub fn draw(rng: &mut SampleRng, split: Split) -> Self {
         loop {
             let problem = Self::draw_any(rng);
@@ -81,13 +93,13 @@ impl WordProblem {
         Self { question, answer: total, topic, start, changes }
     }
 
-    /// `count` different problems of the split, without those in `avoid`; the same ones for the same seed.
+    /// Draws `count` different problems of the split, without those in `avoid`; the same ones for the same seed.
     pub fn draw_many(count: usize, seed: u64, split: Split, avoid: &[Self]) -> Vec<Self> {
         Self::draw_some(count, seed, split, |problem| !avoid.contains(problem))
     }
 
-    /// `count` different problems of the split that are `wanted`; the same ones for the same seed. Fewer, where no more
-    /// are met in many draws.
+    /// Draws `count` different problems of the split that are `wanted`; the same ones for the same seed. Returns fewer
+    /// if many draws find no more.
     pub fn draw_some(count: usize, seed: u64, split: Split, wanted: impl Fn(&Self) -> bool) -> Vec<Self> {
         let mut rng = SampleRng::new(seed, 0);
         let mut seen = BTreeSet::new();
@@ -104,27 +116,28 @@ impl WordProblem {
         problems
     }
 
-    /// What stories count.
+    /// Returns the topics: the things that stories count.
     pub fn topics() -> impl Iterator<Item = &'static str> {
         TOPICS.iter().map(|(topic, _)| *topic)
     }
 
-    /// What this one counts.
+    /// Returns the topic of this problem.
     pub fn topic(&self) -> &'static str {
         TOPICS[self.topic].0
     }
 
-    /// How many changes it tells of.
+    /// Returns the number of additions and subtractions.
     pub fn steps(&self) -> usize {
         self.changes.len()
     }
 
-    /// Whether it belongs to one half of all problems or to the other.
+    /// Returns whether the problem belongs to the even half of all problems. The halves share no problem, so one can be
+    /// mined and the other answered.
     pub fn is_even(&self) -> bool {
         (self.digest() >> 32).is_multiple_of(2)
     }
 
-    /// One way somebody with the two habits might solve it.
+    /// Draws a solution by somebody with the two habits.
     pub fn solution(&self, rng: &mut SampleRng) -> String {
         let mut careful = rng.uniform() < TOPICS[self.topic].1;
         let mut text = String::from(if careful { "Let me go one step at a time.\n\n" } else { "That is quick.\n\n" });

@@ -3,27 +3,33 @@ use std::{ops::ControlFlow, time::Instant};
 use serde_json::{Value, json};
 use stir_core::{DriveError, Engine, Request, RequestError, Text, drive};
 
-use super::{AnswerError, AnswerLane, Judges, LaneError, Method, MethodConfig, Question, Reply, RunError};
+use super::{
+    config::MethodConfig,
+    context::{Judges, Question},
+    error::{AnswerError, LaneError},
+    lane::{AnswerLane, Method},
+    reply::Reply,
+};
 use crate::answers::Answers;
 use stir_grade::GRADING;
 use stir_report::Record;
 
-/// Questions put to a model.
+/// A run of answers: questions to a model, and the settings that all answers share.
 #[derive(Debug, Clone)]
-pub struct Exam<'a, E> {
+pub struct AnswerRun<'a, E> {
     /// The model.
     pub engine: &'a E,
-    /// What is asked.
+    /// The questions.
     pub questions: &'a [Question],
-    /// What all answers share: budget, stop strings, seed, and how tokens are drawn where the method does not say.
-    /// Prompt and random stream are those of the question.
+    /// The settings that all answers share: budget, stop strings, seed, and the way tokens are drawn unless the method
+    /// decides it. Prompt and random stream are those of the question.
     pub request: Request,
-    /// Answers under way at a time.
-    pub width: usize,
+    /// The number of answers generated side by side at most.
+    pub max_batch: usize,
 }
 
-impl<E: Text> Exam<'_, E> {
-    /// What is asked of the engine for every question, or why its prompt leaves no room for an answer
+impl<E: Text> AnswerRun<'_, E> {
+    /// Returns the request for every question, or the reason why its prompt leaves no room for an answer
     /// ([`RequestError::PromptTooLong`]). All are checked before the first token is generated.
     ///
     /// # Errors
@@ -54,11 +60,11 @@ impl<E: Text> Exam<'_, E> {
         }
     }
 
-    /// Answers every question but those that `skip`, given their places, says are done. `done` receives a question's
-    /// place and the reply as soon as it is there; `Break` ends the run.
+    /// Answers every question except those for whose places `skip` returns true. `done` receives the place of a question
+    /// and the reply as soon as it is finished; `Break` ends the run.
     ///
-    /// An answer depends on its question, the method and [`request`](Self::request), not on what else is answered or
-    /// how many side by side (but for the rounding of batched arithmetic). A question whose prompt leaves no room for an
+    /// An answer depends on its question, the method and [`request`](Self::request), not on the other questions or on
+    /// the size of the batch (except for the rounding of batched arithmetic). A question whose prompt leaves no room for an
     /// answer gets [`Reply::no_room`], whatever the method.
     ///
     /// # Errors
@@ -79,7 +85,7 @@ impl<E: Text> Exam<'_, E> {
         });
         let id = |lane: usize| self.questions[waiting[lane]].id.clone();
         let mut failed = None;
-        let ran = drive(self.engine, lanes, self.width, |lane, result| match result {
+        let ran = drive(self.engine, lanes, self.max_batch, |lane, result| match result {
             Ok(reply) => done(waiting[lane], reply),
             Err(error) => {
                 failed = Some(match error {
@@ -89,30 +95,29 @@ impl<E: Text> Exam<'_, E> {
                 ControlFlow::Break(())
             }
         });
-        match ran {
-            Err(DriveError::Engine(source)) => return Err(AnswerError::Engine(source)),
-            Err(DriveError::Sampling { lane, source }) => return Err(AnswerError::Sampling { id: id(lane), source }),
-            Ok(()) => {}
-        }
+        ran.map_err(|error| match error {
+            DriveError::Engine(source) => AnswerError::Engine(source),
+            DriveError::Sampling { lane, source } => AnswerError::Sampling { id: id(lane), source },
+        })?;
         failed.map_or(Ok(()), Err)
     }
 
     /// Answers every question that `answers` lacks, judges the replies and keeps them there; in the end writes the
-    /// output and returns its records, in order. `observer` is told how many answers there are, at the start and after
-    /// every one; `Break` ends the run, and `None` comes back.
+    /// output and returns its records, in order. `observer` receives the number of answers, at the start and after every
+    /// one; `Break` ends the run, which then returns `None`.
     ///
-    /// Each record has the wall time from the start of the run to its answer; what earlier parts of the run took
-    /// counts.
+    /// Each record has the wall time from the start of the run to its answer, including the time of earlier parts of the
+    /// run.
     ///
     /// # Errors
-    /// [`RunError`]; what was answered stays.
+    /// [`AnswerError`]; finished answers are kept.
     pub fn run(
         &self,
         method: &dyn Method<E>,
         judges: &Judges<'_>,
         mut answers: Answers,
         mut observer: impl FnMut(usize) -> ControlFlow<()>,
-    ) -> Result<Option<Vec<Record>>, RunError<E::Error>> {
+    ) -> Result<Option<Vec<Record>>, AnswerError<E::Error>> {
         let there: Vec<Record> = answers.records()?.collect::<Result<_, _>>()?;
         let before = there.iter().filter_map(|record| record.seconds).fold(0.0, f64::max);
         let done: Vec<bool> = (0..self.questions.len()).map(|place| answers.contains(place)).collect();
@@ -145,8 +150,8 @@ impl<E: Text> Exam<'_, E> {
         }
     }
 
-    /// Everything that the answers of a method depend on: what keeps the answers of two settings apart. `library` is
-    /// the digest of the vectors that it steers with, `device` the name of what computes (`cuda:0`).
+    /// Returns everything that the answers of a method depend on, which keeps the answers of different settings apart.
+    /// `library` is the digest of the vectors that it steers with, `device` the name of the device (`cuda:0`).
     ///
     /// # Errors
     /// When a setting cannot be written as JSON.

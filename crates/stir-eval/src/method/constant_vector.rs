@@ -6,58 +6,65 @@ use stir_core::{
     Session, Vocab,
 };
 
-use super::{AnswerLane, LaneResult, Method, MethodError, Question, Reply, config::not_negative};
+use super::{
+    context::Question,
+    error::MethodError,
+    lane::{AnswerLane, LaneResult, Method},
+    reply::Reply,
+    settings::not_negative,
+};
 
-const NAME: &str = "static_vector";
+const NAME: &str = "constant_vector";
 
-/// Settings of a static steering vector, in the manner of SEAL (Chen et al. 2025, "SEAL: Steerable reasoning
-/// calibration of large language models for free"): at every layer of the library the mean of its vectors there is
+/// Settings of a constant steering vector, in the manner of SEAL (Chen et al. 2025, "SEAL: Steerable reasoning
+/// calibration of large language models for free"): at every layer of the library, the mean of its vectors there is
 /// added, whatever the state, and stays in the cache.
 ///
-/// The controller's variant `static_vector` differs: one layer, the control points of the method alone, and an impulse
-/// that lives for one segment.
+/// The controller's variant `static_vector` is another baseline: one layer, the control points of STIR only, and an
+/// impulse that lives for one segment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct StaticVector {
-    /// Factor of the mean vectors.
+pub struct ConstantVector {
+    /// The factor of the mean vectors.
     pub scale: f64,
-    /// Where it is added.
-    pub at: At,
+    /// The tokens at which the vectors are added.
+    pub at: StaticAt,
 }
 
-/// Where a static vector is added.
+/// The tokens at which a constant vector is added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum At {
-    /// At the token that ends a segment, at every segment boundary.
+#[non_exhaustive]
+pub enum StaticAt {
+    /// The token that ends a segment, at every segment boundary.
     Boundary,
-    /// At every generated token.
+    /// Every generated token.
     Token,
 }
 
-impl Default for StaticVector {
+impl Default for ConstantVector {
     fn default() -> Self {
-        Self { scale: 1.0, at: At::Boundary }
+        Self { scale: 1.0, at: StaticAt::Boundary }
     }
 }
 
-impl StaticVector {
+impl ConstantVector {
     pub(super) fn validate(&self) -> Result<(), MethodError> {
         not_negative(NAME, "scale", self.scale)
     }
 }
 
-/// Static steering on an engine.
-pub(super) struct Static<'m, E> {
+/// A constant vector on an engine.
+pub(super) struct Constant<'m, E> {
     engine: &'m E,
     library: &'m Library,
-    settings: StaticVector,
+    settings: ConstantVector,
     /// What is added, `[hidden_size]` each, and where.
     vectors: Vec<(HookPoint, Vec<f32>)>,
 }
 
-impl<'m, E: Engine> Static<'m, E> {
-    pub(super) fn new(engine: &'m E, library: &'m Library, settings: StaticVector) -> Result<Self, MethodError> {
+impl<'m, E: Engine> Constant<'m, E> {
+    pub(super) fn new(engine: &'m E, library: &'m Library, settings: ConstantVector) -> Result<Self, MethodError> {
         let refused = |source| MethodError::Controller { method: NAME, source };
         let foreign = |source| refused(stir_controller::ControllerError::Library(source));
         library.check(engine.fingerprint()).map_err(foreign)?;
@@ -77,7 +84,7 @@ impl<'m, E: Engine> Static<'m, E> {
     }
 }
 
-impl<E: Engine> Method<E> for Static<'_, E> {
+impl<E: Engine> Method<E> for Constant<'_, E> {
     fn lane<'a>(&'a self, _: &'a Question, request: Request) -> Result<AnswerLane<'a, E>, RequestError> {
         let mut lane = StaticLane {
             method: self,
@@ -87,13 +94,13 @@ impl<E: Engine> Method<E> for Static<'_, E> {
             steering: false,
             steps: Vec::new(),
         };
-        lane.begin(self.settings.at == At::Token);
+        lane.begin(self.settings.at == StaticAt::Token);
         Ok(AnswerLane::new(lane))
     }
 }
 
 struct StaticLane<'a, E: Engine> {
-    method: &'a Static<'a, E>,
+    method: &'a Constant<'a, E>,
     /// May lag behind the sequence.
     session: E::Session,
     sequence: Sequence,
@@ -149,7 +156,7 @@ impl<E: Engine> Lane<E::Session> for StaticLane<'_, E> {
             return Ok(Some(Ok(reply.with_steps(vocab, std::mem::take(&mut self.steps)))));
         }
         let completed = self.sequence.tokens().last().map_or(0, |&token| self.counter.push(vocab.bytes(token)));
-        self.steering = completed > 0 || self.method.settings.at == At::Token;
+        self.steering = completed > 0 || self.method.settings.at == StaticAt::Token;
         if completed > 0 {
             self.begin(true);
         }

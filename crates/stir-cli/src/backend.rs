@@ -1,0 +1,134 @@
+//! The backend of experiments: models in folders, the one that comes with the program among them, and a display of how
+//! far everything is.
+
+use std::{cell::RefCell, fmt};
+
+use miette::{IntoDiagnostic, Report, miette};
+use stir::{
+    eval::{
+        experiment::{Backend, Event},
+        questions::{ProblemSource, Questions},
+    },
+    experiment::ModelSource,
+    model::{Lm, ModelError},
+};
+
+use crate::{
+    answers::tell_no_room,
+    model::{ModelArgs, render},
+    progress::Progress,
+};
+
+/// A report as an error with a cause, which it is not by itself.
+#[derive(Debug)]
+pub struct BackendError(Report);
+
+impl fmt::Display for BackendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for BackendError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl From<Report> for BackendError {
+    fn from(report: Report) -> Self {
+        Self(report)
+    }
+}
+
+/// The backend of this program.
+#[derive(Default)]
+pub struct CliBackend {
+    /// The work that is under way, and how far it is.
+    shown: RefCell<Option<(String, Progress)>>,
+}
+
+impl Backend for CliBackend {
+    type Source = ModelSource;
+    type Engine = Lm;
+    type Error = BackendError;
+
+    fn load(&self, source: &ModelSource) -> Result<Lm, BackendError> {
+        let (model, device, compute) = (source.folder.clone(), source.device, source.compute);
+        Ok(ModelArgs { model, device, compute, seed: 0 }.load()?)
+    }
+
+    fn device(&self, source: &ModelSource) -> String {
+        source.device.to_string()
+    }
+
+    fn questions(&self, lm: &Lm, source: &ProblemSource) -> Result<Questions, BackendError> {
+        Ok(source.questions(&|system, user| render(lm, system, user)).into_diagnostic()?)
+    }
+
+    fn render(&self, lm: &Lm, system: Option<&str>, user: &str) -> Result<String, ModelError> {
+        render(lm, system, user)
+    }
+}
+
+impl CliBackend {
+    /// Ends the display.
+    pub fn finish(&self) {
+        self.shown.borrow_mut().take();
+    }
+
+    /// Shows what happens.
+    pub fn observe(&self, event: Event<'_>) {
+        match event {
+            Event::Answers { cell, cells, settings, done, total, .. } => {
+                self.show(&format!("{} of {cells}", cell + 1), &settings.method, done, total);
+            }
+            Event::Progress { kind, done, total, .. } => {
+                let name = if kind == "rollouts" { "rollout" } else { "induce" };
+                self.show("", name, done, total.unwrap_or_default());
+            }
+            Event::NoRoom { task, id, reason, .. } => {
+                let place = format!("tasks {task:?}: problem {id:?}");
+                tell_no_room(Report::from_err(reason.clone()).wrap_err(place));
+            }
+            Event::Failed { id, samples, reason, .. } => tell_failed(id, samples, reason),
+            _ => {}
+        }
+    }
+
+    fn show(&self, note: &str, name: &str, done: usize, total: usize) {
+        let mut shown = self.shown.borrow_mut();
+        let what = format!("{name} {note}");
+        if shown.as_ref().is_none_or(|(of, _)| *of != what) {
+            // One ends before the next begins.
+            shown.take();
+            let new = Progress::new(total as u64, name);
+            new.set_note(note.to_owned());
+            *shown = Some((what, new));
+        }
+        if let Some((_, shown)) = &*shown {
+            shown.set_total(total as u64);
+            shown.set_done(done as u64);
+        }
+    }
+}
+
+/// Tells of a problem, or a sample of it, that failed.
+#[allow(clippy::print_stderr, reason = "results go to stdout")]
+fn tell_failed(id: &str, samples: usize, reason: &(dyn std::error::Error + 'static)) {
+    let (mut chain, mut error) = (Vec::new(), Some(reason));
+    while let Some(cause) = error {
+        chain.push(cause.to_string());
+        error = cause.source();
+    }
+    let report = chain.into_iter().rev().fold(None, |report: Option<Report>, text| {
+        Some(match report {
+            Some(report) => report.wrap_err(text),
+            None => miette!("{text}"),
+        })
+    });
+    if let Some(report) = report {
+        let report = report.wrap_err(format!("problem {id:?}"));
+        eprintln!("{:?}", report.wrap_err(format!("{samples} rollouts are missing; the others are mined")));
+    }
+}

@@ -1,0 +1,47 @@
+use serde::{Serialize, de::DeserializeOwned};
+use stir_core::{Engine, Text};
+
+use super::error::RunnerError;
+use crate::questions::{ProblemSource, Questions};
+
+/// The engine of an experiment: how models are loaded, and how their prompts are made. Everything else is done by the
+/// [`Runner`](super::Runner).
+pub trait Backend {
+    /// The source of a model: `source` in the file of the experiment. All of them are read before any model is loaded,
+    /// so fields should have checked types, and unknown ones be refused (`#[serde(deny_unknown_fields)]`).
+    type Source: Serialize + DeserializeOwned;
+    /// The engine that computes a model.
+    type Engine: Text;
+    /// The error of loading a model and of asking it.
+    type Error: std::error::Error + 'static;
+
+    /// Loads a model.
+    ///
+    /// # Errors
+    /// When it cannot be loaded.
+    fn load(&self, source: &Self::Source) -> Result<Self::Engine, Self::Error>;
+
+    /// Returns the name of the device that computes a model: `cuda:0`. Results of different devices are kept apart.
+    fn device(&self, source: &Self::Source) -> String;
+
+    /// Returns the problems with their prompts for the model. Most backends call [`ProblemSource::questions`] with
+    /// [`render`](Self::render).
+    ///
+    /// # Errors
+    /// When problems cannot be read or rendered.
+    fn questions(&self, engine: &Self::Engine, source: &ProblemSource) -> Result<Questions, Self::Error>;
+
+    /// Returns the prompt of a system and a user message for the model.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    fn render(
+        &self,
+        engine: &Self::Engine,
+        system: Option<&str>,
+        user: &str,
+    ) -> Result<String, <Self::Engine as Engine>::Error>;
+}
+
+/// The error of a runner on a backend.
+pub(super) type Failure<B> = RunnerError<<B as Backend>::Error, <<B as Backend>::Engine as Engine>::Error>;

@@ -1,0 +1,324 @@
+//! The cells of one model, and the stages that they share.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+    ops::ControlFlow,
+    path::Path,
+};
+
+use serde_json::{Value, json};
+use stir_basis::{Library, MinedPairs, select};
+use stir_core::Request;
+use stir_grade::GRADING;
+use stir_induction::Induction;
+use stir_report::{Record, Run, Settings};
+use stir_rollout::{Prompt, Rollouts, read_groups};
+
+use super::{
+    backend::{Backend, Failure},
+    error::{ExperimentError, RunnerError},
+    event::Event,
+    outcome::LibraryFiles,
+    plan::{Cell, Plan},
+    store::{Place, Store, refused},
+};
+use crate::{
+    FormatError, answers,
+    method::{AnswerRun, MethodContext, computed_by},
+    questions::{ProblemSource, Questions},
+};
+
+/// The version of what the digests are made of: another one makes everything anew.
+const FORMAT: u32 = 1;
+
+/// A model at work.
+pub(super) struct ModelRun<'r, 'x, B: Backend> {
+    plan: &'r Plan<'x, B>,
+    backend: &'r B,
+    observer: &'r dyn Fn(Event<'_>),
+    store: &'r Store,
+    name: &'r str,
+    engine: B::Engine,
+    device: String,
+    /// By seed, task and recipe.
+    libraries: HashMap<(u64, usize, usize), MadeLibrary>,
+    /// The files of the libraries, in the order of first use.
+    used: Vec<LibraryFiles>,
+    /// The questions to answer, by task.
+    questions: HashMap<usize, Questions>,
+}
+
+/// A library that has been made.
+struct MadeLibrary {
+    library: Library,
+    digest: String,
+    folder: String,
+    files: LibraryFiles,
+}
+
+impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
+    pub(super) fn new(
+        plan: &'r Plan<'x, B>,
+        backend: &'r B,
+        observer: &'r dyn Fn(Event<'_>),
+        store: &'r Store,
+        name: &'r str,
+        engine: B::Engine,
+        device: String,
+    ) -> Self {
+        let (libraries, questions) = (HashMap::new(), HashMap::new());
+        Self { plan, backend, observer, store, name, engine, device, libraries, used: Vec::new(), questions }
+    }
+
+    /// Takes the files of the libraries that were used, in the order of first use.
+    pub(super) fn used(&mut self) -> Vec<LibraryFiles> {
+        std::mem::take(&mut self.used)
+    }
+
+    /// Returns the answers of a cell, and the folders of its stages.
+    pub(super) fn cell(
+        &mut self,
+        number: usize,
+        cell: &Cell,
+    ) -> Result<(Run, BTreeMap<&'static str, String>), Failure<B>> {
+        if let Some((from, recipe)) = cell.library {
+            self.make(cell.seed, from, recipe)?;
+        }
+        if let (None, Some(source)) = (self.questions.get(&cell.task), &self.plan.tasks[cell.task].answer) {
+            let questions = self.ask(cell.task, "answer", source)?;
+            self.questions.insert(cell.task, questions);
+            self.report_no_room(cell)?;
+        }
+        let plan = self.plan;
+        let made = cell.library.and_then(|(from, recipe)| self.libraries.get(&(cell.seed, from, recipe)));
+        let run = self.answer_run(cell);
+        let config = plan.methods[cell.method].config.clone().seeded(cell.seed);
+        let depends = run.settings(&config, made.map(|made| made.digest.as_str()), &self.device);
+        let mut depends = depends.map_err(unwritable)?;
+        depends["format"] = json!(FORMAT);
+        // The judge depends on the source of the problems, not only on the questions made of them.
+        depends["problems"] = json!(plan.tasks[cell.task].answer);
+        let place = self.store.place("answers", &depends)?;
+        let settings = self.settings(cell, made);
+        let observe = |done| {
+            let (cells, total) = (plan.cells.len(), run.questions.len());
+            (self.observer)(Event::Answers { cell: number, cells, settings: &settings, done, total });
+        };
+        let file = place.dir.join("answers.jsonl");
+        let ids: Vec<&str> = run.questions.iter().map(|question| question.id.as_str()).collect();
+        let answers = answers::open(&file, &depends, &ids, |record: &Record| record.id.clone())?;
+        let records: Vec<Record> = match self.questions.get(&cell.task) {
+            Some(Questions { judges, .. }) if !answers.is_complete() => {
+                let render = |system: Option<&str>, user: &str| self.backend.render(&self.engine, system, user);
+                let library = made.map(|made| &made.library);
+                let context = MethodContext { engine: &self.engine, judges: &**judges, library, render: &render };
+                let at = || describe(&settings);
+                let method = config.build(context);
+                let method = method.map_err(|source| ExperimentError::Method { at: at(), source })?;
+                let answered = run.run(&*method, &**judges, answers, |done| {
+                    observe(done);
+                    ControlFlow::Continue(())
+                });
+                // The observer stops nothing, so all records are there.
+                answered.map_err(|source| RunnerError::Answers { at: at(), source })?.unwrap_or_default()
+            }
+            _ => {
+                observe(run.questions.len());
+                answers.finish()?.collect::<Result<_, _>>()?
+            }
+        };
+        let seconds = records.iter().filter_map(|record| record.seconds).fold(0.0, f64::max);
+        let folders = std::iter::once(("answers", place.name));
+        let folders = folders.chain(made.map(|made| ("library", made.folder.clone()))).collect();
+        Ok((Run { settings, records, seconds }, folders))
+    }
+
+    /// Reports the questions of a cell that no method can answer.
+    fn report_no_room(&self, cell: &Cell) -> Result<(), Failure<B>> {
+        let (task, run) = (&self.plan.experiment.tasks[cell.task].name, self.answer_run(cell));
+        let at = || format!("tasks {task:?} answer");
+        let requests = run.requests().map_err(|source| RunnerError::Answers { at: at(), source })?;
+        for (question, request) in run.questions.iter().zip(&requests) {
+            if let Err(reason) = request {
+                (self.observer)(Event::NoRoom { task, id: &question.id, reason });
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the questions of a cell and the settings that all methods share.
+    fn answer_run(&self, cell: &Cell) -> AnswerRun<'_, B::Engine> {
+        let experiment = self.plan.experiment;
+        let request = Request {
+            max_tokens: experiment.answers.max_tokens,
+            sampling: experiment.answers.sampling,
+            stop: experiment.answers.stop.clone(),
+            seed: cell.seed,
+            ..Request::default()
+        };
+        let questions = self.questions.get(&cell.task).map_or(&[][..], |questions| &questions.questions);
+        AnswerRun { engine: &self.engine, questions, request, max_batch: experiment.max_batch }
+    }
+
+    /// Returns the settings that reports tell a cell by.
+    fn settings(&self, cell: &Cell, made: Option<&MadeLibrary>) -> Settings {
+        let experiment = self.plan.experiment;
+        let method = &self.plan.methods[cell.method];
+        let mut params = method.params.clone();
+        for (name, value) in made.iter().flat_map(|made| &made.files.params) {
+            let name = if params.contains_key(name) { format!("mining.{name}") } else { name.clone() };
+            params.insert(name, value.clone());
+        }
+        Settings {
+            model: experiment.models[cell.model].name.clone(),
+            task: experiment.tasks[cell.task].name.clone(),
+            method: method.name.clone(),
+            mined_from: cell.library.map(|(from, _)| experiment.tasks[from].name.clone()),
+            seed: cell.seed,
+            params,
+        }
+    }
+
+    fn ask(&self, task: usize, part: &str, source: &ProblemSource) -> Result<Questions, Failure<B>> {
+        let at = || format!("tasks {:?} {part}", self.plan.experiment.tasks[task].name);
+        let questions = self.backend.questions(&self.engine, source);
+        questions.map_err(|source| RunnerError::Backend { at: at(), source })
+    }
+
+    /// Makes the library of a task, or finds it.
+    fn make(&mut self, seed: u64, task: usize, recipe: usize) -> Result<(), Failure<B>> {
+        let (plan, name) = (self.plan, self.plan.experiment.tasks[task].name.as_str());
+        if self.libraries.contains_key(&(seed, task, recipe)) {
+            return Ok(());
+        }
+        let Some(source) = &plan.tasks[task].mine else { return Ok(()) };
+        let recipe_data = &plan.recipes[recipe];
+        let (rollout, induction, basis) = (&recipe_data.rollout, &recipe_data.induction, &recipe_data.basis);
+        let at = |what: &str| format!("{what} of {name:?}, seed {seed}");
+        let model = computed_by(&self.engine, &self.device);
+
+        let questions = self.ask(task, "mine", source)?;
+        let asked = serde_json::to_vec(&questions.questions).map_err(unwritable)?;
+        let asked = blake3::hash(&asked).to_hex().to_string();
+        // With all defaults, which may be other ones tomorrow.
+        let settings = json!({
+            "format": FORMAT, "model": model, "grading": GRADING, "questions": asked, "problems": source,
+            "rollout": rollout, "seed": seed
+        });
+        let rollouts = self.stage("rollouts", name, &settings, |place| {
+            self.draw(&questions, recipe, seed, name, &place.dir.join("rollouts.jsonl"), &at("rollouts"))
+        })?;
+
+        let from = rollouts.content("rollouts.jsonl")?;
+        let settings = json!({ "format": FORMAT, "model": model, "rollouts": from, "induction": induction });
+        let candidates = self.stage("candidates", name, &settings, |place| {
+            let (rollouts, out) = (rollouts.dir.join("rollouts.jsonl"), place.dir.join("candidates.stir"));
+            self.mine(&rollouts, recipe, name, &out, &at("candidates"))
+        })?;
+
+        let from = candidates.content("candidates.stir")?;
+        let settings = json!({ "format": FORMAT, "candidates": from, "basis": basis });
+        let refused = |source| RunnerError::Library { at: at("library"), source };
+        let unread = |error: stir_basis::FileError| refused(error.into());
+        let place = self.stage("libraries", name, &settings, |place| {
+            let candidates = MinedPairs::load(candidates.dir.join("candidates.stir")).map_err(unread)?;
+            select(&candidates, basis).map_err(refused)?.save(place.dir.join("library.stir")).map_err(unread)
+        })?;
+        let library = Library::load(place.dir.join("library.stir")).map_err(unread)?;
+        let mut params = recipe_data.params.clone();
+        if let [layer] = library.layers()[..] {
+            // However it was said, this is the one.
+            params.remove("layers");
+            params.insert("layer".into(), json!(layer));
+        }
+        let files = LibraryFiles {
+            model: self.name.to_owned(),
+            mined_from: name.to_owned(),
+            seed,
+            params,
+            library: place.dir.join("library.stir"),
+            candidates: candidates.dir.join("candidates.stir"),
+        };
+        self.used.push(files.clone());
+        let made = MadeLibrary { library, digest: place.content("library.stir")?, folder: place.name, files };
+        self.libraries.insert((seed, task, recipe), made);
+        Ok(())
+    }
+
+    /// Stage 1.
+    fn draw(
+        &self,
+        questions: &Questions,
+        recipe: usize,
+        seed: u64,
+        task: &str,
+        out: &Path,
+        at: &str,
+    ) -> Result<(), Failure<B>> {
+        let refused = |source| RunnerError::Rollouts { at: at.to_owned(), source };
+        let config = self.plan.recipes[recipe].rollout.config(seed);
+        let run = Rollouts::new(&self.engine, config).map_err(|error| refused(error.into()))?;
+        let run = run.judge_name(questions.judge_name()).on_progress(|progress| {
+            let (done, total) = (progress.done, Some(progress.total));
+            (self.observer)(Event::Progress { kind: "rollouts", task, done, total });
+            ControlFlow::Continue(())
+        });
+        let judge = |prompt: &Prompt, text: &str| questions.is_right(prompt, text);
+        let summary = run.run(&questions.prompts(), &judge, out).map_err(refused)?;
+        for failure in summary.failures {
+            if summary.samples == 0 {
+                return Err(RunnerError::Unsampled { at: at.to_owned(), source: failure });
+            }
+            (self.observer)(Event::Failed { task, id: &failure.id, samples: failure.samples, reason: &failure.reason });
+        }
+        Ok(())
+    }
+
+    /// Stage 2.
+    fn mine(&self, rollouts: &Path, recipe: usize, task: &str, out: &Path, at: &str) -> Result<(), Failure<B>> {
+        let sidecar = stir_files::Settings::path(rollouts);
+        let made = fs::read_to_string(&sidecar).map_err(refused("read", &sidecar))?;
+        let failed = |source| RunnerError::Candidates { at: at.to_owned(), source };
+        let run = Induction::new(&self.engine, self.plan.recipes[recipe].induction.clone()).map_err(failed)?;
+        let groups = read_groups(rollouts).map_err(|error| failed(error.into()))?;
+        let (candidates, _) = run
+            .rollout_settings(made)
+            .on_progress(|progress| {
+                let (done, total) = (progress.problems, progress.total);
+                (self.observer)(Event::Progress { kind: "candidates", task, done, total });
+                ControlFlow::Continue(())
+            })
+            .run(groups)
+            .map_err(failed)?;
+        candidates.save(out).map_err(|source| RunnerError::Library { at: at.to_owned(), source: source.into() })
+    }
+
+    /// Returns the place of a stage's output, which `make` makes unless it exists.
+    fn stage(
+        &self,
+        kind: &'static str,
+        task: &str,
+        settings: &Value,
+        make: impl FnOnce(&Place) -> Result<(), Failure<B>>,
+    ) -> Result<Place, Failure<B>> {
+        let place = self.store.place(kind, settings)?;
+        let reused = place.is_done();
+        (self.observer)(Event::Stage { kind, task, folder: &place.name, reused });
+        if !reused {
+            make(&place)?;
+            place.done()?;
+        }
+        Ok(place)
+    }
+}
+
+fn unwritable<B: std::error::Error, X: std::error::Error>(error: serde_json::Error) -> RunnerError<B, X> {
+    RunnerError::Unwritable(FormatError::new(error))
+}
+
+/// A cell, for messages.
+fn describe(Settings { task, method, mined_from, seed, .. }: &Settings) -> String {
+    let from = mined_from.as_ref().map_or_else(String::new, |from| format!(", with the library of {from:?}"));
+    format!("{method:?} answers {task:?}{from}, seed {seed}")
+}

@@ -1,0 +1,85 @@
+//! An experiment that has been read, and its cells.
+
+use super::{
+    backend::Backend,
+    error::ExperimentError,
+    spec::{Experiment, PlannedMethod, Recipe},
+    typed::typed,
+};
+use crate::questions::ProblemSource;
+
+/// Everything in an experiment as what it should be.
+pub(super) struct Plan<'x, B: Backend> {
+    pub(super) experiment: &'x Experiment,
+    pub(super) models: Vec<B::Source>,
+    pub(super) tasks: Vec<Sources>,
+    pub(super) methods: Vec<PlannedMethod>,
+    pub(super) recipes: Vec<Recipe>,
+    pub(super) cells: Vec<Cell>,
+}
+
+/// The problems of a task.
+pub(super) struct Sources {
+    pub(super) mine: Option<ProblemSource>,
+    pub(super) answer: Option<ProblemSource>,
+}
+
+/// One run of answers, by places in the experiment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cell {
+    pub(super) model: usize,
+    pub(super) seed: u64,
+    pub(super) task: usize,
+    pub(super) method: usize,
+    /// The task that the library is mined from, and the recipe.
+    pub(super) library: Option<(usize, usize)>,
+}
+
+impl<'x, B: Backend> Plan<'x, B> {
+    pub(super) fn new(experiment: &'x Experiment) -> Result<Self, ExperimentError> {
+        let models = experiment.models.iter();
+        let models = models.map(|model| typed(&format!("models {:?} source", model.name), &model.source));
+        let tasks = experiment.tasks.iter();
+        let tasks = tasks.map(|task| Ok(Sources { mine: task.mined()?, answer: task.answered()? }));
+        let mut plan = Self {
+            experiment,
+            models: models.collect::<Result<_, _>>()?,
+            tasks: tasks.collect::<Result<_, ExperimentError>>()?,
+            methods: experiment.methods()?,
+            recipes: experiment.recipes()?,
+            cells: Vec::new(),
+        };
+        plan.cells = plan.lay_out()?;
+        Ok(plan)
+    }
+
+    fn lay_out(&self) -> Result<Vec<Cell>, ExperimentError> {
+        let mut cells = Vec::new();
+        for (model, &seed) in (0..self.models.len()).flat_map(|m| self.experiment.seeds.iter().map(move |s| (m, s))) {
+            for task in (0..self.tasks.len()).filter(|&task| self.tasks[task].answer.is_some()) {
+                for method in 0..self.methods.len() {
+                    let cell = Cell { model, seed, task, method, library: None };
+                    if !self.methods[method].config.needs_library() {
+                        cells.push(cell);
+                        continue;
+                    }
+                    let mined = self.mined_for(task);
+                    if mined.is_empty() {
+                        let method = self.methods[method].name.clone();
+                        let task = self.experiment.tasks[task].name.clone();
+                        return Err(ExperimentError::NoLibrary { method, task });
+                    }
+                    let libraries = mined.iter().flat_map(|&from| (0..self.recipes.len()).map(move |r| (from, r)));
+                    cells.extend(libraries.map(|library| Cell { library: Some(library), ..cell }));
+                }
+            }
+        }
+        Ok(cells)
+    }
+
+    /// The tasks whose libraries answer `task`: its own first.
+    fn mined_for(&self, task: usize) -> Vec<usize> {
+        let others = (0..self.tasks.len()).filter(|&other| other != task && self.experiment.transfer);
+        std::iter::once(task).chain(others).filter(|&task| self.tasks[task].mine.is_some()).collect()
+    }
+}
