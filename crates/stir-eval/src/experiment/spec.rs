@@ -30,7 +30,7 @@ pub struct Experiment {
     #[serde(default = "sixteen", alias = "width")]
     pub max_batch: usize,
     /// The points of the grids that represent their methods in the main table of a report: values of settings, by name
-    /// (see [`ReportConfig::main`](stir_report::report::ReportConfig::main)).
+    /// (see [`ReportConfig::main`](stir_report::ReportConfig::main)).
     #[serde(default)]
     pub main: BTreeMap<String, Value>,
     /// The models.

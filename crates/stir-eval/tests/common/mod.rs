@@ -7,12 +7,11 @@ pub mod toy;
 
 use std::path::PathBuf;
 
-/// Returns the file or folder `name` of the shared data: files of other projects, which may not be part of this one. The
-/// environment variable `STIR_SHARED_DATA` names the folder; tests that need it are ignored unless asked for, and fail
-/// without it.
+/// Returns the path of `name` in the folder of shared data: files of other projects that may not be part of this one.
+/// Tests that call this are ignored unless they are asked for, and then fail without the data.
 pub fn shared(name: &str) -> PathBuf {
     let folder = std::env::var_os("STIR_SHARED_DATA").expect("STIR_SHARED_DATA names the folder of shared data");
     let path = PathBuf::from(folder).join(name);
-    assert!(path.exists(), "there is no {}", path.display());
+    assert!(path.exists(), "{} does not exist", path.display());
     path
 }
