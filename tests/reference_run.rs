@@ -173,7 +173,7 @@ fn steering_makes_the_same_choices_and_text() {
                     }
                 }
             }
-            same_text += usize::from(expected["text"] == LM.vocab().text(&found.tokens));
+            same_text += usize::from(expected["text"] == LM.vocab().text(&found.generated.tokens));
             same_probes += usize::from(expected["probe_tokens"] == found.probe_tokens);
         }
         println!(
@@ -197,7 +197,7 @@ fn never_steering_is_plain_decoding() {
         let plain = generate(&*LM, &requests(&prompts, sampling, 7), max_batch(6)).unwrap().concat();
         let steered = controller.generate(&*LM, &requests(&prompts, sampling, 7), max_batch(6)).unwrap().concat();
         for (plain, steered) in plain.iter().zip(&steered) {
-            assert_eq!(plain.tokens, steered.tokens);
+            assert_eq!(plain.tokens, steered.generated.tokens);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Clustering of unit keys through linfa, whose types (and ndarray's) do not leave this module.
+//! Clustering of unit keys with linfa, whose types (and ndarray's) do not leave this module.
 
 use linfa::{
     DatasetBase, ParamGuard,
@@ -10,7 +10,7 @@ use stir_core::SampleRng;
 
 use crate::vector::dot;
 
-/// Why keys could not be clustered.
+/// A fault of the clustering of keys.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct ClusterError(#[from] Fault);
@@ -25,7 +25,7 @@ enum Fault {
     Dbscan(#[from] DbscanParamsError),
 }
 
-/// The k-means cluster of each of `n` keys, `keys` being `[n, width]`.
+/// Returns the k-means cluster of each of `n` keys, `keys` being `[n, width]`.
 pub(crate) fn kmeans(
     keys: &[f32],
     n: usize,
@@ -45,7 +45,7 @@ pub(crate) fn kmeans(
     Ok(model.predict(data.records()).into_iter().map(Some).collect())
 }
 
-/// The density cluster of each of `n` keys, `keys` being `[n, width]`; `None` for noise.
+/// Returns the density cluster of each of `n` keys, `keys` being `[n, width]`; `None` for noise.
 pub(crate) fn dbscan(
     keys: &[f32],
     n: usize,
@@ -56,7 +56,7 @@ pub(crate) fn dbscan(
     Ok(params.transform(&matrix(keys, n)?).into_iter().collect())
 }
 
-/// Of each cluster, in order of its number, the key nearest the mean of its members; ties to the lower index.
+/// Returns the key nearest the mean of the members of each cluster, in order of the clusters; ties to the lower index.
 ///
 /// The means are taken here, in f64: linfa's k-means counts a cluster's old centroid as one more member.
 pub(crate) fn nearest_to_centroids(keys: &[f32], labels: &[Option<usize>]) -> Vec<usize> {

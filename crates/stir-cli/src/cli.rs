@@ -23,7 +23,7 @@ use crate::{
 /// A library of steering vectors is made in three stages, from the model's own samples: `rollout`, `induce`, `basis`.
 /// `steer`, `evaluate` and `chat` use it. `pipeline` does all of it on a small model that comes with the program.
 #[derive(Parser)]
-#[command(name = "stir", version, propagate_version = true)]
+#[command(name = "stir", version)]
 struct Cli {
     #[command(flatten)]
     log: LogArgs,

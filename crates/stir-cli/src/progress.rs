@@ -255,8 +255,9 @@ mod tests {
         let (mut lines, clock) = lines();
         lines.total = 0;
         clock.store(4, Ordering::SeqCst);
+        lines.set_done(1);
         lines.set_done(8);
         let line = lines.line();
-        assert_eq!((line.eta, line.to_string()), (None, "rollout 8, 0.25/s, after 4 s".to_owned()));
+        assert_eq!((line.eta, line.to_string()), (None, "rollout 8, 2.00/s, after 4 s".to_owned()));
     }
 }

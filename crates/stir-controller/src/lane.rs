@@ -5,7 +5,8 @@ use stir_core::{
 
 use crate::{Controller, LayerState, Next, Place, ProbeBranch, Scope, Steered, Steering};
 
-/// One steered sequence, to be run by [`drive`](stir_core::drive): what [`Steering`] wants, as rows of an engine.
+/// One steered sequence, to be run by a [`Scheduler`](stir_core::Scheduler): the wishes of a [`Steering`] as rows of an
+/// engine.
 ///
 /// Between boundaries it decodes one token per pass. At a boundary the pass that encodes the boundary token also reads
 /// the state there; then the probes run, all in the same passes, as forks that share the prefix; then the segment

@@ -20,3 +20,13 @@ pub use plan::{Candidate, Commit, ControlState, Decision, LayerState, Plan, Plan
 pub use probe::ProbeBranch;
 pub use steering::{Next, Steering};
 pub use trace::{Place, Retrieved, Steered, Step};
+
+/// What a server needs: everything but a lane's session, which is the engine's, may go to another thread.
+const _: () = {
+    const fn send_and_sync<T: Send + Sync>() {}
+    send_and_sync::<Controller>();
+    send_and_sync::<Steering>();
+    send_and_sync::<ProbeBranch>();
+    const fn send<T: Send>() {}
+    send::<SteeredLane<Box<u8>>>();
+};

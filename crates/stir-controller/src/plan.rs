@@ -23,7 +23,7 @@ pub struct ControlState {
     pub states: Vec<LayerState>,
 }
 
-/// What [`Controller::plan`](crate::Controller::plan) found at a control point.
+/// The outcome of [`Controller::plan`](crate::Controller::plan).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Planned {
     /// Nothing is to be probed, and this is what to do.
@@ -77,7 +77,7 @@ pub struct ProbeScores {
     pub candidates: Vec<f64>,
 }
 
-/// What to do in the next segment, and why. The default is to add nothing.
+/// A decision about the next segment, with its reasons. The default is to add nothing.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Decision {
     /// The impulse to add, or none.

@@ -7,8 +7,8 @@ use crate::{
     ProbeScores, Scope, Step,
 };
 
-/// The method for one sequence, as a state machine without any I/O: it says what is to be done next, and is told what
-/// came of it. Any decoding loop can be steered with it; [`SteeredLane`](crate::SteeredLane) is one that does.
+/// The method for one sequence, as a state machine without any I/O: it says what is to be done next, and is told the
+/// outcome. Any decoding loop can be steered with it; [`SteeredLane`](crate::SteeredLane) is one that does.
 ///
 /// [`next`](Self::next) says what is wanted, and there is one method to answer each wish with. A loop matches on it
 /// until the sequence has ended:
@@ -84,8 +84,8 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A loop with a cache truncates it where this one forgets an impulse, and encodes the tokens that are missing again
-/// with the next pass.
+/// Where this loop forgets or adds an impulse, one with a cache truncates the cache, and encodes the tokens that are then
+/// missing with its next pass.
 #[derive(Debug, Clone)]
 pub struct Steering {
     controller: Controller,
@@ -100,7 +100,8 @@ pub struct Steering {
     non_finite: usize,
 }
 
-/// What a [`Steering`] wants next. It does not grow: a loop that knows all of these is complete.
+/// The next wish of a [`Steering`]. More kinds will not be added without a breaking release, since a loop is complete
+/// only when it knows all of them.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next {
     /// Decode one token as usual, encoding first what is not encoded yet; answer with [`Steering::token`].
@@ -177,7 +178,7 @@ impl Steering {
         Ok(())
     }
 
-    /// Takes note that the segment is forgotten that began with an impulse.
+    /// Says that the steered segment is forgotten, so that it is encoded again without its impulse.
     ///
     /// # Errors
     /// [`ControllerError::OutOfTurn`] when [`next`](Self::next) is not [`Next::Reencode`].
@@ -216,7 +217,7 @@ impl Steering {
         Ok(())
     }
 
-    /// Takes note that the impulse is added where the next token is decoded from.
+    /// Says that the impulse has been added, so that the next token is decoded from there.
     ///
     /// # Errors
     /// [`ControllerError::OutOfTurn`] when [`next`](Self::next) is not [`Next::Commit`].
@@ -250,7 +251,7 @@ impl Steering {
         if its { Ok(()) } else { Err(ControllerError::OutOfTurn { given, wanted: self.next.name() }) }
     }
 
-    // What the public methods do once it is known whose turn it is. A lane knows by its own match on `next`.
+    // The public methods without the check of whose turn it is: a lane knows by its own match on `next`.
 
     pub(crate) fn push(&mut self, bytes: &[u8], last: bool) {
         self.tokens += 1;

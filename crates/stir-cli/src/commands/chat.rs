@@ -24,7 +24,7 @@ use miette::{IntoDiagnostic, Result};
 use stir::{
     basis::Library,
     controller::{Controller, Place, Step, Variant},
-    core::{Event, Finish, Flow, GenerateError, GenerateOptions, Request, Sampling, Text, TokenId, stream},
+    core::{Engine, Event, Finish, Flow, GenerateError, GenerateOptions, Request, Sampling, Text, TokenId, stream},
     model::{ChatOptions, Lm, Message, ModelError, opens_reasoning},
 };
 
@@ -36,8 +36,6 @@ use crate::{
 /// Talk to a model, steered or not
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    model: ModelArgs,
     /// Library to steer with, as `stir basis` writes it
     #[arg(long, value_name = "FILE")]
     library: Option<PathBuf>,
@@ -50,13 +48,15 @@ pub(crate) struct Args {
     /// Most new tokens of an answer
     #[arg(long, value_name = "N", default_value_t = Request::default().max_tokens)]
     max_tokens: usize,
-    #[command(flatten)]
-    sampling: SamplingArgs,
     /// When to colour what is steered
     #[arg(long, value_enum, default_value_t = Color::Auto)]
     color: Color,
     #[command(flatten)]
     steering: ControllerArgs,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -182,12 +182,12 @@ impl Chat<'_> {
             shown.show("<think>\n", None)?;
         }
         let (start, requests) = (Instant::now(), [request]);
+        let options = GenerateOptions { cancel: Some(&CANCEL), ..GenerateOptions::default() };
         CANCEL.store(false, Ordering::SeqCst);
         BUSY.store(true, Ordering::SeqCst);
-        let options = GenerateOptions { cancel: Some(&CANCEL), ..GenerateOptions::default() };
         let result = match &self.controller {
             Some(controller) => controller.stream(self.lm, &requests, options, |_, event| {
-                shown.event(event, Some, |answer| (answer.tokens.len(), answer.finish))
+                shown.event(event, Some, |answer| (answer.generated.tokens.len(), answer.generated.finish))
             }),
             None => stream(self.lm, &requests, options, |_, event| {
                 shown.event(event, |()| None, |answer| (answer.tokens.len(), answer.finish))

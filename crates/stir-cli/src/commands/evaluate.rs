@@ -29,8 +29,6 @@ use crate::{
 /// Compare ways of answering problems whose answers are known
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    model: ModelArgs,
     /// Experiment to run, TOML; it says all that the flags of settings say
     #[arg(long, value_name = "FILE", required_unless_present = "task", conflicts_with_all = [
         "library", "methods", "max_tokens", "max_batch",
@@ -48,6 +46,8 @@ pub(crate) struct Args {
     out: PathBuf,
     #[command(flatten)]
     compare: CompareArgs,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {

@@ -20,8 +20,6 @@ use crate::{files::read_jsonl, model::ModelArgs, progress::Progress, settings::I
 /// Stage 2: mine pairs of hidden states from rollouts that went right and wrong
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    model: ModelArgs,
     /// File of rollouts, JSONL; settings beside it (FILE.settings.json) are kept with the pairs
     #[arg(long, value_name = "FILE")]
     rollouts: PathBuf,
@@ -33,6 +31,8 @@ pub(crate) struct Args {
     gold: Option<PathBuf>,
     #[command(flatten)]
     settings: InductionArgs,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 /// A data set's solution.

@@ -22,8 +22,6 @@ use crate::{files::write_atomically, model::ModelArgs, progress::Progress};
 /// Write the logits and residual streams of given tokens as safetensors
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    model: ModelArgs,
     /// Token ids, [T] or [B, T]: a safetensors file and the name of an integer tensor in it
     #[arg(long, value_name = "FILE:TENSOR")]
     tokens_from: TensorRef,
@@ -49,6 +47,8 @@ pub(crate) struct Args {
     /// buffers were cast with its weights
     #[arg(long, default_value = "f32", value_parser = PossibleValuesParser::new(["f32", "bf16"]))]
     rope_frequencies: String,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 /// A tensor of a safetensors file.

@@ -58,8 +58,6 @@ pub(crate) fn preset(command: Command) -> Command {
 /// Mine, select, steer and compare on the model that comes with the program, in a few minutes
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    model: ModelArgs,
     /// Folder for everything that is made
     #[arg(long, value_name = "DIR", default_value = "runs/pipeline")]
     out: PathBuf,
@@ -83,6 +81,8 @@ pub(crate) struct Args {
     min_per_control_point: usize,
     #[command(flatten)]
     compare: CompareArgs,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -116,15 +116,11 @@ fn build_library(args: &Args, lm: &Lm, mined: &Questions) -> Result<Library> {
     };
     let path = out.join("rollouts.jsonl");
     let shown = Progress::new((prompts.len() * args.samples) as u64, "rollout");
-    let summary = Rollouts::new(lm, config)
-        .into_diagnostic()?
-        .judge_name(mined.judge_name())
-        .on_progress(|progress| {
-            shown.set_done(progress.done as u64);
-            ControlFlow::Continue(())
-        })
-        .run(&prompts, &|prompt: &_, text: &str| mined.is_right(prompt, text), &path)
-        .into_diagnostic()?;
+    let run = Rollouts::new(lm, config).into_diagnostic()?.judge_name(mined.judge_name()).on_progress(|progress| {
+        shown.set_done(progress.done as u64);
+        ControlFlow::Continue(())
+    });
+    let summary = run.run(&prompts, &|prompt, text| mined.is_right(prompt, text), &path).into_diagnostic()?;
     drop(shown);
     let percent = |share: Option<f64>| share.map_or_else(|| "no".into(), |share| format!("{:.1} %", 100.0 * share));
     eprintln!(

@@ -18,14 +18,14 @@ use crate::{model::ModelArgs, progress::Progress, settings::RolloutArgs, tasks::
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    model: ModelArgs,
-    #[command(flatten)]
     task: TaskArgs,
     /// File of rollouts to write, JSONL; what it holds of this very run is kept
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]
     settings: RolloutArgs,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -35,14 +35,13 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let asked = args.task.open(&lm)?;
     let prompts = asked.prompts();
     let shown = Progress::new(0, "rollout");
-    let run = Rollouts::new(&lm, config).into_diagnostic()?.judge_name(asked.judge_name());
-    let run = run.on_progress(|progress| {
+    let run = Rollouts::new(&lm, config).into_diagnostic()?.judge_name(asked.judge_name()).on_progress(|progress| {
         shown.set_total(progress.total as u64);
         shown.set_done(progress.done as u64);
         shown.set_note(format!("{} tokens", progress.tokens));
         ControlFlow::Continue(())
     });
-    let summary = run.run(&prompts, &|prompt: &_, text: &str| asked.is_right(prompt, text), &args.out);
+    let summary = run.run(&prompts, &|prompt, text| asked.is_right(prompt, text), &args.out);
     drop(shown);
     let summary = summary.into_diagnostic()?;
 

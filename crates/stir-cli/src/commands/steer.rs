@@ -26,8 +26,6 @@ use crate::{answers::Problems, model::ModelArgs, progress::Progress, settings::A
 /// Stage 4: answer problems, steered by a library
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    model: ModelArgs,
     /// Library, as `stir basis` writes it
     #[arg(long, value_name = "FILE")]
     library: PathBuf,
@@ -43,6 +41,8 @@ pub(crate) struct Args {
     variant: Variant,
     #[command(flatten)]
     answers: AnswerArgs,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 /// A line of the output. Equal runs give equal lines: there is no time in them.

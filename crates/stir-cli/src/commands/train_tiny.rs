@@ -23,7 +23,7 @@ use stir::{
     core::{Engine, GenerateOptions, Request, SampleRng, Sampling, Text, TokenId, generate},
     eval::word_problems::{Split, WordProblem},
     grade::FinalNumber,
-    model::{ChatTemplate, Decoder, DecoderConfig, DeviceSpec, Lm, Message, Tokenizer},
+    model::{ChatTemplate, Decoder, DecoderConfig, DeviceSpec, Lm, Message, ModelError, Tokenizer},
 };
 use tokenizers::{
     AddedToken, SplitDelimiterBehavior,
@@ -238,15 +238,13 @@ fn write_tokenizer(out: &Path, seed: u64) -> Result<()> {
 fn report(out: &Path, seed: u64, device: &Device) -> Result<()> {
     let lm = Lm::load(out, device).into_diagnostic()?;
     let problems = WordProblem::draw_many(200, seed, Split::HeldOut, &[]);
-    let prompts = problems
-        .iter()
-        .map(|problem| lm.encode_prompt(&lm.chat_prompt(&problem.question)?))
-        .collect::<Result<Vec<_>, _>>()
-        .into_diagnostic()?;
-    let request = Request { max_tokens: 200, sampling: Sampling::GREEDY, seed, ..Request::default() };
-    let options = GenerateOptions { max_batch: 16, ..GenerateOptions::default() };
-    let answers = generate(&lm, &request.with_prompts(&prompts), options).into_diagnostic()?.concat();
-    let texts: Vec<String> = answers.iter().map(|answer| lm.vocab().text(&answer.tokens)).collect();
+    let ask = |problem: &WordProblem| -> Result<Request, ModelError> {
+        let prompt = lm.encode_prompt(&lm.chat_prompt(&problem.question)?)?;
+        Ok(Request { max_tokens: 200, sampling: Sampling::GREEDY, ..Request::new(prompt) })
+    };
+    let requests = problems.iter().map(ask).collect::<Result<Vec<_>, _>>().into_diagnostic()?;
+    let answers = generate(&lm, &requests, GenerateOptions::default()).into_diagnostic()?;
+    let texts: Vec<String> = answers.iter().flatten().map(|answer| answer.text(lm.vocab())).collect();
     let right = problems
         .iter()
         .zip(&texts)

@@ -1,0 +1,61 @@
+//! Two questions at once, token by token: both answers share the passes of the model, what is steered shows in brackets,
+//! and an answer can be cancelled between two tokens.
+//!
+//! ```text
+//! cargo run --release --example stream     # after the examples rollout, induce and basis
+//! ```
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use std::sync::atomic::AtomicBool;
+
+use stir::{
+    basis::Library,
+    controller::{Controller, ControllerConfig},
+    core::{Engine, Event, Flow, GenerateOptions, Request, Sampling, Text},
+    model::{DeviceSpec, Lm},
+};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let lm = Lm::load("crates/stir-cli/assets/tiny", &DeviceSpec::CPU.open()?)?;
+    let library = Library::load("runs/examples/library.stir")?;
+    let controller = Controller::new(library, lm.fingerprint(), ControllerConfig::default())?;
+
+    let mut requests = Vec::new();
+    for question in [
+        "Mia has 41 coins. Mia finds 26. Mia sells 38. How many coins now?",
+        "Leo has 29 cards. Leo buys 34. Leo loses 17. How many cards now?",
+    ] {
+        let prompt = lm.encode_prompt(&lm.chat_prompt(question)?)?;
+        requests.push(Request { max_tokens: 200, sampling: Sampling::GREEDY, ..Request::new(prompt) });
+    }
+
+    // Another thread may set this to end all answers; each keeps what it has.
+    let cancel = AtomicBool::new(false);
+    let mut texts = vec![String::new(); requests.len()];
+    let options = GenerateOptions { cancel: Some(&cancel), ..GenerateOptions::default() };
+    controller.stream(&lm, &requests, options, |id, event| {
+        let text = &mut texts[id.request];
+        match event {
+            Event::Token(token) => {
+                // The note of a token says where it stands, and what was decided just before it.
+                if let Some(step) = token.note.step.filter(|step| step.steered()) {
+                    *text += &format!("[{:+.2}] ", step.scale);
+                }
+                *text += &token.text;
+                // Enough is enough: this ends one answer and leaves the other alone.
+                if token.index == 150 { Flow::Cancel } else { Flow::Continue }
+            }
+            Event::Finished { text: rest, answer } => {
+                let (tokens, finish) = (answer.generated.tokens.len(), answer.generated.finish);
+                println!("--- answer {}: {tokens} tokens, {finish:?}", id.request);
+                println!("{text}{rest}\n");
+                Flow::Continue
+            }
+            Event::Failed { error, .. } => {
+                eprintln!("answer {} failed: {error}", id.request);
+                Flow::Continue
+            }
+        }
+    })?;
+    Ok(())
+}
