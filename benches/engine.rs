@@ -61,7 +61,7 @@ fn steer(c: &mut Criterion) {
         )
         .unwrap();
         let run = || controller.generate(&lm, &requests, options).unwrap().concat();
-        group.throughput(Throughput::Elements(run().iter().map(|a| a.tokens.len() as u64).sum()));
+        group.throughput(Throughput::Elements(run().iter().map(|a| a.generated.tokens.len() as u64).sum()));
         group.bench_function(BenchmarkId::from_parameter(variant), |b| b.iter(run));
     }
 }

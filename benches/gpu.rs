@@ -138,7 +138,7 @@ fn generate(lm: &Worded, variant: Variant, lanes: usize, args: &Args) -> f64 {
         let requests = Request { max_tokens: args.tokens, sampling, ..Request::default() }.with_prompts(&prompts);
         let options = GenerateOptions { max_batch: lanes, ..GenerateOptions::default() };
         let answers = controller.generate(lm, &requests, options).unwrap().concat();
-        let tokens: usize = answers.iter().map(|answer| answer.tokens.len()).sum();
+        let tokens: usize = answers.iter().map(|answer| answer.generated.tokens.len()).sum();
         last = tokens as f64 / start.elapsed().as_secs_f64();
     }
     last

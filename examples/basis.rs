@@ -4,6 +4,7 @@
 //! ```text
 //! cargo run --release --example basis      # after the examples rollout and induce
 //! ```
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use stir::basis::{Action, BasisConfig, MinedPairs, select};
 

@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --example evaluate   # after the examples rollout, induce and basis
 //! ```
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::{collections::BTreeMap, fs, ops::ControlFlow, path::Path, sync::Arc};
 
@@ -41,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for name in ["plain", "stir", "no_probing", "random_vector", "self_consistency"] {
         let config = MethodConfig::named(name).ok_or("there is no such method")?;
         // Answers of other settings are refused; those of an earlier run with the same settings are kept.
-        let settings = run.settings(&config, Some(&digest), "cpu")?;
+        let settings = run.settings(&config, Some(&digest))?;
         let path = format!("runs/examples/answers.{name}.jsonl");
         let answers = answers::open(Path::new(&path), &settings, &ids, |record: &Record| record.id.clone())?;
         let records = run.run(&*config.build(context)?, &judges, answers, |_| ControlFlow::Continue(()))?;

@@ -4,6 +4,7 @@
 //! ```text
 //! cargo run --release --example induce     # after the example rollout
 //! ```
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use stir::{
     core::LayerSpec,

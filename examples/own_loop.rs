@@ -4,6 +4,7 @@
 //! ```text
 //! cargo run --release --example own_loop   # after the examples rollout, induce and basis
 //! ```
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use stir::{
     basis::Library,

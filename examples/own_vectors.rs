@@ -4,6 +4,7 @@
 //! ```text
 //! cargo run --release --example own_vectors
 //! ```
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use stir::{
     basis::{Action, Entry, Library},

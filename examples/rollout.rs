@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --example rollout
 //! ```
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use stir::{
     grade::FinalNumber,

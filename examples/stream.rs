@@ -4,6 +4,7 @@
 //! ```text
 //! cargo run --release --example stream     # after the examples rollout, induce and basis
 //! ```
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::sync::atomic::AtomicBool;
 

@@ -170,8 +170,8 @@ impl<'l> Problems<'l> {
             Some(file) => method.wrap_err_with(|| file.path.display().to_string())?,
             None => method?,
         };
-        let (library, device) = (file.map(|file| file.digest.as_str()), self.model.device.to_string());
-        Ok((method, exam.settings(config, library, &device).into_diagnostic()?))
+        let library = file.map(|file| file.digest.as_str());
+        Ok((method, exam.settings(config, library).into_diagnostic()?))
     }
 
     /// The file `out` of answers, begun or taken up.

@@ -3,7 +3,7 @@
 
 use std::{cell::RefCell, fmt};
 
-use miette::{IntoDiagnostic, Report, miette};
+use miette::{IntoDiagnostic, Report};
 use stir::{
     eval::{
         experiment::{Backend, Event},
@@ -14,7 +14,6 @@ use stir::{
 };
 
 use crate::{
-    answers::tell_no_room,
     model::{ModelArgs, render},
     progress::Progress,
 };
@@ -58,10 +57,6 @@ impl Backend for CliBackend {
         Ok(ModelArgs { model, device, compute, seed: 0 }.load()?)
     }
 
-    fn device(&self, source: &ModelSource) -> String {
-        source.device.to_string()
-    }
-
     fn questions(&self, lm: &Lm, source: &ProblemSource) -> Result<Questions, BackendError> {
         Ok(source.questions(&|system, user| render(lm, system, user)).into_diagnostic()?)
     }
@@ -87,11 +82,7 @@ impl CliBackend {
                 let name = if kind == "rollouts" { "rollout" } else { "induce" };
                 self.show("", name, done, total.unwrap_or_default());
             }
-            Event::NoRoom { task, id, reason, .. } => {
-                let place = format!("tasks {task:?}: problem {id:?}");
-                tell_no_room(Report::from_err(reason.clone()).wrap_err(place));
-            }
-            Event::Failed { id, samples, reason, .. } => tell_failed(id, samples, reason),
+            // The library warns of problems that cannot be asked, and the subscriber of this program shows it.
             _ => {}
         }
     }
@@ -110,25 +101,5 @@ impl CliBackend {
             shown.set_total(total as u64);
             shown.set_done(done as u64);
         }
-    }
-}
-
-/// Tells of a problem, or a sample of it, that failed.
-#[allow(clippy::print_stderr, reason = "results go to stdout")]
-fn tell_failed(id: &str, samples: usize, reason: &(dyn std::error::Error + 'static)) {
-    let (mut chain, mut error) = (Vec::new(), Some(reason));
-    while let Some(cause) = error {
-        chain.push(cause.to_string());
-        error = cause.source();
-    }
-    let report = chain.into_iter().rev().fold(None, |report: Option<Report>, text| {
-        Some(match report {
-            Some(report) => report.wrap_err(text),
-            None => miette!("{text}"),
-        })
-    });
-    if let Some(report) = report {
-        let report = report.wrap_err(format!("problem {id:?}"));
-        eprintln!("{:?}", report.wrap_err(format!("{samples} rollouts are missing; the others are mined")));
     }
 }

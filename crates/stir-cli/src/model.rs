@@ -1,6 +1,6 @@
 //! Which model a command uses, and where it computes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::model::{ComputeType, DecoderConfig, DeviceSpec, Lm, LoadOptions, Message, ModelError};
@@ -61,7 +61,7 @@ impl ModelArgs {
 
 /// Returns the folder called `named`, brought from the hub where there is none of that name here.
 #[cfg(feature = "hub")]
-fn folder(named: &PathBuf) -> Result<PathBuf> {
+fn folder(named: &Path) -> Result<PathBuf> {
     use stir::model::hub::{Options, Progress as Fetched, snapshot};
     let Some(name) = named.to_str().filter(|_| !named.exists()) else { return Ok(named.clone()) };
     let (id, revision) = name.split_once('@').unwrap_or((name, "main"));
@@ -79,14 +79,14 @@ fn folder(named: &PathBuf) -> Result<PathBuf> {
 }
 
 #[cfg(not(feature = "hub"))]
-fn folder(named: &PathBuf) -> Result<PathBuf> {
+fn folder(named: &Path) -> Result<PathBuf> {
     miette::ensure!(
         named.exists(),
         help = "built with --features hub, this program looks for it on the Hugging Face hub",
         "there is no folder {}",
         named.display()
     );
-    Ok(named.clone())
+    Ok(named.to_owned())
 }
 
 /// Renders the model's prompt for a system and a user message.

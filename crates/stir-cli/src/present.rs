@@ -10,10 +10,7 @@ use serde_json::Value;
 use stir::{
     basis::{Library, MinedPairs},
     eval::experiment::LibraryFiles,
-    report::{
-        Comparison, Run, Settings,
-        report::{LibraryDescription, Report, ReportConfig},
-    },
+    report::{Comparison, LibraryDescription, Report, ReportConfig, Run, Settings},
 };
 
 /// Shows what `runs` came to, task by task, the first method the baseline; `main` are the settings that stand for their

@@ -19,7 +19,10 @@ use tracing::{
 
 /// Level and fields of every event.
 #[derive(Clone, Default)]
-struct Heard(Arc<Mutex<Vec<(Level, Vec<&'static str>)>>>);
+struct Heard(Arc<Mutex<Vec<Named>>>);
+
+/// The level of an event and the names of its fields.
+type Named = (Level, Vec<&'static str>);
 
 #[derive(Default)]
 struct Names(Vec<&'static str>);

@@ -22,6 +22,7 @@ pub struct ToyEngine {
     fingerprint: Fingerprint,
     vocab: Vocab,
     start: Option<TokenId>,
+    device: String,
     embedding: Vec<Stream>,
     /// Per layer: how a position reads itself, how it reads the past.
     layers: Vec<(Matrix, Matrix)>,
@@ -80,6 +81,7 @@ impl ToyEngine {
             },
             vocab: Vocab::new(texts.iter().map(String::as_bytes), [eos]),
             start: None,
+            device: String::new(),
             embedding,
             layers,
         }
@@ -96,6 +98,11 @@ impl ToyEngine {
     /// The same engine, whose prompts start with `token`, as those of many models start with a BOS token.
     pub fn starting_with(self, token: TokenId) -> Self {
         Self { start: Some(token), ..self }
+    }
+
+    /// Returns the same engine under the name of a device.
+    pub fn on_device(self, device: impl Into<String>) -> Self {
+        Self { device: device.into(), ..self }
     }
 
     fn check(&self, index: usize, row: &Row<'_, ToySession>) -> Result<(), ToyError> {
@@ -164,6 +171,10 @@ fn dot(a: &Stream, b: &Stream) -> f32 {
 impl Engine for ToyEngine {
     type Session = ToySession;
     type Error = ToyError;
+
+    fn device(&self) -> String {
+        self.device.clone()
+    }
 
     fn shape(&self) -> ModelShape {
         ModelShape { n_layers: LAYERS, hidden_size: HIDDEN, vocab_size: self.embedding.len(), max_context: CONTEXT }

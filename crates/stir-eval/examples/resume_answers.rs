@@ -20,11 +20,12 @@ use stir_report::Record;
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = env::args().skip(1);
     let Some(out) = args.next().filter(|arg| !arg.starts_with("--")) else {
-        return Ok(println!("usage: resume_answers OUT [MICROSECONDS PER ANSWER]"));
+        println!("usage: resume_answers OUT [MICROSECONDS PER ANSWER]");
+        return Ok(());
     };
     let pause = Duration::from_micros(args.next().map_or(Ok(0), |pause| pause.parse())?);
 
-    let engine = ToyEngine::new(1);
+    let engine = ToyEngine::new(1).on_device("cpu");
     let questions: Vec<Question> = (0..60)
         .map(|n| Question {
             id: format!("p{n}"),
@@ -37,9 +38,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         .collect();
     let sampling = Sampling { temperature: 1.0, ..Sampling::GREEDY };
     let request = Request { max_tokens: 40, sampling, ..Request::default() };
-    let exam = AnswerRun { engine: &engine, questions: &questions, request, max_batch: 8 };
+    let run = AnswerRun { engine: &engine, questions: &questions, request, max_batch: 8 };
     let config = MethodConfig::Plain {};
-    let settings = exam.settings(&config, None, "cpu")?;
+    let settings = run.settings(&config, None)?;
 
     let ids: Vec<&str> = questions.iter().map(|question| question.id.as_str()).collect();
     let mut log = answers::open(out.as_ref(), &settings, &ids, |record: &Record| record.id.clone())?;
@@ -50,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let method = config.build(MethodContext { engine: &engine, judges: &judges, library: None, render: &render })?;
     // Without the times, which no second run would have again.
     let mut kept = Ok(());
-    exam.replies(
+    run.replies(
         &*method,
         |place| there[place],
         |place, reply| {
@@ -60,5 +61,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         },
     )?;
     kept?;
-    Ok(println!("{} answers", log.finish()?.count()))
+    println!("{} answers", log.finish()?.count());
+    Ok(())
 }

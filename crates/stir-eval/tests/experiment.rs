@@ -66,11 +66,8 @@ impl Backend for ToyBackend {
 
     fn load(&self, model: &Model) -> Result<ToyEngine, Broken> {
         self.log.borrow_mut().push("load".into());
-        Ok(if model.endless { ToyEngine::without_eos(model.seed) } else { ToyEngine::new(model.seed) })
-    }
-
-    fn device(&self, model: &Model) -> String {
-        model.device.clone()
+        let engine = if model.endless { ToyEngine::without_eos(model.seed) } else { ToyEngine::new(model.seed) };
+        Ok(engine.on_device(model.device.clone()))
     }
 
     /// A file is taken as what its name says: what prompts begin with, how many there are, and the one that the model

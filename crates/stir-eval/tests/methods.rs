@@ -128,8 +128,9 @@ fn answers_of_other_end_tokens_devices_and_gradings_are_refused() {
     let (engine, endless) = (ToyEngine::new(5), ToyEngine::without_eos(5));
     let questions = questions(2);
     let settings = |engine: &ToyEngine, device: &str| {
+        let engine = &engine.clone().on_device(device);
         let run = AnswerRun { engine, questions: &questions, request: request(9, 0), max_batch: 2 };
-        run.settings(&MethodConfig::Plain {}, None, device).unwrap()
+        run.settings(&MethodConfig::Plain {}, None).unwrap()
     };
     let mut regraded = settings(&engine, "cpu");
     regraded["grading"] = (GRADING + 1).into();

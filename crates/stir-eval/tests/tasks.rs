@@ -320,16 +320,17 @@ fn names_of_the_catalogue_are_different() {
 }
 
 #[test]
+#[ignore = "needs the folder of shared data in STIR_SHARED_DATA"]
 fn data_sets_load_from_their_folders_and_files() {
     let count = |name: &str, path: &str| {
-        let task = Task::load(name, shared(path)?).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let task = Task::load(name, shared(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
         for problem in task.problems() {
             assert!(task.prompt(problem).user.contains(problem.question.as_str()));
             // The gold answer is one that the judge can read and finds equal to itself.
             let text = [task.answer_prefix(), &problem.gold, task.answer_suffix()].concat();
             assert!(task.judge(problem, &text).correct(), "{path}: {problem:?}");
         }
-        Some(task.problems().len())
+        task.problems().len()
     };
     for (name, path, expected) in [
         ("math500", "math500", 500),
@@ -348,8 +349,6 @@ fn data_sets_load_from_their_folders_and_files() {
         ("openbookqa", "openbookqa/llm_foundry_test.jsonl", 500),
         ("openbookqa", "openbookqa/validation.jsonl", 500),
     ] {
-        if let Some(found) = count(name, path) {
-            assert_eq!(found, expected, "{path}");
-        }
+        assert_eq!(count(name, path), expected, "{path}");
     }
 }

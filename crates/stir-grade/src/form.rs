@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ChoiceJudge, Extractor, Judge, MathJudge, NumberJudge, YesNoJudge, extract::Fallback};
 
-/// The form of a task's answers, which decides who judges them.
+/// The form of the answers of a task, which determines their judge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerForm {
@@ -32,8 +32,8 @@ impl AnswerForm {
         Self::ALL.iter().find(|(_, known)| *known == name).map(|(form, _)| *form)
     }
 
-    /// Returns the judge of answers of this form to a problem with these options. Without options, a judge of choices
-    /// knows five letters. `fallback` says what counts where a text gives no answer; it is for numbers and formulas.
+    /// Creates the judge of answers of this form to a problem with the options `choices`. Without options, the judge of
+    /// [`Choice`](Self::Choice) accepts five letters. `fallback` applies to numbers and formulas.
     pub fn judge<T: AsRef<str>>(self, choices: &[T], fallback: Fallback) -> Box<dyn Judge> {
         match self {
             Self::Math => Box::new(MathJudge::falling_back(fallback)),

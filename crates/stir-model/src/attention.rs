@@ -1,5 +1,5 @@
-//! Scaled dot-product attention with grouped heads: [`Dense`] over a batch of whole sequences, [`Cached`] over caches of
-//! different lengths that may share a past.
+//! Scaled dot-product attention with grouped heads: [`Dense`] over a batch of whole sequences, [`Cached`] over caches
+//! of different lengths that may share a past.
 //!
 //! Read `Dense::attend` first. It is the whole computation in twenty lines; training uses it, and everything else here
 //! and in `cpu/attention.rs` gives its numbers faster.
@@ -16,7 +16,7 @@ use crate::{
     compute::{Compute, Norm, Rotation, Rotations, in_f32, in_type, indices, softcap, split_heads},
 };
 
-/// Stands in for minus infinity where a difference of two is taken.
+/// Replaces minus infinity, because differences of two such values are taken.
 const MASKED: f32 = -1e30;
 
 /// Sequences of equal length, each attending to its own past; differentiable.
@@ -104,7 +104,7 @@ struct Group {
 struct Tokens {
     first: usize,
     count: usize,
-    /// Where they are not `first..first + count`.
+    /// The tokens, if they are not `first..first + count`.
     listed: Option<Tensor<1, Int>>,
 }
 
@@ -236,7 +236,7 @@ impl Group {
         };
         let [k, v] = cached.batch.cache(self.row).spans()[self.depth].read(layer, self.keys.clone());
         let scores = q.reshape([kv_heads, tokens * group, head_dim]).matmul(k.transpose());
-        // What is exponentiated and added up is so in full precision whatever the weights are kept in.
+        // Exponentials and sums are taken in full precision, whatever type the weights are kept in.
         let mut scores = softcap(in_f32(scores), cached.config.attention_softcap);
         if let Some(mask) = &self.mask {
             let keys = self.keys.len();
@@ -290,7 +290,8 @@ fn windows(config: &DecoderConfig) -> Vec<Option<usize>> {
 /// `[tokens, 1, keys]`: 0 where the token at a position sees a key, that is one no further than itself and among the
 /// last `window`, and [`MASKED`] elsewhere.
 ///
-/// A token that sees none of these keys gets a maximum of [`MASKED`] here and no weight when partial results are merged.
+/// A token that sees none of these keys gets a maximum of [`MASKED`] here and no weight when partial results are
+/// merged.
 fn visible(positions: &[usize], keys: Range<usize>, window: Option<usize>, device: &Device) -> Tensor<3> {
     let sees = |position: usize, key: usize| key <= position && window.is_none_or(|w| position - key < w);
     let row = |position: usize| keys.clone().map(move |key| if sees(position, key) { 0.0 } else { MASKED });

@@ -8,7 +8,7 @@ use crate::DecoderConfig;
 /// Positions are allocated in multiples of this, and of more where there are many.
 const BLOCK: usize = 64;
 
-/// Positions that a span of `positions` takes room for: at most a sixteenth more, or what fills a block.
+/// The number of positions that a span of `positions` takes room for: at most a sixteenth more, or what fills a block.
 fn capacity(positions: usize) -> usize {
     let sixteenth = positions.next_power_of_two() / 32;
     positions.next_multiple_of(sixteenth.max(BLOCK))
@@ -18,14 +18,14 @@ fn capacity(positions: usize) -> usize {
 ///
 /// A cache is a chain of spans. The last span belongs to this sequence alone and is written in place; the spans before
 /// it were frozen by a fork and may be shared by any number of sequences, so a fork copies nothing and branches of one
-/// prefix read it from one place. Space is taken in blocks that grow with the span: appending a token moves no older one
-/// but when a block is full, or when forks have gone and two short spans become one.
+/// prefix read it from one place. Space is taken in blocks that grow with the span: appending a token moves existing
+/// data only when a block fills up, or when two spans are merged after a fork was dropped.
 #[derive(Debug, Clone)]
 pub struct KvCache {
     spans: Vec<Span>,
     /// The tokens at the positions, for [`SharedRows`](crate::shared_rows::SharedRows).
     tokens: Vec<TokenId>,
-    /// Layers before the first whose keys and values an addition changed at one of the positions.
+    /// The number of layers below the first one in which an addition has changed keys or values.
     untouched: usize,
     sizes: Arc<Sizes>,
 }
@@ -67,12 +67,12 @@ impl KvCache {
         Self { spans: Vec::new(), tokens: Vec::new(), untouched: config.n_layers, sizes }
     }
 
-    /// Bytes of keys and values that this sequence keeps alive; what it shares with forks counts in each of them.
+    /// The number of bytes of keys and values that this sequence keeps alive. What forks share counts for each of them.
     pub fn bytes(&self) -> usize {
         self.spans.iter().map(|span| span.piece.capacity * self.sizes.position_bytes()).sum()
     }
 
-    /// Bytes that a sequence of its own takes for `positions`.
+    /// The number of bytes that a new sequence takes for `positions`.
     pub(crate) fn bytes_for(&self, positions: usize) -> usize {
         self.sizes.capacity(positions.min(self.sizes.max_context), 0) * self.sizes.position_bytes()
     }
@@ -97,8 +97,8 @@ impl KvCache {
         }
     }
 
-    /// Moves the last span into the one before it, where only this sequence holds either any more and there is room:
-    /// without that, a sequence would take another block for every fork that it has outlived. Whether it did.
+    /// Moves the last span into the one before it, if only this sequence still holds them and there is room: otherwise
+    /// a sequence would take another block for every fork that it has outlived. Returns whether it did.
     fn join(&mut self) -> bool {
         let [.., before, last] = &mut self.spans[..] else { return false };
         let both = Arc::get_mut(&mut before.piece).zip(Arc::get_mut(&mut last.piece));
@@ -122,7 +122,7 @@ impl KvCache {
         }
     }
 
-    /// Counts positions of `tokens` that every layer has written.
+    /// Counts the positions of `tokens`, which every layer has written.
     pub(crate) fn advance(&mut self, tokens: &[TokenId], untouched: usize) {
         if let Some(span) = self.spans.last_mut() {
             span.len += tokens.len();
@@ -131,18 +131,18 @@ impl KvCache {
         self.untouched = self.untouched.min(untouched);
     }
 
-    /// Layers whose keys and values are what the tokens alone make of them.
+    /// The number of lowest layers whose keys and values follow from the tokens alone.
     pub(crate) fn untouched(&self) -> usize {
         self.untouched
     }
 
-    /// What names the piece that the sequence begins with, which forks share; `None` for an empty one.
+    /// An identity of the piece that the sequence begins with, which forks share; `None` for an empty sequence.
     pub(crate) fn root(&self) -> Option<usize> {
         self.spans.first().map(|span| Arc::as_ptr(&span.piece).addr())
     }
 
-    /// Whether another sequence of the same length holds the same tokens; asked of forks of one sequence, of which only
-    /// what they do not share is compared.
+    /// Whether another sequence of the same length holds the same tokens. Called for forks of one sequence, which are
+    /// compared only in what they do not share.
     pub(crate) fn same_tokens(&self, other: &Self) -> bool {
         let mut shared = 0;
         for (own, others) in self.spans.iter().zip(&other.spans) {
@@ -166,7 +166,7 @@ impl KvCache {
         self.sizes.dtype
     }
 
-    /// Where the keys and the values of the next positions of a layer are written; space must have been reserved.
+    /// The places for the keys and the values of a layer's next positions; space must have been reserved.
     pub(crate) fn tail(&mut self, layer: usize) -> Option<[Tail<'_>; 2]> {
         let Span { piece, len } = self.spans.last_mut()?;
         // Unique since `reserve`, so this copies nothing.
@@ -179,16 +179,16 @@ impl KvCache {
 pub(crate) struct Tail<'a> {
     /// `[n_kv_heads, capacity, head_dim]`
     pub(crate) tensor: &'a mut Tensor<3>,
-    /// Positions that are there.
+    /// The number of positions held.
     pub(crate) len: usize,
     pub(crate) capacity: usize,
 }
 
-/// What one pass does to a sequence.
+/// A sequence and the tokens that one pass appends to it.
 pub(crate) struct Extension<'c> {
     pub(crate) cache: &'c mut KvCache,
     pub(crate) tokens: &'c [TokenId],
-    /// Layers before the first that an addition to one of the tokens changes.
+    /// The number of layers below the first one that an addition to one of the tokens changes.
     pub(crate) untouched: usize,
 }
 
@@ -223,7 +223,7 @@ impl Session for KvCache {
 impl Piece {
     /// Copies the first `len` positions of another to the positions from `at` on.
     fn copy(&mut self, at: usize, from: &Self, len: usize) {
-        // What a failed pass has left is empty.
+        // A failed pass may have left an empty span.
         for (new, old) in self.layers.iter_mut().flatten().zip(from.layers.iter().flatten()).filter(|_| len > 0) {
             let [heads, _, head_dim] = old.dims();
             let kept = old.clone().narrow(1, 0, len);

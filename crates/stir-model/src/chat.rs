@@ -18,7 +18,7 @@ use crate::{
 pub struct Message {
     /// `system`, `user` or `assistant`.
     pub role: String,
-    /// What was said.
+    /// The text of the message.
     pub content: String,
 }
 
@@ -33,13 +33,13 @@ impl Message {
         Self { role: "system".into(), content: content.into() }
     }
 
-    /// What the model said.
+    /// A message of the model.
     pub fn assistant(content: impl Into<String>) -> Self {
         Self { role: "assistant".into(), content: content.into() }
     }
 }
 
-/// How a conversation is rendered.
+/// Options of rendering a conversation.
 ///
 /// ```
 /// use stir_model::ChatOptions;
@@ -51,11 +51,11 @@ impl Message {
 pub struct ChatOptions {
     /// Whether the text ends where the assistant's next message begins.
     pub add_generation_prompt: bool,
-    /// What else the template sees (`enable_thinking`, `date_string`, `tools`, ...). A variable of the template's own,
-    /// such as `bos_token`, may be replaced.
+    /// Further variables for the template (`enable_thinking`, `date_string`, `tools`, ..). They replace variables that
+    /// the model's files set, such as `bos_token`.
     pub variables: serde_json::Map<String, serde_json::Value>,
-    /// What the template's clock (`strftime_now`) shows, in UTC. `None` is the time of rendering: the prompts of such
-    /// a template then change from day to day.
+    /// The time that the template's clock (`strftime_now`) shows, in UTC. `None` is the time of rendering: the prompts
+    /// of such a template then change from day to day.
     pub now: Option<SystemTime>,
 }
 
@@ -68,9 +68,9 @@ impl Default for ChatOptions {
 
 /// A model's chat template: how a conversation becomes the text of a prompt.
 ///
-/// Templates come with models, from anywhere, and are programs. What one may do is bounded in proportion to the
-/// conversation: the instructions it takes, the text and lists it makes (some megabytes), the depth of its calls and
-/// values. One that exceeds them is an error.
+/// A template is a program that comes with a model, from anywhere. Its resources are bounded in proportion to the
+/// conversation: instructions, the text and lists that it builds (some megabytes), the depth of calls and of values.
+/// Exceeding a bound is an error.
 #[derive(Debug)]
 pub struct ChatTemplate {
     dir: PathBuf,
@@ -79,11 +79,11 @@ pub struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// The template in a model folder: `chat_template.jinja`, or that of `chat_template.json`, or of
-    /// `tokenizer_config.json` (there may be several: the one named `default`). `None` when there is none.
+    /// Reads the template of a model folder: `chat_template.jinja`, else that of `chat_template.json`, else that of
+    /// `tokenizer_config.json` (of several, the one named `default`). Returns `None` if there is none.
     ///
     /// # Errors
-    /// When a file cannot be read or the template does not parse.
+    /// A file cannot be read, or the template does not parse.
     pub fn from_dir(dir: &Path) -> Result<Option<Self>, ModelError> {
         let config = TokenizerConfig::from_dir(dir)?;
         let json_path = dir.join("chat_template.json");
@@ -97,6 +97,9 @@ impl ChatTemplate {
             text = of_json(&config.path, &config.chat_template)?;
         }
         let Some(text) = text else { return Ok(None) };
+        if config.chat_template.as_str().is_some_and(|other| other != text) {
+            tracing::warn!(folder = %dir.display(), "the template of tokenizer_config.json is ignored for another file's");
+        }
         let refused = |source| ModelError::ChatTemplate { path: dir.to_owned(), source: ChatTemplateError(source) };
         Ok(Some(Self {
             dir: dir.to_owned(),
@@ -105,19 +108,19 @@ impl ChatTemplate {
         }))
     }
 
-    /// The prompt that asks for the assistant's next message.
+    /// Renders the prompt for the assistant's next message.
     ///
     /// # Errors
-    /// As [`render_with`](Self::render_with).
+    /// The errors of [`render_with`](Self::render_with).
     pub fn render(&self, messages: &[Message]) -> Result<String, ModelError> {
         self.render_with(messages, &ChatOptions::default())
     }
 
-    /// The text of a conversation. Messages are whatever the template understands: [`Message`]s, JSON values with tool
-    /// calls or without content, types of your own.
+    /// Renders a conversation. Messages are whatever the template understands: [`Message`]s, JSON values with tool
+    /// calls or without content, custom types.
     ///
     /// # Errors
-    /// When the template refuses the messages, fails, or does more than it may.
+    /// The template refuses the messages, fails, or exceeds its bounds.
     pub fn render_with<M: Serialize>(&self, messages: &[M], options: &ChatOptions) -> Result<String, ModelError> {
         let refused = |source| ModelError::ChatTemplate { path: self.dir.clone(), source: ChatTemplateError(source) };
         let size = |json: serde_json::Result<String>| {
@@ -135,8 +138,8 @@ impl ChatTemplate {
     }
 }
 
-/// Whether `prompt` ends in an open `<think>`, as the generation prompts of some reasoning models do: what is generated
-/// then starts amid the reasoning, and a `</think>` in it closes what it did not open.
+/// Returns whether `prompt` ends in an open `<think>`, as the prompts of some reasoning models do: the answer then
+/// starts inside the reasoning, and a `</think>` in it closes a tag of the prompt.
 ///
 /// ```
 /// assert!(stir_model::opens_reasoning("<|Assistant|><think>\n"));

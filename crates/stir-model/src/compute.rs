@@ -10,8 +10,8 @@ use crate::{
     config::{Activation, Rope},
 };
 
-/// How one pass of the decoder computes: in the operations of burn, which every device has and which can be
-/// differentiated, unless an implementation has better ones.
+/// The operations of one pass of the decoder. The default ones are those of burn, which every device has and which can
+/// be differentiated; an implementation may have faster ones.
 pub(crate) trait Compute {
     /// Attention of the new tokens to what they see of their sequences, these tokens included. `norms` are those of
     /// every head of the queries and of the keys, in models that have them.
@@ -99,7 +99,7 @@ pub(crate) fn split_heads(
 /// Root mean square norm. Computed in f32 from beginning to end, with a weight kept in f32.
 #[derive(Module, Debug)]
 pub(crate) struct Norm {
-    /// What the normed values are multiplied by, `[width]`.
+    /// The factors of the normed values, `[width]`.
     pub(crate) gamma: Param<Tensor<1>>,
     pub(crate) epsilon: f64,
 }
@@ -121,8 +121,8 @@ fn gelu_tanh(x: Tensor<2>) -> Tensor<2> {
     x * 0.5 * (inner.tanh() + 1.0)
 }
 
-/// By how much the heads of every token are turned (rotary position embedding), in the rotate-half layout of Hugging
-/// Face checkpoints: element `i` turns with element `i + rotary_dim / 2`.
+/// The angles by which the heads of every token are turned (rotary position embedding), in the rotate-half layout of
+/// Hugging Face checkpoints: element `i` turns with element `i + rotary_dim / 2`.
 pub(crate) struct Angles {
     /// The number of leading elements of a head that are turned.
     pub(crate) rotary_dim: usize,
@@ -144,7 +144,7 @@ impl Angles {
 /// The rotary embeddings of the tokens of a pass, as one kind of computation turns by them.
 pub(crate) struct Rotations<R> {
     all: R,
-    /// That of the layers with a window, in models where it differs.
+    /// The rotation in layers with a window, in models where it differs.
     windowed: Option<R>,
 }
 
@@ -196,7 +196,7 @@ impl Rotation {
     }
 }
 
-/// `bound * tanh(x / bound)`, where there is a bound.
+/// `bound * tanh(x / bound)`, or `x` without a bound.
 pub(crate) fn softcap<const D: usize>(x: Tensor<D>, bound: Option<f64>) -> Tensor<D> {
     match bound {
         Some(bound) => (x / bound as f32).tanh() * bound as f32,

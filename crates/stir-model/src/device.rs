@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::DeviceError;
 
-/// The name of a device to compute on: `cpu`, `cuda`, `wgpu`, `vulkan` or `metal`, with `:N` for the `N`-th of its kind.
+/// The name of a device to compute on: `cpu`, `cuda`, `wgpu`, `vulkan` or `metal`, with `:N` for the `N`-th of its
+/// kind.
 ///
-/// `flex`, the name of burn's CPU backend, is accepted for `cpu`. A name is valid whether or not its backend is compiled
-/// in, so that it can be checked before anything is loaded; [`open`](Self::open) says what is missing.
+/// `flex`, the name of burn's CPU backend, is accepted for `cpu`. A name is valid whether or not its backend is
+/// compiled in, so that it can be checked before anything is loaded; [`open`](Self::open) says what is missing.
 ///
 /// ```
 /// use stir_model::DeviceSpec;
@@ -176,7 +177,7 @@ impl fmt::Display for ComputeType {
     }
 }
 
-/// What serde needs of a type that is written as its name.
+/// The conversions through which serde reads and writes a type as its name.
 macro_rules! named {
     ($($type:ty)+) => {$(
         impl TryFrom<String> for $type {

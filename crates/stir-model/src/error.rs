@@ -119,7 +119,10 @@ pub enum ModelError {
         supported: &'static str,
     },
     /// A weight that is NaN, infinite, or too large for the type to compute in.
-    #[error("{}: the tensor {name} holds {value} at element {index}, which {computed} cannot represent", path.display())]
+    #[error(
+        "{}: the tensor {name} holds {value} at element {index}, which is not finite in {computed}",
+        path.display()
+    )]
     NonFiniteWeight {
         /// The file.
         path: PathBuf,

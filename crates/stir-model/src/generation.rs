@@ -8,31 +8,32 @@ use crate::{
     tokenizer_config::{TokenizerConfig, read_json},
 };
 
-/// How a model's makers would have it sample, and the tokens that end a sequence: `generation_config.json`.
+/// The sampling settings that a model's authors recommend, and the tokens that end a sequence:
+/// `generation_config.json`.
 ///
-/// These are the file's numbers, and nothing here acts on them: what a run samples with is the caller's choice.
+/// These are the numbers of the file. Nothing in this crate applies them: the caller decides how to sample.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct GenerationDefaults {
     /// The tokens that end a sequence: `eos_token_id` of `generation_config.json`, else of `config.json`, else the
     /// `eos_token` of the tokenizer.
     pub end_tokens: Vec<TokenId>,
-    /// Whether to sample at all.
+    /// Whether to sample, rather than to decode greedily.
     pub do_sample: Option<bool>,
     /// Divisor of the logits.
     pub temperature: Option<f64>,
-    /// Mass of the nucleus.
+    /// Probability mass of the nucleus.
     pub top_p: Option<f64>,
-    /// How many of the likeliest tokens may be drawn.
+    /// The number of likeliest tokens that may be drawn.
     pub top_k: Option<u64>,
-    /// Least probability of a token that may be drawn, as a part of the likeliest one's.
+    /// The least probability of a token that may be drawn, relative to the likeliest token's.
     pub min_p: Option<f64>,
-    /// Divisor of the positive logits of tokens that have occurred, factor of the negative ones.
+    /// The divisor of positive logits, and factor of negative ones, of tokens that have occurred.
     pub repetition_penalty: Option<f64>,
 }
 
 impl GenerationDefaults {
-    /// The same as settings to draw tokens with, as transformers has it: greedy decoding unless `do_sample` is set, the
-    /// 50 likeliest tokens unless `top_k` says otherwise, and anything else that the file does not name is off.
+    /// Returns the settings for drawing tokens, with the defaults of transformers: greedy decoding unless `do_sample`
+    /// is set, the 50 likeliest tokens unless `top_k` is given, and everything else off unless the file names it.
     ///
     /// ```
     /// use stir_model::GenerationDefaults;
@@ -55,10 +56,10 @@ impl GenerationDefaults {
         }
     }
 
-    /// What the files of a model folder say, of which any may be missing. `vocab_size` is the model's.
+    /// Reads the files of a model folder, any of which may be missing. `vocab_size` is the model's.
     ///
     /// # Errors
-    /// When a file cannot be read, or a value is not what its name promises: then file, field and value are named.
+    /// A file cannot be read, or a field has an impossible value; the error names file, field and value.
     pub fn from_dir(dir: &Path, tokenizer: Option<&Tokenizer>, vocab_size: usize) -> Result<Self, ModelError> {
         let path = dir.join("generation_config.json");
         let json = read_json(&path)?.unwrap_or_default();
@@ -87,7 +88,7 @@ impl GenerationDefaults {
     }
 }
 
-/// Those of `generation`, the path and content of that file, or of what stands in for it.
+/// The end tokens of `generation`, the path and content of that file, or of the files that replace it.
 fn end_tokens(
     dir: &Path,
     generation: (&Path, &Value),

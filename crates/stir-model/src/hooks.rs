@@ -9,19 +9,19 @@ use crate::{
     shared_rows::layers_before,
 };
 
-/// What happens at the hook points of a pass.
+/// The work that is done at the hook points of a pass.
 pub(crate) trait Hooks {
-    /// The stream as it goes on from `point`.
+    /// Returns the stream as it continues from `point`.
     ///
     /// # Shapes
     /// - both: `[tokens, hidden_size]`
     fn at(&mut self, point: HookPoint, stream: Tensor<2>) -> Tensor<2>;
 
-    /// Layers before the first point at which something happens.
+    /// The number of layers below the first point at which something happens.
     fn layers_before(&self) -> usize;
 }
 
-/// Nothing, and nothing that asks whether there is something to do.
+/// No hook points, and no check whether there is something to do.
 pub(crate) struct NoHooks;
 
 impl Hooks for NoHooks {
@@ -34,9 +34,9 @@ impl Hooks for NoHooks {
     }
 }
 
-/// What a pass adds to the residual stream and reads from it, by hook point.
+/// The additions to the residual stream and the captures from it in one pass, by hook point.
 ///
-/// A point nobody asked about returns its input untouched.
+/// A point without either returns its input untouched.
 pub(crate) struct HookRecorder {
     additions: BTreeMap<HookPoint, (Vec<usize>, Vec<f32>)>,
     captures: BTreeMap<HookPoint, Vec<usize>>,
@@ -68,7 +68,7 @@ impl HookRecorder {
         self.captures.entry(point).or_default().push(token);
     }
 
-    /// What was read, brought to the host.
+    /// Returns the captured rows, copied to the host.
     pub(crate) fn collect(self) -> Result<BTreeMap<HookPoint, Captured>, ModelError> {
         let Self { mut captures, captured, .. } = self;
         captured

@@ -1,9 +1,4 @@
-//! Decoder language models on [burn] with hook points on the residual stream.
-//!
-//! [`Lm::load`] reads a Hugging Face folder and gives an [`Engine`](stir_core::Engine): batches of rows of different
-//! lengths, each over its own [`KvCache`], with additions to the residual stream and captures from it where a row asks
-//! for them. Weights are only borrowed; a sequence's state is a value that forks without copying its past.
-
+#![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 #[cfg(feature = "decoder")]

@@ -1,26 +1,21 @@
+mod pass;
+
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use stir_core::{Addition, Engine, Fingerprint, HookPoint, ModelShape, Output, Row, Session, Text, TokenId, Vocab};
+use burn::tensor::{DType, Device};
+use stir_core::{Engine, Fingerprint, HookPoint, ModelShape, Output, Row, Text, TokenId, Vocab};
+use tracing::field;
 
-use crate::{
-    ChatTemplate, Checkpoint, ComputeType, Decoder, DecoderConfig, GenerationDefaults, KvCache, LoadProgress, Message,
-    ModelError, RowError, Tokenizer,
-    attention::Cached,
-    batch::Batch,
-    cache::Extension,
-    checkpoint::Reader,
-    compute::{Compute, indices, read},
-    device, fingerprint,
-    hooks::{Captured, HookRecorder, Hooks, NoHooks},
-    shared_rows::{SharedRows, layers_before},
-};
-
+pub use self::pass::Inspection;
 #[cfg(feature = "flex")]
 use crate::cpu::Native;
+use crate::{
+    ChatTemplate, Checkpoint, ComputeType, Decoder, DecoderConfig, GenerationDefaults, KvCache, LoadProgress, Message,
+    ModelError, Tokenizer, checkpoint::Reader, device, fingerprint,
+};
 
 /// A language model with its tokenizer and chat template: an [`Engine`] on a burn device.
 ///
@@ -45,44 +40,35 @@ pub struct Lm {
     fingerprint: Fingerprint,
     device: Device,
     chunk: usize,
-    /// Whether passes use the kernels of this crate.
+    /// Whether passes use this crate's own kernels.
     #[cfg(feature = "flex")]
     kernels: bool,
 }
 
-/// How a model is loaded.
+/// Options of loading a model.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
     /// The type to compute in.
     pub compute: ComputeType,
-    /// Options in place of those that the folder's `config.json` gives.
+    /// Decoder options that replace those of the folder's `config.json`.
     pub config: Option<DecoderConfig>,
 }
 
-/// Tokens of a row that are encoded in one pass, unless [`Lm::with_prefill_chunk`] says otherwise.
+/// The largest number of a row's tokens that are encoded in one pass, unless [`Lm::with_prefill_chunk`] sets another.
 const CHUNK: usize = 512;
 
-/// Everything at every position of one sequence; see [`Lm::inspect`].
-#[derive(Debug, Clone, PartialEq)]
-pub struct Inspection {
-    /// `[length, vocab_size]`, row by row.
-    pub logits: Vec<f32>,
-    /// `[length, hidden_size]` after each decoder layer, row by row.
-    pub resid_post: Vec<Vec<f32>>,
-}
-
 impl Lm {
-    /// The model in a Hugging Face folder: `config.json`, `model.safetensors` or its shards, and, when there,
+    /// Loads the model in a Hugging Face folder: `config.json`, `model.safetensors` or its shards, and, if present,
     /// `tokenizer.json`, `generation_config.json` and the chat template. Computes in f32.
     ///
     /// # Errors
-    /// When a file is missing, broken, or says something this implementation does not obey; every tensor of the
-    /// checkpoint is accounted for and must be finite.
+    /// A file is missing or broken, or says something that this implementation does not support. Every tensor of the
+    /// checkpoint must belong to the model and be finite.
     pub fn load(dir: impl AsRef<Path>, device: &Device) -> Result<Self, ModelError> {
         Self::load_with(dir, device, LoadOptions::default(), |_| ())
     }
 
-    /// As [`load`](Self::load), in another way than by default; `progress` is called after every few megabytes.
+    /// Loads a model with options; `progress` is called after every few megabytes.
     ///
     /// ```no_run
     /// use stir_model::{ComputeType, DeviceSpec, LoadOptions, Lm};
@@ -94,19 +80,31 @@ impl Lm {
     /// ```
     ///
     /// # Errors
-    /// As [`load`](Self::load).
+    /// The errors of [`load`](Self::load).
     pub fn load_with(
         dir: impl AsRef<Path>,
         device: &Device,
         options: LoadOptions,
         mut progress: impl FnMut(LoadProgress),
     ) -> Result<Self, ModelError> {
-        let dir = dir.as_ref();
+        let (dir, start) = (dir.as_ref(), Instant::now());
+        let span = tracing::info_span!(
+            "load",
+            model = %dir.display(),
+            compute = %options.compute,
+            files = field::Empty,
+            bytes = field::Empty,
+            seconds = field::Empty,
+        )
+        .entered();
         let config = match options.config {
             Some(config) => config,
             None => DecoderConfig::from_file(&dir.join("config.json"))?,
         };
-        let mut reader = Reader::new(Checkpoint::open(dir)?, &mut progress);
+        let checkpoint = Checkpoint::open(dir)?;
+        let (files, bytes) = checkpoint.size();
+        span.record("files", files).record("bytes", bytes);
+        let mut reader = Reader::new(checkpoint, &mut progress);
         let decoder = Decoder::load(&config, &mut reader, options.compute, device)?;
         let weights = reader.finish(&config.digest())?;
         let tokenizer_path = dir.join("tokenizer.json");
@@ -119,7 +117,7 @@ impl Lm {
         let eos = generation.end_tokens.clone();
         let vocab = tokenizer.as_ref().map_or_else(|| Vocab::new([], eos.clone()), |t| t.vocab(eos.clone()));
         let fingerprint = fingerprint::of_parts(&config, tokenizer.as_ref().map(|t| t.digest().to_owned()), weights);
-        Ok(Self {
+        let lm = Self {
             dir: dir.to_owned(),
             decoder,
             tokenizer,
@@ -131,10 +129,19 @@ impl Lm {
             chunk: CHUNK,
             #[cfg(feature = "flex")]
             kernels: Native::runs_on(device),
-        })
+        };
+        if lm.tokenizer.is_none() {
+            tracing::warn!("the folder has no tokenizer.json: the model takes and gives token ids only");
+        }
+        if lm.vocab.eos().is_empty() {
+            tracing::warn!("no file names a token that ends a sequence: answers end at their length limit");
+        }
+        span.record("seconds", start.elapsed().as_secs_f64());
+        tracing::info!("the model is loaded");
+        Ok(lm)
     }
 
-    /// The model that the Hugging Face hub knows as `id`, brought to the cache where it is not there yet.
+    /// Loads the model that the Hugging Face hub knows as `id`, downloading what the cache lacks.
     ///
     /// ```no_run
     /// use std::ops::ControlFlow;
@@ -148,7 +155,8 @@ impl Lm {
     /// ```
     ///
     /// # Errors
-    /// [`ModelError::Hub`] when it cannot be brought or `progress` breaks off; otherwise as [`load`](Self::load).
+    /// [`ModelError::Hub`] if it cannot be downloaded or `progress` cancels; otherwise the errors of
+    /// [`load`](Self::load).
     #[cfg(feature = "hub")]
     pub fn from_hub(
         id: &str,
@@ -159,15 +167,15 @@ impl Lm {
         Self::load(stir_hub::snapshot(id, options, progress)?, device)
     }
 
-    /// Encodes at most `tokens` (at least 1) of a row in one pass; longer rows take several. Attention scores take
-    /// memory in proportion to this times the length of the row, so it bounds what a long prompt needs.
+    /// Encodes at most `tokens` (at least 1) of a row in one pass; longer rows take several. The memory for attention
+    /// scores is proportional to this times the length of the row, so it bounds what a long prompt needs.
     pub fn with_prefill_chunk(mut self, tokens: usize) -> Self {
         self.chunk = tokens.max(1);
         self
     }
 
-    /// Computes in the operations of burn also where this crate has kernels of its own, which is on the CPU. Slower, and
-    /// the same but for rounding: something to compare with.
+    /// Computes with burn's operations even on the CPU, where this crate has kernels of its own. This is slower and
+    /// gives the same numbers except for rounding: a reference to compare with.
     pub fn without_kernels(mut self) -> Self {
         #[cfg(feature = "flex")]
         {
@@ -176,12 +184,12 @@ impl Lm {
         self
     }
 
-    /// The model's options.
+    /// The options of the decoder.
     pub fn config(&self) -> &DecoderConfig {
         self.decoder.config()
     }
 
-    /// The type this model is computed in.
+    /// The type that the model is computed in.
     pub fn compute(&self) -> ComputeType {
         match self.decoder.dtype() {
             DType::BF16 => ComputeType::Bf16,
@@ -190,18 +198,18 @@ impl Lm {
         }
     }
 
-    /// Bytes of keys and values that a sequence takes when it holds `positions`, prompt and answer together. It is all
-    /// that a session keeps; forks share what they have in common. A pass takes more while it runs, mostly attention
-    /// scores: 4 bytes for each query head, new token and visible position of a row.
+    /// The number of bytes of keys and values that a sequence of `positions` takes, prompt and answer together. A
+    /// session keeps nothing else; forks share what they have in common. A pass takes more while it runs, mostly
+    /// attention scores: 4 bytes for each query head, new token and visible position of a row.
     pub fn session_bytes(&self, positions: usize) -> usize {
         self.session().bytes_for(positions)
     }
 
-    /// The prompt text that puts `question` to the model as a user would, through its chat template. Whether the
-    /// answer starts amid the model's reasoning is what [`opens_reasoning`](crate::opens_reasoning) says of it.
+    /// Returns the prompt that asks the model `question` as a user would, through its chat template.
+    /// [`opens_reasoning`](crate::opens_reasoning) tells whether the answer to it starts inside the model's reasoning.
     ///
     /// # Errors
-    /// [`ModelError::NoChatTemplate`] without one; otherwise when the template refuses the message.
+    /// [`ModelError::NoChatTemplate`] without one; [`ModelError::ChatTemplate`] if it refuses the message.
     pub fn chat_prompt(&self, question: &str) -> Result<String, ModelError> {
         self.chat_template()?.render(&[Message::user(question)])
     }
@@ -214,7 +222,7 @@ impl Lm {
         self.chat.as_ref().ok_or_else(|| ModelError::NoChatTemplate { path: self.dir.clone() })
     }
 
-    /// How the model's makers would have it sample.
+    /// The sampling settings that the model's authors recommend.
     pub fn generation_defaults(&self) -> &GenerationDefaults {
         &self.generation
     }
@@ -223,167 +231,6 @@ impl Lm {
         let sentencepiece = || self.dir.join("tokenizer.model").exists();
         let missing = || ModelError::NoTokenizer { path: self.dir.clone(), sentencepiece: sentencepiece() };
         self.tokenizer.as_ref().ok_or_else(missing)
-    }
-
-    /// Logits and the residual stream after every layer, at every position of `tokens`.
-    ///
-    /// Each of `additions` is made at its position, as in a forward pass of the engine. All of it is one pass, whatever
-    /// the prefill chunk.
-    ///
-    /// # Errors
-    /// As [`Engine::forward`].
-    pub fn inspect(&self, tokens: &[TokenId], additions: Vec<Addition<'_>>) -> Result<Inspection, ModelError> {
-        let mut session = self.session();
-        let points: Vec<HookPoint> = (0..self.config().n_layers).map(HookPoint::ResidPost).collect();
-        let mut rows = [Row { session: &mut session, tokens, additions, capture: &[], logits: true }];
-        self.check(&rows)?;
-        let everywhere: Vec<usize> = (0..tokens.len()).collect();
-        let (logits, mut captured) = self.run(
-            &mut rows,
-            |hooks| {
-                for (&point, &token) in
-                    points.iter().flat_map(|point| everywhere.iter().map(move |token| (point, token)))
-                {
-                    hooks.capture(point, token);
-                }
-            },
-            &everywhere,
-        )?;
-        let resid_post =
-            points.iter().map(|point| captured.remove(point).map(Captured::into_values).unwrap_or_default());
-        Ok(Inspection { resid_post: resid_post.collect(), logits })
-    }
-
-    /// One pass over `rows`, which have been checked; returns the logits at the batch's tokens `logits_at` and what was
-    /// captured.
-    fn run<'r>(
-        &self,
-        rows: &'r mut [Row<'_, KvCache>],
-        capture: impl FnOnce(&mut HookRecorder),
-        logits_at: &[usize],
-    ) -> Result<(Vec<f32>, BTreeMap<HookPoint, Captured>), ModelError> {
-        let mut first = 0;
-        let mut hooks = HookRecorder::new(&self.device);
-        for row in rows.iter() {
-            for addition in &row.additions {
-                let token = first + addition.position - row.session.len();
-                hooks.add(addition.point, token, addition.vector, addition.scale);
-            }
-            first += row.tokens.len();
-        }
-        capture(&mut hooks);
-        let extension = |row: &'r mut Row<'_, KvCache>| {
-            let untouched = row.additions.iter().map(|addition| layers_before(addition.point)).min();
-            Extension { cache: &mut *row.session, tokens: row.tokens, untouched: untouched.unwrap_or(usize::MAX) }
-        };
-        let rows = rows.iter_mut().map(extension).collect();
-        let logits = self.pass(rows, logits_at, &mut hooks)?;
-        Ok((logits, hooks.collect()?))
-    }
-
-    /// The pass of one row through a decoder that has no hook points, for the bench of what they cost where they are
-    /// not used.
-    ///
-    /// # Errors
-    /// As [`Engine::forward`].
-    #[doc(hidden)]
-    pub fn forward_without_hooks(&self, session: &mut KvCache, tokens: &[TokenId]) -> Result<Vec<f32>, ModelError> {
-        self.check(&[Row { session, tokens, additions: Vec::new(), capture: &[], logits: true }])?;
-        let row = Extension { cache: session, tokens, untouched: usize::MAX };
-        self.pass(vec![row], &[tokens.len() - 1], &mut NoHooks)
-    }
-
-    /// Appends tokens to sequences; returns the logits at those of the batch that `logits_at` lists.
-    fn pass(
-        &self,
-        rows: Vec<Extension<'_>>,
-        logits_at: &[usize],
-        hooks: &mut impl Hooks,
-    ) -> Result<Vec<f32>, ModelError> {
-        // On a CPU rows are what a pass costs, and none is computed twice.
-        #[cfg(feature = "flex")]
-        let is_shared = self.kernels;
-        #[cfg(not(feature = "flex"))]
-        let is_shared = false;
-        let layers = hooks.layers_before().min(self.config().n_layers);
-        let shared = if is_shared { SharedRows::find(&rows, layers) } else { None };
-        let batch = Batch::new(rows, shared);
-        let tokens: Vec<i64> = batch.leaders().flat_map(|(row, _)| row.tokens.iter().copied().map(i64::from)).collect();
-        let count = tokens.len();
-        let tokens = Tensor::from_data(TensorData::new(tokens, [count]), &self.device);
-        #[cfg(feature = "flex")]
-        if self.kernels {
-            return self.compute_with(Native::new(self.config(), batch), tokens, logits_at, hooks);
-        }
-        let compute = Cached::new(self.config(), batch, self.decoder.dtype(), &self.device);
-        self.compute_with(compute, tokens, logits_at, hooks)
-    }
-
-    fn compute_with(
-        &self,
-        mut compute: impl Compute,
-        tokens: Tensor<1, Int>,
-        logits_at: &[usize],
-        hooks: &mut impl Hooks,
-    ) -> Result<Vec<f32>, ModelError> {
-        let mut stream = self.decoder.stream(tokens, &mut compute, hooks);
-        if logits_at.len() < stream.dims()[0] {
-            stream = stream.select(0, indices(logits_at, &self.device));
-        }
-        let logits = if logits_at.is_empty() { Vec::new() } else { read(self.decoder.logits(stream, &compute))? };
-        compute.finish();
-        Ok(logits)
-    }
-
-    /// Encodes all but the last chunk of a row; what is left of it.
-    fn encode_head<'r>(&self, row: &'r mut Row<'_, KvCache>) -> Result<Row<'r, KvCache>, ModelError> {
-        let (head, last) = row.tokens.split_at((row.tokens.len() - 1) / self.chunk * self.chunk);
-        let within = |start: usize, tokens: &[TokenId]| -> Vec<Addition<'r>> {
-            let positions = start..start + tokens.len();
-            row.additions.iter().filter(|addition| positions.contains(&addition.position)).copied().collect()
-        };
-        for tokens in head.chunks(self.chunk) {
-            let additions = within(row.session.len(), tokens);
-            let chunk = Row { session: &mut *row.session, tokens, additions, capture: &[], logits: false };
-            self.run(&mut [chunk], |_| (), &[])?;
-        }
-        let additions = within(row.session.len(), last);
-        Ok(Row { session: &mut *row.session, tokens: last, additions, capture: row.capture, logits: row.logits })
-    }
-
-    fn check(&self, rows: &[Row<'_, KvCache>]) -> Result<(), ModelError> {
-        let refused = |(row, source)| ModelError::Row { row, source };
-        rows.iter()
-            .enumerate()
-            .try_for_each(|(i, row)| self.check_row(row).map_err(|source| (i, source)))
-            .map_err(refused)
-    }
-
-    fn check_row(&self, row: &Row<'_, KvCache>) -> Result<(), RowError> {
-        let ModelShape { n_layers, hidden_size, vocab_size, max_context } = self.shape();
-        let (start, end) = (row.session.len(), row.session.len() + row.tokens.len());
-        if row.tokens.is_empty() {
-            return Err(RowError::Empty);
-        }
-        if end > max_context {
-            return Err(RowError::Context { positions: end, max_context });
-        }
-        if let Some(&token) = row.tokens.iter().find(|&&token| token as usize >= vocab_size) {
-            return Err(RowError::Token { token, vocab_size });
-        }
-        let points = row.capture.iter().copied().chain(row.additions.iter().map(|a| a.point));
-        if let Some(point) = points.into_iter().find(|point| point.layer() >= n_layers) {
-            return Err(RowError::HookPoint { point, n_layers });
-        }
-        for addition in &row.additions {
-            if addition.vector.len() != hidden_size {
-                return Err(RowError::Width { found: addition.vector.len(), hidden_size });
-            }
-            if !(start..end).contains(&addition.position) {
-                return Err(RowError::Position { position: addition.position, start, end });
-            }
-        }
-        Ok(())
     }
 }
 
@@ -459,3 +306,10 @@ impl Text for Lm {
         self.tokenizer()?.encode_prompt(text)
     }
 }
+
+// A model serves several threads, and a session may move between them.
+const _: () = {
+    const fn send_and_sync<T: Send + Sync>() {}
+    send_and_sync::<Lm>();
+    send_and_sync::<KvCache>();
+};

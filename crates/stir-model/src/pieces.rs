@@ -1,7 +1,7 @@
 use serde_json::Value;
 
-/// How the text of a vocabulary entry becomes the bytes it adds to the output: the part of a tokenizer's decoder that
-/// looks at one token at a time.
+/// The rule by which the text of a vocabulary entry becomes the bytes it adds to the output: the part of a tokenizer's
+/// decoder that looks at one token at a time.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Pieces(Vec<Step>);
 
@@ -21,7 +21,7 @@ impl Pieces {
     pub(crate) const SUPPORTED: &str =
         "ByteLevel, Metaspace, or Replace of a string and ByteFallback, then Fuse and Strip";
 
-    /// What the `decoder` of a `tokenizer.json` does; else the part of it that is not understood.
+    /// Reads the `decoder` of a `tokenizer.json`. The error is the part of it that is not supported.
     pub(crate) fn of_decoder(decoder: &Value) -> Result<Self, &Value> {
         let mut steps = Vec::new();
         let mut fused = false;
@@ -92,8 +92,8 @@ fn byte_token(piece: &str) -> Option<u8> {
     u8::from_str_radix(hex, 16).ok()
 }
 
-/// The byte that a character of a byte-level vocabulary stands for. Printable characters stand for themselves; the other
-/// bytes, in order, for the characters from U+0100 on.
+/// The byte that a character of a byte-level vocabulary stands for. Printable characters stand for themselves; the
+/// other bytes, in order, for the characters from U+0100 on.
 fn byte_of(c: char) -> Option<u8> {
     let own = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
     match u32::from(c) {

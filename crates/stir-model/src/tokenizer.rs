@@ -17,23 +17,26 @@ pub struct Tokenizer {
     /// One past the largest token id.
     size: usize,
     pieces: Pieces,
-    /// What stands in front of every sequence.
+    /// The tokens in front of every sequence.
     prefix: Vec<TokenId>,
 }
 
 impl Tokenizer {
-    /// The tokenizer in `path`, with what a `tokenizer_config.json` beside it says of how sequences start.
+    /// Reads the tokenizer in `path`, and from a `tokenizer_config.json` next to it how sequences start.
     ///
     /// # Errors
-    /// When a file cannot be read, is not a tokenizer, decodes in a way that gives a token no bytes of its own, or says
-    /// that sequences start with a token it does not have.
+    /// A file cannot be read, is not a tokenizer, has a decoder that does not give every token bytes of its own, or
+    /// starts sequences with a token that it does not have.
     pub fn from_file(path: &Path) -> Result<Self, ModelError> {
         let bytes = std::fs::read(path).map_err(ModelError::io(path))?;
         let json: Value =
             serde_json::from_slice(&bytes).map_err(|source| ModelError::Json { path: path.to_owned(), source })?;
         let refused = |source| ModelError::Tokenizer { path: path.to_owned(), source: TokenizerError(source) };
         let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(refused)?;
-        // Some files still hold the cut or the padding of the batch they were saved after.
+        // Some files still hold the truncation or the padding of the batch they were saved after.
+        if inner.get_truncation().is_some() || inner.get_padding().is_some() {
+            tracing::warn!(tokenizer = %path.display(), "truncation and padding in the file are ignored");
+        }
         inner.with_truncation(None).map_err(refused)?.with_padding(None);
         let pieces = Pieces::of_decoder(&json["decoder"])
             .map_err(|step| ModelError::config(path, "decoder", step, Pieces::SUPPORTED))?;
@@ -44,10 +47,10 @@ impl Tokenizer {
         Ok(Self { path: path.to_owned(), inner, digest, size, pieces, prefix })
     }
 
-    /// The tokens of `text`. Special tokens written out in it are recognised; none is added.
+    /// Returns the tokens of `text`. Special tokens written out in it are recognised; none is added.
     ///
     /// # Errors
-    /// When the tokenizer refuses the text.
+    /// [`ModelError::Tokenizer`] if the tokenizer refuses the text.
     pub fn encode(&self, text: &str) -> Result<Vec<TokenId>, ModelError> {
         let encoding = self
             .inner
@@ -56,18 +59,18 @@ impl Tokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// The tokens of a whole prompt: with [`prefix`](Self::prefix) in front, unless `text` writes it out itself, as most
-    /// rendered chat templates do.
+    /// Returns the tokens of a whole prompt, with [`prefix`](Self::prefix) in front unless `text` already spells it
+    /// out, as most rendered chat templates do.
     ///
     /// # Errors
-    /// As [`encode`](Self::encode).
+    /// The errors of [`encode`](Self::encode).
     pub fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ModelError> {
         let tokens = self.encode(text)?;
         if tokens.starts_with(&self.prefix) { Ok(tokens) } else { Ok([self.prefix.as_slice(), &tokens].concat()) }
     }
 
-    /// What stands in front of every sequence: the tokens that the post-processor puts there. `add_bos_token` of
-    /// `tokenizer_config.json`, where given, decides whether the `bos_token` is among them.
+    /// The tokens in front of every sequence: those that the post-processor puts there. If `tokenizer_config.json` has
+    /// `add_bos_token`, it decides whether the `bos_token` is among them.
     pub fn prefix(&self) -> &[TokenId] {
         &self.prefix
     }
@@ -87,12 +90,11 @@ impl Tokenizer {
         &self.digest
     }
 
-    /// What each token adds to the text, with the ids that end a sequence.
+    /// Returns the bytes that each token adds to the text, with `eos`, the ids that end a sequence.
     ///
-    /// The bytes of a sequence, one after another, are the text the tokenizer's own decoder gives with special tokens
-    /// left out, but for two things that only hold for the start of a text or for broken text. Decoders of the
-    /// sentencepiece kind drop one space in front of a text; what is generated follows a prompt, so that space is kept.
-    /// And of byte tokens that form no UTF-8 they make one U+FFFD each.
+    /// The bytes of a sequence, joined, are the text that the tokenizer's own decoder gives without special tokens,
+    /// with two exceptions. Decoders of the sentencepiece kind drop one space in front of a text; a generated text
+    /// follows a prompt, so here the space is kept. And they replace each byte token that forms no UTF-8 by U+FFFD.
     pub fn vocab(&self, eos: Vec<TokenId>) -> Vocab {
         let added = self.inner.get_added_vocabulary();
         let bytes: Vec<Vec<u8>> = (0..self.size as TokenId)

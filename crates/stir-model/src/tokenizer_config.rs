@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use crate::ModelError;
 
-/// What a model folder says of its tokenizer beside `tokenizer.json`.
+/// The settings of a model folder's tokenizer that are not in `tokenizer.json`.
 #[derive(Debug)]
 pub(crate) struct TokenizerConfig {
     /// Special tokens by the names templates know them under (`bos_token`, `eos_token`, ...).
     pub(crate) tokens: BTreeMap<&'static str, String>,
-    /// Whether a sequence starts with the `bos_token`; silent in most files.
+    /// Whether a sequence starts with the `bos_token`; most files do not say.
     pub(crate) add_bos_token: Option<bool>,
-    /// `chat_template`, as it stands there.
+    /// The value of `chat_template`.
     pub(crate) chat_template: Value,
     /// `tokenizer_config.json`, for errors.
     pub(crate) path: PathBuf,

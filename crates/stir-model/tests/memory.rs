@@ -1,7 +1,6 @@
 //! What a session takes is what it says. This file counts every allocation of its process and so holds one test.
 
 #![allow(clippy::unwrap_used, missing_docs)]
-#![allow(unsafe_code, reason = "an allocator is an unsafe trait")]
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},

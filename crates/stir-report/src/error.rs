@@ -1,128 +1,129 @@
-/// What cannot be scored or compared, and why.
+use std::{io, path::PathBuf};
+
+use crate::stats::StatsError;
+
+/// An error that keeps runs from being compared.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum EvalError {
-    /// A proportion of no trials.
-    #[error("a proportion needs at least one trial")]
-    NoTrials,
-    /// More successes than trials.
-    #[error("{successes} successes in {n} trials")]
-    TooManySuccesses {
-        /// Successes given.
-        successes: usize,
-        /// Trials given.
-        n: usize,
-    },
-    /// A confidence that is not strictly between 0 and 1.
-    #[error("confidence must lie strictly between 0 and 1, not {value}")]
-    Confidence {
-        /// What was given.
-        value: f64,
-    },
-    /// An error rate or a power that is not strictly between 0 and 1.
-    #[error("{rate} must lie strictly between 0 and 1, not {value}")]
-    Rate {
-        /// Which: `alpha` or `power`.
-        rate: &'static str,
-        /// What was given.
-        value: f64,
-    },
-    /// Paired samples that cannot be paired.
-    #[error("paired samples differ in length: {baseline} and {method}")]
-    UnequalLengths {
-        /// Values of the baseline.
-        baseline: usize,
-        /// Values of the method.
-        method: usize,
-    },
-    /// Paired samples without a value.
-    #[error("paired samples are empty")]
-    NoPairs,
-    /// A difference of paired values that is NaN or infinite.
-    #[error("difference {index} is {value}, which is not finite")]
-    NotFinite {
-        /// Place of the pair, from 0.
-        index: usize,
-        /// The difference.
-        value: f64,
-    },
-    /// A bootstrap without resamples.
-    #[error("a bootstrap needs at least one resample")]
-    NoResamples,
-    /// A p-value outside [0, 1].
-    #[error("p-value {index} is {value}, outside [0, 1]")]
-    PValue {
-        /// Its place, from 0.
-        index: usize,
-        /// What was given.
-        value: f64,
-    },
-    /// A baseline without answers: there is nothing to compare on.
-    #[error("method {method:?} has no answers")]
-    NoAnswers {
-        /// The method's name.
-        method: String,
-    },
-    /// Nothing to report on.
+#[non_exhaustive]
+pub enum ComparisonError {
+    /// There are no runs.
     #[error("there are no runs")]
     NoRuns,
-    /// A task that the baseline did not answer, so that nothing can be compared on it.
-    #[error("no run of the baseline {baseline:?} with model {model:?} on task {task:?}")]
+    /// The baseline has no answers, so there is nothing to compare with.
+    #[error("method {method:?} has no answers")]
+    NoAnswers {
+        /// The name of the method.
+        method: String,
+    },
+    /// The baseline did not answer a task, so nothing can be compared on it.
+    #[error("there is no run of the baseline {baseline:?} with model {model:?} on task {task:?}")]
     NoBaseline {
-        /// The baseline's name.
+        /// The name of the baseline.
         baseline: String,
         /// The model.
         model: String,
         /// The task.
         task: String,
     },
-    /// Runs that cannot stand in one table.
+    /// A run of a method has another model or task than the run of the baseline.
     #[error("method {method:?} was run with {field} {found:?}, the baseline with {expected:?}")]
-    Apart {
-        /// The method's name.
+    SettingsDiffer {
+        /// The name of the method.
         method: String,
         /// The setting that differs: `model` or `task`.
         field: &'static str,
-        /// Its value in the baseline's run.
+        /// Its value in the run of the baseline.
         expected: String,
-        /// Its value in the method's run.
+        /// Its value in the run of the method.
         found: String,
     },
-    /// Two runs that differ in nothing, or two methods under one name.
+    /// Two runs have the same settings and seed, or two methods the same name.
     #[error("two methods are named {method:?}, or one was run twice with the same settings and seed")]
     DuplicateMethod {
         /// The name.
         method: String,
     },
-    /// Two answers to one problem.
+    /// A method has two answers to one problem.
     #[error("method {method:?} answers problem {id:?} twice")]
     DuplicateId {
-        /// The method's name.
+        /// The name of the method.
         method: String,
-        /// The problem.
+        /// The id of the problem.
         id: String,
     },
-    /// A problem that the baseline answers and the method does not.
+    /// A method lacks an answer to a problem that the baseline answers.
     #[error("method {method:?} does not answer problem {id:?}, which the baseline answers")]
     MissingId {
-        /// The method's name.
+        /// The name of the method.
         method: String,
-        /// The problem.
+        /// The id of the problem.
         id: String,
     },
-    /// A problem that the method answers and the baseline does not.
-    #[error("method {method:?} answers problem {id:?}, which the baseline does not")]
+    /// A method answers a problem that the baseline does not answer.
+    #[error("method {method:?} answers problem {id:?}, which the baseline does not answer")]
     UnknownId {
-        /// The method's name.
+        /// The name of the method.
         method: String,
-        /// The problem.
+        /// The id of the problem.
         id: String,
     },
-    /// A wall time that is negative or not finite.
-    #[error("method {method:?} took {value} seconds")]
+    /// A wall time is negative or not finite.
+    #[error("method {method:?} took {value} seconds, which is not a finite time of at least 0")]
     Seconds {
-        /// The method's name.
+        /// The name of the method.
         method: String,
-        /// What was given.
+        /// The time, in seconds.
         value: f64,
     },
+    /// A statistic cannot be computed.
+    #[error("cannot compute the statistics of a comparison")]
+    Stats(#[from] StatsError),
+}
+
+/// An error while making or writing a report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// The runs cannot be compared.
+    #[error("cannot compare the runs of the report")]
+    Comparison(#[from] ComparisonError),
+    /// A file or folder cannot be written.
+    #[error("cannot write {} of the report", path.display())]
+    Write {
+        /// The path of the file or folder.
+        path: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// The page cannot be rendered.
+    #[error("cannot render the page of the report")]
+    Page(#[source] RenderError),
+    /// The table cannot be rendered as JSON.
+    #[error("cannot render the table of the report as JSON")]
+    Table(#[source] RenderError),
+}
+
+/// An error of the template engine or of the JSON writer.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct RenderError(Renderer);
+
+#[derive(Debug, thiserror::Error)]
+enum Renderer {
+    #[error(transparent)]
+    Template(minijinja::Error),
+    #[error(transparent)]
+    Json(serde_json::Error),
+}
+
+impl From<minijinja::Error> for RenderError {
+    fn from(source: minijinja::Error) -> Self {
+        Self(Renderer::Template(source))
+    }
+}
+
+impl From<serde_json::Error> for RenderError {
+    fn from(source: serde_json::Error) -> Self {
+        Self(Renderer::Json(source))
+    }
 }

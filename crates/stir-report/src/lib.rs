@@ -1,22 +1,28 @@
-//! Methods that answered the same problems, side by side: paired statistics, tables, figures and an HTML report.
-//!
-//! - [`stats`]: intervals and paired tests for a few hundred yes-or-no outcomes.
-//! - [`Run`] and [`Comparison`]: methods that answered the same problems, side by side against a baseline.
-//! - [`report`]: all runs of an experiment as a page to read, with figures and tables.
-
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
-mod compare;
+mod comparison;
+mod config;
 mod error;
-mod pool;
+mod export;
+mod figures;
+mod grouped;
+mod library;
+mod page;
 mod record;
-pub mod report;
+mod report;
+mod seeds;
 pub mod stats;
+mod svg;
 mod table;
 #[cfg(test)]
 mod testing;
 
-pub use compare::{Comparison, MethodSummary, Paired};
-pub use error::EvalError;
+pub use comparison::{Comparison, MethodSummary, Paired};
+pub use config::ReportConfig;
+pub use error::{ComparisonError, RenderError, ReportError};
+pub use library::{EntryDescription, LibraryDescription};
 pub use record::{Record, Run, Settings};
-pub(crate) use stir_grade::{Judged, Verdict};
+pub use report::Report;
+pub use stats::StatsError;

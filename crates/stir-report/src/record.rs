@@ -3,83 +3,82 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use stir_controller::Step;
 use stir_core::{Finish, TokenId};
+use stir_grade::Judged;
 
-use crate::Judged;
-
-/// One answer to one problem, with all that it took: a line of an answers file.
+/// One answer to one problem with its costs: a line of an answers file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    /// The problem, the same in every run.
+    /// The id of the problem, the same in every run.
     pub id: String,
-    /// The whole prompt, chat template and all.
+    /// The whole prompt, including the chat template.
     pub prompt: String,
-    /// The right answer.
+    /// The gold answer.
     pub gold: String,
-    /// What was generated.
+    /// The generated text.
     pub text: String,
-    /// The tokens of that.
+    /// The tokens of the generated text.
     pub token_ids: Vec<TokenId>,
-    /// What the text answers, and whether it is right.
+    /// The answer found in the text, with its grade.
     pub judged: Judged,
-    /// Tokens of the answer itself (committed).
+    /// The number of tokens of the answer itself (committed tokens).
     pub tokens: usize,
-    /// Tokens of probes at control points, thrown away. (Those of an unsteered probe that became the start of its segment
-    /// count here and there.)
+    /// The number of tokens of probes at control points. (Tokens of an unsteered probe that became the start of its
+    /// segment are also counted in `tokens`.)
     pub probe_tokens: usize,
-    /// All other tokens that were generated for this answer and are not in it: samples that a vote was taken of, stages
-    /// of prompting, answers tried on the way.
+    /// The number of other tokens that were generated for this answer and are not part of it: samples of a vote, stages
+    /// of prompting, trial answers.
     pub other_tokens: usize,
-    /// Forward passes the answer took part in.
+    /// The number of forward passes that the answer took part in.
     pub forward_passes: usize,
-    /// How the text ended.
+    /// The reason why generation ended.
     pub finish: Finish,
-    /// Segment by segment, where the method steers.
+    /// The decisions segment by segment, if the method steers.
     #[serde(default)]
     pub steps: Vec<Step>,
-    /// Where in `text` each of `steps` ends, in bytes; ascending.
+    /// The byte offsets in `text` at which the segments of `steps` end, ascending.
     #[serde(default)]
     pub segment_ends: Vec<usize>,
-    /// Wall time from the start of the run to the end of this answer, where measured.
+    /// The wall time in seconds from the start of the run to the end of this answer, if it was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
 }
 
 impl Record {
-    /// All tokens that were generated for this answer.
+    /// Returns the number of all tokens that were generated for this answer.
     pub fn spent(&self) -> usize {
         self.tokens + self.probe_tokens + self.other_tokens
     }
 }
 
-/// What tells one run of an experiment from another.
+/// The settings that distinguish the runs of an experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Name of the model.
+    /// The name of the model.
     pub model: String,
-    /// Name of the task that was answered.
+    /// The name of the task that was answered.
     pub task: String,
-    /// Name of the method.
+    /// The name of the method.
     pub method: String,
-    /// Name of the task that the library was mined from, where the method uses one.
+    /// The name of the task that the library was mined from, if the method uses a library.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mined_from: Option<String>,
-    /// Seed of all randomness.
+    /// The seed of all randomness.
     pub seed: u64,
-    /// Every other setting that the experiment varies or fixes, by name (`k_scale`, `layer`, `budget`, ..).
+    /// All other settings that the experiment varies or fixes, by name (`k_scale`, `layer`, `budget`, ..).
     #[serde(default)]
     pub params: BTreeMap<String, serde_json::Value>,
 }
 
-/// The answers of one method under one setting to the problems of one task.
+/// The answers of one method, with one choice of settings, to the problems of one task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
-    /// What was run.
+    /// The settings of the run.
     pub settings: Settings,
-    /// One answer a problem, in the order of the problems.
+    /// One answer per problem, in the order of the problems.
     pub records: Vec<Record>,
-    /// Wall time of the whole run, in seconds.
+    /// The wall time of the whole run in seconds.
     pub seconds: f64,
 }

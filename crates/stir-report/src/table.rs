@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{Comparison, MethodSummary};
+use crate::comparison::{Comparison, MethodSummary};
 
 const HEADER: [&str; 10] = [
     "method",
@@ -18,7 +18,7 @@ const HEADER: [&str; 10] = [
 type Cells = [String; HEADER.len()];
 
 impl fmt::Display for Comparison {
-    /// An aligned table, one line per method: names to the left, numbers to the right.
+    /// Writes an aligned table with one line per method: names to the left, numbers to the right.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows: Vec<Cells> =
             std::iter::once(HEADER.map(String::from)).chain(self.methods.iter().map(cells)).collect();
@@ -35,7 +35,7 @@ impl fmt::Display for Comparison {
 }
 
 impl Comparison {
-    /// The table as Markdown, with a line break at its end.
+    /// Returns the table as Markdown, with a line break at the end.
     ///
     /// ```
     /// use stir_report::{Comparison, Run};

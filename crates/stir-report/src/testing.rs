@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use stir_core::Finish;
+use stir_grade::{Grade, Judged, Verdict};
 
-use stir_grade::Grade;
-
-use crate::{Judged, Record, Run, Settings, Verdict};
+use crate::record::{Record, Run, Settings};
 
 /// A run of `method` that solved some problems and not others.
 pub(crate) fn run(method: &str, solved: &[(&str, bool)]) -> Run {

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use serde::Deserialize;
 use stir_core::Finish;
-use stir_grade::{FinalNumber, Grade, Judged, Verdict, answer::final_answer};
+use stir_grade::{FinalNumber, Grade, Judged, Verdict, final_number::final_answer};
 use stir_report::{Comparison, Record, Run, Settings};
 
 /// What is read of a line; the rest of it belongs to other crates.

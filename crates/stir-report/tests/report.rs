@@ -8,10 +8,7 @@ mod synthetic;
 
 use std::{collections::BTreeMap, env, fs, path::Path};
 
-use stir_report::{
-    EvalError, Run,
-    report::{Report, ReportConfig, ReportError},
-};
+use stir_report::{ComparisonError, Report, ReportConfig, ReportError, Run};
 
 fn config() -> ReportConfig {
     ReportConfig { date: Some("2026-11-26".into()), cases_per_task: 12, ..ReportConfig::default() }
@@ -158,16 +155,16 @@ fn a_page_can_be_small() {
 fn runs_that_cannot_be_compared_are_refused() {
     let runs = synthetic::runs();
     let new = |runs: &[Run]| Report::new("", runs, config()).err();
-    assert_eq!(new(&[]), Some(EvalError::NoRuns));
+    assert_eq!(new(&[]), Some(ComparisonError::NoRuns));
     let steered: Vec<Run> = runs.iter().filter(|run| run.settings.method == "stir").cloned().collect();
     let missing = new(&steered).unwrap();
-    assert!(matches!(&missing, EvalError::NoBaseline { task, .. } if task == "stories"), "{missing}");
+    assert!(matches!(&missing, ComparisonError::NoBaseline { task, .. } if task == "stories"), "{missing}");
     let mut doubled = runs.clone();
     doubled.push(runs[0].clone());
-    assert!(matches!(new(&doubled), Some(EvalError::DuplicateMethod { .. })));
+    assert!(matches!(new(&doubled), Some(ComparisonError::DuplicateMethod { .. })));
     let mut short = runs.clone();
     short[4].records.pop();
-    assert!(matches!(new(&short), Some(EvalError::MissingId { .. })));
+    assert!(matches!(new(&short), Some(ComparisonError::MissingId { .. })));
 
     let file = tempfile::NamedTempFile::new().unwrap();
     let refused = Report::new("", &runs[..1], config()).unwrap().write(file.path().join("below")).unwrap_err();

@@ -15,7 +15,8 @@ use stir_rollout::{Prompt, RolloutConfig, Rollouts};
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = env::args().skip(1);
     let Some(out) = args.next().filter(|arg| !arg.starts_with("--")) else {
-        return Ok(println!("usage: resume_rollouts OUT [MICROSECONDS PER SAMPLE]"));
+        println!("usage: resume_rollouts OUT [MICROSECONDS PER SAMPLE]");
+        return Ok(());
     };
     let pause = Duration::from_micros(args.next().map_or(Ok(0), |pause| pause.parse())?);
 
@@ -31,5 +32,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     let judge = |prompt: &Prompt, text: &str| prompt.gold.as_deref().is_some_and(|gold| text.contains(gold));
     let summary = rollouts.run(&prompts, &judge, out)?;
-    Ok(println!("{} samples of {} problems", summary.samples, summary.problems))
+    println!("{} samples of {} problems", summary.samples, summary.problems);
+    Ok(())
 }

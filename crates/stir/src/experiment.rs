@@ -13,9 +13,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::{fmt::Display, path::PathBuf, str::FromStr};
+use std::path::PathBuf;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use stir_eval::{
     experiment::Backend,
     questions::{ProblemSource, QuestionError, Questions},
@@ -37,26 +37,9 @@ pub struct ModelSource {
     /// The Hugging Face folder of the model; `None` for the default of the backend.
     pub folder: Option<PathBuf>,
     /// The device that computes.
-    #[serde(with = "text")]
     pub device: DeviceSpec,
     /// The type to compute in.
-    #[serde(with = "text")]
     pub compute: ComputeType,
-}
-
-/// Values as the text that people write.
-mod text {
-    use super::{Deserialize, Deserializer, Display, FromStr, Serializer};
-
-    pub(super) fn serialize<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(value)
-    }
-
-    pub(super) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<T, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
 }
 
 /// Loads the models of an experiment from Hugging Face folders.
@@ -113,10 +96,6 @@ impl Backend for LmBackend {
         let options = LoadOptions { compute: source.compute, ..LoadOptions::default() };
         let lm = Lm::load_with(folder, &device, options, |_| ());
         lm.map_err(|source| LmBackendError::Model { folder: folder.clone(), source })
-    }
-
-    fn device(&self, source: &ModelSource) -> String {
-        source.device.to_string()
     }
 
     fn questions(&self, lm: &Lm, source: &ProblemSource) -> Result<Questions, LmBackendError> {

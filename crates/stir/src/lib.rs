@@ -15,6 +15,7 @@
 //! | [`controller`] | 4: retrieve, probe, commit | a library, prompts | steered answers with a log of decisions |
 //! | [`model`] | | a Hugging Face folder | an engine |
 //! | [`eval`] | | tasks, a library | answers of every method |
+//! | [`experiment`] | all | a TOML file that names models, tasks, methods | answers of every combination, resumable |
 //! | [`grade`] | | answers | right or wrong |
 //! | [`report`] | | judged answers | accuracies, intervals, paired tests |
 //! | `core` | | | the words they share, the contract with an engine, the one decoding loop |

@@ -30,7 +30,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let answers: Vec<Answer> = answers.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
 
     // The engine is ours; all that follows is what a user of any engine writes.
-    let engine = CandleEngine::load(&path(0, "../assets/tiny"))?;
+    let engine = CandleEngine::load(&path(0, "../../crates/stir-cli/assets/tiny"))?;
     let library = Library::load(path(1, "data/library.stir"))?;
     println!("{} entries for a model of {} layers", library.entries().len(), engine.shape().n_layers);
 
@@ -46,7 +46,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 
     println!("\n{}", answers[0].prompt);
     println!("--- plain\n{}\n\n--- steered", plain[0].text(engine.vocab()));
-    let mut rest = steered[0].tokens.as_slice();
+    let mut rest = steered[0].generated.tokens.as_slice();
     for step in &steered[0].steps {
         if let Some(entry) = step.chosen {
             print!("[entry {entry}, scale {:.2}] ", step.scale);
@@ -56,7 +56,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         rest = behind;
     }
 
-    let same_text = answers.iter().zip(&steered).filter(|(burn, own)| burn.token_ids == own.tokens).count();
+    let same_text = answers.iter().zip(&steered).filter(|(burn, own)| burn.token_ids == own.generated.tokens).count();
     let same_steps = answers.iter().zip(&steered).filter(|(burn, own)| same_decisions(&burn.steps, &own.steps)).count();
     let impulses = steered.iter().flat_map(|answer| &answer.steps).filter(|step| step.steered()).count();
     println!("\n\n--- {} answers, {impulses} steered segments", answers.len());

@@ -21,9 +21,6 @@ pub trait Backend {
     /// When it cannot be loaded.
     fn load(&self, source: &Self::Source) -> Result<Self::Engine, Self::Error>;
 
-    /// Returns the name of the device that computes a model: `cuda:0`. Results of different devices are kept apart.
-    fn device(&self, source: &Self::Source) -> String;
-
     /// Returns the problems with their prompts for the model. Most backends call [`ProblemSource::questions`] with
     /// [`render`](Self::render).
     ///

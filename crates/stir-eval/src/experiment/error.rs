@@ -109,9 +109,9 @@ pub enum ExperimentError {
         /// The setting that is out of bounds.
         source: RolloutError,
     },
-    /// A setting of stage 2 is out of bounds.
+    /// A setting of stage 2 or 3 is out of bounds.
     #[error("{at}: {} cannot be used", source.setting)]
-    Induction {
+    Setting {
         /// The place in the file.
         at: &'static str,
         /// The setting that is out of bounds.
@@ -124,14 +124,6 @@ pub enum ExperimentError {
         at: String,
         /// The reason.
         source: MethodError,
-    },
-    /// A setting of stage 3 is out of bounds.
-    #[error("{at} cannot be used")]
-    Basis {
-        /// The place in the file.
-        at: &'static str,
-        /// The setting that is out of bounds.
-        source: BasisError,
     },
 }
 

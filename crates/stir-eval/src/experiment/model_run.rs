@@ -40,7 +40,6 @@ pub(super) struct ModelRun<'r, 'x, B: Backend> {
     store: &'r Store,
     name: &'r str,
     engine: B::Engine,
-    device: String,
     /// By seed, task and recipe.
     libraries: HashMap<(u64, usize, usize), MadeLibrary>,
     /// The files of the libraries, in the order of first use.
@@ -65,10 +64,9 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         store: &'r Store,
         name: &'r str,
         engine: B::Engine,
-        device: String,
     ) -> Self {
         let (libraries, questions) = (HashMap::new(), HashMap::new());
-        Self { plan, backend, observer, store, name, engine, device, libraries, used: Vec::new(), questions }
+        Self { plan, backend, observer, store, name, engine, libraries, used: Vec::new(), questions }
     }
 
     /// Takes the files of the libraries that were used, in the order of first use.
@@ -82,6 +80,18 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         number: usize,
         cell: &Cell,
     ) -> Result<(Run, BTreeMap<&'static str, String>), Failure<B>> {
+        let plan = self.plan;
+        let name = |task: usize| plan.experiment.tasks[task].name.as_str();
+        let span = tracing::info_span!(
+            "cell",
+            number,
+            model = self.name,
+            task = name(cell.task),
+            method = plan.methods[cell.method].name,
+            seed = cell.seed,
+            mined_from = cell.library.map(|(from, _)| name(from)),
+        );
+        let _entered = span.enter();
         if let Some((from, recipe)) = cell.library {
             self.make(cell.seed, from, recipe)?;
         }
@@ -90,12 +100,11 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
             self.questions.insert(cell.task, questions);
             self.report_no_room(cell)?;
         }
-        let plan = self.plan;
         let made = cell.library.and_then(|(from, recipe)| self.libraries.get(&(cell.seed, from, recipe)));
         let run = self.answer_run(cell);
         let config = plan.methods[cell.method].config.clone().seeded(cell.seed);
-        let depends = run.settings(&config, made.map(|made| made.digest.as_str()), &self.device);
-        let mut depends = depends.map_err(unwritable)?;
+        let depends = run.settings(&config, made.map(|made| made.digest.as_str()));
+        let mut depends = depends.map_err(RunnerError::Unwritable)?;
         depends["format"] = json!(FORMAT);
         // The judge depends on the source of the problems, not only on the questions made of them.
         depends["problems"] = json!(plan.tasks[cell.task].answer);
@@ -141,7 +150,13 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         let requests = run.requests().map_err(|source| RunnerError::Answers { at: at(), source })?;
         for (question, request) in run.questions.iter().zip(&requests) {
             if let Err(reason) = request {
-                (self.observer)(Event::NoRoom { task, id: &question.id, reason });
+                let id = question.id.as_str();
+                tracing::warn!(
+                    %reason,
+                    "tasks {task:?}: problem {id:?} leaves no room for an answer; every method gets an empty answer, \
+                     which counts as wrong"
+                );
+                (self.observer)(Event::NoRoom { task, id, reason });
             }
         }
         Ok(())
@@ -196,7 +211,7 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         let recipe_data = &plan.recipes[recipe];
         let (rollout, induction, basis) = (&recipe_data.rollout, &recipe_data.induction, &recipe_data.basis);
         let at = |what: &str| format!("{what} of {name:?}, seed {seed}");
-        let model = computed_by(&self.engine, &self.device);
+        let model = computed_by(&self.engine);
 
         let questions = self.ask(task, "mine", source)?;
         let asked = serde_json::to_vec(&questions.questions).map_err(unwritable)?;
@@ -270,7 +285,13 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
             if summary.samples == 0 {
                 return Err(RunnerError::Unsampled { at: at.to_owned(), source: failure });
             }
-            (self.observer)(Event::Failed { task, id: &failure.id, samples: failure.samples, reason: &failure.reason });
+            let (id, samples) = (failure.id.as_str(), failure.samples);
+            let reason: &(dyn std::error::Error + 'static) = &failure.reason;
+            tracing::warn!(
+                reason,
+                "tasks {task:?}: {samples} rollouts of problem {id:?} are missing; the others are mined"
+            );
+            (self.observer)(Event::Failed { task, id, samples, reason });
         }
         Ok(())
     }
@@ -304,6 +325,9 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
     ) -> Result<Place, Failure<B>> {
         let place = self.store.place(kind, settings)?;
         let reused = place.is_done();
+        let span = tracing::info_span!("stage", kind, task, folder = place.name);
+        let _entered = span.enter();
+        tracing::debug!(reused, "{kind} of {task:?} {}", if reused { "are reused" } else { "are made" });
         (self.observer)(Event::Stage { kind, task, folder: &place.name, reused });
         if !reused {
             make(&place)?;

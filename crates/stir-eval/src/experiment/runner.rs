@@ -62,7 +62,7 @@ impl<'x, B: Backend> Runner<'x, B> {
             let name = plan.experiment.models[model].name.as_str();
             let at = || format!("models {name:?}");
             let engine = backend.load(source).map_err(|source| RunnerError::Backend { at: at(), source })?;
-            let mut run = ModelRun::new(plan, *backend, observer, &store, name, engine, backend.device(source));
+            let mut run = ModelRun::new(plan, *backend, observer, &store, name, engine);
             for (number, cell) in plan.cells.iter().enumerate().filter(|(_, cell)| cell.model == model) {
                 let (run, folders) = run.cell(number, cell)?;
                 index.push(json!({ "settings": run.settings, "folders": folders }));

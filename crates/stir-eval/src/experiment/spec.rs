@@ -30,7 +30,7 @@ pub struct Experiment {
     #[serde(default = "sixteen", alias = "width")]
     pub max_batch: usize,
     /// The points of the grids that represent their methods in the main table of a report: values of settings, by name
-    /// (see [`ReportConfig::main`](stir_report::report::ReportConfig::main)).
+    /// (see [`ReportConfig::main`](stir_report::ReportConfig::main)).
     #[serde(default)]
     pub main: BTreeMap<String, Value>,
     /// The models.
@@ -226,12 +226,10 @@ impl Experiment {
             let rollout: RolloutSettings = typed("mining.rollout", &take("rollout"))?;
             rollout.validate().map_err(|source| ExperimentError::Rollout { at: "mining.rollout", source })?;
             let induction: InductionConfig = typed("mining.induction", &take("induction"))?;
-            check_induction(&induction)
-                .map_err(|source| ExperimentError::Induction { at: "mining.induction", source })?;
+            let out_of_bounds = |at| move |source| ExperimentError::Setting { at, source };
+            check_induction(&induction).map_err(out_of_bounds("mining.induction"))?;
             let basis: BasisConfig = typed("mining.basis", &take("basis"))?;
-            basis
-                .validate()
-                .map_err(|error| ExperimentError::Basis { at: "mining.basis", source: error.into() })?;
+            basis.validate().map_err(out_of_bounds("mining.basis"))?;
             if let Some(field) = stages.keys().next() {
                 let (at, field) = ("mining".into(), field.clone());
                 return Err(ExperimentError::Grid { at, field, what: "names no stage" });

@@ -150,8 +150,7 @@ impl MethodConfig {
             Self::ConstantVector(settings) => Box::new(Constant::new(engine, library()?, settings)?),
             Self::Stir(settings) => {
                 let controller = Controller::new(library()?.clone(), engine.fingerprint(), settings);
-                let controller =
-                    controller.map_err(|source| MethodError::Controller { method, source })?;
+                let controller = controller.map_err(|source| MethodError::Controller { method, source })?;
                 Box::new(Stir { engine, controller })
             }
         })

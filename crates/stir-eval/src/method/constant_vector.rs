@@ -3,7 +3,7 @@ use stir_basis::Library;
 use stir_controller::Step;
 use stir_core::{
     Addition, Engine, HookPoint, Lane, Output, Request, RequestError, Row, SamplingError, SegmentCounter, Sequence,
-    Session, Vocab,
+    Session, SettingError, Vocab,
 };
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     error::MethodError,
     lane::{AnswerLane, LaneResult, Method},
     reply::Reply,
-    settings::not_negative,
+    settings::of,
 };
 
 const NAME: &str = "constant_vector";
@@ -50,7 +50,7 @@ impl Default for ConstantVector {
 
 impl ConstantVector {
     pub(super) fn validate(&self) -> Result<(), MethodError> {
-        not_negative(NAME, "scale", self.scale)
+        SettingError::not_negative("scale", self.scale).map_err(of(NAME))
     }
 }
 

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use stir_core::{
     Choice, Delimiter, EmptyDelimiter, Lane, Output, Request, RequestError, Row, SampleRng, Sampling, SamplingError,
-    SegmentCounter, Sequence, Session, Text, TokenId, Vocab,
+    SegmentCounter, Sequence, Session, SettingError, Text, TokenId, Vocab,
 };
 
 use super::{
@@ -9,7 +9,7 @@ use super::{
     error::{LaneError, MethodError},
     lane::{AnswerLane, LaneResult, Method},
     reply::Reply,
-    settings::positive,
+    settings::of,
 };
 
 const NAME: &str = "deer";
@@ -72,12 +72,9 @@ impl Default for Deer {
 
 impl Deer {
     pub(super) fn validate(&self) -> Result<(), MethodError> {
-        positive(NAME, "trial_tokens", self.trial_tokens)?;
-        positive(NAME, "max_trials", self.max_trials)?;
-        if !(0.0..=1.0).contains(&self.threshold) {
-            let value = self.threshold.to_string();
-            return Err(MethodError::Setting { method: NAME, field: "threshold", value, bound: "in [0, 1]" });
-        }
+        SettingError::positive("trial_tokens", self.trial_tokens).map_err(of(NAME))?;
+        SettingError::positive("max_trials", self.max_trials).map_err(of(NAME))?;
+        SettingError::unit("threshold", self.threshold).map_err(of(NAME))?;
         delimiter("transition", &self.transition)?;
         delimiter("close", &self.close)?;
         Ok(())

@@ -1,12 +1,12 @@
 use serde::{Deserialize, Serialize};
-use stir_core::{Decode, Lane, Output, Request, RequestError, Row, Sampling, SamplingError, Text, Vocab};
+use stir_core::{Decode, Lane, Output, Request, RequestError, Row, Sampling, SamplingError, SettingError, Text, Vocab};
 
 use super::{
     context::{Question, Render},
     error::{LaneError, MethodError},
     lane::{AnswerLane, LaneResult, Method},
     reply::Reply,
-    settings::positive,
+    settings::of,
 };
 
 const NAME: &str = "self_discover";
@@ -36,8 +36,8 @@ impl Default for SelfDiscover {
 
 impl SelfDiscover {
     pub(super) fn validate(&self) -> Result<(), MethodError> {
-        positive(NAME, "stage_tokens", self.stage_tokens)?;
-        positive(NAME, "modules", self.modules.len())?;
+        SettingError::positive("stage_tokens", self.stage_tokens).map_err(of(NAME))?;
+        SettingError::positive("modules", self.modules.len()).map_err(of(NAME))?;
         self.sampling.validate().map_err(|source| MethodError::Sampling { method: NAME, source })
     }
 }

@@ -1,5 +1,5 @@
 use stir_controller::ControllerError;
-use stir_core::{EmptyDelimiter, RequestError, SamplingError};
+use stir_core::{EmptyDelimiter, RequestError, SamplingError, SettingError};
 use stir_files::FileError;
 
 /// Something is wrong with the settings of a method.
@@ -7,16 +7,12 @@ use stir_files::FileError;
 #[non_exhaustive]
 pub enum MethodError {
     /// A setting is out of bounds.
-    #[error("{method} setting {field} is {value}, must be {bound}")]
+    #[error("{method} setting {setting}")]
     Setting {
         /// The method.
         method: &'static str,
-        /// The field.
-        field: &'static str,
-        /// Its value.
-        value: String,
-        /// The values that are allowed.
-        bound: &'static str,
+        /// The setting, its value and its bound.
+        setting: SettingError,
     },
     /// The way of drawing tokens is out of bounds.
     #[error("the sampling of {method} cannot be used")]

@@ -10,7 +10,7 @@ use super::{
     lane::{AnswerLane, Method},
     reply::Reply,
 };
-use crate::answers::Answers;
+use crate::{FormatError, answers::Answers};
 use stir_grade::GRADING;
 use stir_report::Record;
 
@@ -151,30 +151,25 @@ impl<E: Text> AnswerRun<'_, E> {
     }
 
     /// Returns everything that the answers of a method depend on, which keeps the answers of different settings apart.
-    /// `library` is the digest of the vectors that it steers with, `device` the name of the device (`cuda:0`).
+    /// `library` is the digest of the vectors that it steers with.
     ///
     /// # Errors
     /// When a setting cannot be written as JSON.
-    pub fn settings(
-        &self,
-        method: &MethodConfig,
-        library: Option<&str>,
-        device: &str,
-    ) -> Result<Value, serde_json::Error> {
+    pub fn settings(&self, method: &MethodConfig, library: Option<&str>) -> Result<Value, FormatError> {
         let Request { max_tokens, sampling, ref stop, seed, .. } = self.request;
         let mut questions = blake3::Hasher::new();
         for question in self.questions {
-            questions.update(&serde_json::to_vec(question)?).update(b"\n");
+            questions.update(&serde_json::to_vec(question).map_err(FormatError::new)?).update(b"\n");
         }
         Ok(json!({
-            "model": computed_by(self.engine, device),
+            "model": computed_by(self.engine),
             "grading": GRADING,
             "questions": questions.finalize().to_hex().to_string(),
             "max_tokens": max_tokens,
             "sampling": sampling,
             "stop": stop,
             "seed": seed,
-            "method": serde_json::to_value(method)?,
+            "method": serde_json::to_value(method).map_err(FormatError::new)?,
             "library": library,
         }))
     }
@@ -182,13 +177,13 @@ impl<E: Text> AnswerRun<'_, E> {
 
 /// What computes: the model, the tokens that end its texts (its folder says which, its weights do not), the type and
 /// the device, as each rounds in its own way.
-pub(crate) fn computed_by<E: Engine>(engine: &E, device: &str) -> Value {
+pub(crate) fn computed_by<E: Engine>(engine: &E) -> Value {
     let mut end_tokens = engine.vocab().eos().to_vec();
     end_tokens.sort_unstable();
     json!({
         "fingerprint": engine.fingerprint(),
         "computation": engine.computation(),
-        "device": device,
+        "device": engine.device(),
         "end_tokens": end_tokens,
     })
 }

@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use stir_core::{
-    Decode, Engine, Generated, Lane, Output, Request, RequestError, Row, Sampling, SamplingError, TokenId, Vocab,
+    Decode, Engine, Generated, Lane, Output, Request, RequestError, Row, Sampling, SamplingError, SettingError,
+    TokenId, Vocab,
 };
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
     error::MethodError,
     lane::{AnswerLane, LaneResult, Method},
     reply::Reply,
-    settings::positive,
+    settings::of,
 };
 use stir_grade::{Judge, Verdict};
 
@@ -33,7 +34,7 @@ impl Default for SelfConsistency {
 
 impl SelfConsistency {
     pub(super) fn validate(&self) -> Result<(), MethodError> {
-        positive("self_consistency", "samples", self.samples)?;
+        SettingError::positive("samples", self.samples).map_err(of("self_consistency"))?;
         self.sampling.validate().map_err(|source| MethodError::Sampling { method: "self_consistency", source })
     }
 }

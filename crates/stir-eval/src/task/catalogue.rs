@@ -1,15 +1,15 @@
 use super::AnswerForm;
 
-/// A benchmark that is built in: all that is needed to load it.
+/// A built-in benchmark: everything needed to load it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Benchmark {
-    /// What programs call it.
+    /// The name in programs and files.
     pub name: &'static str,
-    /// What people call it.
+    /// The title for people.
     pub title: &'static str,
-    /// What its answers look like.
+    /// The form of its answers.
     pub form: AnswerForm,
-    /// Its repository of the Hugging Face hub.
+    /// The repository on the Hugging Face hub.
     pub repo: &'static str,
     /// The subfolder of the repository with its files; empty for none.
     pub config: &'static str,
@@ -19,7 +19,7 @@ pub struct Benchmark {
     pub pattern: &'static str,
 }
 
-/// The benchmarks that are built in, in the order of the documentation.
+/// The built-in benchmarks, in the order of the documentation.
 pub const CATALOGUE: [Benchmark; 10] = [
     Benchmark {
         name: "math500",
@@ -115,7 +115,7 @@ pub const CATALOGUE: [Benchmark; 10] = [
 ];
 
 impl Benchmark {
-    /// The benchmark of that name or title, whatever its case and punctuation; `2024` is as good as `24`.
+    /// Returns the benchmark of that name or title, ignoring case and punctuation; `2024` and `24` are the same.
     ///
     /// ```
     /// use stir_eval::task::Benchmark;

@@ -1,4 +1,4 @@
-//! Tasks of one's own, from files.
+//! Custom tasks, from files.
 
 use std::{
     fs,
@@ -28,10 +28,10 @@ struct Description {
 }
 
 impl Task {
-    /// A task of one's own, from problems (`.jsonl`, `.json`, `.parquet`) or from a description in TOML that names them.
+    /// Loads a custom task from problems (`.jsonl`, `.json`, `.parquet`) or from a description in TOML that names them.
     ///
     /// A problem has a `question` (or a whole `prompt`), a `gold` or `answer`, and may have an `id` and `choices`; all
-    /// layouts of the built-in tasks do as well. Without a `form`, from here or the description, the answers tell:
+    /// layouts of the built-in tasks work as well. Without a `form`, here or in the description, the answers decide:
     /// options are [`AnswerForm::Choice`], nothing but yes and no [`AnswerForm::YesNo`], nothing but decimals
     /// [`AnswerForm::Number`], and all else [`AnswerForm::Math`].
     ///

@@ -5,9 +5,9 @@ use stir_hub::{Files, Options, Progress, RepoKind, snapshot};
 use super::{Benchmark, Task, TaskError, unknown};
 
 impl Task {
-    /// The task `name` of the catalogue from its repository of the Hugging Face hub, brought to the cache where it is not
-    /// there yet; `split` in place of the one that results are reported on. `options` say which hub, cache, revision and
-    /// token; which files to bring is known here.
+    /// Loads the task `name` of the catalogue from its repository on the Hugging Face hub, which is fetched into the cache
+    /// if it is not there yet. `split` replaces the split that results are reported on. `options` name the hub, the
+    /// cache, the revision and the token; the files to fetch are known here.
     ///
     /// ```no_run
     /// use std::ops::ControlFlow;
@@ -19,7 +19,7 @@ impl Task {
     /// ```
     ///
     /// # Errors
-    /// As [`load`](Self::load), and when the hub does not bring the files.
+    /// As [`load`](Self::load), and when the hub does not provide the files.
     pub fn from_hub(
         name: &str,
         split: Option<&str>,
@@ -27,12 +27,12 @@ impl Task {
         progress: impl FnMut(Progress<'_>) -> ControlFlow<()>,
     ) -> Result<Self, TaskError> {
         let benchmark = Benchmark::find(name).ok_or_else(|| unknown(name))?;
-        benchmark.bring(split.unwrap_or(benchmark.split), options, progress)
+        benchmark.fetch(split.unwrap_or(benchmark.split), options, progress)
     }
 }
 
 impl Benchmark {
-    fn bring(
+    fn fetch(
         &self,
         split: &str,
         options: &Options,

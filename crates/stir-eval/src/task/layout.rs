@@ -5,9 +5,8 @@ use serde_json::Value;
 use super::{AnswerForm, Place, Problem, TaskError, rows::Row};
 use stir_grade::{
     ChoiceJudge, Extractor, Judge, YesNoJudge,
-    answer::{decimal, final_answer},
-    extract::Form,
-    letter,
+    extract::Marker,
+    final_number::{decimal, final_answer},
 };
 
 const ID: [&str; 7] = ["id", "unique_id", "qid", "ID", "idx", "question_id", "problem_id"];
@@ -54,7 +53,7 @@ impl Reading<'_> {
                 let texts: Vec<&str> = options.iter().map(|option| option.text.as_str()).collect();
                 let place = place_of(gold, &labels, &texts);
                 place
-                    .map(|place| letter(place).to_string())
+                    .map(|place| ChoiceJudge::letter_at(place).to_string())
                     .ok_or_else(|| cell.refused(name, gold, "one of the options"))?
             }
             AnswerForm::YesNo => YesNoJudge::default()
@@ -180,7 +179,7 @@ impl<'a> Cell<'a> {
                     }
                     item => {
                         let text = self.text(name, item).ok()?;
-                        Some(Choice { label: letter(place).to_string(), text })
+                        Some(Choice { label: ChoiceJudge::letter_at(place).to_string(), text })
                     }
                 };
                 items.iter().enumerate().map(option).collect()
@@ -231,7 +230,7 @@ fn place_of(gold: &Value, labels: &[&str], texts: &[&str]) -> Option<usize> {
                 let place = gold.parse::<usize>().ok()?.checked_sub(1)?;
                 (place < labels.len()).then_some(place)
             };
-            let by_letter = || (0..labels.len()).find(|&place| gold == letter(place).to_string());
+            let by_letter = || (0..labels.len()).find(|&place| gold == ChoiceJudge::letter_at(place).to_string());
             by_label.or_else(by_text).or_else(by_number).or_else(by_letter)
         }
         _ => None,
@@ -243,7 +242,7 @@ fn answer_of(gold: &str, field: &str) -> String {
     if let Some(answer) = final_answer(gold) {
         return answer.to_owned();
     }
-    let boxed = Extractor { forms: vec![Form::Boxed], ..Extractor::math() };
+    let boxed = Extractor { markers: vec![Marker::Boxed], ..Extractor::math() };
     let is_solution = field.eq_ignore_ascii_case("solution");
     match boxed.extract(gold) {
         Some(answer) => answer,

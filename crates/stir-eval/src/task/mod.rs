@@ -1,8 +1,8 @@
-//! Benchmarks: problems, how they are asked, and who says what is right.
+//! Benchmarks: problems, their prompts, and the judges of their answers.
 //!
 //! A [`Task`] is data plus a judge. Ten benchmarks are built in ([`CATALOGUE`]) and load from a folder or file in any of
-//! the layouts they are published in: parquet, JSON lines or a JSON array; what a row is made of decides how it is
-//! read. Files of one's own load with [`Task::custom`]; `docs/tasks.md` tells all of it.
+//! the layouts they are published in: parquet, JSON lines or a JSON array. The fields of a row decide how it is read.
+//! Custom files load with [`Task::custom`]; `docs/tasks.md` has the details.
 //!
 //! ```
 //! use stir_eval::task::Task;
@@ -77,12 +77,12 @@ pub struct Task {
     problems: Vec<Problem>,
     template: PromptTemplate,
     fallback: Fallback,
-    /// In place of the form's.
+    /// Replaces the judge of the form.
     judge: Option<Arc<dyn Judge>>,
 }
 
 impl Task {
-    /// A task of one's own making, with the form's template and judge.
+    /// Returns a custom task with the template and the judge of its form.
     ///
     /// ```
     /// use stir_eval::task::{AnswerForm, Problem, Task, PromptTemplate};
@@ -117,19 +117,19 @@ impl Task {
         Ok(Self { template: PromptTemplate::of(form), name, form, problems, fallback: Fallback::None, judge: None })
     }
 
-    /// The task `name` of the catalogue, from a file or a folder of files: the split that results are reported on, or
-    /// the only file of the folder. Another split is asked for by naming its file.
+    /// Loads the task `name` of the catalogue from a file or a folder of files: the split that results are reported on,
+    /// or the only file of the folder. To load another split, name its file.
     ///
     /// # Errors
     /// When there is no such task, the files cannot be found or read, or a row has no question, answer or options, or
-    /// an answer that is none of its options. The error says where.
+    /// an answer that is none of its options. The error names the file and the row.
     pub fn load(name: &str, source: impl AsRef<Path>) -> Result<Self, TaskError> {
         let benchmark = Benchmark::find(name).ok_or_else(|| unknown(name))?;
         benchmark.load(source.as_ref(), benchmark.split)
     }
 
-    /// What a program is told to run: the task `name` of the catalogue from `data`; or, without `data`, a task of one's
-    /// own from the file `name` ([`custom`](Self::custom)).
+    /// Loads the task that a user names: the task `name` of the catalogue from `data`; or, without `data`, a custom task
+    /// from the file `name` (see [`custom`](Self::custom)).
     ///
     /// # Errors
     /// Those of [`load`](Self::load) and [`custom`](Self::custom); a name of the catalogue without data.
@@ -144,52 +144,52 @@ impl Task {
         }
     }
 
-    /// The same with another way to ask.
+    /// Returns the task with another template.
     #[must_use]
     pub fn with_template(self, template: PromptTemplate) -> Self {
         Self { template, ..self }
     }
 
-    /// The same with a judge of one's own for all problems.
+    /// Returns the task with a custom judge for all problems.
     #[must_use]
     pub fn with_judge(self, judge: Arc<dyn Judge>) -> Self {
         Self { judge: Some(judge), ..self }
     }
 
-    /// The same with another rule for texts that give no answer.
+    /// Returns the task with another rule for texts that give no answer.
     #[must_use]
     pub fn with_fallback(self, fallback: Fallback) -> Self {
         Self { fallback, ..self }
     }
 
-    /// The same with the first `count` problems only.
+    /// Returns the task with only its first `count` problems.
     #[must_use]
     pub fn take(mut self, count: usize) -> Self {
         self.problems.truncate(count);
         self
     }
 
-    /// What the task is called.
+    /// Returns the name of the task.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What its answers look like.
+    /// Returns the form of the answers.
     pub fn form(&self) -> AnswerForm {
         self.form
     }
 
-    /// Its problems, in the order of the files.
+    /// Returns the problems, in the order of the files.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
 
-    /// What a model is asked to solve `problem`.
+    /// Returns the messages that ask a model to solve `problem`.
     pub fn prompt(&self, problem: &Problem) -> PromptMessages {
         self.template.prompt(problem)
     }
 
-    /// Who judges answers to `problem`: a judge of choices knows its options.
+    /// Returns the judge of answers to `problem`: a judge of choices knows the options.
     pub fn judge_of(&self, problem: &Problem) -> Arc<dyn Judge> {
         match &self.judge {
             Some(judge) => judge.clone(),
@@ -197,13 +197,13 @@ impl Task {
         }
     }
 
-    /// What `text` answers to `problem`, and whether that is right.
+    /// Returns the answer of `text` to `problem`, and whether it is right.
     pub fn judge(&self, problem: &Problem, text: &str) -> Judged {
         self.judge_of(problem).judge(&problem.gold, text)
     }
 
-    /// What elicits an answer when it is appended to reasoning that has not come to one. Thinking between tags has to
-    /// be closed before it. The judge finds an answer in prefix, answer and [suffix](Self::answer_suffix).
+    /// Returns a text that elicits an answer when it is appended to unfinished reasoning. Reasoning between tags has to be
+    /// closed first. The judge finds an answer in prefix, answer and [suffix](Self::answer_suffix).
     pub fn answer_prefix(&self) -> &str {
         match self.form {
             AnswerForm::Math | AnswerForm::Number => "\n\n**Final answer:** \\boxed{",
@@ -211,7 +211,8 @@ impl Task {
         }
     }
 
-    /// What closes an answer that [`answer_prefix`](Self::answer_prefix) has elicited: the answer ends before it.
+    /// Returns the text that closes an answer elicited by [`answer_prefix`](Self::answer_prefix): the answer ends before
+    /// it.
     pub fn answer_suffix(&self) -> &str {
         match self.form {
             AnswerForm::Math | AnswerForm::Number => "}",

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AnswerForm, Problem, TaskError};
 
-/// What a model is asked, for its chat template.
+/// The messages of a prompt, for the chat template of a model.
 ///
 /// ```
 /// use stir_eval::task::PromptMessages;
@@ -12,10 +12,10 @@ use super::{AnswerForm, Problem, TaskError};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PromptMessages {
-    /// The turn of the system, where there is one.
+    /// The system message, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<String>,
-    /// The turn of the user.
+    /// The user message.
     pub user: String,
     /// Whether `user` is the whole prompt, to be used as it is and without a chat template.
     #[serde(default)]
@@ -23,7 +23,8 @@ pub struct PromptMessages {
 }
 
 impl PromptMessages {
-    /// The same with the system's text at the head of the user's, for models whose template knows no system.
+    /// Returns the messages with the system message put in front of the user message, for models whose template has no
+    /// system turn.
     pub fn without_system(self) -> Self {
         let user = match self.system {
             Some(system) => format!("{system}\n\n{}", self.user),
@@ -33,7 +34,7 @@ impl PromptMessages {
     }
 }
 
-/// How a problem becomes a [`PromptMessages`].
+/// A template that turns a problem into [`PromptMessages`].
 ///
 /// ```
 /// use stir_eval::task::PromptTemplate;
@@ -47,7 +48,7 @@ pub struct PromptTemplate {
 }
 
 impl PromptTemplate {
-    /// A template: `{question}` in `user` stands for the question and `{choices}` for the options, a line each.
+    /// Returns a template: `{question}` in `user` stands for the question and `{choices}` for the options, a line each.
     /// Without `{choices}` the options of a problem that has some come after everything else.
     ///
     /// # Errors
@@ -64,7 +65,7 @@ impl PromptTemplate {
         if has_question { Ok(Self { system, user }) } else { Err(TaskError::Template { template: user }) }
     }
 
-    /// The template of the built-in tasks with answers of this form.
+    /// Returns the template of the built-in tasks with answers of this form.
     pub fn of(form: AnswerForm) -> Self {
         let (system, user) = match form {
             AnswerForm::Math => (
@@ -91,7 +92,7 @@ impl PromptTemplate {
         Self { system: Some(system.to_owned()), user: user.to_owned() }
     }
 
-    /// The prompt of a problem.
+    /// Returns the messages of a problem.
     pub fn prompt(&self, problem: &Problem) -> PromptMessages {
         if problem.is_prompt {
             return PromptMessages { system: None, user: problem.question.clone(), is_raw: true };
@@ -148,7 +149,7 @@ fn has_placeholder(text: &str) -> bool {
 
 /// The options, a line each: `A. ..`.
 fn listed(choices: &[String]) -> String {
-    let line = |(place, text): (usize, &String)| format!("{}. {}", stir_grade::letter(place), text.trim());
+    let line = |(place, text): (usize, &String)| format!("{}. {}", stir_grade::ChoiceJudge::letter_at(place), text.trim());
     choices.iter().enumerate().map(line).collect::<Vec<_>>().join("\n")
 }
 

@@ -1,13 +1,13 @@
 use serde::{Deserialize, Serialize};
 
-/// Choices that answers do not make themselves.
+/// Options of a comparison that the answers do not determine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// Whether the order of a list without brackets counts: `1, 2` and `2, 1`. Tuples are ordered and sets are not,
-    /// with or without this.
+    /// True if the order of a list without brackets counts, as in `1, 2` and `2, 1`. Tuples are always ordered, and sets
+    /// never are.
     pub ordered_lists: bool,
-    /// Whether what only one of two answers says counts: a unit, a percent or degree sign, a modulus, or the name of
-    /// `x = 5`. Answers that are the same without it are then [`Verdict::Unclear`].
+    /// True if an answer must be as complete as the other one: answers that are the same except for a unit, a percent or
+    /// degree sign, a modulus, or the name in `x = 5` are then [`Verdict::Unclear`](crate::Verdict::Unclear).
     pub complete: bool,
 }

@@ -1,6 +1,6 @@
 //! Boxes of LaTeX.
 
-use super::Found;
+use super::found::Found;
 
 /// Names of boxes.
 const NAMES: [&str; 2] = ["boxed", "fbox"];

@@ -1,15 +1,15 @@
-//! What a generated text answers.
+//! Finds the answer in a generated text.
 //!
-//! An [`Extractor`] looks for an answer in the [`Form`]s it is given, one after the other; the first form that the text
-//! uses decides. Of several answers in one form the last counts. What is not in one of the forms is no answer, and
-//! neither is one that the text breaks off in: a method must not be credited with answers it did not give. Who wants
-//! the guess that many programs make asks for [`Fallback::LastNumber`].
+//! An [`Extractor`] tries its [`Marker`]s one after the other; the first one that the text uses decides. If the text
+//! uses that marker several times, the last answer counts. Text without a marker gives no answer, and neither does an
+//! answer that the text breaks off in, because a method must not be credited with answers that it did not give. To
+//! accept the guess that many programs make, use [`Fallback::LastNumber`].
 //!
-//! Only what a model says to the reader is looked at:
+//! Only the part of the text that addresses the reader is searched:
 //!
-//! - What stands before `</think>`, or after a `<think>` that is not closed, is thinking and no answer.
-//! - Some models go on with a question of their own (`Question: ..`, `User: ..`, an end token) after they have
-//!   answered. The first stretch between such marks that has an answer is the one that counts.
+//! - Text before `</think>`, or after a `<think>` that is never closed, is reasoning and not an answer.
+//! - Some models continue with a question of their own (`Question: ..`, `User: ..`, an end token) after they have
+//!   answered. The text is split at such marks, and the first part with an answer counts.
 //!
 //! ```
 //! use stir_grade::extract::{Extractor, Fallback};
@@ -26,43 +26,44 @@
 
 mod boxed;
 mod clean;
+mod found;
+mod lines;
 pub(crate) mod number;
 mod phrase;
 mod region;
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 
-use crate::answer::final_answer;
-
 pub(crate) use clean::{conclusion, head, is_letter, strip_markup, tail};
+use found::Found;
 use region::{outside_thinking, parts};
 
-/// A way to write an answer.
+/// A way to mark an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Form {
-    /// `\boxed{..}` or `\fbox{..}`, braces nested as they come. Boxes side by side (`\boxed{1}` and `\boxed{2}`) are
-    /// one answer, `1, 2`; a box that holds only `\phantom{..}` or blanks is none.
+#[non_exhaustive]
+pub enum Marker {
+    /// `\boxed{..}` or `\fbox{..}` with any nesting of braces. Adjacent boxes (`\boxed{1}` and `\boxed{2}`) are one
+    /// answer, `1, 2`; a box that contains only `\phantom{..}` or blanks is ignored.
     Boxed,
-    /// The rest of the line after `####`. As Markdown has headings of that spelling, it has to be a number or the last
-    /// line of the text.
+    /// The rest of the line after `####`. Since Markdown headings are written the same way, it must be a number or the
+    /// last line of the text.
     Hashes,
     /// A line that begins with `A:`.
     AnswerLine,
-    /// "The answer is ..", "Final answer: ..", a heading "Answer" and the line below it.
+    /// "The answer is ..", "Final answer: ..", or a heading "Answer" and the line below it.
     Phrase,
 }
 
-/// What counts where a text uses no form of answering.
+/// The answer of a text that uses no [`Marker`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Fallback {
-    /// Nothing: the text gives no answer.
+    /// The text gives no answer.
     #[default]
     None,
-    /// The last number of the text, whatever it stands for. This is what the published extractor does.
+    /// The last number in the text is the answer, whatever it stands for. The extractor of the paper does this.
     LastNumber,
 }
 
@@ -70,31 +71,35 @@ pub enum Fallback {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Extractor {
-    /// Ways to write an answer, the most telling one first.
-    pub forms: Vec<Form>,
-    /// What to do when none of them is used.
+    /// The markers to look for, the most telling one first.
+    #[serde(alias = "forms")]
+    pub markers: Vec<Marker>,
+    /// The answer of a text that uses none of them.
     #[serde(default)]
     pub fallback: Fallback,
 }
 
 impl Extractor {
-    /// For formulas: [`Form::Boxed`], [`Form::Hashes`], [`Form::Phrase`].
+    /// Returns an extractor of formulas: [`Marker::Boxed`], [`Marker::Hashes`], [`Marker::Phrase`].
     pub fn math() -> Self {
-        Self { forms: vec![Form::Boxed, Form::Hashes, Form::Phrase], fallback: Fallback::None }
+        Self { markers: vec![Marker::Boxed, Marker::Hashes, Marker::Phrase], fallback: Fallback::None }
     }
 
-    /// For numbers: as [`math`](Self::math), and [`Form::AnswerLine`].
+    /// Returns an extractor of numbers: like [`math`](Self::math), with [`Marker::AnswerLine`].
     pub fn number() -> Self {
-        Self { forms: vec![Form::Boxed, Form::Hashes, Form::AnswerLine, Form::Phrase], fallback: Fallback::None }
+        Self {
+            markers: vec![Marker::Boxed, Marker::Hashes, Marker::AnswerLine, Marker::Phrase],
+            fallback: Fallback::None,
+        }
     }
 
-    /// What `text` answers, as it is written there, without the dollar signs, asterisks and full stop around it.
+    /// Returns the answer of `text` as it is written there, without surrounding dollar signs, asterisks and full stop.
     pub fn extract(&self, text: &str) -> Option<String> {
         self.extract_with(text, |answer| Some(answer.to_owned()))
     }
 
-    /// What `text` answers, as `read` understands it. An answer that `read` does not understand (`None`) leaves the
-    /// decision to the next form.
+    /// Returns the answer of `text` as `read` interprets it. Where `read` cannot interpret an answer (`None`), the next
+    /// marker decides.
     ///
     /// ```
     /// use stir_grade::extract::Extractor;
@@ -106,7 +111,7 @@ impl Extractor {
         self.extract_or(text, read, |_| None)
     }
 
-    /// As [`extract_with`](Self::extract_with); `unmarked` looks at the stretches in which no form is used.
+    /// Like [`extract_with`](Self::extract_with); `unmarked` looks at the parts of the text that use no marker.
     pub(crate) fn extract_or(
         &self,
         text: &str,
@@ -132,17 +137,18 @@ impl Extractor {
     }
 
     fn look(&self, part: &str, read: &impl Fn(&str) -> Option<String>) -> Look {
-        for form in &self.forms {
-            let found = match form {
-                Form::Boxed => boxed::last(part),
-                Form::Hashes => hashes(part),
-                Form::AnswerLine => answer_line(part),
-                Form::Phrase => phrase::last(part),
+        for marker in &self.markers {
+            let found = match marker {
+                Marker::Boxed => boxed::last(part),
+                Marker::Hashes => lines::hashes(part),
+                Marker::AnswerLine => lines::answer_line(part),
+                Marker::Phrase => phrase::last(part),
             };
             match found {
                 Found::Answer(answer) => {
                     // In a box an exclamation mark makes a factorial, and a phrase comes without that of its sentence.
-                    let is_factorial = matches!(form, Form::Boxed | Form::Phrase) && answer.trim_end().ends_with('!');
+                    let is_factorial =
+                        matches!(marker, Marker::Boxed | Marker::Phrase) && answer.trim_end().ends_with('!');
                     let answer = if is_factorial { answer.trim() } else { strip_markup(&answer) };
                     if let Some(answer) = Some(answer).filter(|answer| !answer.is_empty()).and_then(read) {
                         return Look::Answer(answer);
@@ -156,54 +162,11 @@ impl Extractor {
     }
 }
 
-/// What one form finds in a text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Found<'t> {
-    /// An answer, perhaps with markup around it.
-    Answer(Cow<'t, str>),
-    /// The text begins an answer and ends before that does, or takes it back.
-    Unfinished,
-    /// The form is not used.
-    Nothing,
-}
-
-/// What all forms find in a part of a text.
+/// The answer that all markers find in a part of a text.
 enum Look {
     Answer(String),
     Unfinished,
     Nothing,
-}
-
-fn hashes(text: &str) -> Found<'_> {
-    let Some((_, after)) = text.rsplit_once("####") else { return Found::Nothing };
-    match final_answer(text) {
-        Some(answer) => {
-            let is_last = after.trim_start().lines().skip(1).all(|line| line.trim().is_empty());
-            // "Step 4: add" is a heading with a number in it, "2. Add" and "1st step" are numbered ones.
-            let is_number = !answer.starts_with(char::is_alphabetic) && number::read(answer).is_some();
-            let is_answer = (is_last || is_number) && !is_numbered(answer);
-            if is_answer { Found::Answer(answer.into()) } else { Found::Nothing }
-        }
-        None if after.trim().is_empty() => Found::Unfinished,
-        None => Found::Nothing,
-    }
-}
-
-/// Whether a line begins as the headings of a list do: `2. Add`, `1) Add`, `3rd step`.
-fn is_numbered(line: &str) -> bool {
-    let rest = line.trim_start_matches(|c: char| c.is_ascii_digit());
-    let words = rest.strip_prefix(['.', ')', ':']).filter(|rest| rest.starts_with(' '));
-    let ordinal = ["st ", "nd ", "rd ", "th "].iter().any(|end| rest.starts_with(end));
-    rest.len() < line.len() && (ordinal || words.is_some_and(|words| words.contains(char::is_alphabetic)))
-}
-
-fn answer_line(text: &str) -> Found<'_> {
-    let begins = |line: &&str| line.trim_start().starts_with("A:");
-    let Some(line) = text.lines().rev().find(begins) else { return Found::Nothing };
-    match line.trim_start().trim_start_matches("A:").trim() {
-        "" => Found::Unfinished,
-        answer => Found::Answer(answer.into()),
-    }
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::strip_markup;
-use crate::{Verdict, answer::decimal, equality};
+use super::clean::strip_markup;
+use crate::{Verdict, equality, final_number::decimal};
 
 /// Longest answer that is looked at as words, in bytes.
 const LONGEST_PHRASE: usize = 4096;

@@ -1,6 +1,9 @@
 //! "The answer is ..".
 
-use super::{Found, head, is_letter, strip_markup, tail};
+use super::{
+    clean::{head, is_letter, strip_markup, tail},
+    found::Found,
+};
 
 const NOUN: &str = "answer";
 /// What makes the noun's sentence one that states the answer.

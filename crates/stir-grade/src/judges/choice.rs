@@ -1,4 +1,3 @@
-use super::graded;
 use crate::{
     Grade, Judge, Verdict,
     extract::{Extractor, conclusion, head, is_letter, number, strip_markup, tail},
@@ -28,12 +27,13 @@ const VERBS: [&str; 17] = [
 /// Words with which a statement denies; the letter is what is left of "isn't".
 const DENIALS: [&str; 10] = ["not", "t", "never", "cannot", "wrong", "incorrect", "false", "invalid", "neither", "nor"];
 
-/// The judge of multiple choice: ARC, OpenBookQA, CommonsenseQA.
+/// A judge of multiple-choice questions: ARC, OpenBookQA, CommonsenseQA.
 ///
-/// An answer is the option's letter, in whatever way it is written (`B`, `(B)`, `**B. the moon**`, `\boxed{\text{B}}`,
-/// `option B`), its number from 1, or its text; without options of its own the judge knows letters and numbers only. It
-/// is looked for where [`Extractor::math`] looks, then in statements ("B is correct", "I choose B"), in a line with
-/// nothing but a letter, in a first or last line that is an option. Two options at once are no answer.
+/// An answer is the letter of an option in any of the usual spellings (`B`, `(B)`, `**B. the moon**`,
+/// `\boxed{\text{B}}`, `option B`), its number counted from 1, or its text. A judge that does not know the texts of the
+/// options accepts letters and numbers only. The judge looks where [`Extractor::math`] looks, then in statements ("B is
+/// correct", "I choose B"), in a line with a single letter, and in a first or last line that is an option. Two options
+/// at once are no answer.
 ///
 /// ```
 /// use stir_grade::{ChoiceJudge, Judge};
@@ -45,27 +45,37 @@ const DENIALS: [&str; 10] = ["not", "t", "never", "cannot", "wrong", "incorrect"
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChoiceJudge {
-    /// What finds the answer where it is marked as such; [`Extractor::math`] by default.
+    /// The extractor of marked answers; [`Extractor::math`] by default.
     pub extractor: Extractor,
-    /// How many options there are.
+    /// The number of options.
     count: usize,
-    /// Their texts, in one spelling; empty where unknown.
+    /// The texts of the options in canonical spelling; empty if they are unknown.
     options: Vec<String>,
 }
 
 impl ChoiceJudge {
-    /// Most options: one a letter.
+    /// The largest number of options, one for each letter.
     pub const MOST: usize = 26;
 
-    /// A judge of these options; the first is A. Options beyond the 26th have no letter and are dropped.
+    /// Creates a judge of these options, of which the first is A. Options beyond the 26th have no letter and are dropped.
     pub fn new<T: AsRef<str>>(options: impl IntoIterator<Item = T>) -> Self {
         let options: Vec<String> = options.into_iter().take(Self::MOST).map(|text| spelling(text.as_ref())).collect();
         Self { count: options.len(), options, ..Self::letters(0) }
     }
 
-    /// A judge of so many options (26 at most) whose texts are unknown.
+    /// Creates a judge of `count` options (26 at most) whose texts are unknown.
     pub fn letters(count: usize) -> Self {
         Self { extractor: Extractor::math(), count: count.min(Self::MOST), options: Vec::new() }
+    }
+
+    /// Returns the letter of the option at `place`, counted from 0, or `?` beyond the 26th.
+    ///
+    /// ```
+    /// use stir_grade::ChoiceJudge;
+    /// assert_eq!((ChoiceJudge::letter_at(0), ChoiceJudge::letter_at(25)), ('A', 'Z'));
+    /// ```
+    pub fn letter_at(place: usize) -> char {
+        ('A'..='Z').nth(place).unwrap_or('?')
     }
 
     /// The letter that an answer stands for.
@@ -150,7 +160,7 @@ impl ChoiceJudge {
         if !digits.bytes().all(|b| b.is_ascii_digit()) || !(1..=self.count).contains(&number) {
             return None;
         }
-        Some(letter(number - 1))
+        Some(Self::letter_at(number - 1))
     }
 
     /// The one option that fits what is said; of options that contain each other, the longest.
@@ -165,7 +175,7 @@ impl ChoiceJudge {
         let is_only = others.into_iter().all(|other| contains_words(other, best));
         let place = self.options.iter().position(|option| option == best)?;
         let is_unique = self.options.iter().filter(|option| *option == best).count() == 1;
-        (is_only && is_unique).then(|| letter(place))
+        (is_only && is_unique).then(|| Self::letter_at(place))
     }
 
     /// The option that a part of a text chooses without saying "answer".
@@ -227,7 +237,7 @@ impl ChoiceJudge {
 }
 
 impl Judge for ChoiceJudge {
-    /// The letter of an option.
+    /// Returns the letter of an option.
     fn extract(&self, text: &str) -> Option<String> {
         let text_of = |letter: char| letter.to_string();
         self.extractor.extract_or(
@@ -237,10 +247,10 @@ impl Judge for ChoiceJudge {
         )
     }
 
-    /// By the rule `choice`; a gold answer that is no option decides nothing.
+    /// Compares two options; the rule is `choice`. The verdict is unclear if the gold answer is not an option.
     fn grade(&self, gold: &str, answer: &str) -> Grade {
         match self.read(gold) {
-            Some(gold) => graded("choice", self.read(answer) == Some(gold)),
+            Some(gold) => Grade::by("choice", self.read(answer) == Some(gold)),
             None => Grade {
                 verdict: Verdict::Unclear,
                 rule: "choice".to_owned(),
@@ -248,11 +258,6 @@ impl Judge for ChoiceJudge {
             },
         }
     }
-}
-
-/// The letter of the option at `place`, from 0.
-pub fn letter(place: usize) -> char {
-    ('A'..='Z').nth(place).unwrap_or('?')
 }
 
 /// One spelling of an option: lower case, single spaces, no punctuation at its ends.

@@ -4,7 +4,7 @@ use crate::{
     extract::{Extractor, Fallback},
 };
 
-/// The judge of problems whose answer is a formula: MATH-500, AIME, AMC.
+/// A judge of problems whose answer is a formula: MATH-500, AIME, AMC.
 ///
 /// ```
 /// use stir_grade::{Judge, MathJudge};
@@ -14,14 +14,14 @@ use crate::{
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MathJudge {
-    /// What finds the answer; [`Extractor::math`] by default.
+    /// The extractor of answers; [`Extractor::math`] by default.
     pub extractor: Extractor,
-    /// How strictly answers are compared.
+    /// The options of the comparison.
     pub options: Options,
 }
 
 impl MathJudge {
-    /// The default one, where `fallback` says what counts where a text gives no answer.
+    /// Creates the default judge with this fallback for texts that give no answer.
     pub fn falling_back(fallback: Fallback) -> Self {
         Self { extractor: Extractor { fallback, ..Extractor::math() }, options: Options::default() }
     }
@@ -38,7 +38,7 @@ impl Judge for MathJudge {
         self.extractor.extract(text)
     }
 
-    /// By the rules of [`equal`](crate::equality::equal).
+    /// Compares by the rules of [`equal`](crate::equality::equal).
     fn grade(&self, gold: &str, answer: &str) -> Grade {
         self.options.equal(gold, answer)
     }

@@ -1,14 +1,13 @@
-use super::graded;
 use crate::{
     Grade, Judge,
-    answer::{decimal, final_answer},
     equality::equal,
     extract::{Extractor, number},
+    final_number::{decimal, final_answer},
 };
 
-/// The judge of word problems whose answer is one number: GSM8K, SVAMP.
+/// A judge of word problems whose answer is one number: GSM8K, SVAMP.
 ///
-/// A number may carry a currency, a unit or a percent sign, and words around it as long as it is the only one there.
+/// The number may have a currency, a unit or a percent sign, and words around it as long as it is the only number.
 ///
 /// ```
 /// use stir_grade::{Judge, NumberJudge};
@@ -19,7 +18,7 @@ use crate::{
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NumberJudge {
-    /// What finds the answer; [`Extractor::number`] by default.
+    /// The extractor of answers; [`Extractor::number`] by default.
     pub extractor: Extractor,
 }
 
@@ -34,13 +33,13 @@ impl Judge for NumberJudge {
         self.extractor.extract_with(text, number::read)
     }
 
-    /// By the rule `number` where both are decimals: exact, at any length. Otherwise by those of [`equal`].
+    /// Compares two decimals exactly, at any length, by the rule `number`, and everything else by the rules of [`equal`].
     fn grade(&self, gold: &str, answer: &str) -> Grade {
         let gold = final_answer(gold).unwrap_or(gold);
         let read = |answer: &str| number::read(answer).unwrap_or_else(|| answer.trim().to_owned());
         let (gold, answer) = (read(gold), read(answer));
         match (decimal(&gold), decimal(&answer)) {
-            (Some(gold), Some(answer)) => graded("number", gold == answer),
+            (Some(gold), Some(answer)) => Grade::by("number", gold == answer),
             _ => equal(&gold, &answer),
         }
     }

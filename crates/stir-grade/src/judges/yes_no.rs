@@ -1,12 +1,11 @@
-use super::graded;
 use crate::{
     Grade, Judge, Verdict,
     extract::{Extractor, conclusion, head, is_letter, strip_markup},
 };
 
-/// The judge of questions that are answered by yes or no: StrategyQA. `true` and `false` count as those.
+/// A judge of questions that are answered by yes or no: StrategyQA. `true` and `false` count as yes and no.
 ///
-/// Besides what [`Extractor::math`] finds, an answer is a last line or a first word of that kind.
+/// The judge looks where [`Extractor::math`] looks, then at the last line and at the first word of the text.
 ///
 /// ```
 /// use stir_grade::{Judge, YesNoJudge};
@@ -17,7 +16,7 @@ use crate::{
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct YesNoJudge {
-    /// What finds the answer where it is marked as such; [`Extractor::math`] by default.
+    /// The extractor of marked answers; [`Extractor::math`] by default.
     pub extractor: Extractor,
 }
 
@@ -28,16 +27,16 @@ impl Default for YesNoJudge {
 }
 
 impl Judge for YesNoJudge {
-    /// `yes`, `no` or nothing.
+    /// Returns `yes`, `no` or `None`.
     fn extract(&self, text: &str) -> Option<String> {
         let read = |answer: &str| read(answer).map(str::to_owned);
         self.extractor.extract_or(text, read, |part| unmarked(part).map(str::to_owned))
     }
 
-    /// By the rule `yes_no`; a gold answer that is neither decides nothing.
+    /// Compares two truth values; the rule is `yes_no`. The verdict is unclear if the gold answer is neither yes nor no.
     fn grade(&self, gold: &str, answer: &str) -> Grade {
         match read(gold) {
-            Some(gold) => graded("yes_no", read(answer) == Some(gold)),
+            Some(gold) => Grade::by("yes_no", read(answer) == Some(gold)),
             None => Grade {
                 verdict: Verdict::Unclear,
                 rule: "yes_no".to_owned(),

@@ -1,30 +1,28 @@
 //! What the tests share.
 #![allow(dead_code, reason = "each test file uses a part")]
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::PathBuf;
 
 use serde_json::Value;
 
-/// The file or folder `name` of the shared data, if this machine has it; says so when it does not. These are files of
-/// other projects, which lie beside this one on some machines and may not be part of it.
-pub fn shared(name: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
-    let found = path.exists();
-    if !found {
-        eprintln!("not found, not checked: {}", path.display());
-    }
-    found.then_some(path)
+/// Returns the path of `name` in the folder of shared data: files of other projects that may not be part of this one.
+/// Tests that call this are ignored unless they are asked for, and then fail without the data.
+pub(crate) fn shared(name: &str) -> PathBuf {
+    let folder = std::env::var_os("STIR_SHARED_DATA").expect("STIR_SHARED_DATA names the folder of shared data");
+    let path = PathBuf::from(folder).join(name);
+    assert!(path.exists(), "{} does not exist", path.display());
+    path
 }
 
-/// The rows of the JSONL file `name` of the [`shared`] data.
-pub fn shared_rows(name: &str) -> Option<Vec<Value>> {
-    let text = std::fs::read_to_string(shared(name)?).unwrap();
-    Some(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+/// Returns the rows of the JSONL file `name` of the [`shared`] data.
+pub(crate) fn shared_rows(name: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(shared(name)).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The contents of every `\boxed{..}` of a text, with where the box starts and ends.
-pub fn boxes(text: &str) -> Vec<(usize, usize, &str)> {
+pub(crate) fn boxes(text: &str) -> Vec<(usize, usize, &str)> {
     let mut out = Vec::new();
     let mut at = 0;
     while let Some(found) = text[at..].find("\\boxed") {
@@ -54,7 +52,7 @@ pub fn boxes(text: &str) -> Vec<(usize, usize, &str)> {
 
 /// The answer of a suite's text: what it boxes last, together with boxes close before that; else its last formula;
 /// else, in a sentence, its last number; else the text itself.
-pub fn answer(text: &str) -> String {
+pub(crate) fn answer(text: &str) -> String {
     let stated = text.rfind("final answer is").map(|at| &text[at + "final answer is".len()..]);
     let boxes = boxes(text);
     let boxed_last = boxes.last().is_some_and(|last| stated.is_none_or(|stated| last.1 > text.len() - stated.len()));

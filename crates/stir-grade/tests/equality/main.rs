@@ -4,6 +4,7 @@
 mod collections;
 #[path = "../common/mod.rs"]
 mod common;
+mod golds;
 mod hostile;
 mod numbers;
 mod properties;

@@ -21,7 +21,7 @@ pub use self::reader::LoadProgress;
 pub(crate) use self::reader::Reader;
 use crate::{ModelError, SafetensorsError, fingerprint::StoredTensor};
 
-/// The tensors of one or more safetensors files, memory-mapped and read one at a time.
+/// The tensors of one or more safetensors files, which are memory-mapped and read one at a time.
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
@@ -37,7 +37,7 @@ const FLOATS: &str = "F32, BF16, F16";
 struct Shard {
     path: PathBuf,
     map: Mmap,
-    /// Where tensor data starts.
+    /// The offset at which tensor data starts.
     data: usize,
     metadata: Metadata,
 }
@@ -51,14 +51,17 @@ struct Raw<'a> {
 }
 
 impl Checkpoint {
-    /// The weights in a model folder: `model.safetensors`, or the shards of `model.safetensors.index.json`.
+    /// Opens the weights of a model folder: `model.safetensors`, or the shards of `model.safetensors.index.json`.
     ///
     /// # Errors
-    /// When a file is missing, unreadable or cut short, or the index names a tensor its shard does not hold.
+    /// A file is missing, unreadable or truncated, or the index names a tensor that its shard does not hold.
     pub fn open(dir: &Path) -> Result<Self, ModelError> {
         let index_path = dir.join("model.safetensors.index.json");
         let single = dir.join("model.safetensors");
         if single.exists() || !index_path.exists() {
+            if index_path.exists() {
+                tracing::warn!(index = %index_path.display(), "model.safetensors is there, the index is ignored");
+            }
             return Self::from_files(dir, &[single]);
         }
         let text = std::fs::read_to_string(&index_path).map_err(ModelError::io(&index_path))?;
@@ -76,10 +79,10 @@ impl Checkpoint {
         }
     }
 
-    /// The tensors of a single safetensors file.
+    /// Opens a single safetensors file.
     ///
     /// # Errors
-    /// When the file is missing, unreadable, cut short or not safetensors.
+    /// The file is missing, unreadable, truncated or not safetensors.
     pub fn open_file(path: &Path) -> Result<Self, ModelError> {
         Self::from_files(path, &[path.to_owned()])
     }
@@ -98,19 +101,25 @@ impl Checkpoint {
         Ok(Self { path: path.to_owned(), shards, index })
     }
 
-    /// A floating-point tensor of any shape as f32, with its shape.
+    /// The number of weight files, and their size in bytes.
+    #[cfg(feature = "decoder")]
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.shards.len(), self.shards.iter().map(|shard| shard.map.len()).sum())
+    }
+
+    /// Returns the elements of a floating-point tensor as f32, row by row, and its shape.
     ///
     /// # Errors
-    /// When it is missing or of another type.
+    /// The tensor is missing or of another type.
     pub fn floats(&self, name: &str) -> Result<(Vec<f32>, Vec<usize>), ModelError> {
         let raw = self.raw(name)?;
         Ok((raw.floats(name)?, raw.shape.to_vec()))
     }
 
-    /// An integer tensor of any shape, with its shape.
+    /// Returns the elements of an integer tensor, row by row, and its shape.
     ///
     /// # Errors
-    /// When it is missing or not made of 32- or 64-bit integers.
+    /// The tensor is missing or not of 32- or 64-bit integers.
     pub fn integers(&self, name: &str) -> Result<(Vec<i64>, Vec<usize>), ModelError> {
         let raw = self.raw(name)?;
         let values = match raw.dtype {
@@ -122,7 +131,7 @@ impl Checkpoint {
         Ok((values, raw.shape.to_vec()))
     }
 
-    /// Every tensor as it is stored, in the order of their names.
+    /// Iterates over the tensors as they are stored, in the order of their names.
     pub fn tensors(&self) -> impl Iterator<Item = StoredTensor<'_>> {
         self.index.keys().filter_map(|name| {
             let Raw { dtype, shape, data, .. } = self.raw(name).ok()?;
@@ -145,7 +154,7 @@ struct ShardIndex {
     weight_map: BTreeMap<String, String>,
 }
 
-/// Whether `name` is that of a file beside the index, and not a way out of its folder.
+/// Whether `name` names a file in the same folder as the index, and not a path out of it.
 fn is_file_name(name: &str) -> bool {
     let mut parts = Path::new(name).components();
     matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)

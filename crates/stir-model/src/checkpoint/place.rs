@@ -37,8 +37,8 @@ impl Weight for f32 {
         value.to_f32()
     }
 
-    /// As `half` does it, without a branch, so that many are converted at once: the exponent is shifted into place and
-    /// its other bias made up for by a product, which is exact, also where the value is subnormal.
+    /// Converts as `half` does, but without a branch, so that many values are converted at once: the exponent is
+    /// shifted into place, and its different bias is corrected by a product, which is exact even for subnormal values.
     fn from_f16(value: f16) -> Self {
         let bits = u32::from(value.to_bits());
         let magnitude = f32::from_bits((bits & 0x7fff) << 13) * f32::from_bits((127 + 127 - 15) << 23);
@@ -123,8 +123,8 @@ fn in_large_pages<T>(memory: Vec<T>) -> Vec<T> {
     memory
 }
 
-/// Puts stored elements into `place`. Returns whether all of them are finite, as stored and in `T`; `None` for a type that
-/// is not supported.
+/// Puts stored elements into `place`. Returns whether all of them are finite, as stored and in `T`; `None` for a type
+/// that is not supported.
 pub(crate) fn put<T: Weight>(dtype: Dtype, bytes: &[u8], place: &mut [T]) -> Option<bool> {
     Some(match dtype {
         Dtype::F32 => decode(bytes.as_chunks().0, place, |b| T::from_f32(f32::from_le_bytes(b))),

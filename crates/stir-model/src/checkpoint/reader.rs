@@ -32,8 +32,8 @@ pub(crate) struct Reader<'p> {
     progress: &'p mut dyn FnMut(LoadProgress),
 }
 
-/// Bytes of a file that are looked at in one go: few enough to stay in a cache between the digest and the conversion,
-/// enough for all threads to have a part.
+/// The number of bytes of a file that are processed at once: few enough to stay in a cache between the digest and the
+/// conversion, enough for all threads to have a part.
 const BLOCK: usize = 1 << 22;
 
 impl<'p> Reader<'p> {
@@ -44,10 +44,10 @@ impl<'p> Reader<'p> {
         Self { checkpoint, taken: BTreeMap::new(), done: LoadProgress { bytes: 0, total }, progress }
     }
 
-    /// Whether there is a tensor of that name and shape.
+    /// Checks that there is a tensor of that name and shape.
     ///
     /// # Errors
-    /// When it is missing or has another shape.
+    /// It is missing or has another shape.
     pub(crate) fn check(&self, name: &str, shape: &[usize]) -> Result<(), ModelError> {
         let raw = self.checkpoint.raw(name)?;
         if raw.shape == shape {
@@ -108,6 +108,10 @@ impl<'p> Reader<'p> {
     /// [`ModelError::ExtraTensors`] with every tensor that was not taken.
     pub(crate) fn finish(self, options: &str) -> Result<String, ModelError> {
         let Self { checkpoint: Checkpoint { path, index, .. }, taken, .. } = self;
+        let ignored = index.keys().filter(|name| is_derived(name)).count();
+        if ignored > 0 {
+            tracing::warn!(tensors = ignored, "rotary frequencies in the checkpoint are ignored: config.json decides");
+        }
         let extra = |name: &String| !taken.contains_key(name) && !is_derived(name);
         let names: Vec<String> = index.into_keys().filter(extra).collect();
         if names.is_empty() {

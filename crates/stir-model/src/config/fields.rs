@@ -4,13 +4,13 @@ use serde_json::{Map, Value};
 
 use crate::ModelError;
 
-/// The fields of a `config.json` that nobody has looked at yet.
+/// The fields of a `config.json` that have not been read yet.
 ///
-/// A reader takes what it obeys; [`finish`](Self::finish) refuses what is left, so that no field is passed over
+/// A reader takes the fields it supports; [`finish`](Self::finish) refuses what is left, so that no field is ignored
 /// silently.
 pub(super) struct Fields<'p> {
     path: &'p Path,
-    /// Name of the object these fields stand in, with a point behind it; empty at the root.
+    /// The name of the object that has these fields, followed by a dot; empty at the root.
     prefix: String,
     fields: Map<String, Value>,
 }
@@ -19,7 +19,7 @@ pub(super) struct Fields<'p> {
 /// has its say.
 const LARGEST: usize = 1 << 31;
 
-/// Fields that have no say in a forward pass without dropout.
+/// Fields that do not matter in a forward pass without dropout.
 const IRRELEVANT: [&str; 26] = [
     "_attn_implementation_autoset",
     "_name_or_path",
@@ -59,7 +59,7 @@ impl<'p> Fields<'p> {
         Self::new(self.path, Map::new())
     }
 
-    /// Makes `value` that of a field which is not there.
+    /// Sets a field that is missing to `value`.
     pub(super) fn default(&mut self, name: &str, value: impl Into<Value>) {
         self.fields.entry(name).or_insert(value.into());
     }
@@ -68,18 +68,18 @@ impl<'p> Fields<'p> {
         self.fields.contains_key(name)
     }
 
-    /// A refusal of `field` as it stands here.
+    /// The error that refuses `value` for `field`.
     pub(super) fn refuse(&self, field: &str, value: impl Into<Value>, supported: &'static str) -> ModelError {
         let field = format!("{}{field}", self.prefix);
         ModelError::Config { path: self.path.to_owned(), field, value: value.into().to_string(), supported }
     }
 
-    /// The value of a field; `None` when it is not there, and [`Value::Null`] when it is null.
+    /// Takes the value of a field: `None` if it is missing, and [`Value::Null`] if it is null.
     pub(super) fn take(&mut self, name: &str) -> Option<Value> {
         self.fields.remove(name)
     }
 
-    /// Passes over fields that have no say in this family.
+    /// Ignores fields that do not matter in this family.
     pub(super) fn ignore(&mut self, names: &[&str]) {
         for name in names {
             self.fields.remove(*name);
@@ -124,12 +124,12 @@ impl<'p> Fields<'p> {
         self.positive(name)?.ok_or_else(|| self.refuse(name, Value::Null, "a finite number above 0"))
     }
 
-    /// As [`optional_size`](Self::optional_size), where leaving the field out and writing null mean different things.
+    /// Like [`optional_size`](Self::optional_size), for a field whose absence means something else than null.
     pub(super) fn size_or(&mut self, name: &str, absent: Option<usize>) -> Result<Option<usize>, ModelError> {
         if self.has(name) { self.optional_size(name) } else { Ok(absent) }
     }
 
-    /// As [`positive`](Self::positive), where leaving the field out and writing null mean different things.
+    /// Like [`positive`](Self::positive), for a field whose absence means something else than null.
     pub(super) fn positive_or(&mut self, name: &str, absent: Option<f64>) -> Result<Option<f64>, ModelError> {
         if self.has(name) { self.positive(name) } else { Ok(absent) }
     }
@@ -170,7 +170,7 @@ impl<'p> Fields<'p> {
         }
     }
 
-    /// An object's fields; `None` when it is not there or null.
+    /// The fields of an object; `None` if it is missing or null.
     pub(super) fn object(&mut self, name: &str) -> Result<Option<Fields<'p>>, ModelError> {
         match self.given(name) {
             None => Ok(None),
@@ -181,7 +181,7 @@ impl<'p> Fields<'p> {
         }
     }
 
-    /// Whether each of `n_layers` layers has a sliding window, from `layer_types`; `None` when there is no such field.
+    /// Reads from `layer_types` whether each of `n_layers` layers has a sliding window; `None` without such a field.
     pub(super) fn sliding_layers(&mut self, n_layers: usize) -> Result<Option<Vec<bool>>, ModelError> {
         let Some(value) = self.given("layer_types") else { return Ok(None) };
         let sliding = |kind: &Value| match kind.as_str() {

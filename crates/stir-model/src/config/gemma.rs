@@ -16,7 +16,7 @@ pub(super) fn gemma2(fields: &mut Fields<'_>) -> Result<DecoderConfig, ModelErro
 }
 
 pub(super) fn gemma3(fields: &mut Fields<'_>) -> Result<DecoderConfig, ModelError> {
-    // transformers reads this field for Gemma 3 and does not obey it.
+    // transformers reads this field for Gemma 3 and ignores it.
     fields.only("attn_logit_softcapping", serde_json::Value::Null, "null")?;
     let logit_softcap = fields.positive("final_logit_softcapping")?;
     let pattern = fields.optional_size("sliding_window_pattern")?.unwrap_or(6);
@@ -25,14 +25,14 @@ pub(super) fn gemma3(fields: &mut Fields<'_>) -> Result<DecoderConfig, ModelErro
     Ok(DecoderConfig { logit_softcap, qk_norm: true, ..config })
 }
 
-/// What both have in common: every `pattern`-th layer sees everything, the others have a window.
+/// The options that both share: every `pattern`-th layer sees everything, the others have a window.
 fn common(fields: &mut Fields<'_>, family: &Family, pattern: usize) -> Result<DecoderConfig, ModelError> {
     fields.only("use_bidirectional_attention", false, "false")?;
     let scale = fields.positive("query_pre_attn_scalar")?.unwrap_or(256.0).powf(-0.5);
     let window = fields.optional_size("sliding_window")?.unwrap_or(4096);
     let bias = fields.flag("attention_bias", false)?;
     let tie_embeddings = fields.flag("tie_word_embeddings", true)?;
-    // `hidden_act` stands in older files beside `hidden_activation`, which is the one obeyed.
+    // Older files have `hidden_act` as well; `hidden_activation` is the one that counts.
     let activation = fields.activation("hidden_activation", Activation::GeluTanh)?;
     fields.ignore(&["hidden_act"]);
     let config = fields.decoder(family)?;

@@ -1,5 +1,5 @@
-//! The options of the decoder and how the configurations of model families set them: a function for each family, which
-//! takes every field it obeys; what is left over is refused.
+//! The options of the decoder, and how the configurations of model families set them: one function per family reads
+//! every field that it supports, and a field that is left over is refused.
 
 mod fields;
 mod gemma;
@@ -14,10 +14,10 @@ use serde_json::Value;
 use stir_core::ModelShape;
 
 pub use self::rope::{Rope, RopeFrequencies, RopeScaling};
-use self::{fields::Fields, rope::Found};
+use self::{fields::Fields, rope::ParsedRope};
 use crate::ModelError;
 
-/// The options of the decoder: what a model family and size decide.
+/// The options of the decoder, which a model's family and size determine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DecoderConfig {
     /// The `model_type` of the checkpoint.
@@ -34,7 +34,7 @@ pub struct DecoderConfig {
     pub n_heads: usize,
     /// Key and value heads; divides `n_heads`.
     pub n_kv_heads: usize,
-    /// Width of one head; even.
+    /// Elements of one head; even.
     pub head_dim: usize,
     /// Positions the model was made for.
     pub max_context: usize,
@@ -48,15 +48,15 @@ pub struct DecoderConfig {
     pub qk_norm: bool,
     /// Rotary position embedding.
     pub rope: Rope,
-    /// That of the layers with a window, where it differs.
+    /// The rotary embedding of the layers with a window, if it differs.
     pub local_rope: Option<Rope>,
-    /// For each layer how many positions a token sees, itself the last; `None` for all.
+    /// For each layer the number of positions that a token sees, itself included; `None` for all.
     pub windows: Vec<Option<usize>>,
     /// Factor of queries times keys; `head_dim^-0.5` in most families.
     pub attention_scale: f64,
-    /// Bound that scores approach as `bound * tanh(score / bound)` (Gemma 2).
+    /// Soft cap of attention scores: `cap * tanh(score / cap)` (Gemma 2).
     pub attention_softcap: Option<f64>,
-    /// The same for logits.
+    /// Soft cap of logits, in the same way.
     pub logit_softcap: Option<f64>,
     /// Factor of the token embedding; `sqrt(hidden_size)` in Gemma, 1 elsewhere.
     pub embedding_scale: f64,
@@ -76,6 +76,7 @@ pub struct DecoderConfig {
 
 /// The gate of a feed-forward block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Activation {
     /// `x * sigmoid(x)`
     Silu,
@@ -83,7 +84,7 @@ pub enum Activation {
     GeluTanh,
 }
 
-/// What holds in a model family where a file leaves a field out.
+/// The defaults of a model family for fields that a file leaves out.
 struct Family {
     rms_norm_eps: f64,
     /// `None`: as many as query heads.
@@ -93,16 +94,16 @@ struct Family {
     rope_theta: f64,
     /// Whether layers with a window have a rotary embedding of their own.
     local_rope: bool,
-    /// Whether a part of a head may be left unturned.
+    /// Whether part of a head may be left unrotated.
     partial_rope: bool,
 }
 
-/// Far more than any model has; some options are kept for every layer.
+/// A sanity bound, far above any model, since some options are kept for every layer.
 const MOST_LAYERS: usize = 4096;
-/// As well; there is a rotary frequency for every two elements.
+/// A sanity bound on `head_dim`: there is a rotary frequency for every two elements.
 const WIDEST_HEAD: usize = 1 << 16;
 
-/// What most families agree on.
+/// The defaults that most families share.
 const COMMON: Family = Family {
     rms_norm_eps: 1e-6,
     n_kv_heads: None,
@@ -126,18 +127,18 @@ const FAMILIES: [(&str, FromHf); 7] = [
 ];
 
 impl DecoderConfig {
-    /// The configuration in `path`, a Hugging Face `config.json`.
+    /// Reads the configuration in `path`, a Hugging Face `config.json`.
     ///
     /// # Errors
-    /// [`ModelError::Config`] for every field whose value this decoder does not obey, known or not: a field that is
-    /// read past changes results silently.
+    /// [`ModelError::Config`] for a field, known or not, whose value this decoder does not support: ignoring it would
+    /// silently change results.
     pub fn from_file(path: &Path) -> Result<Self, ModelError> {
         let text = std::fs::read_to_string(path).map_err(ModelError::io(path))?;
         let json = serde_json::from_str(&text).map_err(|source| ModelError::Json { path: path.to_owned(), source })?;
         Self::from_hf(path, json)
     }
 
-    /// The configuration in the parsed `config.json` of a Hugging Face folder; `path` is named in errors.
+    /// Reads the configuration from the parsed `config.json` of a Hugging Face folder; errors name `path`.
     ///
     /// ```
     /// # use std::path::Path;
@@ -157,7 +158,7 @@ impl DecoderConfig {
     /// ```
     ///
     /// # Errors
-    /// As [`from_file`](Self::from_file).
+    /// The errors of [`from_file`](Self::from_file).
     pub fn from_hf(path: &Path, json: Value) -> Result<Self, ModelError> {
         let Value::Object(fields) = json else {
             return Err(Fields::new(path, Default::default()).refuse("(root)", json, "an object"));
@@ -203,8 +204,8 @@ impl DecoderConfig {
         }
     }
 
-    /// The options that change what the same weights compute, as text; those that stand as in a plain decoder are left
-    /// out, so that an option yet to come does not change the text of a model without it.
+    /// The options that change what the same weights compute, as text. Options with the value of a plain decoder are
+    /// left out, so that a future option does not change the text of a model without it.
     pub(crate) fn digest(&self) -> String {
         let Self { n_heads, n_kv_heads, head_dim, rms_norm_eps, rope, attention_scale, embedding_scale, .. } = self;
         let mut text = format!("{n_heads} {n_kv_heads} {head_dim} {rms_norm_eps:e} {rope:?}");
@@ -227,7 +228,7 @@ impl DecoderConfig {
 }
 
 impl Fields<'_> {
-    /// What all families say in the same words, and the options as most of them have it.
+    /// Reads the fields that all families share, with the options that most of them have.
     fn decoder(&mut self, family: &Family) -> Result<DecoderConfig, ModelError> {
         let (hidden_size, n_layers) = (self.size("hidden_size")?, self.size("num_hidden_layers")?);
         if n_layers > MOST_LAYERS {
@@ -238,7 +239,7 @@ impl Fields<'_> {
         if head_dim == 0 || head_dim > WIDEST_HEAD || !head_dim.is_multiple_of(2) {
             return Err(self.refuse("head_dim", head_dim, "an even number from 2 to 65536"));
         }
-        let Found { rope, local, max_context } = self.rope(family, head_dim)?;
+        let ParsedRope { rope, local, max_context } = self.rope(family, head_dim)?;
         Ok(DecoderConfig {
             architecture: String::new(), // that of the table of families
             vocab_size: self.size("vocab_size")?,
@@ -417,7 +418,7 @@ mod tests {
             "type": "longrope", "short_factor": [1.0], "long_factor": [9.0], "original_max_position_embeddings": 8,
         });
         assert_eq!(context("llama", longrope.clone()), 8);
-        // What stands at the root goes before, and phi3 has a number there that holds when there is none.
+        // A field at the root takes precedence, and phi3 has a default there.
         assert_eq!(context("phi3", longrope.clone()), 32);
         let root = json!({"rope_scaling": longrope, "original_max_position_embeddings": 16});
         assert_eq!(parse(base("phi3"), root).unwrap().max_context, 16);

@@ -1,22 +1,23 @@
 use super::{Family, fields::Fields};
 use crate::ModelError;
 
-/// Rotary position embedding: which elements of a head turn, and how fast.
+/// A rotary position embedding: which elements of a head turn, and how fast.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rope {
     /// Base of the frequencies: element `i` turns by `theta^(-2i / rotary_dim)` radians per position.
     pub theta: f64,
     /// Leading elements of a head that turn; even, at most the size of a head.
     pub rotary_dim: usize,
-    /// How the frequencies were stretched for longer contexts.
+    /// The scaling of the frequencies for longer contexts.
     pub scaling: RopeScaling,
-    /// Precision the frequencies are kept in. No checkpoint records it; [`RopeFrequencies::F32`] is what transformers
-    /// loads every checkpoint with.
+    /// The precision of the frequencies. No checkpoint records it; transformers loads every checkpoint with
+    /// [`RopeFrequencies::F32`].
     pub frequencies: RopeFrequencies,
 }
 
-/// How rotary frequencies were stretched for longer contexts, by the names of Hugging Face configurations.
+/// A scaling of rotary frequencies for longer contexts, by the names of Hugging Face configurations.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum RopeScaling {
     /// `default`: not at all.
     None,
@@ -36,15 +37,16 @@ pub enum RopeScaling {
         /// Context before the stretch.
         original_context: f64,
     },
-    /// `yarn` (arXiv 2309.00071): as `llama3` with a ramp over the number of the frequency, and a factor of the scores.
+    /// `yarn` (arXiv 2309.00071): like `llama3`, with a ramp over the index of the frequency and a factor of the
+    /// scores.
     Yarn {
         /// The divisor of slow frequencies.
         factor: f64,
         /// Context before the stretch.
         original_context: f64,
-        /// More turns than this within the original context are fast.
+        /// A frequency with more turns than this within the original context is fast.
         beta_fast: f64,
-        /// Fewer are slow.
+        /// A frequency with fewer turns is slow.
         beta_slow: f64,
         /// Whether the ends of the ramp are rounded outwards to whole frequencies.
         truncate: bool,
@@ -70,16 +72,16 @@ pub enum RopeFrequencies {
     Bf16,
 }
 
-/// What the rotary fields of a file say, with the context they give.
-pub(super) struct Found {
+/// The rotary embeddings that the fields of a file describe, and the context that they give.
+pub(super) struct ParsedRope {
     pub(super) rope: Rope,
-    /// Of the layers with a window, in families that tell them apart.
+    /// The embedding of the layers with a window, in families where it may differ.
     pub(super) local: Option<Rope>,
     pub(super) max_context: usize,
 }
 
 impl Rope {
-    /// Frequencies as they are, over the whole of a head.
+    /// An embedding of all elements of a head, without scaling.
     pub fn plain(theta: f64, head_dim: usize) -> Self {
         Self { theta, rotary_dim: head_dim, scaling: RopeScaling::None, frequencies: RopeFrequencies::F32 }
     }
@@ -151,10 +153,10 @@ impl Fields<'_> {
     /// The rotary embedding that the root of a file describes, for heads of `head_dim`, and the context that
     /// `max_position_embeddings` and the scaling give.
     ///
-    /// Older files have `rope_theta` at the root and `rope_scaling` beside it, newer ones both in `rope_parameters`,
+    /// Older files have `rope_theta` and `rope_scaling` at the root, newer ones both in `rope_parameters`,
     /// which holds an object for each kind of layer where the kinds differ.
-    pub(super) fn rope(&mut self, family: &Family, head_dim: usize) -> Result<Found, ModelError> {
-        let given = Given {
+    pub(super) fn rope(&mut self, family: &Family, head_dim: usize) -> Result<ParsedRope, ModelError> {
+        let given = RopeContext {
             theta: self.positive("rope_theta")?.unwrap_or(family.rope_theta),
             partial: self.positive("partial_rotary_factor")?.unwrap_or(1.0),
             context: self.size("max_position_embeddings")?,
@@ -169,9 +171,9 @@ impl Fields<'_> {
         }
         if !family.local_rope {
             let (rope, max_context) = given.read(new.or(old).unwrap_or_else(|| self.none()))?;
-            return Ok(Found { rope, local: None, max_context });
+            return Ok(ParsedRope { rope, local: None, max_context });
         }
-        let local = Given { theta: self.positive("rope_local_base_freq")?.unwrap_or(10_000.0), ..given };
+        let local = RopeContext { theta: self.positive("rope_local_base_freq")?.unwrap_or(10_000.0), ..given };
         let (full, sliding) = match &mut new {
             Some(kinds) => (kinds.object("full_attention")?, kinds.object("sliding_attention")?),
             None => (old, None),
@@ -179,12 +181,12 @@ impl Fields<'_> {
         new.map_or(Ok(()), Fields::finish)?;
         let [full, sliding] = [full, sliding].map(|fields| fields.unwrap_or_else(|| self.none()));
         let ((rope, max_context), (local, _)) = (given.read(full)?, local.read(sliding)?);
-        Ok(Found { rope, local: Some(local), max_context })
+        Ok(ParsedRope { rope, local: Some(local), max_context })
     }
 }
 
-/// What stands outside of a rotary object.
-struct Given {
+/// The fields outside of a rotary object that it may depend on.
+struct RopeContext {
     theta: f64,
     partial: f64,
     context: usize,
@@ -193,8 +195,8 @@ struct Given {
     may_be_partial: bool,
 }
 
-impl Given {
-    /// The embedding that a rotary object describes together with what stands outside of it, and the context.
+impl RopeContext {
+    /// Reads the embedding that a rotary object describes together with these fields, and the context.
     fn read(&self, mut fields: Fields<'_>) -> Result<(Rope, usize), ModelError> {
         let (theta, context) = (fields.positive("rope_theta")?.unwrap_or(self.theta), self.context);
         let partial = fields.positive("partial_rotary_factor")?.unwrap_or(self.partial);
@@ -206,7 +208,7 @@ impl Given {
         }
         let (old, new) = (fields.text("type")?, fields.text("rope_type")?);
         let kind = new.or(old).unwrap_or_else(|| "default".into());
-        // What stands outside goes before what stands inside, as in transformers.
+        // A field outside of the object takes precedence, as in transformers.
         let inner = fields.optional_size("original_max_position_embeddings")?;
         let original_context = self.original_context.or(inner).unwrap_or(context) as f64;
         let mut max_context = context;
@@ -252,6 +254,9 @@ impl Given {
                 fields.positives("long_factor", rotary_dim / 2)?;
                 // Past the original context other divisors hold, for the whole sequence and so for what is cached.
                 max_context = context.min(original_context as usize);
+                if max_context < context {
+                    tracing::warn!(context, max_context, "longrope beyond the original context is not supported");
+                }
                 let attention_factor = fields.positive("attention_factor")?.unwrap_or(default);
                 RopeScaling::LongRope { factors, attention_factor }
             }

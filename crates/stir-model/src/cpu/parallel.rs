@@ -1,8 +1,8 @@
 //! Work divided among threads.
 //!
-//! A pass over one token has some 170 jobs of a few hundred microseconds with next to nothing between them. A thread that
-//! falls asleep after each of them loses a tenth of the time to waking up. So the workers of the [`Pool`] spin for a
-//! moment before they sleep, and a job does not wait for a worker that is late.
+//! A pass over one token has some 170 jobs of a few hundred microseconds with next to nothing between them. A thread
+//! that falls asleep after each of them loses a tenth of the time to waking up. So the workers of the [`Pool`] spin for
+//! a moment before they sleep, and a job does not wait for a worker that is late.
 
 use std::{
     cell::Cell,
@@ -22,12 +22,13 @@ const SMALL: usize = 1 << 16;
 /// How long an idle worker spins before it sleeps.
 const SPIN: Duration = Duration::from_micros(300);
 
-/// Calls `work` with every number below `parts`, from several threads if `cost` multiplications are worth it. The calling
-/// thread takes part from the start. Each thread has a range of parts that it does in order, so that what it fetches ahead
-/// of one is what it needs for the next; a thread that has finished its range continues with those of others.
+/// Calls `work` with every number below `parts`, from several threads if `cost` multiplications are worth it. The
+/// calling thread takes part from the start. Each thread has a range of parts that it does in order, so that what it
+/// fetches ahead of one is what it needs for the next; a thread that has finished its range continues with those of
+/// others.
 ///
-/// The threads are as many as those of the global rayon pool, in a [`Pool`] of this module. Only one caller can use it at
-/// a time; others fall back to rayon.
+/// The threads are as many as those of the global rayon pool, in a [`Pool`] of this module. Only one caller can use it
+/// at a time; others fall back to rayon.
 pub(crate) fn parallel(parts: usize, cost: usize, work: impl Fn(usize) + Sync) {
     let threads = rayon::current_num_threads().min(parts);
     if threads <= 1 || cost < SMALL {
@@ -68,8 +69,8 @@ struct Pool {
 
 /// The state that the pool and its workers share.
 struct Shared {
-    /// The number of jobs so far, times [`JOB`]; whether the last one may be joined ([`OPEN`]); and the number of workers
-    /// that have joined it and are not done.
+    /// The number of jobs so far, times [`JOB`]; whether the last one may be joined ([`OPEN`]); and the number of
+    /// workers that have joined it and are not done.
     state: AtomicU64,
     /// The work of the job, valid for the workers that have joined it; work that does nothing while no job is open.
     work: Cell<&'static (dyn Fn() + Sync)>,
@@ -83,8 +84,8 @@ const OPEN: u64 = 1 << 16;
 const JOB: u64 = 1 << 17;
 const WORKERS: u64 = OPEN - 1;
 
-// SAFETY: `work` is written by the one thread that has the pool, while no job is open and no worker runs one, and read by
-// workers that have joined a job opened after that.
+// SAFETY: `work` is written by the one thread that has the pool, while no job is open and no worker runs one, and read
+// by workers that have joined a job opened after that.
 unsafe impl Sync for Shared {}
 
 impl Pool {

@@ -75,8 +75,8 @@ impl Isa {
 
 /// Work that is compiled for every set of vector instructions.
 pub(crate) trait Kernel {
-    /// Does the work. Must be marked `#[inline(always)]`, like everything it calls with `S`: only then is it compiled for
-    /// the instructions of `S`.
+    /// Does the work. Must be marked `#[inline(always)]`, like everything it calls with `S`: only then is it compiled
+    /// for the instructions of `S`.
     ///
     /// # Safety
     /// The processor has the instructions of `S`.
@@ -373,141 +373,7 @@ macro_rules! memory {
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
-    use std::arch::x86_64::*;
-
-    use half::{bf16, f16};
-
-    use super::{Avx2, Avx512, Simd};
-
-    impl Simd for Avx512 {
-        type V = __m512;
-        const ELEMENTS: usize = 16;
-        const ROWS: usize = 6;
-
-        instructions! {
-            add(a, b) = _mm512_add_ps(a, b);
-            sub(a, b) = _mm512_sub_ps(a, b);
-            mul(a, b) = _mm512_mul_ps(a, b);
-            div(a, b) = _mm512_div_ps(a, b);
-            fma(a, b, c) = _mm512_fmadd_ps(a, b, c);
-            min(a, b) = _mm512_min_ps(a, b);
-            max(a, b) = _mm512_max_ps(a, b);
-            round(v) = _mm512_roundscale_ps::<8>(v);
-            exp2(v) = _mm512_scalef_ps(_mm512_set1_ps(1.0), v);
-        }
-
-        memory! {
-            load(p: f32) = _mm512_loadu_ps(p);
-            load_bf16(p: bf16) = {
-                let bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast()));
-                _mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits))
-            };
-            load_f16(p: f16) = _mm512_cvtph_ps(_mm256_loadu_si256(p.cast()));
-        }
-
-        #[inline(always)]
-        unsafe fn prefetch<T>(p: *const T) {
-            // SAFETY: nothing is read that the program sees.
-            unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
-        }
-
-        #[inline(always)]
-        unsafe fn splat(x: f32) -> Self::V {
-            // SAFETY: the caller promises that the processor has the instruction.
-            unsafe { _mm512_set1_ps(x) }
-        }
-
-        #[inline(always)]
-        unsafe fn store(p: *mut f32, v: Self::V) {
-            // SAFETY: the caller promises the instruction and the room.
-            unsafe { _mm512_storeu_ps(p, v) }
-        }
-
-        #[inline(always)]
-        unsafe fn sum(v: Self::V) -> f32 {
-            // SAFETY: the caller promises that the processor has the instruction.
-            unsafe { _mm512_reduce_add_ps(v) }
-        }
-
-        #[inline(always)]
-        unsafe fn sum4([a, b, c, d]: [Self::V; 4]) -> [f32; 4] {
-            // SAFETY: the caller promises that the processor has the instructions.
-            unsafe {
-                let ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
-                let cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
-                let low = _mm512_shuffle_ps::<0x44>(ab, cd);
-                let high = _mm512_shuffle_ps::<0xee>(ab, cd);
-                // Every quarter now holds its part of the four sums.
-                let quarters = _mm512_add_ps(low, high);
-                let halves = _mm256_add_ps(
-                    _mm512_castps512_ps256(quarters),
-                    _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(quarters))),
-                );
-                let sums = _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps::<1>(halves));
-                std::mem::transmute(sums)
-            }
-        }
-    }
-
-    impl Simd for Avx2 {
-        type V = __m256;
-        const ELEMENTS: usize = 8;
-        const ROWS: usize = 3;
-
-        instructions! {
-            add(a, b) = _mm256_add_ps(a, b);
-            sub(a, b) = _mm256_sub_ps(a, b);
-            mul(a, b) = _mm256_mul_ps(a, b);
-            div(a, b) = _mm256_div_ps(a, b);
-            fma(a, b, c) = _mm256_fmadd_ps(a, b, c);
-            min(a, b) = _mm256_min_ps(a, b);
-            max(a, b) = _mm256_max_ps(a, b);
-            round(v) = _mm256_round_ps::<8>(v);
-            exp2(v) = {
-                let n = _mm256_add_epi32(_mm256_cvtps_epi32(v), _mm256_set1_epi32(127));
-                _mm256_castsi256_ps(_mm256_slli_epi32::<23>(n))
-            };
-        }
-
-        memory! {
-            load(p: f32) = _mm256_loadu_ps(p);
-            load_bf16(p: bf16) = {
-                let bits = _mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast()));
-                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(bits))
-            };
-            load_f16(p: f16) = _mm256_cvtph_ps(_mm_loadu_si128(p.cast()));
-        }
-
-        #[inline(always)]
-        unsafe fn prefetch<T>(p: *const T) {
-            // SAFETY: nothing is read that the program sees.
-            unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
-        }
-
-        #[inline(always)]
-        unsafe fn splat(x: f32) -> Self::V {
-            // SAFETY: the caller promises that the processor has the instruction.
-            unsafe { _mm256_set1_ps(x) }
-        }
-
-        #[inline(always)]
-        unsafe fn store(p: *mut f32, v: Self::V) {
-            // SAFETY: the caller promises the instruction and the room.
-            unsafe { _mm256_storeu_ps(p, v) }
-        }
-
-        #[inline(always)]
-        unsafe fn sum4([a, b, c, d]: [Self::V; 4]) -> [f32; 4] {
-            // SAFETY: the caller promises that the processor has the instructions.
-            unsafe {
-                let halves = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
-                let sums = _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps::<1>(halves));
-                std::mem::transmute(sums)
-            }
-        }
-    }
-}
+mod x86;
 
 /// Registers of 128 bits.
 #[cfg(target_arch = "aarch64")]
@@ -515,52 +381,4 @@ mod x86 {
 pub(crate) struct Neon;
 
 #[cfg(target_arch = "aarch64")]
-mod aarch64 {
-    use std::arch::aarch64::*;
-
-    use half::{bf16, f16};
-
-    use super::{Element, Neon, Simd};
-
-    impl Simd for Neon {
-        type V = float32x4_t;
-        const ELEMENTS: usize = 4;
-        const ROWS: usize = 6;
-
-        instructions! {
-            add(a, b) = vaddq_f32(a, b);
-            sub(a, b) = vsubq_f32(a, b);
-            mul(a, b) = vmulq_f32(a, b);
-            div(a, b) = vdivq_f32(a, b);
-            fma(a, b, c) = vfmaq_f32(c, a, b);
-            min(a, b) = vminq_f32(a, b);
-            max(a, b) = vmaxq_f32(a, b);
-            round(v) = vrndnq_f32(v);
-            exp2(v) = vreinterpretq_f32_s32(vshlq_n_s32::<23>(vaddq_s32(vcvtnq_s32_f32(v), vdupq_n_s32(127))));
-        }
-
-        memory! {
-            load(p: f32) = vld1q_f32(p);
-            load_bf16(p: bf16) = vreinterpretq_f32_u32(vshlq_n_u32::<16>(vmovl_u16(vld1_u16(p.cast()))));
-            load_f16(p: f16) = vld1q_f32(p.cast::<[f16; 4]>().read_unaligned().map(Element::to_f32).as_ptr());
-        }
-
-        #[inline(always)]
-        unsafe fn splat(x: f32) -> Self::V {
-            // SAFETY: the caller promises that the processor has the instruction.
-            unsafe { vdupq_n_f32(x) }
-        }
-
-        #[inline(always)]
-        unsafe fn store(p: *mut f32, v: Self::V) {
-            // SAFETY: the caller promises the instruction and the room.
-            unsafe { vst1q_f32(p, v) }
-        }
-
-        #[inline(always)]
-        unsafe fn sum(v: Self::V) -> f32 {
-            // SAFETY: the caller promises that the processor has the instruction.
-            unsafe { vaddvq_f32(v) }
-        }
-    }
-}
+mod aarch64;

@@ -20,7 +20,7 @@ use crate::{
 
 /// The weights of a decoder-only language model; see [`DecoderConfig`] for its options.
 ///
-/// The weights are only ever borrowed: the state of a sequence is a value its owner passes in.
+/// A pass only borrows the weights: the state of a sequence is a value that the caller owns.
 #[derive(Module, Debug)]
 pub struct Decoder {
     /// `[vocab_size, hidden_size]`
@@ -38,14 +38,14 @@ struct Layer {
     attention_norm: Norm,
     /// Query, key and value projections one above another, `[(n_heads + 2 n_kv_heads) head_dim, hidden_size]`.
     qkv: Projection,
-    /// Of every head of the queries and of the keys.
+    /// The norms of every head of the queries and of the keys.
     qk_norms: Option<[Norm; 2]>,
     output: Projection,
     feed_forward_norm: Norm,
     /// Gate and up projections one above the other, `[2 intermediate_size, hidden_size]`.
     gate_up: Projection,
     down: Projection,
-    /// Of what attention and feed-forward add to the stream.
+    /// The norms of what attention and feed-forward add to the stream.
     out_norms: Option<[Norm; 2]>,
 }
 
@@ -78,7 +78,7 @@ impl Decoder {
         self.embedding.val().dtype()
     }
 
-    /// Logits at every position of sequences of equal length, without a cache; differentiable.
+    /// Returns the logits at every position of sequences of equal length, without a cache; differentiable.
     ///
     /// # Shapes
     /// - `tokens`: `[batch, length]`

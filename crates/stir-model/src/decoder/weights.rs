@@ -20,7 +20,7 @@ use crate::{
 const EMBEDDING: &str = "model.embed_tokens.weight";
 const HEAD: &str = "lm_head.weight";
 
-/// A weight by its name in a checkpoint.
+/// The values of a weight, with its name in a checkpoint.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedTensor {
     /// Name, as Hugging Face has it.
@@ -37,7 +37,8 @@ impl NamedTensor {
     }
 }
 
-/// Which tensors of a checkpoint make up a layer: names behind the layer's prefix and, of projections, output widths.
+/// The tensors of a checkpoint that make up a layer: names after the layer's prefix, and the output sizes of
+/// projections.
 struct Names {
     qkv: Vec<(&'static str, usize)>,
     output: [(&'static str, usize); 1],
@@ -53,7 +54,7 @@ impl Names {
     fn new(config: &DecoderConfig) -> Self {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let (q, kv) = (config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim);
-        // What the plain families call the norm before the feed-forward block is the one after attention in the others.
+        // The plain families name the norm before the feed-forward block as the others name the one after attention.
         let (feed_forward_norm, out_norms) = match config.sandwich_norms {
             false => ("post_attention_layernorm", None),
             true => ("pre_feedforward_layernorm", Some(["post_attention_layernorm", "post_feedforward_layernorm"])),
@@ -97,8 +98,8 @@ impl Decoder {
         Ok(decoder)
     }
 
-    /// The decoder of `config` with random weights: normal with deviation 0.02, that of the projections back into the
-    /// stream divided by `sqrt(2 n_layers)`; norms neutral, biases 0.
+    /// Makes a decoder with random weights: normal with standard deviation 0.02, for projections back into the stream
+    /// divided by `sqrt(2 n_layers)`; norms are neutral and biases 0.
     ///
     /// # Errors
     /// [`ModelError::Options`] for options that contradict each other.
@@ -117,7 +118,7 @@ impl Decoder {
         config.validate()?;
         let mut tensors = Tensors { source, config, device };
         let embedding = tensors.stored::<T, 2>(EMBEDDING, [config.vocab_size, hidden])?;
-        // The largest tensors come first, while there is room for what is read beside what is kept.
+        // The largest tensors come first, while there is still memory for reading them.
         let head = match config.tie_embeddings {
             true => None,
             false => Some(tensors.linear::<T>("", hidden, &[("lm_head", config.vocab_size)], false)?),
@@ -150,10 +151,10 @@ impl Decoder {
         Ok(Self { embedding: Param::from_tensor(embedding), layers, norm, head, config: config.clone() })
     }
 
-    /// The weights under their Hugging Face names, as PyTorch stores them (`[out, in]`).
+    /// Returns the weights under their Hugging Face names, as PyTorch stores them (`[out, in]`).
     ///
     /// # Errors
-    /// When the device cannot return them.
+    /// [`ModelError::Device`] if the device cannot return them.
     pub fn tensors(&self) -> Result<Vec<NamedTensor>, ModelError> {
         let names = Names::new(&self.config);
         let offset = if self.config.norm_offset { 1.0 } else { 0.0 };
@@ -198,7 +199,7 @@ impl Decoder {
     /// [`DecoderConfig::from_hf`] reads the options of this decoder, each in one step.
     ///
     /// # Errors
-    /// When the device cannot return the weights or a file cannot be written.
+    /// The device cannot return the weights, or a file cannot be written.
     pub fn save(&self, dir: &Path, config: &serde_json::Value) -> Result<(), ModelError> {
         let tensors = self.tensors()?;
         let bytes: Vec<Vec<u8>> =
@@ -217,13 +218,13 @@ impl Decoder {
     }
 }
 
-/// Where weights come from.
+/// A source of weights.
 trait Source {
-    /// Whether the tensor `name` is there and PyTorch stores it in the given shape; asked before room is made for it,
-    /// as a configuration may ask for any size.
+    /// Checks that the tensor `name` is there, in the given shape as PyTorch stores it. Called before memory is
+    /// allocated, as a configuration may demand any size.
     fn check(&self, name: &str, shape: &[usize]) -> Result<(), ModelError>;
 
-    /// Puts the tensor `name`, which PyTorch stores in the given shape, into its place.
+    /// Puts the tensor `name`, in the given shape as PyTorch stores it, into its place.
     fn fill<T: Weight>(&mut self, name: &str, shape: &[usize], place: &mut [T]) -> Result<(), ModelError>;
 }
 

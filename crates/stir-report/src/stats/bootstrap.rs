@@ -1,21 +1,23 @@
 use serde::Serialize;
 
-use super::{Interval, check_confidence};
-use crate::EvalError;
+use super::{
+    error::StatsError,
+    interval::{Interval, check_confidence},
+};
 
-/// How much more a method scores than the baseline, in the units of what was measured.
+/// The mean difference between a method and the baseline, in the units of the measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct MeanDifference {
-    /// Mean over the pairs of method minus baseline.
+    /// The mean of method minus baseline over the pairs.
     pub mean: f64,
-    /// Where the mean falls under resampling.
+    /// The interval of the mean under resampling.
     pub interval: Interval,
 }
 
-/// Mean of `method[i] - baseline[i]` with a percentile bootstrap interval (Efron 1979, "Bootstrap methods: another look
-/// at the jackknife", Annals of Statistics 7).
+/// Returns the mean of `method[i] - baseline[i]` with a percentile bootstrap interval (Efron 1979, "Bootstrap methods:
+/// another look at the jackknife", Annals of Statistics 7).
 ///
-/// Pairs are resampled, so what makes a problem hard for both methods cancels. Use it for quantities without a neat
+/// Pairs are resampled, so the difficulty of a problem for both methods cancels. Use it for quantities without a simple
 /// distribution, such as tokens per answer. `confidence` is the coverage (0.95); 10 000 resamples settle the bounds to
 /// about a percent of the interval's width. Quantiles between two resampled means are interpolated linearly. The same
 /// arguments give the same result on every platform.
@@ -26,32 +28,32 @@ pub struct MeanDifference {
 /// let saved = paired_bootstrap(&baseline, &method, 1000, 0.95, 7)?;
 /// assert_eq!(saved.mean, -46.25);
 /// assert!(saved.interval.contains(saved.mean));
-/// # Ok::<(), stir_report::EvalError>(())
+/// # Ok::<(), stir_report::StatsError>(())
 /// ```
 ///
 /// # Errors
-/// [`EvalError::UnequalLengths`], [`EvalError::NoPairs`], [`EvalError::NotFinite`] for a difference that is NaN or
-/// infinite, [`EvalError::NoResamples`], and [`EvalError::Confidence`] unless `0 < confidence < 1`.
+/// [`StatsError::UnequalLengths`], [`StatsError::NoPairs`], [`StatsError::NotFinite`] for a difference that is NaN or
+/// infinite, [`StatsError::NoResamples`], and [`StatsError::Confidence`] unless `0 < confidence < 1`.
 pub fn paired_bootstrap(
     baseline: &[f64],
     method: &[f64],
     resamples: usize,
     confidence: f64,
     seed: u64,
-) -> Result<MeanDifference, EvalError> {
+) -> Result<MeanDifference, StatsError> {
     check_confidence(confidence)?;
     if baseline.len() != method.len() {
-        return Err(EvalError::UnequalLengths { baseline: baseline.len(), method: method.len() });
+        return Err(StatsError::UnequalLengths { baseline: baseline.len(), method: method.len() });
     }
     if baseline.is_empty() {
-        return Err(EvalError::NoPairs);
+        return Err(StatsError::NoPairs);
     }
     if resamples == 0 {
-        return Err(EvalError::NoResamples);
+        return Err(StatsError::NoResamples);
     }
     let differences: Vec<f64> = baseline.iter().zip(method).map(|(b, m)| m - b).collect();
     if let Some((index, &value)) = differences.iter().enumerate().find(|(_, d)| !d.is_finite()) {
-        return Err(EvalError::NotFinite { index, value });
+        return Err(StatsError::NotFinite { index, value });
     }
     let n = differences.len() as f64;
     let mut rng = SplitMix64(seed);
@@ -139,12 +141,12 @@ mod tests {
         let run = |baseline: &[f64], method: &[f64], resamples, confidence| {
             paired_bootstrap(baseline, method, resamples, confidence, 0).unwrap_err()
         };
-        assert_eq!(run(&[1.0], &[], 9, 0.9), EvalError::UnequalLengths { baseline: 1, method: 0 });
-        assert_eq!(run(&[], &[], 9, 0.9), EvalError::NoPairs);
-        assert_eq!(run(&[1.0], &[1.0], 0, 0.9), EvalError::NoResamples);
-        assert_eq!(run(&[1.0], &[1.0], 9, 1.0), EvalError::Confidence { value: 1.0 });
+        assert_eq!(run(&[1.0], &[], 9, 0.9), StatsError::UnequalLengths { baseline: 1, method: 0 });
+        assert_eq!(run(&[], &[], 9, 0.9), StatsError::NoPairs);
+        assert_eq!(run(&[1.0], &[1.0], 0, 0.9), StatsError::NoResamples);
+        assert_eq!(run(&[1.0], &[1.0], 9, 1.0), StatsError::Confidence { value: 1.0 });
         let value = f64::INFINITY;
-        assert_eq!(run(&[1.0, -f64::MAX], &[1.0, f64::MAX], 9, 0.9), EvalError::NotFinite { index: 1, value });
-        assert!(matches!(run(&[f64::NAN], &[1.0], 9, 0.9), EvalError::NotFinite { index: 0, .. }));
+        assert_eq!(run(&[1.0, -f64::MAX], &[1.0, f64::MAX], 9, 0.9), StatsError::NotFinite { index: 1, value });
+        assert!(matches!(run(&[f64::NAN], &[1.0], 9, 0.9), StatsError::NotFinite { index: 0, .. }));
     }
 }

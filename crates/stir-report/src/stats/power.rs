@@ -1,8 +1,7 @@
-use super::normal_quantile;
-use crate::EvalError;
+use super::{error::StatsError, interval::normal_quantile};
 
-/// How many problems it takes to see an effect like the one observed: to reject, at level `alpha` (two-sided) and with
-/// probability `power`, that the method and the baseline are equally good.
+/// Returns the number of problems that would show an effect like the observed one: that the hypothesis of equally good
+/// methods is rejected at level `alpha` (two-sided) with probability `power`.
 ///
 /// `differences` are method minus baseline, one per problem: 1 for a win, -1 for a loss, 0 for a tie, or anything
 /// between for means over seeds. With their mean `d` and mean square `q`,
@@ -13,32 +12,32 @@ use crate::EvalError;
 ///
 /// rounded up. For wins and losses `q` is the rate of both together and this is the sample size of McNemar's test
 /// (Connor 1987, "Sample size for testing differences in proportions for the paired-sample design", Biometrics 43). It
-/// rests on the normal approximation: with that many problems the exact test has a power of 0.77 to 0.79 where 0.8 was
-/// asked for (in the cases of its tests), and below 10 or so the number means little. `None` without a difference: no
-/// number of problems would show it.
+/// rests on the normal approximation: with that many problems the exact test has a power of 0.77 to 0.79 instead of
+/// 0.8 (in the cases of the tests), and results below about 10 mean little. Returns `None` if there is no difference,
+/// since no number of problems would show it.
 ///
 /// ```
 /// use stir_report::stats::problems_needed;
 /// // 10 wins and 4 losses in 100 problems:
 /// let differences: Vec<f64> = (0..100).map(|i| if i < 10 { 1.0 } else if i < 14 { -1.0 } else { 0.0 }).collect();
 /// assert_eq!(problems_needed(&differences, 0.05, 0.8)?, Some(303));
-/// # Ok::<(), stir_report::EvalError>(())
+/// # Ok::<(), stir_report::StatsError>(())
 /// ```
 ///
 /// # Errors
-/// [`EvalError::NoPairs`], [`EvalError::NotFinite`] for a difference that is NaN or infinite, and [`EvalError::Rate`]
+/// [`StatsError::NoPairs`], [`StatsError::NotFinite`] for a difference that is NaN or infinite, and [`StatsError::Rate`]
 /// unless `alpha` and `power` lie strictly between 0 and 1.
-pub fn problems_needed(differences: &[f64], alpha: f64, power: f64) -> Result<Option<usize>, EvalError> {
+pub fn problems_needed(differences: &[f64], alpha: f64, power: f64) -> Result<Option<usize>, StatsError> {
     for (rate, value) in [("alpha", alpha), ("power", power)] {
         if !(0.0 < value && value < 1.0) {
-            return Err(EvalError::Rate { rate, value });
+            return Err(StatsError::Rate { rate, value });
         }
     }
     if differences.is_empty() {
-        return Err(EvalError::NoPairs);
+        return Err(StatsError::NoPairs);
     }
     if let Some((index, &value)) = differences.iter().enumerate().find(|(_, d)| !d.is_finite()) {
-        return Err(EvalError::NotFinite { index, value });
+        return Err(StatsError::NotFinite { index, value });
     }
     let n = differences.len() as f64;
     let mean = differences.iter().sum::<f64>() / n;
@@ -99,10 +98,10 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_by_name() {
-        assert_eq!(problems_needed(&[], 0.05, 0.8), Err(EvalError::NoPairs));
-        assert_eq!(problems_needed(&[1.0], 0.0, 0.8), Err(EvalError::Rate { rate: "alpha", value: 0.0 }));
-        assert_eq!(problems_needed(&[1.0], 0.05, 1.0), Err(EvalError::Rate { rate: "power", value: 1.0 }));
-        assert!(matches!(problems_needed(&[1.0], 0.05, f64::NAN), Err(EvalError::Rate { rate: "power", .. })));
-        assert!(matches!(problems_needed(&[0.0, f64::NAN], 0.05, 0.8), Err(EvalError::NotFinite { index: 1, .. })));
+        assert_eq!(problems_needed(&[], 0.05, 0.8), Err(StatsError::NoPairs));
+        assert_eq!(problems_needed(&[1.0], 0.0, 0.8), Err(StatsError::Rate { rate: "alpha", value: 0.0 }));
+        assert_eq!(problems_needed(&[1.0], 0.05, 1.0), Err(StatsError::Rate { rate: "power", value: 1.0 }));
+        assert!(matches!(problems_needed(&[1.0], 0.05, f64::NAN), Err(StatsError::Rate { rate: "power", .. })));
+        assert!(matches!(problems_needed(&[0.0, f64::NAN], 0.05, 0.8), Err(StatsError::NotFinite { index: 1, .. })));
     }
 }

@@ -7,13 +7,10 @@ use stir_basis::Pair;
 use stir_controller::{Retrieved, Scored, Step};
 use stir_core::{Finish, SampleRng};
 use stir_grade::{Grade, Judged, Verdict};
-use stir_report::{
-    Record, Run, Settings,
-    report::{EntryDescription, LibraryDescription},
-};
+use stir_report::{EntryDescription, LibraryDescription, Record, Run, Settings};
 
-pub const MODEL: &str = "planted-1m";
-pub const TASKS: [(&str, usize); 2] = [("stories", 300), ("puzzles", 120)];
+pub(crate) const MODEL: &str = "planted-1m";
+pub(crate) const TASKS: [(&str, usize); 2] = [("stories", 300), ("puzzles", 120)];
 const ENTRIES: usize = 64;
 
 /// How well a method does and what it costs.
@@ -42,7 +39,7 @@ fn skill(method: &str, k_scale: f64, layer: f64, moved: bool) -> Skill {
 }
 
 /// The runs: six methods on two tasks, three seeds of two of them, a grid over scale and depth, exchanged libraries.
-pub fn runs() -> Vec<Run> {
+pub(crate) fn runs() -> Vec<Run> {
     let mut runs = vec![];
     for (task, problems) in TASKS {
         let methods = ["plain", "stir", "no_probing", "random_vector", "static_vector", "self_consistency"];
@@ -199,7 +196,7 @@ fn step(segment: usize, tokens: usize, skill: Skill, k_scale: f64, own: &mut Sam
 }
 
 /// What the entries are.
-pub fn library(task: &str) -> LibraryDescription {
+pub(crate) fn library(task: &str) -> LibraryDescription {
     let entry = |index: usize| EntryDescription {
         problem: format!("{task}-train-{}", index * 3),
         m: 1 + index % 5,
@@ -217,7 +214,7 @@ pub fn library(task: &str) -> LibraryDescription {
 
 /// Pairs of states in 48 dimensions: a cloud for every control point, failures and successes apart in a direction that
 /// turns from cloud to cloud.
-pub fn pairs() -> Vec<Pair> {
+pub(crate) fn pairs() -> Vec<Pair> {
     let mut rng = SampleRng::new(5, 0);
     let centres: Vec<Vec<f64>> = (0..5).map(|_| (0..48).map(|_| 2.2 * rng.normal()).collect()).collect();
     let shift: Vec<f64> = (0..48).map(|_| rng.normal()).collect();

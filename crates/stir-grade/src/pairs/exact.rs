@@ -1,0 +1,47 @@
+//! Numbers of JSON that no number type holds.
+//!
+//! `serde_json` has a feature for this (`arbitrary_precision`), but a feature of a library holds for the whole build: it
+//! would change how every other crate reads numbers. So a line is scanned once before it is parsed.
+
+use serde_json::Number;
+
+/// Returns a line of JSON in which numbers that would be rounded when they are read are texts.
+pub(crate) fn exact(line: &[u8]) -> Vec<u8> {
+    let (mut out, mut at, mut in_text) = (Vec::with_capacity(line.len()), 0, false);
+    while let Some(&byte) = line.get(at) {
+        let is_number = !in_text && (byte == b'-' || byte.is_ascii_digit());
+        let len = match byte {
+            _ if is_number => line[at..].iter().take_while(|byte| b"+-.eE0123456789".contains(byte)).count(),
+            b'\\' if in_text => 2,
+            _ => 1,
+        };
+        in_text ^= byte == b'"';
+        let piece = &line[at..line.len().min(at + len)];
+        let quote: &[u8] = if is_number && is_rounded(piece) { b"\"" } else { b"" };
+        [quote, piece, quote].iter().for_each(|part| out.extend_from_slice(part));
+        at += len;
+    }
+    out
+}
+
+/// Whether a number is another one once it is read. What is none is left to the reader to refuse.
+fn is_rounded(number: &[u8]) -> bool {
+    let read = serde_json::from_slice::<Number>(number);
+    read.is_ok_and(|read| value_of(&read.to_string()) != value_of(&String::from_utf8_lossy(number)))
+}
+
+/// What a number says however it is written: its sign, its digits without zeros around them, and the place of the first.
+fn value_of(number: &str) -> (bool, String, i64) {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let unsigned = mantissa.trim_start_matches('-');
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let digits = [whole, fraction].concat();
+    let significant = digits.trim_start_matches('0');
+    if significant.is_empty() {
+        return (false, String::new(), 0);
+    }
+    let place = whole.len() as i64 - (digits.len() - significant.len()) as i64;
+    // An exponent beyond 64 bits does not come back from reading.
+    let place = exponent.parse().map_or(i64::MAX, |exponent: i64| exponent.saturating_add(place));
+    (unsigned.len() < mantissa.len(), significant.trim_end_matches('0').to_owned(), place)
+}
