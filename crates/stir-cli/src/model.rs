@@ -63,7 +63,7 @@ impl ModelArgs {
 #[cfg(feature = "hub")]
 fn folder(named: &Path) -> Result<PathBuf> {
     use stir::model::hub::{Options, Progress as Fetched, snapshot};
-    let Some(name) = named.to_str().filter(|_| !named.exists()) else { return Ok(named.clone()) };
+    let Some(name) = named.to_str().filter(|_| !named.exists()) else { return Ok(named.to_owned()) };
     let (id, revision) = name.split_once('@').unwrap_or((name, "main"));
     let options = Options { revision: revision.to_owned(), ..Options::from_env().into_diagnostic()? };
     let shown = Progress::new(0, "fetch, MiB");
