@@ -46,9 +46,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let path = format!("runs/examples/answers.{name}.jsonl");
         let answers = answers::open(Path::new(&path), &settings, &ids, |record: &Record| record.id.clone())?;
         let records = run.run(&*config.build(context)?, &judges, answers, |_| ControlFlow::Continue(()))?;
+        let records = records.unwrap_or_default();
+        let seconds = records.iter().filter_map(|record| record.seconds).fold(0.0, f64::max);
         let (model, task, method) = ("tiny".to_owned(), "stories".to_owned(), name.to_owned());
         let settings = Settings { model, task, method, mined_from: None, seed: 0, params: BTreeMap::new() };
-        runs.push(Run { settings, records: records.unwrap_or_default(), seconds: 0.0 });
+        runs.push(Run { settings, records, seconds });
     }
     let (plain, others) = runs.split_first().ok_or("nothing was run")?;
     println!("{}", Comparison::new(plain, others)?);

@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let library = Library::load("runs/examples/library.stir")?;
     let controller = Controller::new(library, lm.fingerprint(), ControllerConfig::default())?;
     let prompt =
-        lm.encode_prompt(&lm.chat_prompt("Ana has 36 apples. Ana gets 27. Ana loses 15. How many apples now?")?)?;
+        lm.encode_prompt(&lm.chat_prompt("Leo has 29 cards. Leo buys 34. Leo loses 17. How many cards now?")?)?;
     let (vocab, max_context) = (lm.vocab(), lm.shape().max_context);
 
     let (mut cache, mut tokens) = (lm.session(), prompt.clone());

@@ -7,7 +7,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use stir::{
-    basis::{Action, Entry, Library, normalize},
+    basis::{Action, Entry, Library},
     controller::{Controller, ControllerConfig},
     core::{Engine, GenerateOptions, HookPoint, Request, Row, Sampling, Text, generate},
     model::{DeviceSpec, Lm},
@@ -34,17 +34,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // The key is a state where the vector helps. It is compared with the state at the end of a segment; `m` is the place
     // of that segment in the answer.
-    let vector: Vec<f32> = careful.iter().zip(&hasty).map(|(careful, hasty)| careful - hasty).collect();
-    let key = normalize(&hasty).ok_or("the state is zero or not finite")?;
-    let (problem, action) = ("by hand".to_owned(), Action::Steer(vector));
-    let entry = Entry { problem, m: 1, layer: LAYER, quality: 1.0, key: key.into(), action };
-    let library = Library::from_entries(lm.fingerprint().clone(), vec![entry])?;
+    let vector = careful.iter().zip(&hasty).map(|(careful, hasty)| careful - hasty).collect();
+    let action = Action::Steer(vector);
+    let entry = Entry { m: 1, layer: LAYER, key: hasty.into(), action, ..Entry::default() };
+    let library = Library::from_vectors([entry])?;
 
     // Only near the key: at similarities below 0.8 the model is left alone.
     let config = ControllerConfig { min_similarity: 0.8, ..ControllerConfig::default() };
-    let controller = Controller::new(library, lm.fingerprint(), config)?;
+    // This library names no model that it belongs to, so nothing is checked.
+    let controller = Controller::unchecked(library, config)?;
 
-    let question = "Ana has 36 cards. Ana gets 27. Ana loses 15. How many cards now?";
+    let question = "Leo has 29 cards. Leo buys 34. Leo loses 17. How many cards now?";
     let prompt = lm.encode_prompt(&lm.chat_prompt(question)?)?;
     let requests = [Request { max_tokens: 200, sampling: Sampling::GREEDY, ..Request::new(prompt) }];
     let plain = &generate(&lm, &requests, GenerateOptions::default())?[0][0];

@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let library = Library::load("runs/examples/library.stir")?;
     let controller = Controller::new(library, lm.fingerprint(), ControllerConfig::default())?;
 
-    let question = "Ana has 36 apples. Ana gets 27. Ana loses 15. How many apples now?";
+    let question = "Leo has 29 cards. Leo buys 34. Leo loses 17. How many cards now?";
     let prompt = lm.encode_prompt(&lm.chat_prompt(question)?)?;
     let requests = [Request { max_tokens: 200, sampling: Sampling::GREEDY, ..Request::new(prompt) }];
 

@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut requests = Vec::new();
     for question in [
         "Mia has 41 coins. Mia finds 26. Mia sells 38. How many coins now?",
-        "Leo has 29 cards. Leo buys 34. Leo loses 17. How many cards now?",
+        "Ana has 36 apples. Ana gets 27. Ana loses 15. How many apples now?",
     ] {
         let prompt = lm.encode_prompt(&lm.chat_prompt(question)?)?;
         requests.push(Request { max_tokens: 200, sampling: Sampling::GREEDY, ..Request::new(prompt) });

@@ -36,7 +36,10 @@ impl LogArgs {
         let builder = builder.with_ansi(io::stderr().is_terminal());
         let installed = match self.log_format {
             LogFormat::Text => builder.try_init(),
-            LogFormat::Json => builder.json().try_init(),
+            LogFormat::Json => {
+                progress::add_fields();
+                builder.json().try_init()
+            }
         };
         installed.map_err(|error| miette::miette!("messages cannot be shown: {error}"))
     }

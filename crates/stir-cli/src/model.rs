@@ -49,7 +49,7 @@ impl ModelArgs {
             let mut config = DecoderConfig::from_file(&dir.join("config.json"))?;
             change(&mut config);
             let options = LoadOptions { compute: self.compute, config: Some(config) };
-            let shown = Progress::new(0, "load MiB");
+            let shown = Progress::new(0, "load, MiB");
             Lm::load_with(&dir, &device, options, |progress| {
                 shown.set_total(progress.total.div_ceil(1 << 20));
                 shown.set_done(progress.bytes.div_ceil(1 << 20));
@@ -63,10 +63,10 @@ impl ModelArgs {
 #[cfg(feature = "hub")]
 fn folder(named: &Path) -> Result<PathBuf> {
     use stir::model::hub::{Options, Progress as Fetched, snapshot};
-    let Some(name) = named.to_str().filter(|_| !named.exists()) else { return Ok(named.clone()) };
+    let Some(name) = named.to_str().filter(|_| !named.exists()) else { return Ok(named.to_owned()) };
     let (id, revision) = name.split_once('@').unwrap_or((name, "main"));
     let options = Options { revision: revision.to_owned(), ..Options::from_env().into_diagnostic()? };
-    let shown = Progress::new(0, "fetch MiB");
+    let shown = Progress::new(0, "fetch, MiB");
     let dir = snapshot(id, &options, |progress| {
         if let Fetched::File { name, done, total } = progress {
             shown.set_note(name.to_owned());

@@ -5,6 +5,7 @@ use std::{
     io::{self, IsTerminal},
     sync::{
         Arc, LazyLock, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
         mpsc::{RecvTimeoutError, Sender, channel},
     },
     thread,
@@ -19,6 +20,14 @@ pub(crate) const TARGET: &str = "stir_cli::progress";
 const EVERY: Duration = Duration::from_secs(30);
 /// The bars of this process.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// Whether lines carry their numbers as fields beside the text.
+static HAS_FIELDS: AtomicBool = AtomicBool::new(false);
+
+/// Lets lines carry their numbers as fields from now on, for programs that read them.
+pub(crate) fn add_fields() {
+    HAS_FIELDS.store(true, Ordering::Relaxed);
+}
 
 /// Writes to the standard error with no bar in the way.
 pub(crate) fn beside_bars<T>(write: impl FnOnce() -> T) -> T {
@@ -179,7 +188,10 @@ struct Line {
 impl Line {
     fn tell(&self) {
         let Self { what, done, total, seconds, rate, eta, .. } = self;
-        tracing::info!(target: TARGET, what, done, total, seconds, rate, eta_seconds = eta, "{self}");
+        match HAS_FIELDS.load(Ordering::Relaxed) {
+            true => tracing::info!(target: TARGET, what, done, total, seconds, rate, eta_seconds = eta, "{self}"),
+            false => tracing::info!(target: TARGET, "{self}"),
+        }
     }
 }
 
@@ -204,7 +216,7 @@ impl fmt::Display for Line {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::AtomicU64;
 
     use super::*;
 

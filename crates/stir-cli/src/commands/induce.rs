@@ -69,6 +69,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
         ControlFlow::Continue(())
     });
     let mined = run.run(groups);
+    if let Ok((_, report)) = &mined {
+        shown.set_done(report.problems as u64);
+    }
     drop(shown);
     let (candidates, report) = mined.into_diagnostic()?;
     candidates.save(&args.out).into_diagnostic()?;

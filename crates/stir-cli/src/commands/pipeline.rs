@@ -143,6 +143,7 @@ fn build_library(args: &Args, lm: &Lm, mined: &Questions) -> Result<Library> {
         ControlFlow::Continue(())
     });
     let (candidates, report) = run.run(read_groups(&path).into_diagnostic()?).into_diagnostic()?;
+    shown.set_done(report.problems as u64);
     drop(shown);
     candidates.save(out.join("candidates.stir")).into_diagnostic()?;
     eprintln!("induction: {} pairs kept of {} found", report.kept, report.found.iter().sum::<usize>());

@@ -91,7 +91,7 @@ fn a_prompt_that_is_too_long_is_told_once_and_answered_by_nothing() {
     let output = run("evaluate", &format!("{flags} --methods plain,stir,self_consistency"));
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}");
-    assert!(told.contains("t.jsonl, line 1") && told.contains("context 512"), "{told}");
+    assert!(told.contains("t.jsonl, line 1") && told.contains("context of 512"), "{told}");
     assert_eq!(told.matches("an empty answer").count(), 1, "{told}");
     for method in ["plain", "stir", "self_consistency"] {
         let found = records(Path::new(&out).join(format!("answers.{method}.jsonl")));

@@ -228,7 +228,7 @@ fn problems_that_cannot_be_sampled_are_told_and_the_others_mined() {
     let output = run("evaluate", &format!("{} --out {out}", with(&mined)));
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}");
-    for word in ["far too long", "6 rollouts are missing", "context"] {
+    for word in ["6 rollouts of problem \"far too long\" are missing", "context"] {
         assert!(told.contains(word), "{word}: {told}");
     }
     let rollouts = fs::read_dir(Path::new(&out).join("rollouts")).unwrap().next().unwrap().unwrap().path();

@@ -67,7 +67,7 @@ fn inspect_refuses_what_does_not_fit() {
     refuse("inspect", &format!("{common} --tokens-from {}:a", folder.path("no-file")), &["no-file"]);
     let whole = fs::read(&golden).unwrap();
     let cut = folder.write("cut.safetensors", &whole[..whole.len() / 2]);
-    refuse("inspect", &format!("{common} --tokens-from {cut}:input_ids"), &["cut.safetensors", "not a whole"]);
+    refuse("inspect", &format!("{common} --tokens-from {cut}:input_ids"), &["cut.safetensors", "not a complete"]);
     refuse("inspect", &format!("{ids} --greedy 300"), &["context of 256"]);
     let edit = |vector, layer, position, scale| {
         format!("{ids} --edit {golden}:{vector} --edit-layer {layer} --edit-position {position} --edit-scale {scale}")

@@ -6,6 +6,7 @@ mod chat;
 mod evaluate;
 mod experiments;
 mod inspect;
+mod program;
 mod refusals;
 mod steer;
 

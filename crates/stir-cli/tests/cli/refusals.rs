@@ -93,6 +93,6 @@ fn bad_files_are_named() {
     let empty = folder.write("empty.jsonl", format!("{good}\n\n{}", json!({"id": "b", "prompt": ""})));
     refuse("steer", &steer(&library, &empty), &["empty.jsonl, line 3", "\"b\"", "no token"]);
     let long = folder.write("long.jsonl", json!({"id": "c", "question": "word ".repeat(600)}).to_string());
-    refuse("steer", &steer(&library, &long), &["long.jsonl, line 1", "\"c\"", "context 512"]);
+    refuse("steer", &steer(&library, &long), &["long.jsonl, line 1", "\"c\"", "context of 512"]);
     assert!(!Path::new(&out).exists());
 }
