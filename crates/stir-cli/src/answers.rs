@@ -33,7 +33,7 @@ use crate::{
 
 /// What is compared and how it is shown.
 #[derive(clap::Args)]
-pub struct CompareArgs {
+pub(crate) struct CompareArgs {
     /// Methods to compare, the baseline first: plain, sampling, self_consistency, self_discover, deer,
     /// constant_vector, stir, and the ablations no_memory, no_probing, random_vector, random_choice, static_vector
     #[arg(long, value_delimiter = ',', value_parser = MethodName::parse,
@@ -54,7 +54,7 @@ pub struct CompareArgs {
 
 impl CompareArgs {
     /// That there is a library where a method steers.
-    pub fn check(&self, library: Option<&Path>) -> Result<()> {
+    pub(crate) fn check(&self, library: Option<&Path>) -> Result<()> {
         match self.methods.iter().find(|method| library.is_none() && method.config.needs_library()) {
             Some(method) => Err(miette!("method {:?} needs a library: give --library", method.name)),
             None => Ok(()),
@@ -100,7 +100,7 @@ impl MethodName {
 }
 
 /// Problems to be answered by a model.
-pub struct Problems<'l> {
+pub(crate) struct Problems<'l> {
     lm: &'l Lm,
     model: &'l ModelArgs,
     library: Option<LibraryFile>,
@@ -129,14 +129,14 @@ impl LibraryFile {
 impl<'l> Problems<'l> {
     /// The problems of `task`, to be answered by `lm`, which is what `model` names, and steered with the library in
     /// `library`.
-    pub fn open(lm: &'l Lm, model: &'l ModelArgs, library: Option<&Path>, task: &TaskArgs) -> Result<Self> {
+    pub(crate) fn open(lm: &'l Lm, model: &'l ModelArgs, library: Option<&Path>, task: &TaskArgs) -> Result<Self> {
         let library = library.map(LibraryFile::open).transpose()?;
         let (asked, name) = (task.open(lm)?, task.name());
         Ok(Self { lm, model, library, asked, name, render: Box::new(|system, user| render(lm, system, user)) })
     }
 
     /// The questions put to the model.
-    pub fn exam(&self, args: &AnswerArgs) -> Result<AnswerRun<'_, Lm>> {
+    pub(crate) fn exam(&self, args: &AnswerArgs) -> Result<AnswerRun<'_, Lm>> {
         ensure!(args.max_batch > 0, "max_batch is 0, must be >= 1");
         let request = Request {
             max_tokens: args.max_tokens,
@@ -150,7 +150,7 @@ impl<'l> Problems<'l> {
     }
 
     /// That all questions can be asked; those that are too long for the model are told.
-    pub fn check(&self, exam: &AnswerRun<'_, Lm>) -> Result<()> {
+    pub(crate) fn check(&self, exam: &AnswerRun<'_, Lm>) -> Result<()> {
         let requests = exam.requests().map_err(|error| self.located(error))?;
         for (question, request) in exam.questions.iter().zip(requests) {
             if let Err(source) = request {
@@ -161,7 +161,11 @@ impl<'l> Problems<'l> {
     }
 
     /// A method, and all that its answers to `exam` depend on.
-    pub fn method(&self, exam: &AnswerRun<'_, Lm>, config: &MethodConfig) -> Result<(Box<dyn Method<Lm> + '_>, Value)> {
+    pub(crate) fn method(
+        &self,
+        exam: &AnswerRun<'_, Lm>,
+        config: &MethodConfig,
+    ) -> Result<(Box<dyn Method<Lm> + '_>, Value)> {
         let file = self.library.as_ref().filter(|_| config.needs_library());
         let (judges, library) = (&*self.asked.judges, file.map(|file| &file.library));
         let method =
@@ -175,7 +179,7 @@ impl<'l> Problems<'l> {
     }
 
     /// The file `out` of answers, begun or taken up.
-    pub fn begin<R: Serialize + DeserializeOwned>(
+    pub(crate) fn begin<R: Serialize + DeserializeOwned>(
         &self,
         out: &Path,
         settings: &Value,
@@ -188,7 +192,7 @@ impl<'l> Problems<'l> {
     /// Answers every problem by every method and shows how they compare; answers go to `dir/answers.METHOD.jsonl`, the
     /// comparison to `dir/results.json`, the report to `dir/report.html`. What is finished of that is taken up.
     /// `candidates` is the file that the library was selected from, to be shown.
-    pub fn compare(&self, args: &CompareArgs, candidates: Option<PathBuf>, dir: &Path) -> Result<()> {
+    pub(crate) fn compare(&self, args: &CompareArgs, candidates: Option<PathBuf>, dir: &Path) -> Result<()> {
         check_golds(&self.asked)?;
         let exam = self.exam(&args.answers)?;
         self.check(&exam)?;
@@ -224,7 +228,7 @@ impl<'l> Problems<'l> {
     }
 
     /// An error with the place of its problem in the file.
-    pub fn located(&self, error: AnswerError<ModelError>) -> Report {
+    pub(crate) fn located(&self, error: AnswerError<ModelError>) -> Report {
         let place = match &error {
             AnswerError::Request { id, .. } | AnswerError::Prompt { id, .. } | AnswerError::Sampling { id, .. } => {
                 let place = self.asked.questions.iter().position(|question| question.id == *id);
@@ -242,7 +246,7 @@ impl<'l> Problems<'l> {
 
 /// Tells of a problem whose prompt leaves no room for an answer.
 #[allow(clippy::print_stderr, reason = "results go to stdout")]
-pub fn tell_no_room(problem: Report) {
+pub(crate) fn tell_no_room(problem: Report) {
     eprintln!("{:?}", problem.wrap_err("one problem gets an empty answer, which counts as wrong"));
 }
 

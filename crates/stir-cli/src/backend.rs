@@ -20,7 +20,7 @@ use crate::{
 
 /// A report as an error with a cause, which it is not by itself.
 #[derive(Debug)]
-pub struct BackendError(Report);
+pub(crate) struct BackendError(Report);
 
 impl fmt::Display for BackendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,7 +42,7 @@ impl From<Report> for BackendError {
 
 /// The backend of this program.
 #[derive(Default)]
-pub struct CliBackend {
+pub(crate) struct CliBackend {
     /// The work that is under way, and how far it is.
     shown: RefCell<Option<(String, Progress)>>,
 }
@@ -68,12 +68,12 @@ impl Backend for CliBackend {
 
 impl CliBackend {
     /// Ends the display.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.shown.borrow_mut().take();
     }
 
     /// Shows what happens.
-    pub fn observe(&self, event: Event<'_>) {
+    pub(crate) fn observe(&self, event: Event<'_>) {
         match event {
             Event::Answers { cell, cells, settings, done, total, .. } => {
                 self.show(&format!("{} of {cells}", cell + 1), &settings.method, done, total);

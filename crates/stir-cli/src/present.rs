@@ -17,7 +17,7 @@ use stir::{
 /// methods where several were tried. The table to people, JSON to programs. Writes the same to `dir/results.json`, and
 /// all there is to see to `dir/report.html`, with its figures and tables beside it.
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "this is what the programs are for")]
-pub fn present(
+pub(crate) fn present(
     title: &str,
     runs: &[Run],
     libraries: Vec<Shown>,
@@ -59,7 +59,7 @@ pub fn present(
 }
 
 /// A library, as reports show it.
-pub struct Shown {
+pub(crate) struct Shown {
     description: LibraryDescription,
     /// Where it comes from, for people.
     label: String,
@@ -69,14 +69,14 @@ pub struct Shown {
 
 impl Shown {
     /// The library in the file `library`, which runs of `model` used with `mined_from` in their settings.
-    pub fn new(model: &str, mined_from: &str, library: &Path, candidates: Option<PathBuf>) -> Result<Self> {
+    pub(crate) fn new(model: &str, mined_from: &str, library: &Path, candidates: Option<PathBuf>) -> Result<Self> {
         let library = Library::load(library).into_diagnostic()?;
         let description = LibraryDescription::new(model, mined_from, &library);
         Ok(Self { description, label: format!("{mined_from}, {model}"), candidates })
     }
 
     /// A library of an experiment, one of `all`.
-    pub fn of_experiment(files: &LibraryFiles, all: &[LibraryFiles]) -> Result<Self> {
+    pub(crate) fn of_experiment(files: &LibraryFiles, all: &[LibraryFiles]) -> Result<Self> {
         let mut shown = Self::new(&files.model, &files.mined_from, &files.library, Some(files.candidates.clone()))?;
         let varied = files.params.iter().filter(|(name, value)| all.iter().any(|o| o.params.get(*name) != Some(value)));
         for (name, value) in varied {

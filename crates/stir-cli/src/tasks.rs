@@ -16,7 +16,7 @@ use crate::model::render;
 
 /// Which problems are asked.
 #[derive(clap::Args, Debug, Clone)]
-pub struct TaskArgs {
+pub(crate) struct TaskArgs {
     /// Problems, JSONL: id, gold, and a question or a finished prompt; or a built-in task (math500, gsm8k, ..), or the
     /// description of one of your own (TOML; see docs/tasks.md)
     #[arg(long, value_name = "FILE|NAME")]
@@ -39,17 +39,17 @@ fn form(name: &str) -> Result<AnswerForm, String> {
 
 impl TaskArgs {
     /// The problems of a JSONL file whose answers stand after `####`.
-    pub fn file(path: &Path) -> Self {
+    pub(crate) fn file(path: &Path) -> Self {
         Self { task: path.to_owned(), data: None, answers: None, limit: None }
     }
 
     /// What reports call the task: its name, or that of its file.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.source().name()
     }
 
     /// The problems with their prompts for `lm`.
-    pub fn open(&self, lm: &Lm) -> Result<Questions> {
+    pub(crate) fn open(&self, lm: &Lm) -> Result<Questions> {
         let source = self.source();
         // The names of the settings are those of the flags.
         source.check().map_err(|error| miette!("--{error}"))?;
@@ -63,7 +63,7 @@ impl TaskArgs {
 }
 
 /// That every right answer is known.
-pub fn check_golds(asked: &Questions) -> Result<()> {
+pub(crate) fn check_golds(asked: &Questions) -> Result<()> {
     match asked.without_gold() {
         Some(id) => Err(miette!("{}: problem {id:?} has no gold", asked.source.display())),
         None => Ok(()),

@@ -149,7 +149,8 @@ fn has_placeholder(text: &str) -> bool {
 
 /// The options, a line each: `A. ..`.
 fn listed(choices: &[String]) -> String {
-    let line = |(place, text): (usize, &String)| format!("{}. {}", stir_grade::ChoiceJudge::letter_at(place), text.trim());
+    let line =
+        |(place, text): (usize, &String)| format!("{}. {}", stir_grade::ChoiceJudge::letter_at(place), text.trim());
     choices.iter().enumerate().map(line).collect::<Vec<_>>().join("\n")
 }
 
