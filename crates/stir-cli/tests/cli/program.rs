@@ -37,7 +37,7 @@ fn progress_is_a_line_where_there_is_no_terminal() {
 
     let told = String::from_utf8(run("rollout", &format!("{} --log-format json", flags("json.jsonl"))).stderr).unwrap();
     let lines: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let lines = lines.iter().map(|line| &line["fields"]).filter(|fields| fields["what"] == "rollout");
+    let mut lines = lines.iter().map(|line| &line["fields"]).filter(|fields| fields["what"] == "rollout");
     let last = lines.next_back().unwrap();
     assert_eq!((&last["done"], &last["total"]), (&6.into(), &6.into()));
     assert!(last["seconds"].as_f64().unwrap() > 0.0 && last["message"].as_str().unwrap().starts_with("rollout 6/6"));
