@@ -284,3 +284,9 @@ impl<S> Probe<S> {
         self.pending = self.branch.choices().last().map(|choice| choice.token).into_iter().collect();
     }
 }
+
+/// A steered sequence moves between threads with its session.
+const _: () = {
+    const fn sent<T: Send>() {}
+    sent::<SteeredLane<()>>();
+};

@@ -1,30 +1,6 @@
-//! Shared types and the [`Engine`] contract of STIR.
-//!
-//! STIR steers a frozen language model by adding small vectors to its residual stream at the boundaries between
-//! reasoning segments. This crate knows nothing of tensors. It defines
-//!
-//! - [`Engine`], the contract of a model that runs batches of rows through its layers, and [`Text`], that of one with a
-//!   tokenizer;
-//! - [`Scheduler`], the one loop through which every token of the project is generated, and on top of it [`Generator`]
-//!   (requests may arrive at any time), [`generate`] and [`stream`] (all requests are known);
-//! - [`HookPoint`], [`LayerSpec`] and [`SegmentCounter`]: where hidden states are read and changed;
-//! - [`Sampling`]: how one row of logits becomes a token;
-//! - [`SettingError`]: the words in which all crates report a setting that is out of bounds.
-//!
-//! ```
-//! use stir_core::{Engine, GenerateOptions, Request, Text, generate, toy::ToyEngine};
-//!
-//! let engine = ToyEngine::new(7);
-//! let prompt = engine.encode("abc")?;
-//! let request = Request { max_tokens: 16, samples: 2, stop: vec!["\n\n".into()], ..Request::new(prompt) };
-//! for answer in &generate(&engine, &[request], GenerateOptions::default())?[0] {
-//!     assert!(answer.tokens.len() <= 16);
-//!     assert!(!answer.text(engine.vocab()).contains("\n\n"));
-//! }
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
-//! (The example needs the feature `toy`.)
-
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(unreachable_pub)]
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 

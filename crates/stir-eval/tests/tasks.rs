@@ -1,4 +1,4 @@
-//! Published layouts as tasks: in files written here, and in those of the data sets where this machine has them.
+//! Published layouts as tasks: in files written here and, where they are asked for, in those of the data sets.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
 mod common;
@@ -335,18 +335,10 @@ fn data_sets_load_from_their_folders_and_files() {
     for (name, path, expected) in [
         ("math500", "math500", 500),
         ("gsm8k", "gsm8k", 1319),
-        ("gsm8k", "gsm8k/train.jsonl", 7473),
         ("aime24", "aime24", 30),
-        ("aime24", "aime24/qwq.jsonl", 30),
         ("aime25", "aime25", 30),
-        ("aime25", "aime25/deer.jsonl", 30),
-        ("aime25", "aime25/mcd.jsonl", 30),
         ("amc23", "amc23", 40),
-        ("arc_challenge", "arc_challenge/test.jsonl", 1172),
         ("arc_challenge", "arc_challenge/validation.jsonl", 299),
-        ("openbookqa", "openbookqa/test.jsonl", 500),
-        ("openbookqa", "openbookqa/test_complete.jsonl", 500),
-        ("openbookqa", "openbookqa/llm_foundry_test.jsonl", 500),
         ("openbookqa", "openbookqa/validation.jsonl", 500),
     ] {
         assert_eq!(count(name, path), expected, "{path}");

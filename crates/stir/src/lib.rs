@@ -197,6 +197,10 @@
 //! [`DeviceSpec`](model::DeviceSpec) chooses one at run time and says which feature is missing. `hub` adds
 //! `Lm::from_hub`, models by their name on the Hugging Face hub.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(unreachable_pub)]
+#![forbid(unsafe_code)]
+
 #[cfg(feature = "model")]
 pub mod experiment;
 pub mod guide;

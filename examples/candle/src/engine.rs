@@ -152,6 +152,10 @@ impl Engine for CandleEngine {
         &self.vocab
     }
 
+    fn device(&self) -> String {
+        "cpu".into()
+    }
+
     fn session(&self) -> KvCache {
         KvCache { len: 0, layers: vec![None; self.shape.n_layers] }
     }
@@ -165,6 +169,7 @@ impl Engine for CandleEngine {
     }
 }
 
+/// Text is a contract of its own: an engine whose users hand in tokens can leave it out.
 impl Text for CandleEngine {
     fn encode(&self, text: &str) -> Result<Vec<TokenId>, EngineError> {
         Ok(self.tokenizer.as_ref().ok_or(EngineError::NoTokenizer)?.encode(text)?)

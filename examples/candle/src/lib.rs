@@ -4,7 +4,7 @@
 //! implements these and gets everything above them: batched decoding, streaming, the closed loop. Two files do it here:
 //!
 //! - `decoder.rs` is Qwen2 in plain candle. It calls a closure at both ends of each layer: that is all steering asks of it.
-//! - `engine.rs` implements `Engine` and `Session`: it checks rows, adds vectors, captures states, keeps caches.
+//! - `engine.rs` implements `Engine`, `Session` and `Text`: it checks rows, adds vectors, captures states, keeps caches.
 //!
 //! `tests/` shows how to be sure of it: `conformance::check` proves the contract, golden files prove the numbers.
 

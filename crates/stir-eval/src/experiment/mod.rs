@@ -1,10 +1,10 @@
-//! Experiments as data: a TOML file says what is run, and everything that is made lies under a name that says how.
+//! Experiments as data: a TOML file describes what is run, and a runner works through it.
 //!
-//! An [`Experiment`] names models, tasks, methods, grids of settings and seeds. [`Runner`] works through it: stages that
-//! several cells share (rollouts, candidates, libraries) are made once, and the output of every stage lies in a folder
-//! that is named by the digest of all that it depends on, inputs by their content. A stage that is there is not made
-//! again, answers that are there are not asked for again, and results of different settings cannot meet. A [`Backend`]
-//! loads the models and makes their prompts.
+//! An [`Experiment`] names models, tasks, methods, grids of settings and seeds. The [`Runner`] draws rollouts, mines and
+//! selects libraries, and answers. Stages that several cells share (rollouts, candidates, libraries) are made once. The
+//! output of every stage is in a folder named by the digest of everything that it depends on, inputs by their content: a
+//! folder only ever holds results for exactly these settings, and they are never recomputed. A [`Backend`] loads the
+//! models and makes their prompts. Everything in the file is read and checked before anything is loaded.
 //!
 //! ```
 //! use stir_eval::experiment::Experiment;
