@@ -16,7 +16,7 @@
 //!
 //!     [[models]]
 //!     name = "tiny"
-//!     source = { folder = "examples/assets/tiny" }
+//!     source = { folder = "crates/stir-cli/assets/tiny" }
 //!
 //!     [[tasks]]
 //!     name = "stories"
