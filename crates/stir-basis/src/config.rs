@@ -70,7 +70,7 @@ impl BasisConfig {
 ///
 /// [`KMeans`](Self::KMeans) and [`Dbscan`](Self::Dbscan) need the feature `clustering` when they are run.
 ///
-/// As text it is its name alone; parsed, it has default parameters.
+/// Its text form is its name alone; when parsed, it has default parameters.
 ///
 /// ```
 /// use stir_basis::SelectionMethod;

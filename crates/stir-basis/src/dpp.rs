@@ -123,7 +123,7 @@ struct Row<'a> {
     line: Vec<f64>,
     /// `K_ii + epsilon - |line|^2`: what the pivots that `line` accounts for leave unexplained.
     variance: f64,
-    /// What taking the row would have added given those pivots; minus infinity where it is not to be taken.
+    /// The gain that taking the row would have had given those pivots; minus infinity where it is not to be taken.
     gain: f64,
 }
 

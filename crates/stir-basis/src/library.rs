@@ -34,7 +34,7 @@ pub struct Library {
     groups: Vec<Group>,
 }
 
-/// What a library's file holds; the rest follows from it.
+/// The content of a library's file; everything else is derived from it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Stored {
     pub(crate) fingerprint: Fingerprint,

@@ -95,7 +95,7 @@ pub fn normalize(vector: &[f32]) -> Option<Vec<f32>> {
     usable.then(|| vector.iter().map(|&x| (f64::from(x) / norm) as f32).collect())
 }
 
-/// Whether `key` is of length 1, as far as f32 can tell.
+/// Returns whether `key` is of length 1, as far as f32 can tell.
 pub(crate) fn is_unit(key: &[f32]) -> bool {
     (norm(key) - 1.0).abs() < 1e-3
 }

@@ -31,7 +31,7 @@ use crate::{
     tasks::{TaskArgs, check_golds},
 };
 
-/// What is compared and how it is shown.
+/// The comparison to make and the way it is shown.
 #[derive(clap::Args)]
 pub(crate) struct CompareArgs {
     /// Methods to compare, the baseline first: plain, sampling, self_consistency, self_discover, deer,
@@ -53,7 +53,7 @@ pub(crate) struct CompareArgs {
 }
 
 impl CompareArgs {
-    /// That there is a library where a method steers.
+    /// Checks that there is a library if a method steers.
     pub(crate) fn check(&self, library: Option<&Path>) -> Result<()> {
         match self.methods.iter().find(|method| library.is_none() && method.config.needs_library()) {
             Some(method) => Err(miette!("method {:?} needs a library: give --library", method.name)),
@@ -105,7 +105,7 @@ pub(crate) struct Problems<'l> {
     model: &'l ModelArgs,
     library: Option<LibraryFile>,
     pub asked: Questions,
-    /// What reports call the task.
+    /// The name of the task in reports.
     name: String,
     render: Box<Render<'l, ModelError>>,
 }
@@ -114,7 +114,7 @@ pub(crate) struct Problems<'l> {
 struct LibraryFile {
     library: Library,
     path: PathBuf,
-    /// Of the file.
+    /// The digest of the file.
     digest: String,
 }
 
@@ -149,7 +149,7 @@ impl<'l> Problems<'l> {
         Ok(AnswerRun { engine: self.lm, questions, request, max_batch: args.max_batch })
     }
 
-    /// That all questions can be asked; those that are too long for the model are told.
+    /// Checks that all questions can be asked; those that are too long for the model are reported.
     pub(crate) fn check(&self, exam: &AnswerRun<'_, Lm>) -> Result<()> {
         let requests = exam.requests().map_err(|error| self.located(error))?;
         for (question, request) in exam.questions.iter().zip(requests) {
@@ -250,7 +250,7 @@ pub(crate) fn tell_no_room(problem: Report) {
     eprintln!("{:?}", problem.wrap_err("one problem gets an empty answer, which counts as wrong"));
 }
 
-/// What to do about answers of other settings.
+/// Adds advice to an error about answers made with other settings.
 fn begun(error: AnswersError) -> Report {
     match error {
         AnswersError::File(FileError::Settings { .. }) => {

@@ -1,4 +1,4 @@
-//! What is told on the standard error while a command works.
+//! Messages on the standard error while a command works.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -8,7 +8,7 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt::MakeWriter};
 
 use crate::progress;
 
-/// What is told on the standard error.
+/// Settings of the messages on the standard error.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Messages")]
 pub(crate) struct LogArgs {

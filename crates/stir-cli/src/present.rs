@@ -1,4 +1,4 @@
-//! What runs came to, shown to people and to programs.
+//! Results of runs, shown to people and to programs.
 
 use std::{
     collections::BTreeMap,
@@ -61,9 +61,9 @@ pub(crate) fn present(
 /// A library, as reports show it.
 pub(crate) struct Shown {
     description: LibraryDescription,
-    /// Where it comes from, for people.
+    /// Its origin, for people.
     label: String,
-    /// What it was selected from, where that is there.
+    /// The file of pairs it was selected from, if that exists.
     candidates: Option<PathBuf>,
 }
 

@@ -1,4 +1,4 @@
-//! How far a command is: a bar on a terminal, and lines at least every half minute where there is none.
+//! The progress of a command: a bar on a terminal, and lines at least every half minute where there is none.
 
 use std::{
     fmt,
@@ -21,7 +21,7 @@ const EVERY: Duration = Duration::from_secs(30);
 /// The bars of this process.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
-/// Whether lines carry their numbers as fields beside the text.
+/// Set if lines carry their numbers as fields in addition to the text.
 static HAS_FIELDS: AtomicBool = AtomicBool::new(false);
 
 /// Lets lines carry their numbers as fields from now on, for programs that read them.
@@ -34,7 +34,7 @@ pub(crate) fn beside_bars<T>(write: impl FnOnce() -> T) -> T {
     BARS.suspend(write)
 }
 
-/// How far a command is. It is shown until this is dropped.
+/// The progress of a command. It is shown until this is dropped.
 pub(crate) struct Progress(Shown);
 
 enum Shown {
@@ -124,13 +124,13 @@ fn locked(lines: &Mutex<Lines>) -> MutexGuard<'_, Lines> {
     lines.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// When a line is due, and what it says.
+/// Decides when a line is due, and what it says.
 struct Lines {
     what: String,
     done: u64,
     total: u64,
     note: String,
-    /// What was done before the first report: by an earlier run, which says nothing of the rate of this one.
+    /// The amount done before the first report, by an earlier run: it does not count towards the rate of this one.
     before: Option<u64>,
     last: Duration,
     /// The time since the beginning.
@@ -169,7 +169,7 @@ impl Lines {
     }
 }
 
-/// How far something was at one moment.
+/// The progress of something at one moment.
 #[derive(Debug, Clone, PartialEq)]
 struct Line {
     what: String,
@@ -178,7 +178,7 @@ struct Line {
     total: u64,
     /// The time since the beginning.
     seconds: f64,
-    /// What is done in a second.
+    /// The amount done per second.
     rate: Option<f64>,
     /// The seconds that are left.
     eta: Option<u64>,

@@ -92,7 +92,7 @@ impl ControllerConfig {
         }
     }
 
-    /// Whether the controller acts at control point `m`.
+    /// Returns whether the controller acts at control point `m`.
     pub(crate) fn acts_at(&self, m: usize) -> bool {
         (1..self.max_control_points).contains(&m)
             && self.min_m.is_none_or(|min| m >= min)

@@ -245,7 +245,7 @@ impl Controller {
     }
 }
 
-/// Whether `scale * vector` is finite. A score that is not gives a scale that is not.
+/// Returns whether `scale * vector` is finite. A score that is not finite gives a scale that is not.
 fn can_add(scale: f32, vector: &[f32]) -> bool {
     vector.iter().all(|x| (scale * x).is_finite())
 }

@@ -84,7 +84,7 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Where this loop forgets or adds an impulse, one with a cache truncates the cache, and encodes the tokens that are then
+/// If this loop forgets or adds an impulse, a loop with a cache truncates it, and encodes the tokens that are then
 /// missing with its next pass.
 #[derive(Debug, Clone)]
 pub struct Steering {

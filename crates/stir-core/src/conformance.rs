@@ -20,7 +20,7 @@ pub enum Violation {
         law: &'static str,
         /// Largest absolute difference over the largest absolute value.
         difference: f32,
-        /// What was allowed.
+        /// The largest difference that was allowed.
         tolerance: f32,
     },
     /// Something that must change results did not.
@@ -54,9 +54,9 @@ pub enum Violation {
     Size {
         /// The promise.
         law: &'static str,
-        /// What it should be.
+        /// The expected value.
         expected: usize,
-        /// What it is.
+        /// The value found.
         found: usize,
     },
 }

@@ -148,14 +148,14 @@ pub struct Row<'a, S> {
     pub additions: Vec<Addition<'a>>,
     /// Hook points whose hidden state at the last of `tokens` is wanted.
     pub capture: &'a [HookPoint],
-    /// Whether the logits after the last of `tokens` are wanted.
+    /// Set to have the logits after the last of `tokens`.
     pub logits: bool,
 }
 
 /// An impulse: `stream(point, position) += scale * vector`, at that position only.
 #[derive(Debug, Clone, Copy)]
 pub struct Addition<'a> {
-    /// Where in the model the vector is added.
+    /// The point in the model where the vector is added.
     pub point: HookPoint,
     /// The absolute position in the sequence; must be among the row's tokens.
     pub position: usize,

@@ -56,7 +56,7 @@ pub struct Token<N = ()> {
     pub note: N,
 }
 
-/// What the callback of a [`stream`] wants to happen next.
+/// The decision of a [`stream`]'s callback about what happens next.
 ///
 /// An answer that is cancelled ends with its [`Finished`](Event::Finished) event and
 /// [`Finish::Cancelled`](crate::Finish::Cancelled), unless it has ended by itself. Tokens that were generated in the same
@@ -72,7 +72,7 @@ pub enum Flow {
     CancelAll,
 }
 
-/// How requests are answered; what they ask for is said by each [`Request`].
+/// The settings of a call that answers requests; what they ask for is in each [`Request`].
 ///
 /// ```
 /// use std::sync::atomic::AtomicBool;
@@ -121,7 +121,7 @@ pub fn generate<E: Engine>(
     generate_with(engine, requests, options, Decode::resume)
 }
 
-/// As [`generate`], for any kind of generation; `start` as in [`Generator::with`].
+/// Works like [`generate`], for any kind of generation; `start` is the one of [`Generator::with`].
 ///
 /// # Errors
 /// As [`generate`].
@@ -191,7 +191,7 @@ pub fn stream<E: Engine>(
     stream_with(engine, requests, options, Decode::resume, on_event)
 }
 
-/// As [`stream`], for any kind of generation; `start` as in [`Generator::with`].
+/// Works like [`stream`], for any kind of generation; `start` is the one of [`Generator::with`].
 ///
 /// # Errors
 /// As [`stream`].

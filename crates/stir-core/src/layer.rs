@@ -2,7 +2,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// Which decoder layer: an index (`18`, `-1`) or a relative depth in [0, 1] (`0.6`, `3/5`).
+/// A choice of decoder layer: an index (`18`, `-1`) or a relative depth in [0, 1] (`0.6`, `3/5`).
 ///
 /// A depth resolves to `round(depth * (n_layers - 1))`, halves to even, as the published layers were chosen. A number
 /// with a point or a slash is a depth, one without is an index: `1` is the second layer, `1.0` the last.
@@ -92,19 +92,19 @@ pub enum LayerSpecError {
     /// Neither an index nor a depth.
     #[error("layer spec {text:?} is neither an index (18, -1) nor a depth (0.6, 3/5)")]
     Syntax {
-        /// What was given.
+        /// The text that was given.
         text: String,
     },
     /// A depth outside [0, 1].
     #[error("layer depth {depth} lies outside [0, 1]")]
     Depth {
-        /// What was given.
+        /// The depth that was given.
         depth: f64,
     },
     /// An index the model does not have.
     #[error("layer {spec} does not exist in a model of {n_layers} layers")]
     OutOfRange {
-        /// What was given.
+        /// The spec that was given.
         spec: String,
         /// Layers of the model.
         n_layers: usize,

@@ -14,7 +14,7 @@ pub struct ModelShape {
     pub max_context: usize,
 }
 
-/// What identifies a model: a vector mined on one model means nothing on another.
+/// The identity of a model: a vector mined on one model means nothing on another.
 ///
 /// ```
 /// # use stir_core::Fingerprint;
@@ -44,7 +44,7 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// Whether `found` is the model that `self` describes.
+    /// Checks that `found` is the model that `self` describes.
     ///
     /// # Errors
     /// [`FingerprintMismatch`] with the first field that differs.

@@ -150,15 +150,15 @@ impl Sampling {
         Cow::Owned(row)
     }
 
-    /// What temperature, top-k, top-p and min-p leave of a row whose largest logit is at `best`.
+    /// Returns the tokens that temperature, top-k, top-p and min-p leave of a row whose largest logit is at `best`.
     fn kept(&self, logits: &[f32], best: usize) -> Kept {
         // A vocabulary is large and few of its tokens are likely: those are looked at first, by themselves.
         let near = [6.0, 12.0].into_iter().find_map(|reach| self.kept_within(reach, logits, best));
         near.or_else(|| self.kept_within(f32::INFINITY, logits, best)).unwrap_or_default()
     }
 
-    /// As [`kept`](Self::kept), computed from the tokens whose weight is at least `e^-reach` alone; `None` if a token
-    /// below that may be among those kept, so that a wider reach must be tried.
+    /// Returns [`kept`](Self::kept), computed from the tokens whose weight is at least `e^-reach` alone; `None` if a
+    /// token below that may be among those kept, so that a wider reach must be tried.
     ///
     /// The tokens looked at are always the likeliest ones of the row. They decide the result if they are the whole row,
     /// if `top_k` of them are there (the rest of the row is cut off anyway), or if their mass alone reaches `top_p`.

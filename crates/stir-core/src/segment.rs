@@ -96,7 +96,7 @@ impl SegmentCounter {
 /// A segment boundary in a sequence of generated tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ControlPoint {
-    /// Which delimiter, counted from 1.
+    /// The number of the delimiter, counted from 1.
     pub m: usize,
     /// Index in the generated tokens of the one that completes it.
     pub token: usize,

@@ -5,7 +5,7 @@ use crate::{
     TokenId, Vocab,
 };
 
-/// How a generated sequence ended.
+/// The reason why a generated sequence ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Finish {
@@ -26,7 +26,7 @@ pub struct Generated {
     pub tokens: Vec<TokenId>,
     /// The model's log-probability of each.
     pub log_probs: Vec<f32>,
-    /// How the sequence ended.
+    /// The reason why the sequence ended.
     pub finish: Finish,
     /// Bytes of the tokens that are the answer's text: all, or those before the stop string.
     pub text_len: usize,
@@ -109,7 +109,7 @@ impl Sequence {
         &self.log_probs
     }
 
-    /// How tokens are drawn.
+    /// Returns the settings by which tokens are drawn.
     pub fn sampling(&self) -> Sampling {
         self.sampling
     }
@@ -119,7 +119,7 @@ impl Sequence {
         self.max_context.saturating_sub(self.tokens.len())
     }
 
-    /// How the sequence ended; `None` while it goes on.
+    /// Returns the reason why the sequence ended; `None` while it continues.
     pub fn finish(&self) -> Option<Finish> {
         self.finish
     }
@@ -159,7 +159,7 @@ impl Sequence {
         };
     }
 
-    /// What has been generated; cancelled where nothing else ended it.
+    /// Returns what has been generated; it is marked as cancelled if nothing else ended it.
     pub fn generated(&self) -> Generated {
         Generated {
             tokens: self.answer().to_vec(),
@@ -189,7 +189,7 @@ pub fn prefill<E: Engine>(engine: &E, prompt: &[TokenId]) -> Result<E::Session, 
 
 /// A lane that generates one [`Sequence`]: what streaming of any kind of generation needs to know.
 pub trait Generation<S>: Lane<S> {
-    /// What can be said of a token besides its text.
+    /// A note on a token, in addition to its text.
     type Note;
 
     /// Takes the outputs of a pass, as [`absorb`](Lane::absorb) does, and leaves the result where it is.
@@ -198,13 +198,13 @@ pub trait Generation<S>: Lane<S> {
     /// When a row of logits describes no distribution.
     fn advance(&mut self, vocab: &Vocab, outputs: Vec<Output>) -> Result<(), SamplingError>;
 
-    /// What has been generated so far.
+    /// Returns what has been generated so far.
     fn sequence(&self) -> &Sequence;
 
-    /// What can be said of token `index` of the answer.
+    /// Returns the note on token `index` of the answer.
     fn note(&self, index: usize) -> Self::Note;
 
-    /// What has been generated, finished or not.
+    /// Returns what has been generated, finished or not.
     fn answer(&self) -> Self::Done;
 
     /// The answer, once the sequence has ended.
@@ -230,7 +230,7 @@ impl<S: Session> Decode<S> {
         Self::resume(engine, engine.session(), request, sample)
     }
 
-    /// As [`new`](Self::new), where `session` already holds the first tokens of the prompt: a fork of what
+    /// Works like [`new`](Self::new) where `session` already holds the first tokens of the prompt: a fork of what
     /// [`prefill`] gave, or of an earlier turn. One that holds the whole prompt or more is rewound to its last token.
     ///
     /// # Errors

@@ -65,7 +65,7 @@ impl StopMatcher {
         self.end
     }
 
-    /// Where the text ends, in bytes from its start, once a stop string is complete.
+    /// Returns the end of the text, in bytes from its start, once a stop string is complete.
     pub fn end(&self) -> Option<usize> {
         self.end
     }
@@ -75,7 +75,7 @@ impl StopMatcher {
         self.end.unwrap_or(self.seen)
     }
 
-    /// How many bytes at the end of the text may be the start of a stop string.
+    /// Returns the number of bytes at the end of the text that may be the start of a stop string.
     pub fn held(&self) -> usize {
         self.stops.iter().map(|(_, matched)| *matched).max().unwrap_or(0)
     }
@@ -162,7 +162,7 @@ mod tests {
 
     use super::*;
 
-    /// Where the first stop string stands, by looking at every byte.
+    /// Finds the first stop string by looking at every byte.
     fn cut(bytes: &[u8], stops: &[String]) -> usize {
         let ends = (1..=bytes.len()).find_map(|end| {
             let complete = stops.iter().filter(|stop| bytes[..end].ends_with(stop.as_bytes()));

@@ -28,14 +28,14 @@ pub struct ToyEngine {
     layers: Vec<(Matrix, Matrix)>,
 }
 
-/// What the engine has encoded of one sequence: per layer and position, what later positions see of it.
+/// The encoded part of one sequence: for each layer and position, what later positions see of it.
 #[derive(Debug, Clone, Default)]
 pub struct ToySession {
     past: [Arc<Vec<Stream>>; LAYERS],
     len: usize,
 }
 
-/// What the toy engine refuses.
+/// A text or a row that the toy engine refuses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ToyError {
     /// Text outside its alphabet.
@@ -46,7 +46,7 @@ pub enum ToyError {
     Row {
         /// Place in the batch.
         row: usize,
-        /// What is wrong.
+        /// The fault.
         what: &'static str,
     },
 }
@@ -87,7 +87,7 @@ impl ToyEngine {
         }
     }
 
-    /// As [`new`](Self::new), with no token that ends a sequence.
+    /// Returns an engine like that of [`new`](Self::new), with no token that ends a sequence.
     pub fn without_eos(seed: u64) -> Self {
         let engine = Self::new(seed);
         let ids = 0..engine.vocab.len() as TokenId;

@@ -1,7 +1,7 @@
 /// A token's number in the model's vocabulary.
 pub type TokenId = u32;
 
-/// What each token adds to the text, byte for byte, and which tokens end a sequence.
+/// The bytes that each token adds to the text, and the tokens that end a sequence.
 ///
 /// Boundaries are looked for in bytes: a token may hold half a character, and UTF-8 never shows an ASCII delimiter
 /// inside another character, so bytes and text agree on where a delimiter stands. Special tokens add no bytes.
@@ -31,17 +31,17 @@ impl Vocab {
         Self { bytes, ends, eos: eos.into_iter().collect() }
     }
 
-    /// How many tokens have bytes recorded. Ids from here on (padding rows of the head) add no text.
+    /// Returns the number of tokens that have bytes recorded. Ids from there on (padding rows of the head) add no text.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether no token is recorded.
+    /// Returns whether no token is recorded.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// What `id` adds to the text; empty for special tokens and ids without an entry.
+    /// Returns the bytes that `id` adds to the text; empty for special tokens and ids without an entry.
     pub fn bytes(&self, id: TokenId) -> &[u8] {
         let id = id as usize;
         match self.ends.get(id) {
@@ -50,7 +50,7 @@ impl Vocab {
         }
     }
 
-    /// Whether `id` ends a sequence.
+    /// Returns whether `id` ends a sequence.
     pub fn is_eos(&self, id: TokenId) -> bool {
         self.eos.contains(&id)
     }

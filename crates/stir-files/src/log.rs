@@ -63,7 +63,7 @@ pub struct RecordLog<R, K> {
     /// The number of lines, and of bytes, up to the end of the last whole record.
     lines: usize,
     end: u64,
-    /// Whether there may be bytes behind the end, of a record that could not be written.
+    /// `true` if there may be bytes behind the end, of a record that could not be written.
     torn: bool,
 }
 
@@ -306,9 +306,9 @@ struct Survey {
     lines: usize,
     /// The number of bytes up to the end of the last whole record.
     end: u64,
-    /// Whether it ends in a line feed.
+    /// `true` if it ends in a line feed.
     terminated: bool,
-    /// Whether an unfinished line follows.
+    /// `true` if an unfinished line follows.
     torn: bool,
 }
 

@@ -130,7 +130,7 @@ pub fn decimal(text: &str) -> Option<String> {
     Some([sign, whole, point, fraction].concat())
 }
 
-/// Whether a minus sign leads, and the text after the sign if there is one.
+/// Returns whether a minus sign leads, and the text after the sign if there is one.
 fn take_sign(text: &str) -> (bool, &str) {
     match text.strip_prefix(['-', '\u{2212}']) {
         Some(rest) => (true, rest),

@@ -19,7 +19,7 @@ use stir_files::{FileError, FileLock, place_atomically, unused_name, write_atomi
 
 use crate::{HubError, Options, checksum::Checksum};
 
-/// How often to look whether another process has released a lock.
+/// The pause between two looks at a lock that another process holds.
 const LOOK: Duration = Duration::from_millis(100);
 
 pub(crate) struct Cache {
@@ -67,12 +67,12 @@ impl Cache {
         write_atomically(&path, commit).map_err(HubError::io(&path))
     }
 
-    /// Whether a snapshot holds a file. A link that leads out of the cache's blobs is as good as no file.
+    /// Returns whether a snapshot holds a file. A link that leads out of the cache's blobs is as good as no file.
     pub(crate) fn has(&self, commit: &str, name: &str) -> Result<bool, HubError> {
         self.holds(&self.snapshot(commit).join(name), Some(commit))
     }
 
-    /// Whether a blob is here, whole.
+    /// Returns whether a blob is here, whole.
     pub(crate) fn has_blob(&self, checksum: &Checksum) -> Result<bool, HubError> {
         self.holds(&self.blob(checksum), None)
     }
@@ -153,7 +153,7 @@ impl Cache {
         }
     }
 
-    /// Whether `path` is, or leads to, a file among this cache's blobs or in the snapshot of `commit`.
+    /// Returns whether `path` is, or leads to, a file among this cache's blobs or in the snapshot of `commit`.
     fn holds(&self, path: &Path, commit: Option<&str>) -> Result<bool, HubError> {
         let target = match fs::canonicalize(path) {
             Ok(target) => target,
@@ -185,7 +185,7 @@ impl Cache {
     }
 }
 
-/// Whether a revision is a commit in full.
+/// Returns whether a revision is a commit in full.
 pub(crate) fn is_commit(revision: &str) -> bool {
     revision.len() == 40 && revision.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }

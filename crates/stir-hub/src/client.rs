@@ -14,7 +14,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// A pause is cut into such pieces, so that cancelling does not wait for its end.
 const PIECE: Duration = Duration::from_millis(100);
 
-/// Which part of a repository a request is about; says what a 404 means.
+/// The part of a repository that a request is about; it decides what a 404 means.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subject<'a> {
     pub repo: &'a str,
@@ -209,7 +209,7 @@ impl<'a> Client<'a> {
     }
 }
 
-/// How often to try again, and how long to wait before.
+/// The number of further tries, and the waiting time before each.
 pub(crate) struct Retry<'a> {
     options: &'a Options,
     tried: u32,

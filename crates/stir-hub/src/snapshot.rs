@@ -1,4 +1,4 @@
-//! Which files, in which order, and what to say when one is missing.
+//! The files to download, their order, and the message when one is missing.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +20,7 @@ use crate::{
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-/// What else a decoder's folder may hold that loading it looks at.
+/// Further files of a decoder's folder that loading reads if they are there.
 const OPTIONAL: [&str; 6] = [
     "generation_config.json",
     "tokenizer.json",
@@ -201,7 +201,7 @@ fn choose<'n>(id: &str, options: &Options, names: &'n BTreeSet<String>) -> Resul
     }
 }
 
-/// Whether a file is never brought, whatever is asked for.
+/// Returns whether a file is never brought, whatever is asked for.
 fn refused(kind: RepoKind, name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap_or(name);
     kind == RepoKind::Model && REFUSED.iter().any(|pattern| names::matches(pattern, file))

@@ -1,4 +1,4 @@
-//! Who is contrasted with whom.
+//! The choice of rollouts to contrast.
 
 use stir_core::{SampleRng, TokenId};
 use stir_rollout::sample_stream;

@@ -7,13 +7,13 @@ pub(crate) struct Walk<'p, S> {
     session: S,
     tokens: Vec<TokenId>,
     done: usize,
-    /// Where to read: indices into `tokens`, rising.
+    /// The places to read at: indices into `tokens`, rising.
     stops: Vec<usize>,
     points: &'p [HookPoint],
     walked: Walked,
 }
 
-/// What a walk read.
+/// The states that a walk read.
 #[derive(Debug)]
 pub(crate) struct Walked {
     /// Place of the problem.

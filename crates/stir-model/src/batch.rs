@@ -17,7 +17,7 @@ pub(crate) struct Batch<'c> {
     rows: Vec<Extension<'c>>,
     /// For each row the place of its tokens among those that are computed.
     places: Vec<Range<usize>>,
-    /// Which rows are computed by others; `None` when every row is computed.
+    /// The rows that share another row's computation; `None` when every row is computed.
     shared: Option<SharedRows>,
 }
 

@@ -141,8 +141,8 @@ impl KvCache {
         self.spans.first().map(|span| Arc::as_ptr(&span.piece).addr())
     }
 
-    /// Whether another sequence of the same length holds the same tokens. Called for forks of one sequence, which are
-    /// compared only in what they do not share.
+    /// Returns whether another sequence of the same length holds the same tokens. Called for forks of one sequence,
+    /// which are compared only in what they do not share.
     pub(crate) fn same_tokens(&self, other: &Self) -> bool {
         let mut shared = 0;
         for (own, others) in self.spans.iter().zip(&other.spans) {
@@ -248,7 +248,7 @@ impl Span {
         self.piece.capacity
     }
 
-    /// Whether two spans show the same positions of the same piece.
+    /// Returns whether two spans show the same positions of the same piece.
     pub(crate) fn same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.piece, &other.piece) && self.len == other.len
     }

@@ -49,7 +49,7 @@ impl Message {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChatOptions {
-    /// Whether the text ends where the assistant's next message begins.
+    /// `true` if the text ends where the assistant's next message begins.
     pub add_generation_prompt: bool,
     /// Further variables for the template (`enable_thinking`, `date_string`, `tools`, ..). They replace variables that
     /// the model's files set, such as `bos_token`.

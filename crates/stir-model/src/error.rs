@@ -144,7 +144,7 @@ pub enum ModelError {
     NoTokenizer {
         /// The model folder.
         path: PathBuf,
-        /// Whether there is a `tokenizer.model`.
+        /// `true` if there is a `tokenizer.model`.
         sentencepiece: bool,
     },
     /// A tokenizer with tokens that the model has no embedding for.

@@ -17,7 +17,7 @@ pub struct GenerationDefaults {
     /// The tokens that end a sequence: `eos_token_id` of `generation_config.json`, else of `config.json`, else the
     /// `eos_token` of the tokenizer.
     pub end_tokens: Vec<TokenId>,
-    /// Whether to sample, rather than to decode greedily.
+    /// `true` to sample, `false` to decode greedily.
     pub do_sample: Option<bool>,
     /// Divisor of the logits.
     pub temperature: Option<f64>,

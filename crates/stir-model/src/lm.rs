@@ -40,7 +40,7 @@ pub struct Lm {
     fingerprint: Fingerprint,
     device: Device,
     chunk: usize,
-    /// Whether passes use this crate's own kernels.
+    /// `true` if passes use this crate's own kernels.
     #[cfg(feature = "flex")]
     kernels: bool,
 }

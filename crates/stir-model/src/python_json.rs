@@ -39,7 +39,7 @@ struct Python {
     indent: Option<usize>,
     ascii: bool,
     depth: usize,
-    /// Whether the innermost list or object has anything in it.
+    /// `true` if the innermost list or object has anything in it.
     filled: bool,
 }
 

@@ -10,7 +10,7 @@ use stir_core::{HookPoint, Session};
 
 use crate::cache::Extension;
 
-/// Which rows are computed once in the first layers.
+/// The rows that are computed once in the first layers.
 pub(crate) struct SharedRows {
     /// The number of layers in which rows are shared.
     layers: usize,
@@ -44,7 +44,7 @@ impl SharedRows {
         self.layers
     }
 
-    /// Whether a row is computed, and not merely given what another row computes.
+    /// Returns whether a row is computed, and not merely given what another row computes.
     pub(crate) fn is_leader(&self, row: usize) -> bool {
         self.leader[row] == row
     }

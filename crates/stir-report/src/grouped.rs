@@ -30,11 +30,11 @@ pub(crate) struct Block<'r> {
     pub(crate) main: Vec<usize>,
     /// All groups.
     pub(crate) all: Comparison,
-    /// Those of `main`.
+    /// The comparison of `main`.
     pub(crate) table: Comparison,
 }
 
-/// How a method is drawn.
+/// The way a method is drawn.
 #[derive(Clone, Copy)]
 pub(crate) struct Look {
     /// Class of its colour: `f` and this for filling, `s` for strokes.
@@ -79,7 +79,7 @@ impl<'r> GroupedRuns<'r> {
         distinct(self.blocks.iter().map(|block| block.model))
     }
 
-    /// What to add to a title to tell apart blocks: the task, and the model where there are several.
+    /// Returns what to add to a title to tell blocks apart: the task, and the model where there are several.
     pub(crate) fn place(&self, block: &Block<'_>) -> String {
         self.place_of(block.model, block.task)
     }
@@ -130,8 +130,8 @@ impl<'r> Block<'r> {
     }
 }
 
-/// Which of the `candidates` stands for `method`: one mined on the task itself or not mined, then one that agrees with
-/// the `main` settings, then the first.
+/// Chooses which of the `candidates` represents `method`: one mined on the task itself or not mined, then one that
+/// agrees with the `main` settings, then the first.
 fn choose(
     groups: &[Group<'_>],
     candidates: &[usize],

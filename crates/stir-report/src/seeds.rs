@@ -60,7 +60,7 @@ pub(crate) fn show(value: &Value) -> String {
     }
 }
 
-/// What a group came to, problem by problem, in the order of the baseline's problems.
+/// The results of a group, problem by problem, in the order of the baseline's problems.
 pub(crate) struct Pooled {
     /// Right answers among the seeds.
     pub(crate) solved: Vec<usize>,
@@ -147,7 +147,7 @@ fn unclear(record: &Record) -> bool {
     record.judged.grade.as_ref().is_some_and(|grade| grade.verdict == Verdict::Unclear)
 }
 
-/// Where each problem's record is.
+/// Returns the place of each problem's record.
 fn index<'r>(name: &str, run: &'r Run) -> Result<HashMap<&'r str, usize>, ComparisonError> {
     let mut places = HashMap::with_capacity(run.records.len());
     for (place, record) in run.records.iter().enumerate() {

@@ -20,7 +20,7 @@ pub struct RolloutConfig {
     pub max_tokens: usize,
     /// The reward that a sample of `max_tokens` tokens loses (eta).
     pub eta: f64,
-    /// How a token is drawn.
+    /// The settings by which a token is drawn.
     pub sampling: Sampling,
     /// Stop strings: a sample ends with the token that completes one of them, and its text ends before it. The published
     /// settings have none.

@@ -138,13 +138,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What is committed is added once, at the boundary token: `stream += scale * vector` after decoder layer `layer`.
+//! A committed impulse is added once, at the boundary token: `stream += scale * vector` after decoder layer `layer`.
 //! Before the next boundary is read, that segment is to be encoded again without it.
 //!
 //! [`Steering`](controller::Steering) keeps track of all this for one sequence: a loop tells it of every token, and it
 //! says what is wanted next, the probes and their rules included. Its page holds a whole steered loop.
 //!
-//! Where a segment ends is a matter of bytes, not of tokens, and must be the same when mining and when steering:
+//! The end of a segment is a matter of bytes, not of tokens, and must be the same when mining and when steering:
 //!
 //! ```
 //! use stir::core::{Delimiter, SegmentCounter};

@@ -48,7 +48,7 @@ pub(crate) struct Args {
     /// Most new tokens of an answer
     #[arg(long, value_name = "N", default_value_t = Request::default().max_tokens)]
     max_tokens: usize,
-    /// When to colour what is steered
+    /// Colour steered text: always, never, or on a terminal
     #[arg(long, value_enum, default_value_t = Color::Auto)]
     color: Color,
     #[command(flatten)]
@@ -69,7 +69,7 @@ enum Color {
 
 /// Ends the answer under way.
 static CANCEL: AtomicBool = AtomicBool::new(false);
-/// Whether an answer is under way.
+/// Set while an answer is being generated.
 static BUSY: AtomicBool = AtomicBool::new(false);
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -161,7 +161,7 @@ impl Chat<'_> {
         }
     }
 
-    /// What is asked of the model after `prompt`.
+    /// Returns the request that continues `prompt`.
     fn request(&self, prompt: Vec<TokenId>) -> Request {
         Request {
             max_tokens: self.args.max_tokens,
@@ -198,7 +198,7 @@ impl Chat<'_> {
     }
 }
 
-/// What has been shown of an answer.
+/// The part of an answer that has been shown.
 #[derive(Default)]
 struct Shown {
     color: bool,
@@ -279,7 +279,7 @@ impl Shown {
     }
 }
 
-/// What was added at a control point, for people to read.
+/// Describes the impulse added at a control point, for people to read.
 fn mark(step: &Step) -> String {
     let entry = step.chosen.map_or_else(String::new, |entry| format!("entry {entry}, "));
     let layer = step.layer.map_or_else(String::new, |layer| format!("layer {layer}, "));

@@ -16,7 +16,7 @@ pub enum Event<'a> {
         task: &'a str,
         /// The folder of the stage, relative to that of the experiment.
         folder: &'a str,
-        /// Whether the output exists already.
+        /// `true` if the output exists already.
         reused: bool,
     },
     /// A stage moves on.

@@ -23,7 +23,7 @@ pub struct Experiment {
     /// The seeds: everything is run once for each, from the rollouts on.
     #[serde(default = "seed_zero")]
     pub seeds: Vec<u64>,
-    /// Whether a library is used on every task, and not only on the one that it was mined from.
+    /// `true` if a library is used on every task, and not only on the one that it was mined from.
     #[serde(default)]
     pub transfer: bool,
     /// The number of answers generated side by side at most. No answer depends on it.

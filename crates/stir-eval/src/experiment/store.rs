@@ -1,4 +1,4 @@
-//! Where the outputs of stages lie.
+//! The folders that hold the outputs of stages.
 
 use std::{
     fs::{self, File},
@@ -23,7 +23,7 @@ pub fn digest(settings: &Value) -> String {
     blake3::hash(text.as_bytes()).to_hex().to_string()
 }
 
-/// Whether the map of a JSON object keeps the order of insertion is up to other crates; here it does not matter.
+/// Writes a value in a way that does not depend on the order of a JSON object's map, which is up to other crates.
 fn canonical(value: &Value, text: &mut String) {
     match value {
         Value::Object(fields) => {
@@ -92,7 +92,7 @@ impl Store {
 }
 
 impl Place {
-    /// Whether the stage came to its end here.
+    /// Returns whether the stage came to its end here.
     pub(super) fn is_done(&self) -> bool {
         self.dir.join("done").exists()
     }

@@ -26,7 +26,7 @@ const NAME: &str = "deer";
 pub struct Deer {
     /// The text that marks a transition.
     pub transition: String,
-    /// Whether that text stays before a trial, as a line break may; if not, the trial replaces it.
+    /// `true` if that text stays before a trial, as a line break may; if not, the trial replaces it.
     pub keep_transition: bool,
     /// The text that asks for an answer.
     pub elicit: String,
@@ -147,7 +147,7 @@ struct Trial<S> {
     session: S,
     /// Prompt, thoughts that are kept, `elicit`, and the trial itself.
     tokens: Vec<TokenId>,
-    /// How many of the answer's tokens are kept before it.
+    /// The number of the answer's tokens that are kept before it.
     kept: usize,
     /// The trial itself.
     choices: Vec<Choice>,

@@ -81,7 +81,7 @@ impl<E: Text> Method<E> for Discover<'_, E> {
     }
 }
 
-/// What is asked after the stages whose texts are `done`.
+/// Returns the question that follows the stages whose texts are `done`.
 fn ask(question: &str, modules: &[String], done: &[String]) -> String {
     let task = format!("Here is a task:\n\n{question}\n\n");
     match done {
@@ -110,9 +110,9 @@ fn ask(question: &str, modules: &[String], done: &[String]) -> String {
 struct DiscoverLane<'a, E: Text> {
     method: &'a Discover<'a, E>,
     question: &'a Question,
-    /// Of the solution; its prompt is still to be made.
+    /// The request for the solution; its prompt is still to be made.
     request: Request,
-    /// Of the stages that are done.
+    /// The texts of the stages that are done.
     texts: Vec<String>,
     other_tokens: usize,
     passes: usize,

@@ -175,8 +175,8 @@ impl<E: Text> AnswerRun<'_, E> {
     }
 }
 
-/// What computes: the model, the tokens that end its texts (its folder says which, its weights do not), the type and
-/// the device, as each rounds in its own way.
+/// Describes what computes: the model, the tokens that end its texts (its folder says which, its weights do not), the
+/// type and the device, as each rounds in its own way.
 pub(crate) fn computed_by<E: Engine>(engine: &E) -> Value {
     let mut end_tokens = engine.vocab().eos().to_vec();
     end_tokens.sort_unstable();

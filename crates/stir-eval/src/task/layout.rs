@@ -28,14 +28,14 @@ const GOLD: [&str; 11] = [
 const CHOICES: [&str; 2] = ["choices", "options"];
 const SUBJECT: [&str; 4] = ["subject", "type", "Type", "category"];
 const LEVEL: [&str; 2] = ["level", "difficulty"];
-/// What the prompts of some published files end with.
+/// The end of the prompts in some published files.
 const INSTRUCTION: &str = "Please reason step by step, and put your final answer within \\boxed{}.";
 
-/// How the rows of a task are read.
+/// The way the rows of a task are read.
 pub(super) struct Reading<'a> {
     pub(super) task: &'a str,
     pub(super) form: AnswerForm,
-    /// Whether a field `prompt` is a whole prompt and not a question.
+    /// `true` if a field `prompt` is a whole prompt and not a question.
     pub(super) whole_prompts: bool,
 }
 
@@ -82,7 +82,7 @@ impl Reading<'_> {
         Ok(Problem { id, question, choices, gold, subject: cell.optional(&SUBJECT), level, is_prompt })
     }
 
-    /// What is asked, and whether that is a whole prompt.
+    /// Returns the question, and whether it is a whole prompt.
     fn question(&self, cell: Cell<'_>) -> Result<(String, bool), TaskError> {
         if let (Some(Value::String(body)), Some(Value::String(question))) =
             (cell.row.get("Body"), cell.row.get("Question"))
@@ -107,7 +107,7 @@ impl Reading<'_> {
     }
 }
 
-/// What the answers of rows look like: see [`Task::custom`](super::Task::custom).
+/// Returns the form of the answers of rows: see [`Task::custom`](super::Task::custom).
 pub(super) fn form_of(rows: &[(Place, Row)]) -> AnswerForm {
     let cells = || rows.iter().map(|(place, row)| Cell { place, row });
     let texts = || cells().map(|cell| cell.optional(&GOLD).unwrap_or_default());
@@ -212,8 +212,8 @@ impl<'a> Cell<'a> {
     }
 }
 
-/// Which option is right: by its label; by its place, where that is a number (from 0) or the label is a digit (from 1);
-/// by its text.
+/// Returns the place of the right option: by its label; by its place, where that is a number (from 0) or the label is a
+/// digit (from 1); by its text.
 fn place_of(gold: &Value, labels: &[&str], texts: &[&str]) -> Option<usize> {
     match gold {
         Value::Number(place) => {

@@ -17,7 +17,7 @@ pub struct PromptMessages {
     pub system: Option<String>,
     /// The user message.
     pub user: String,
-    /// Whether `user` is the whole prompt, to be used as it is and without a chat template.
+    /// `true` if `user` is the whole prompt, to be used as it is and without a chat template.
     #[serde(default)]
     pub is_raw: bool,
 }
@@ -137,7 +137,7 @@ fn pieces(template: &str) -> Vec<(&str, bool)> {
     pieces
 }
 
-/// Whether text has a word in braces; `\boxed{}`, `\text{of LaTeX}` and `\frac{1}{2}` have none.
+/// Returns whether text has a word in braces; `\boxed{}`, `\text{of LaTeX}` and `\frac{1}{2}` have none.
 fn has_placeholder(text: &str) -> bool {
     text.match_indices('{').any(|(at, _)| {
         let (before, after) = (&text[..at], &text[at + 1..]);

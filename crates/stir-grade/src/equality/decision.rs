@@ -3,7 +3,7 @@
 use super::{options::Options, why::Why};
 use crate::Verdict;
 
-/// What decided; its name is the `rule` of a [`Grade`].
+/// The rule that decided; its name is the `rule` of a [`Grade`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Rule {
     Identical,
@@ -62,7 +62,7 @@ impl Rule {
     }
 }
 
-/// What a rule decided.
+/// The verdict of a rule.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Decision {
     pub(crate) verdict: Verdict,

@@ -30,7 +30,7 @@ pub(super) fn last(text: &str) -> Found<'_> {
     Found::Answer(contents.join(", ").into())
 }
 
-/// Where a box lies in a text.
+/// The place of a box in a text.
 enum Span<'t> {
     /// From the backslash to behind the closing brace.
     Closed { start: usize, content: &'t str, end: usize },
@@ -78,7 +78,7 @@ fn before(text: &str, limit: usize) -> Option<Span<'_>> {
     None
 }
 
-/// Where the brace closes that was opened before `text`.
+/// Returns where the brace closes that was opened before `text`.
 fn closing(text: &str) -> Option<usize> {
     let (mut depth, mut escaped) = (0_usize, false);
     for (at, byte) in text.bytes().enumerate() {
@@ -94,7 +94,7 @@ fn closing(text: &str) -> Option<usize> {
     None
 }
 
-/// Whether a box is one to be filled in, as in "which number belongs into the box?".
+/// Returns whether a box is one to be filled in, as in "which number belongs into the box?".
 fn is_blank(content: &str) -> bool {
     let mut rest = content.trim_start_matches(is_gap);
     while let Some(command) = rest.strip_prefix('\\') {
@@ -125,7 +125,7 @@ fn is_gap(c: char) -> bool {
     c.is_whitespace() || matches!(c, '~' | '_' | '?')
 }
 
-/// Whether two boxes with `between` between them are items of one list.
+/// Returns whether two boxes with `between` between them are items of one list.
 fn is_list_glue(between: &str) -> bool {
     if between.len() > 40 {
         return false;

@@ -45,7 +45,7 @@ pub(crate) fn conclusion(line: &str) -> &str {
     rest.map_or(line, str::trim_start)
 }
 
-/// Whether a character belongs to a word.
+/// Returns whether a character belongs to a word.
 pub(crate) fn is_letter(c: char) -> bool {
     c.is_alphanumeric()
 }

@@ -19,7 +19,7 @@ pub(crate) fn hashes(text: &str) -> Found<'_> {
     }
 }
 
-/// Whether a line begins as the headings of a list do: `2. Add`, `1) Add`, `3rd step`.
+/// Returns whether a line begins as the headings of a list do: `2. Add`, `1) Add`, `3rd step`.
 fn is_numbered(line: &str) -> bool {
     let rest = line.trim_start_matches(|c: char| c.is_ascii_digit());
     let words = rest.strip_prefix(['.', ')', ':']).filter(|rest| rest.starts_with(' '));

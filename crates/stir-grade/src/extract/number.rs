@@ -98,7 +98,7 @@ fn fraction(plain: &str) -> Option<&str> {
     (is_fraction && is_prose(after) && matches!(follows("1", &format!(" {after}")), Follows::Words)).then_some(number)
 }
 
-/// Whether a formula is this number.
+/// Returns whether a formula is this number.
 fn is_same(number: &str, formula: &str) -> bool {
     equality::equal(number, formula).verdict == Verdict::Equal
 }
@@ -108,8 +108,8 @@ pub(super) fn last(text: &str) -> Option<&str> {
     ranges(text).last().map(|range| &text[range])
 }
 
-/// Where the numbers of a text are: digits with thousands separators, one decimal point, and a minus sign that is not
-/// one of a difference.
+/// Returns the places of the numbers in a text: digits with thousands separators, one decimal point, and a minus sign
+/// that is not one of a difference.
 fn ranges(text: &str) -> impl Iterator<Item = Range<usize>> {
     let bytes = text.as_bytes();
     let is_digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
@@ -142,18 +142,18 @@ fn ranges(text: &str) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// Whether what stands beside a number is words, signs of currency and punctuation, so that the number stands alone.
+/// Returns whether the text next to a number is words, signs of currency and punctuation, so that the number is alone.
 fn is_prose(text: &str) -> bool {
     let is_mark = |c| CURRENCIES.contains(&c) || "%.,:;'()\u{b0}\"-*!\u{2019}".contains(c) || is_picture(c);
     text.chars().all(|c| c.is_alphabetic() || c.is_whitespace() || is_mark(c))
 }
 
-/// Whether a character is a tick, an emoji or what changes the look of one.
+/// Returns whether a character is a tick, an emoji or what changes the look of one.
 fn is_picture(c: char) -> bool {
     matches!(c, '\u{2600}'..='\u{27bf}' | '\u{fe0f}' | '\u{1f300}'..='\u{1faff}')
 }
 
-/// Whether `number` is a number of its own between these texts: no digit, sign or word there makes another one of it.
+/// Returns whether `number` is complete between these texts: no digit, sign or word there makes it another one.
 pub(crate) fn stands_alone(before: &str, number: &str, after: &str) -> bool {
     let signs = ['-', '\u{2212}', '\u{2013}', '/', '+', '^'];
     let (left, right) = (before.trim_end_matches([' ', '$']), after.trim_start());
@@ -167,11 +167,11 @@ pub(crate) fn stands_alone(before: &str, number: &str, after: &str) -> bool {
     !is_part && sign(before) == Some(false) && matches!(follows(number, after), Follows::Words)
 }
 
-/// What follows a number in prose.
+/// The kind of text that follows a number in prose.
 enum Follows {
     /// Words that leave it what it is.
     Words,
-    /// What makes it another number or a formula at once: `million`, `k`, `x`.
+    /// A word that makes it another number or a formula at once: `million`, `k`, `x`.
     Factor,
     /// Words that make another number of it, or deny it.
     Change,
@@ -186,7 +186,7 @@ fn is_negation(word: &str) -> bool {
     NEGATIONS.contains(&word)
 }
 
-/// Whether the words before a number make it negative; `None` where they may make another number of it.
+/// Returns whether the words before a number make it negative; `None` if they may make it another number.
 fn sign(before: &str) -> Option<bool> {
     let is_room = |c: char| c.is_whitespace() || c == '*' || CURRENCIES.contains(&c);
     let near = before.trim_end_matches(is_room);
@@ -213,7 +213,7 @@ fn sign(before: &str) -> Option<bool> {
     }
 }
 
-/// What the words after `number` make of it. Formulas are what those who compare formulas take them for.
+/// Classifies the words after `number`. Formulas are left to the comparison of formulas.
 fn follows(number: &str, after: &str) -> Follows {
     let trimmed = after.trim_start_matches(['%', '*', ' ', '"', ')']);
     let first = trimmed.split(|c: char| !c.is_alphabetic()).next().unwrap_or_default();

@@ -111,7 +111,8 @@ impl ChoiceJudge {
         is_label.then_some((letter, closed))
     }
 
-    /// Whether what follows a letter denies it or leaves it open: "is wrong", "the moon is not it", "or the sun".
+    /// Returns whether what follows a letter denies it or leaves it open: "is wrong", "the moon is not it", "or the
+    /// sun".
     fn is_denied(&self, letter: char, rest: &str) -> bool {
         let line = rest.trim_start_matches(|c: char| !is_letter(c)).lines().next().unwrap_or_default();
         let said = spelling(head(line, 200));
@@ -134,7 +135,7 @@ impl ChoiceJudge {
         option.is_some_and(|option| !option.is_empty() && spelling(rest).starts_with(option.as_str()))
     }
 
-    /// Whether a list goes on after its first letter: `B and C`, `B, C`, `B or C`, `B/C`.
+    /// Returns whether a list continues after its first letter: `B and C`, `B, C`, `B or C`, `B/C`.
     fn names_another(&self, letter: char, rest: &str) -> bool {
         let list = rest.trim_start_matches([' ', ')', ',', '/', '&', '(']);
         let joined = rest.trim_start().starts_with([',', '/', '&', ')']) && list.len() < rest.len();
@@ -273,7 +274,7 @@ fn spelling(text: &str) -> String {
     rest[start..].to_owned()
 }
 
-/// Whether `words` stand in `text` as whole words. Signs and marks next to a digit belong to its word.
+/// Returns whether `text` contains `words` as whole words. Signs and marks next to a digit belong to its word.
 fn contains_words(words: &str, text: &str) -> bool {
     text.match_indices(words).any(|(at, _)| {
         let (before, after) = (&text[..at], &text[at + words.len()..]);
@@ -285,7 +286,7 @@ fn contains_words(words: &str, text: &str) -> bool {
     })
 }
 
-/// Whether `text` denies something with a word that the option does not have itself.
+/// Returns whether `text` denies something with a word that the option does not have itself.
 fn denies(option: &str, text: &str) -> bool {
     let has = |text: &str, word: &str| text.split(|c: char| !is_letter(c)).any(|it| it == word);
     DENIALS.iter().any(|word| has(text, word) && !has(option, word))
@@ -311,7 +312,7 @@ fn unwrapped(answer: &str) -> &str {
     }
 }
 
-/// Whether what follows a letter says that it is the answer: "is correct", ") the moon is the best choice".
+/// Returns whether what follows a letter says that it is the answer: "is correct", ") the moon is the best choice".
 fn is_praised(after: &str) -> bool {
     let rest = after.trim_start_matches([')', ']', '*', '"']);
     if rest.starts_with([':', '.', ',', '(']) || after.starts_with(')') {
@@ -330,7 +331,7 @@ fn is_praised(after: &str) -> bool {
     words.find(told).is_some_and(|word| PRAISES.contains(&word.as_str()))
 }
 
-/// Whether what precedes a letter chooses it: "I choose", "the correct option is", "correct choice:".
+/// Returns whether what precedes a letter chooses it: "I choose", "the correct option is", "correct choice:".
 fn is_chosen(before: &str, after: &str) -> bool {
     // "A plant" is none, whatever stands before it.
     let stands_alone = after.is_empty() || after.starts_with([')', ']', '.', ',', ':', ';', '*', '\n', '"', '}']);

@@ -154,7 +154,7 @@ struct ShardIndex {
     weight_map: BTreeMap<String, String>,
 }
 
-/// Whether `name` names a file in the same folder as the index, and not a path out of it.
+/// Returns whether `name` names a file in the same folder as the index, and not a path out of it.
 fn is_file_name(name: &str) -> bool {
     let mut parts = Path::new(name).components();
     matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)

@@ -11,7 +11,7 @@ use crate::{
     fingerprint::{is_derived, tensor_hasher, weights_digest},
 };
 
-/// How much of a model's weights has been read.
+/// The amount of a model's weights that has been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoadProgress {
     /// Bytes of the weight files that have been read.

@@ -40,11 +40,11 @@ pub struct DecoderConfig {
     pub max_context: usize,
     /// Added to the mean square in every norm.
     pub rms_norm_eps: f64,
-    /// Whether norms multiply by one more than their weight (Gemma).
+    /// `true` if norms multiply by one more than their weight (Gemma).
     pub norm_offset: bool,
-    /// Whether attention and feed-forward are normed once more before they join the stream (Gemma).
+    /// `true` if attention and feed-forward are normed once more before they join the stream (Gemma).
     pub sandwich_norms: bool,
-    /// Whether every head of queries and keys is normed (Qwen3, Gemma 3).
+    /// `true` if every head of queries and keys is normed (Qwen3, Gemma 3).
     pub qk_norm: bool,
     /// Rotary position embedding.
     pub rope: Rope,
@@ -62,15 +62,15 @@ pub struct DecoderConfig {
     pub embedding_scale: f64,
     /// The gate of the feed-forward block.
     pub activation: Activation,
-    /// Whether query, key and value projections have biases.
+    /// `true` if query, key and value projections have biases.
     pub qkv_bias: bool,
-    /// Whether the output projection of the attention has a bias.
+    /// `true` if the output projection of the attention has a bias.
     pub output_bias: bool,
-    /// Whether the projections of the feed-forward block have biases.
+    /// `true` if the projections of the feed-forward block have biases.
     pub mlp_bias: bool,
-    /// Whether the checkpoint stores query, key and value in one tensor, gate and up in another (Phi-3).
+    /// `true` if the checkpoint stores query, key and value in one tensor, gate and up in another (Phi-3).
     pub fused_projections: bool,
-    /// Whether the output head is the embedding.
+    /// `true` if the output head is the embedding.
     pub tie_embeddings: bool,
 }
 
@@ -92,9 +92,9 @@ struct Family {
     /// `None`: `hidden_size / n_heads`.
     head_dim: Option<usize>,
     rope_theta: f64,
-    /// Whether layers with a window have a rotary embedding of their own.
+    /// `true` if layers with a window have their own rotary embedding.
     local_rope: bool,
-    /// Whether part of a head may be left unrotated.
+    /// `true` if part of a head may be left unrotated.
     partial_rope: bool,
 }
 

@@ -48,7 +48,7 @@ pub enum RopeScaling {
         beta_fast: f64,
         /// A frequency with fewer turns is slow.
         beta_slow: f64,
-        /// Whether the ends of the ramp are rounded outwards to whole frequencies.
+        /// `true` if the ends of the ramp are rounded outwards to whole frequencies.
         truncate: bool,
         /// Factor of the cosines and sines.
         attention_factor: f64,

@@ -76,7 +76,7 @@ impl<W: Element> Kernel for Columns<'_, W> {
 }
 
 impl<W: Element> Columns<'_, W> {
-    /// What the elements `from..from + DEPTH` add to four columns of as many rows as fit into registers.
+    /// Adds the products of the elements `from..from + DEPTH` to four columns of as many rows as fit into registers.
     ///
     /// Every number is summed up in the same order whatever else is computed: a row of a batch gets, bit for bit, what
     /// it gets alone.

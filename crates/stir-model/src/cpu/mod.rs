@@ -38,7 +38,7 @@ pub(crate) struct Native<'c> {
 }
 
 impl<'c> Native<'c> {
-    /// Whether these kernels run on `device`.
+    /// Returns whether these kernels run on `device`.
     pub(crate) fn runs_on(device: &Device) -> bool {
         *device == Device::flex()
     }

@@ -19,7 +19,7 @@ use std::{
 /// A job of fewer multiplications is done before another thread has noticed it.
 const SMALL: usize = 1 << 16;
 
-/// How long an idle worker spins before it sleeps.
+/// The time that an idle worker spins before it sleeps.
 const SPIN: Duration = Duration::from_micros(300);
 
 /// Calls `work` with every number below `parts`, from several threads if `cost` multiplications are worth it. The

@@ -1,4 +1,4 @@
-//! What is done to each row, or to each number, by itself.
+//! Kernels that work on each row, or on each number, by itself.
 
 use super::{
     parallel::{SharedSlice, parallel},

@@ -81,7 +81,7 @@ fn front(methods: &[crate::MethodSummary]) -> Vec<(f64, f64)> {
     points
 }
 
-/// What can be had for up to so many tokens.
+/// Returns the accuracy that can be had for up to so many tokens.
 fn staircase(plot: &Plot, front: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let mut points = vec![];
     for (place, &(tokens, accuracy)) in front.iter().enumerate() {

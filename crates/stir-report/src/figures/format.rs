@@ -10,7 +10,7 @@ pub(crate) fn percent(share: f64) -> String {
     number(100.0 * share, 1)
 }
 
-/// As [`percent`], with a sign also where it is a plus.
+/// Formats like [`percent`], and writes the sign even if it is a plus.
 pub(crate) fn signed(value: f64, decimals: usize) -> String {
     let text = number(value, decimals);
     if value > 0.0 { format!("+{text}") } else { text }

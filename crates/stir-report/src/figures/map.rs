@@ -38,7 +38,7 @@ pub(crate) fn map(label: &str, pairs: &[Pair], limit: usize) -> Vec<Figure> {
     figures
 }
 
-/// Whether a pair can be drawn: finite numbers, as many as the first pair has.
+/// Returns whether a pair can be drawn: finite numbers, as many as the first pair has.
 fn usable(pair: &Pair, pairs: &[Pair]) -> bool {
     let width = pairs[0].mu_minus.len();
     let states = [&pair.mu_minus, &pair.mu_plus];

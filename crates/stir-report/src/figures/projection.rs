@@ -17,7 +17,7 @@ pub(crate) struct Gram {
 }
 
 impl Gram {
-    /// Of points of equal width.
+    /// Projects points of equal width.
     pub(crate) fn new(points: &[&[f32]]) -> Self {
         let n = points.len();
         let width = points.iter().map(|point| point.len()).min().unwrap_or(0);

@@ -13,9 +13,9 @@ use crate::{
     svg::{Axis, Canvas, Figure, Labels, Plot, fit, number},
 };
 
-/// What a setting does to accuracy and tokens: one figure for every setting of a block that some method was run with
-/// several values of, its other settings being those of the main table; and a heatmap for every two settings that were
-/// varied together.
+/// Draws what a setting does to accuracy and tokens: one figure for every setting of a block that some method was run
+/// with several values of, its other settings being those of the main table; and a heatmap for every two settings that
+/// were varied together.
 pub(crate) fn sensitivity(runs: &GroupedRuns<'_>) -> Vec<Figure> {
     let of_block = |block| {
         let keys: BTreeSet<&String> = experiment_keys(block);

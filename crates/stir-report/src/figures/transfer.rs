@@ -6,8 +6,8 @@ use crate::{
     svg::Figure,
 };
 
-/// How far a library helps on tasks that it was not mined from: two heatmaps for every model and method that was run
-/// with a library from elsewhere, of accuracy and of tokens, against the baseline on the same task.
+/// Draws how far a library helps on tasks that it was not mined from: two heatmaps for every model and method that was
+/// run with a library from elsewhere, of accuracy and of tokens, against the baseline on the same task.
 pub(crate) fn transfer(runs: &GroupedRuns<'_>, config: &ReportConfig) -> Vec<Figure> {
     let mut figures = vec![];
     for model in runs.models() {

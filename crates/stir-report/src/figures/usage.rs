@@ -13,7 +13,7 @@ const ROWS: usize = 16;
 /// Control points shown, at most.
 const COLUMNS: usize = 12;
 
-/// How a method used its library.
+/// A method's use of its library.
 #[derive(Default)]
 pub(crate) struct LibraryUsage {
     /// Control points reached.
@@ -24,14 +24,14 @@ pub(crate) struct LibraryUsage {
     pub(crate) entries: BTreeMap<Option<usize>, EntryUsage>,
 }
 
-/// How an entry was used.
+/// The use of an entry.
 #[derive(Default)]
 pub(crate) struct EntryUsage {
-    /// How often it was near the state.
+    /// The number of times it was near the state.
     pub(crate) retrieved: usize,
-    /// How often it was a candidate.
+    /// The number of times it was a candidate.
     pub(crate) considered: usize,
-    /// How often it was added, by control point.
+    /// The number of times it was added, by control point.
     pub(crate) at: BTreeMap<usize, usize>,
     /// Scales it was added with.
     pub(crate) scales: Vec<f64>,
@@ -88,7 +88,7 @@ impl LibraryUsage {
     }
 }
 
-/// How the methods that steer used their libraries.
+/// Returns how the methods that steer used their libraries.
 pub(crate) fn usages<'b>(runs: &'b GroupedRuns<'_>) -> Vec<(&'b Block<'b>, &'b MethodSummary, LibraryUsage)> {
     let of_block = |block: &'b Block<'_>| {
         let used = block.shown().map(move |(group, method)| (block, method, LibraryUsage::new(group)));
@@ -107,7 +107,7 @@ pub(crate) fn mean(values: &[f64]) -> f64 {
     if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 }
 }
 
-/// Which entries were added, at which control points, how strongly: the area of a disc is how often.
+/// Draws which entries were added, at which control points, how strongly: the area of a disc is how often.
 pub(crate) fn usage(
     runs: &GroupedRuns<'_>,
     block: &Block<'_>,

@@ -30,7 +30,7 @@ struct Case {
     id: String,
     gold: String,
     prompt: Text,
-    /// Whether some methods solve it and others do not.
+    /// `true` if some methods solve it and others do not.
     differs: bool,
     answers: Vec<Answer>,
 }
@@ -45,7 +45,7 @@ struct Answer {
     colour: usize,
     right: bool,
     verdict: &'static str,
-    /// What the text answers.
+    /// The answer of the text.
     answer: Option<String>,
     facts: String,
     segments: Vec<Segment>,
@@ -56,7 +56,7 @@ struct Answer {
 struct Segment {
     number: usize,
     steered: bool,
-    /// What was decided, in a few words; `None` where there was nothing to decide.
+    /// The decision, in a few words; `None` if there was nothing to decide.
     decision: Option<String>,
     candidates: Vec<Candidate>,
     null_score: String,

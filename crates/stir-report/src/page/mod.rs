@@ -36,7 +36,7 @@ pub(crate) struct Section {
 /// Lines of a table of entries, at most.
 const ENTRIES: usize = 30;
 
-/// What stands where there is nothing to say.
+/// The mark in place of a missing value.
 const NONE: &str = "\u{2013}";
 
 /// The values that the template shows.
@@ -66,7 +66,7 @@ struct Values<'p> {
     map: Vec<Picture>,
     libraries: Vec<LibraryUse>,
     cases: Vec<Cases>,
-    /// What the viewer shows side by side at first.
+    /// The answers that the viewer shows side by side at first.
     left: &'p str,
     right: &'p str,
 }
@@ -102,7 +102,7 @@ struct Row {
     mined_from: String,
 }
 
-/// How one method used its library.
+/// One method's use of its library.
 #[derive(Serialize)]
 struct LibraryUse {
     title: String,

@@ -27,7 +27,8 @@ impl Axis {
         }
     }
 
-    /// As [`holding`](Self::holding), on a logarithmic scale where positive values differ by more than a factor of 5.
+    /// Works like [`holding`](Self::holding), but on a logarithmic scale where positive values differ by more than a
+    /// factor of 5.
     pub(crate) fn wide(label: &str, values: impl IntoIterator<Item = f64>, count: usize) -> Self {
         let values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
         let (low, high) = range(values.iter().copied());
@@ -68,7 +69,7 @@ impl Axis {
         self.high
     }
 
-    /// Where `value` lies: 0 at the low end, 1 at the high one.
+    /// Returns where `value` lies: 0 at the low end, 1 at the high one.
     fn part(&self, value: f64) -> f64 {
         let scaled = |value: f64| if self.logarithmic { value.max(f64::MIN_POSITIVE).ln() } else { value };
         let part = (scaled(value) - scaled(self.low)) / (scaled(self.high) - scaled(self.low));

@@ -50,7 +50,7 @@ pub(crate) struct Canvas {
     body: String,
 }
 
-/// Which end of a text is at its position.
+/// The end of a text that is at its position.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Anchor {
     Start,

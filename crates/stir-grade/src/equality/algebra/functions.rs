@@ -46,7 +46,7 @@ impl Algebra {
         }
     }
 
-    /// Whether all atoms are real algebraic numbers and the imaginary unit, which is among them.
+    /// Returns whether all atoms are real algebraic numbers and the imaginary unit, which is among them.
     fn is_complex(&self, poly: &Poly) -> bool {
         let imaginary = |id: u32| self.known(id).atom == Atom::I;
         poly.atoms().any(imaginary) && poly.atoms().all(|id| imaginary(id) || self.known(id).algebraic)

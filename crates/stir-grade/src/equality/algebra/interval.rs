@@ -9,7 +9,7 @@ pub(crate) struct Interval {
     pub(crate) hi: f64,
 }
 
-/// How far a function of the standard library may be off, as a share of its value; far more than any is.
+/// The error allowed to a function of the standard library, as a share of its value; far more than any has.
 const SLACK: f64 = 1e-14;
 
 impl Interval {
@@ -75,7 +75,7 @@ impl Interval {
         self.mul(Self::checked((1.0 / other.hi).next_down(), (1.0 / other.lo).next_up()))
     }
 
-    /// Whether zero is certainly not inside.
+    /// Returns whether zero is certainly not inside.
     pub(crate) fn excludes_zero(self) -> bool {
         self.lo > 0.0 || self.hi < 0.0
     }

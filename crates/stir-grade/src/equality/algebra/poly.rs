@@ -102,7 +102,7 @@ impl Poly {
         self
     }
 
-    /// Whether the last term, in the order of monomials, is negative. Of `p` and `-p` one is.
+    /// Returns whether the last term, in the order of monomials, is negative: true of exactly one of `p` and `-p`.
     pub(crate) fn leads_negative(&self) -> bool {
         self.0.last_key_value().is_some_and(|(_, coefficient)| coefficient.is_negative())
     }

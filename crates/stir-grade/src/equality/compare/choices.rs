@@ -61,7 +61,7 @@ fn lower(text: &str) -> Option<char> {
     letter.is_ascii_lowercase().then(|| letter.to_ascii_uppercase())
 }
 
-/// What follows a choice letter in brackets, and that letter: `(C) 27`.
+/// Returns a choice letter in brackets and the text that follows it: `(C) 27`.
 pub(crate) fn chosen(text: &str) -> Option<(char, &str)> {
     let text = text.trim_start();
     let commands = ["\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{", "\\textrm{", "\\mbox{"];

@@ -70,7 +70,7 @@ impl Comparer<'_> {
         }
     }
 
-    /// Whether all elements are one value, which the gold answer is.
+    /// Returns whether all elements are one value, which the gold answer is.
     fn one_value(&mut self, gold: &Shape, items: &[Shape]) -> bool {
         let met = items.iter().all(|item| self.compare(gold, item).verdict == Verdict::Equal);
         met && self.distinct(items).is_ok_and(|distinct| distinct.len() == 1)

@@ -106,7 +106,7 @@ impl Comparer<'_> {
         decision.by(Rule::Ratio)
     }
 
-    /// Whether two expressions are the same number or function.
+    /// Returns whether two expressions are the same number or function.
     pub(crate) fn fracs(&mut self, gold: &Frac, pred: &Frac) -> Decision {
         let constant = |this: &Self, frac: &Frac| frac.atoms().all(|id| this.algebra.known(id).constant);
         let rule = if constant(self, gold) && constant(self, pred) { Rule::Number } else { Rule::Expression };
@@ -244,7 +244,7 @@ impl Comparer<'_> {
         Ok(if within { Decision::equal(Rule::Rounded) } else { decision })
     }
 
-    /// Whether a constant is within half a unit of the last digit of a decimal.
+    /// Returns whether a constant is within half a unit of the last digit of a decimal.
     pub(crate) fn rounds_to(&mut self, decimal: &Frac, exact: &Frac, decimals: u32) -> Result<bool, Why> {
         let scale = self.algebra.power(&Frac::integer(10), decimals.into())?;
         let off = self.algebra.add(exact.clone(), &decimal.clone().neg())?;

@@ -93,7 +93,8 @@ impl Comparer<'_> {
         if *over == turned { self.each(a, &back, Rule::Inequality) } else { Decision::different(Rule::Inequality) }
     }
 
-    /// Whether `a - b` and `c - d` are multiples of each other: by a positive number where the direction counts.
+    /// Returns whether `a - b` and `c - d` are multiples of each other: by a positive number where the direction
+    /// counts.
     pub(crate) fn proportional(
         &mut self,
         a: &Shape,
@@ -165,7 +166,8 @@ impl Comparer<'_> {
         }
     }
 
-    /// What a relation says of one name, if it does: that name, where there is one, and a value, set or interval.
+    /// Returns what a relation says of one name, if it does: that name, where there is one, and a value, set or
+    /// interval.
     pub(crate) fn meaning(&mut self, shape: &Shape) -> Option<(Option<Shape>, Shape)> {
         let Shape::Relations(sides, relations) = shape else { return None };
         if assigns(relations) {
@@ -215,7 +217,7 @@ impl Comparer<'_> {
         }
     }
 
-    /// Whether a number is a decimal among the approximations of a value, and the value rounds to it.
+    /// Returns whether a number is a decimal among the approximations of a value, and the value rounds to it.
     fn approximated(&mut self, number: &Shape, value: &Shape, approximations: &[Shape]) -> bool {
         let decimal = matches!(number, Shape::Value(Value { decimals: Some(_), .. }));
         decimal
@@ -223,7 +225,7 @@ impl Comparer<'_> {
             && approximations.iter().any(|side| self.compare(number, side).verdict == Verdict::Equal)
     }
 
-    /// Whether one number rounds to another, at the digits of that.
+    /// Returns whether one number rounds to another, at the digits of that.
     fn rounds_to_value(&mut self, rounded: &Shape, exact: &Shape) -> bool {
         let (Shape::Value(rounded), Shape::Value(exact)) = (rounded, exact) else { return false };
         let decimals = rounded.decimals.unwrap_or(0);

@@ -27,7 +27,7 @@ enum End {
 struct Part {
     lo: End,
     hi: End,
-    /// Whether the ends belong to it.
+    /// `true` if the ends belong to it.
     closed: (bool, bool),
 }
 

@@ -22,7 +22,7 @@ fn only_words(text: &str) -> Option<Vec<String>> {
     (worded && words.iter().any(|word| word.chars().count() > 1)).then_some(words)
 }
 
-/// Whether an answer is mostly words.
+/// Returns whether an answer is mostly words.
 pub(crate) fn worded(text: &str) -> bool {
     let letters = text.chars().filter(|c| c.is_alphabetic() || c.is_whitespace()).count();
     letters * 10 > text.chars().count() * 8

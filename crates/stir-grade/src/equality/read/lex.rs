@@ -7,7 +7,7 @@ use super::{
 };
 use crate::equality::why::Why;
 
-/// How commas between digits are read.
+/// The way commas between digits are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Commas {
     /// Before groups of three digits, outside brackets, they set off thousands; all others separate.
@@ -124,7 +124,7 @@ impl Lexer {
         self.push(token);
     }
 
-    /// Whether `\circ` follows, perhaps in braces; skips it.
+    /// Returns whether `\circ` follows, perhaps in braces; skips it.
     fn degree_follows(&mut self) -> bool {
         let rest = &self.chars[self.at..];
         let braced: Vec<char> = rest.iter().copied().filter(|c| !c.is_whitespace()).take(7).collect();
@@ -189,8 +189,8 @@ impl Lexer {
         word == "cup" && matches!(last, Some(Token::Number(_) | Token::Close(Bracket::Group)))
     }
 
-    /// Where a compound unit behind a number ends, if one starts with `run`: `km/h`. Letters right behind a digit, and
-    /// one letter over one letter, may be a quotient of names.
+    /// Returns the end of the compound unit behind a number, if one starts with `run`: `km/h`. Letters right behind a
+    /// digit, and one letter over one letter, may be a quotient of names.
     fn compound_end(&self, run: &str, glued: bool) -> Option<usize> {
         let behind = matches!(self.out.last().map(|last| &last.token), Some(Token::Number(_)));
         if !behind || self.peek(0) != Some('/') {

@@ -10,7 +10,7 @@ use crate::equality::{
     why::Why,
 };
 
-/// How tightly operators bind.
+/// The binding powers of operators.
 pub(crate) mod power {
     pub(crate) const CHOOSE: u8 = 1;
     pub(crate) const UNION: u8 = 2;
@@ -196,7 +196,7 @@ impl Parser {
         Ok(left)
     }
 
-    /// What stands after `left`, joined with it; `None` where that ends the expression.
+    /// Reads what follows `left` and joins the two; `None` if that ends the expression.
     pub(crate) fn infix(&mut self, left: Id, least: u8) -> Result<Option<Id>, Why> {
         let Some(token) = self.peek().cloned() else { return Ok(None) };
         let binds = match token {
@@ -256,7 +256,7 @@ impl Parser {
         self.push(Node::Union(parts))
     }
 
-    /// Whether a token starts a factor that stands beside the one before it without a sign.
+    /// Returns whether a token starts a factor that follows the one before it without a sign.
     pub(crate) fn starts_factor(&self, token: &Token, least: u8) -> bool {
         let before = self.at.checked_sub(1).and_then(|i| self.tokens.get(i)).map(|spaced| &spaced.token);
         match token {

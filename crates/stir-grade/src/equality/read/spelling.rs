@@ -26,7 +26,7 @@ pub(crate) fn bare(text: &str) -> &str {
     text
 }
 
-/// Whether no brace of a text closes one before it.
+/// Returns whether no brace of a text closes one before it.
 fn balanced(text: &str) -> bool {
     let mut depth = 0usize;
     let mut escaped = false;
@@ -101,8 +101,8 @@ pub(crate) fn other_commas(gold: &str, pred: &str) -> Vec<(Commas, Commas)> {
     out
 }
 
-/// Whether a text has one comma, with digits before and at least two, but not three, after it: `1,22` is a list or a
-/// decimal, `1,2` a list, `1,222` a thousand and more.
+/// Returns whether a text has one comma, with digits before and at least two, but not three, after it: `1,22` is a list
+/// or a decimal, `1,2` a list, `1,222` a thousand and more.
 fn decimal_comma(text: &str) -> bool {
     let Some((before, after)) = text.split_once(',') else { return false };
     let last = before.bytes().last().is_some_and(|b| b.is_ascii_digit());

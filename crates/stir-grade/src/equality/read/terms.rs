@@ -1,4 +1,4 @@
-//! What an expression can start with: numbers, names, functions, brackets, tables.
+//! The terms that an expression can start with: numbers, names, functions, brackets, tables.
 
 use super::{
     parse::{Parser, power},
@@ -155,7 +155,7 @@ impl Parser {
         self.push(Node::Symbol(name))
     }
 
-    /// Whether `(x) =` follows, so that the letter before it is a function whatever its name.
+    /// Returns whether `(x) =` follows, so that the letter before it is a function whatever its name.
     fn is_defined_here(&self) -> bool {
         let ahead = |i: usize| self.tokens.get(self.at + i).map(|spaced| &spaced.token);
         ahead(0) == Some(&Token::Open(Bracket::Paren))
@@ -164,7 +164,7 @@ impl Parser {
             && ahead(3) == Some(&Token::Relation(Relation::Equal))
     }
 
-    /// What a subscript says, letter by letter.
+    /// Reads a subscript, letter by letter.
     pub(crate) fn subscript(&mut self) -> Result<String, Why> {
         let mut out = String::new();
         let grouped = self.eat(&Token::Open(Bracket::Group));

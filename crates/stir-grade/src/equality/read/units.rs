@@ -53,28 +53,29 @@ fn find(word: &str) -> Option<(&'static str, (i64, i64))> {
     row(&lower).or_else(plural).map(|row| (row.1, row.2))
 }
 
-/// Whether letters are a known unit.
+/// Returns whether letters are a known unit.
 pub(crate) fn named(word: &str) -> bool {
     find(word).is_some()
 }
 
-/// Whether letters behind a number and a space are a unit and not a product of names: those of more than one letter
+/// Returns whether letters behind a number and a space are a unit and not a product of names: more than one letter
 /// that mean nothing else.
 pub(crate) fn known(word: &str) -> bool {
     word.len() > 1 && named(word)
 }
 
-/// Whether letters right behind a digit are no product of names, if they are a unit. Of two letters these are not.
+/// Returns whether letters right behind a digit are no product of names, if they are a unit: these units of two
+/// letters.
 pub(crate) fn no_product(word: &str) -> bool {
     word.len() > 2 || ["cm", "mm", "km", "kg"].contains(&word)
 }
 
-/// Whether letters are one known unit over another: `km/h`.
+/// Returns whether letters are one known unit over another: `km/h`.
 pub(crate) fn compound(text: &str) -> bool {
     text.split_once('/').is_some_and(|(a, b)| find(a.trim()).is_some() && find(b.trim()).is_some())
 }
 
-/// Whether a dimension is one of a known unit.
+/// Returns whether a dimension is one of a known unit.
 pub(crate) fn dimension(name: &str) -> bool {
     UNITS.iter().any(|row| row.1 == name)
 }
@@ -123,7 +124,7 @@ pub(crate) fn multiplier(words: &str) -> (Option<i64>, &str) {
     (Some(times), rest)
 }
 
-/// Whether words behind a number change it in a way that is not worked out here: `5 squared`, `5 less than`.
+/// Returns whether words behind a number change it in a way that is not worked out here: `5 squared`, `5 less than`.
 pub(crate) fn operation(words: &str) -> bool {
     const OPERATIONS: [&str; 51] = [
         "squared",

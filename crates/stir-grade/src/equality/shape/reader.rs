@@ -31,9 +31,9 @@ pub(crate) fn shape(algebra: &mut Algebra, tree: &Tree) -> Shape {
 pub(crate) struct Reader<'a> {
     pub(crate) algebra: &'a mut Algebra,
     tree: &'a Tree,
-    /// Whether a node stands for two values.
+    /// Set for the nodes that mean two values.
     both: Vec<bool>,
-    /// How many `\pm` a node has.
+    /// The number of `\pm` of each node.
     signs: Vec<usize>,
     plus: Vec<Result<Frac, Why>>,
     minus: Vec<Result<Frac, Why>>,
@@ -248,7 +248,7 @@ impl Reader<'_> {
         Ok(if parts.len() == 1 { parts.remove(0) } else { Shape::Union(parts) })
     }
 
-    /// Where a number belongs among ascending ones.
+    /// Returns the place of a number among ascending ones.
     fn place(&mut self, values: &[Frac], value: &Frac) -> Result<usize, Why> {
         for (place, other) in values.iter().enumerate() {
             match less(self.algebra, value, other)? {
