@@ -68,7 +68,7 @@ pub fn greedy_dpp(keys: &[f32], quality: &[f64], config: &DppConfig) -> Result<V
     greedy_rows(&keys, quality, config)
 }
 
-/// [`greedy_dpp`] for rows that lie apart.
+/// Does the work of [`greedy_dpp`] for rows that are not contiguous.
 pub(crate) fn greedy_rows(keys: &[&[f32]], quality: &[f64], config: &DppConfig) -> Result<Vec<usize>, ContentError> {
     check(keys, quality, config)?;
     let DppConfig { first, budget, lambda, epsilon } = config;
@@ -147,7 +147,7 @@ impl<'a> Greedy<'a> {
         Self { rows, pivots: Vec::new(), lambda }
     }
 
-    /// The row with the largest gain, of equals the lowest; `None` when there is none to take.
+    /// Returns the row with the largest gain, of equals the lowest; `None` when there is none to take.
     ///
     /// Rows whose last known gain reaches the largest that is up to date are brought up to date, the most promising
     /// first, in batches that grow so that at worst a few go over all rows.

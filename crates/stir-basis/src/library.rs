@@ -283,7 +283,7 @@ impl Library {
     }
 }
 
-/// For each state the nearest `k` of `entries`, whose keys are `keys`, `[entries, width]`.
+/// Returns for each state the nearest `k` of `entries`, whose keys are `keys`, `[entries, width]`.
 fn scan(entries: &[usize], keys: &[f32], states: &[(usize, Vec<f32>)], k: usize) -> Vec<Vec<Hit>> {
     let width = keys.len() / entries.len();
     if entries.len() > 1 && keys.len() * states.len() >= WORTH_THREADS {

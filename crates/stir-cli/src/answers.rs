@@ -82,7 +82,7 @@ impl MethodName {
         Ok(Self { name: name.to_owned(), config, at })
     }
 
-    /// With the settings of the command line.
+    /// Returns the settings of the command line.
     fn config(&self, args: &CompareArgs, elicit: &[String; 2], seed: u64) -> MethodConfig {
         let steering = &args.answers.steering;
         match &self.config {
@@ -127,15 +127,15 @@ impl LibraryFile {
 }
 
 impl<'l> Problems<'l> {
-    /// The problems of `task`, to be answered by `lm`, which is what `model` names, and steered with the library in
-    /// `library`.
+    /// Returns the problems of `task`, to be answered by `lm`, which is what `model` names, and steered with the
+    /// library in `library`.
     pub(crate) fn open(lm: &'l Lm, model: &'l ModelArgs, library: Option<&Path>, task: &TaskArgs) -> Result<Self> {
         let library = library.map(LibraryFile::open).transpose()?;
         let (asked, name) = (task.open(lm)?, task.name());
         Ok(Self { lm, model, library, asked, name, render: Box::new(|system, user| render(lm, system, user)) })
     }
 
-    /// The questions put to the model.
+    /// Returns the questions put to the model.
     pub(crate) fn exam(&self, args: &AnswerArgs) -> Result<AnswerRun<'_, Lm>> {
         ensure!(args.max_batch > 0, "max_batch is 0, must be >= 1");
         let request = Request {
@@ -160,7 +160,7 @@ impl<'l> Problems<'l> {
         Ok(())
     }
 
-    /// A method, and all that its answers to `exam` depend on.
+    /// Returns a method, and all that its answers to `exam` depend on.
     pub(crate) fn method(
         &self,
         exam: &AnswerRun<'_, Lm>,
@@ -178,7 +178,7 @@ impl<'l> Problems<'l> {
         Ok((method, exam.settings(config, library).into_diagnostic()?))
     }
 
-    /// The file `out` of answers, begun or taken up.
+    /// Begins or resumes the file `out` of answers.
     pub(crate) fn begin<R: Serialize + DeserializeOwned>(
         &self,
         out: &Path,
@@ -227,7 +227,7 @@ impl<'l> Problems<'l> {
         present(&self.name, &runs, library.into_iter().collect(), BTreeMap::new(), args.json, dir)
     }
 
-    /// An error with the place of its problem in the file.
+    /// Returns an error with the place of its problem in the file.
     pub(crate) fn located(&self, error: AnswerError<ModelError>) -> Report {
         let place = match &error {
             AnswerError::Request { id, .. } | AnswerError::Prompt { id, .. } | AnswerError::Sampling { id, .. } => {

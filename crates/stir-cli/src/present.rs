@@ -68,14 +68,14 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
-    /// The library in the file `library`, which runs of `model` used with `mined_from` in their settings.
+    /// Returns the library in the file `library`, which runs of `model` used with `mined_from` in their settings.
     pub(crate) fn new(model: &str, mined_from: &str, library: &Path, candidates: Option<PathBuf>) -> Result<Self> {
         let library = Library::load(library).into_diagnostic()?;
         let description = LibraryDescription::new(model, mined_from, &library);
         Ok(Self { description, label: format!("{mined_from}, {model}"), candidates })
     }
 
-    /// A library of an experiment, one of `all`.
+    /// Returns a library of an experiment, one of `all`.
     pub(crate) fn of_experiment(files: &LibraryFiles, all: &[LibraryFiles]) -> Result<Self> {
         let mut shown = Self::new(&files.model, &files.mined_from, &files.library, Some(files.candidates.clone()))?;
         let varied = files.params.iter().filter(|(name, value)| all.iter().any(|o| o.params.get(*name) != Some(value)));

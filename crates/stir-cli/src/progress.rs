@@ -148,12 +148,12 @@ impl Lines {
         self.done = done;
     }
 
-    /// The line, where it is time for one.
+    /// Returns the line, where it is time for one.
     fn due(&mut self) -> Option<Line> {
         ((self.clock)() >= self.last + EVERY).then(|| self.line())
     }
 
-    /// The line, now.
+    /// Returns the line, now.
     fn line(&mut self) -> Line {
         let now = (self.clock)();
         self.last = now;

@@ -38,7 +38,7 @@ fn form(name: &str) -> Result<AnswerForm, String> {
 }
 
 impl TaskArgs {
-    /// The problems of a JSONL file whose answers stand after `####`.
+    /// Returns the problems of a JSONL file whose answers stand after `####`.
     pub(crate) fn file(path: &Path) -> Self {
         Self { task: path.to_owned(), data: None, answers: None, limit: None }
     }
@@ -48,7 +48,7 @@ impl TaskArgs {
         self.source().name()
     }
 
-    /// The problems with their prompts for `lm`.
+    /// Returns the problems with their prompts for `lm`.
     pub(crate) fn open(&self, lm: &Lm) -> Result<Questions> {
         let source = self.source();
         // The names of the settings are those of the flags.

@@ -184,7 +184,7 @@ impl Controller {
         Plan { sequence: at.sequence, m, retrieved, candidates, null_advantage, draw, non_finite }
     }
 
-    /// Gaussian noise as long as `vector`; an entry gets the same wherever it is retrieved.
+    /// Returns Gaussian noise as long as `vector`; an entry gets the same wherever it is retrieved.
     fn noise(&self, entry: usize, vector: &[f32]) -> Arc<[f32]> {
         let mut rng = SampleRng::new(self.config.seed, u64::MAX - entry as u64);
         let noise: Vec<f64> = vector.iter().map(|_| rng.normal()).collect();

@@ -261,7 +261,7 @@ impl<S: Session> SteeredLane<S> {
 }
 
 impl<S> Probes<S> {
-    /// The probes, in the order of their rows.
+    /// Returns the probes, in the order of their rows.
     fn all(&mut self) -> impl Iterator<Item = &mut Probe<S>> {
         std::iter::once(&mut self.null).chain(&mut self.candidates)
     }

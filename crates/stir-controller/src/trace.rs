@@ -81,7 +81,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The place of token `index` of the `len` that the `steps` are made of.
+    /// Returns the place of token `index` of the `len` that the `steps` are made of.
     pub(crate) fn of(steps: &[Step], len: usize, index: usize) -> Self {
         // From the end, where new tokens stand.
         let mut start = len;

@@ -133,7 +133,7 @@ impl<E: Engine> Suite<'_, E> {
         self.engine.forward(rows).map_err(|error| Violation::Refused { law, message: error.to_string() })
     }
 
-    /// The chunks one after another in one pass of an empty session.
+    /// Returns the chunks one after another in one pass of an empty session.
     fn fresh(
         &self,
         law: &'static str,
@@ -396,7 +396,8 @@ impl<E: Engine> Suite<'_, E> {
     }
 }
 
-/// Largest absolute difference over the largest absolute expected value; infinite for rows of different lengths.
+/// Returns the largest absolute difference over the largest absolute expected value; infinite for rows of different
+/// lengths.
 fn difference(expected: &[f32], found: &[f32]) -> f32 {
     if expected.len() != found.len() {
         return f32::INFINITY;

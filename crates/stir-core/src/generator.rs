@@ -271,7 +271,7 @@ impl<S, G: Generation<S>> Told<S, G> {
         Ok(Self { id, generation: start(engine, session, request, id.sample)?, text, events: Vec::new() })
     }
 
-    /// The last event of an answer that is wanted no more.
+    /// Returns the last event of an answer that is wanted no more.
     fn cancel(mut self) -> (SampleId, EventOf<S, G>) {
         (self.id, Event::Finished { text: self.text.finish(), answer: self.generation.answer() })
     }

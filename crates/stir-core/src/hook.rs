@@ -24,7 +24,7 @@ pub enum HookPoint {
 }
 
 impl HookPoint {
-    /// The decoder layer the point belongs to, 0-based.
+    /// Returns the decoder layer that the point belongs to, 0-based.
     pub fn layer(self) -> usize {
         match self {
             Self::ResidPre(layer) | Self::ResidPost(layer) => layer,

@@ -25,7 +25,7 @@ pub enum LayerSpec {
 }
 
 impl LayerSpec {
-    /// The 0-based layer this names in a model of `n_layers` layers.
+    /// Returns the 0-based layer that this names in a model of `n_layers` layers.
     ///
     /// # Errors
     /// [`LayerSpecError::OutOfRange`] when there is no such layer, [`LayerSpecError::Depth`] when a depth built by

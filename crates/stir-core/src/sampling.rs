@@ -58,7 +58,7 @@ pub struct Choice {
 }
 
 impl Default for Sampling {
-    /// The published rollout settings: temperature 0.7, top-p 0.95.
+    /// Returns the published rollout settings: temperature 0.7, top-p 0.95.
     fn default() -> Self {
         Self { temperature: 0.7, top_p: 0.95, ..Self::GREEDY }
     }
@@ -283,7 +283,7 @@ fn log_prob_from_max(logits: &[f32], best: usize, token: usize) -> f32 {
 /// Numbers that loops over a vocabulary take in at once, for the compiler to make vectors of.
 const ELEMENTS: usize = 16;
 
-/// The sum of `exp(scaled(logit))`, where no scaled logit is positive.
+/// Returns the sum of `exp(scaled(logit))`, where no scaled logit is positive.
 fn sum_exp(logits: &[f32], scaled: impl Fn(f32) -> f32) -> f64 {
     // What is summed up in f32 is short.
     let part = |logits: &[f32]| -> f64 {
@@ -297,7 +297,7 @@ fn sum_exp(logits: &[f32], scaled: impl Fn(f32) -> f32) -> f64 {
     logits.chunks(64 * ELEMENTS).map(part).sum()
 }
 
-/// `e^x` of a number that is not positive, to 2 units in the last place, without a branch; at least `e^-87`.
+/// Returns `e^x` of a number that is not positive, to 2 units in the last place, without a branch; at least `e^-87`.
 fn exp(x: f32) -> f32 {
     /// Added to a number of small magnitude it leaves no room for a fraction.
     const WHOLE: f32 = 12_582_912.0;

@@ -10,13 +10,13 @@ use crate::{TokenId, Vocab, pattern::Pattern};
 pub struct Delimiter(Arc<Pattern>);
 
 impl Delimiter {
-    /// A delimiter; `None` when `text` is empty, which would end a segment everywhere.
+    /// Returns a delimiter; `None` when `text` is empty, which would end a segment everywhere.
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
         (!text.is_empty()).then(|| Self(Arc::new(Pattern::new(text))))
     }
 
-    /// The delimiter's text.
+    /// Returns the delimiter's text.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
@@ -69,7 +69,7 @@ pub struct SegmentCounter {
 }
 
 impl SegmentCounter {
-    /// A counter at the start of a text.
+    /// Returns a counter at the start of a text.
     pub fn new(delimiter: Delimiter) -> Self {
         Self { delimiter, matched: 0, count: 0 }
     }
@@ -102,8 +102,8 @@ pub struct ControlPoint {
     pub token: usize,
 }
 
-/// The control points of a finished generation, in order. One token that completes several delimiters yields one
-/// control point for each.
+/// Returns the control points of a finished generation, in order. One token that completes several delimiters yields
+/// one control point for each.
 ///
 /// ```
 /// use stir_core::{control_points, ControlPoint, Delimiter, Vocab};

@@ -35,7 +35,7 @@ pub struct Generated {
 }
 
 impl Generated {
-    /// The answer: the text of the tokens, up to the stop string.
+    /// Returns the answer: the text of the tokens, up to the stop string.
     pub fn text(&self, vocab: &Vocab) -> String {
         vocab.text_within(&self.tokens, self.text_len)
     }
@@ -73,7 +73,7 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// Sample `sample` of `request`, before its first token.
+    /// Returns sample `sample` of `request`, before its first token.
     ///
     /// # Errors
     /// [`RequestError`] when the request cannot be served.
@@ -94,17 +94,17 @@ impl Sequence {
         })
     }
 
-    /// Prompt and answer so far; at least one token.
+    /// Returns the prompt and the answer so far; at least one token.
     pub fn tokens(&self) -> &[TokenId] {
         &self.tokens
     }
 
-    /// The answer so far.
+    /// Returns the answer so far.
     pub fn answer(&self) -> &[TokenId] {
         &self.tokens[self.prompt..]
     }
 
-    /// The model's log-probability of each token of the answer.
+    /// Returns the model's log-probability of each token of the answer.
     pub fn log_probs(&self) -> &[f32] {
         &self.log_probs
     }
@@ -171,8 +171,8 @@ impl Sequence {
     }
 }
 
-/// A session that holds all of `prompt` but its last token. Forks of it go on from there, so that many samples need
-/// the prompt encoded only once.
+/// Returns a session that holds all of `prompt` except its last token. Forks of it continue from there, so that many
+/// samples need the prompt encoded only once.
 ///
 /// # Errors
 /// When the engine fails.
@@ -207,7 +207,7 @@ pub trait Generation<S>: Lane<S> {
     /// Returns what has been generated, finished or not.
     fn answer(&self) -> Self::Done;
 
-    /// The answer, once the sequence has ended.
+    /// Returns the answer, once the sequence has ended.
     fn finished(&self) -> Option<Self::Done> {
         self.sequence().finish().map(|_| self.answer())
     }
@@ -222,7 +222,7 @@ pub struct Decode<S> {
 }
 
 impl<S: Session> Decode<S> {
-    /// Sample `sample` of `request`.
+    /// Returns a lane for sample `sample` of `request`.
     ///
     /// # Errors
     /// [`RequestError`] when the request cannot be served.

@@ -30,7 +30,7 @@ pub struct EmptyStop {
 }
 
 impl StopMatcher {
-    /// A matcher at the start of a text. No stop strings are allowed: the text then ends nowhere.
+    /// Returns a matcher at the start of a text. An empty list is allowed: the text then has no end.
     ///
     /// # Errors
     /// [`EmptyStop`] for the first stop string that is empty.
@@ -70,7 +70,7 @@ impl StopMatcher {
         self.end
     }
 
-    /// The length of the text in bytes: up to the stop string, or as far as it has come.
+    /// Returns the length of the text in bytes: up to the stop string, or as far as it has come.
     pub fn text_len(&self) -> usize {
         self.end.unwrap_or(self.seen)
     }
@@ -106,7 +106,7 @@ pub struct TextStream {
 }
 
 impl TextStream {
-    /// A stream at the start of a text that ends before the first of `stops`.
+    /// Returns a stream at the start of a text that ends before the first of `stops`.
     ///
     /// # Errors
     /// [`EmptyStop`] for the first stop string that is empty.

@@ -52,7 +52,7 @@ pub enum ToyError {
 }
 
 impl ToyEngine {
-    /// An engine whose weights are drawn from `seed`.
+    /// Returns an engine whose weights are drawn from `seed`.
     pub fn new(seed: u64) -> Self {
         let mut rng = SampleRng::new(seed, 0);
         let mut stream = |scale: f64| -> Stream { std::array::from_fn(|_| (rng.normal() * scale) as f32) };
@@ -95,7 +95,7 @@ impl ToyEngine {
         Self { vocab, ..engine }
     }
 
-    /// The same engine, whose prompts start with `token`, as those of many models start with a BOS token.
+    /// Returns the same engine, whose prompts start with `token`, as those of many models start with a BOS token.
     pub fn starting_with(self, token: TokenId) -> Self {
         Self { start: Some(token), ..self }
     }
@@ -199,7 +199,7 @@ impl Engine for ToyEngine {
 }
 
 impl Text for ToyEngine {
-    /// Longest match first, as a greedy tokenizer would.
+    /// Matches the longest token first, as a greedy tokenizer would.
     fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
         let (mut rest, mut tokens) = (text, Vec::new());
         while let Some(first) = rest.chars().next() {

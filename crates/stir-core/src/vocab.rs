@@ -21,7 +21,7 @@ pub struct Vocab {
 }
 
 impl Vocab {
-    /// A vocabulary from the bytes of every token in order of id, and the ids that end a sequence.
+    /// Returns a vocabulary made from the bytes of every token in order of id, and the ids that end a sequence.
     pub fn new<'a>(tokens: impl IntoIterator<Item = &'a [u8]>, eos: impl IntoIterator<Item = TokenId>) -> Self {
         let (mut bytes, mut ends) = (Vec::new(), Vec::new());
         for token in tokens {
@@ -55,17 +55,17 @@ impl Vocab {
         self.eos.contains(&id)
     }
 
-    /// The ids that end a sequence.
+    /// Returns the ids that end a sequence.
     pub fn eos(&self) -> &[TokenId] {
         &self.eos
     }
 
-    /// The text of `tokens`; bytes that are not UTF-8 become U+FFFD.
+    /// Returns the text of `tokens`; bytes that are not UTF-8 become U+FFFD.
     pub fn text(&self, tokens: &[TokenId]) -> String {
         self.text_within(tokens, usize::MAX)
     }
 
-    /// The text of the first `len` bytes of `tokens`, as [`text`](Self::text).
+    /// Returns the text of the first `len` bytes of `tokens`, like [`text`](Self::text).
     ///
     /// ```
     /// let vocab = stir_core::Vocab::new([&b"one"[..], b" two"], []);

@@ -161,7 +161,7 @@ impl WordProblem {
         text + &format!("The answer is {total}.\n#### {total}")
     }
 
-    /// FNV-1a of the question: splits problems the same way on every machine.
+    /// Returns the FNV-1a hash of the question: splits problems the same way on every machine.
     fn digest(&self) -> u64 {
         self.question
             .bytes()

@@ -101,7 +101,7 @@ impl fmt::Display for Settings {
     }
 }
 
-/// The first place, in order of name, at which two JSON values differ, and both values there.
+/// Returns the first place, in order of name, at which two JSON values differ, and both values there.
 fn difference(then: Option<&Value>, now: Option<&Value>, at: String) -> Option<(String, String, String)> {
     if let (Some(Value::Object(then)), Some(Value::Object(now))) = (then, now) {
         let join = |key: &str| if at.is_empty() { key.to_owned() } else { format!("{at}.{key}") };

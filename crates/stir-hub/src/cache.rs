@@ -31,7 +31,7 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// `id` has been checked.
+    /// Returns the cache of a repository. `id` has been checked.
     pub(crate) fn new(options: &Options, id: &str) -> Self {
         let folder = format!("{}--{}", options.kind.plural(), id.replace('/', "--"));
         let root = options.cache.clone();
@@ -42,7 +42,7 @@ impl Cache {
         self.repo.join("snapshots").join(commit)
     }
 
-    /// The commit that a branch or tag was at when it was last brought.
+    /// Returns the commit that a branch or tag was at when it was last brought.
     pub(crate) fn commit(&self, revision: &str) -> Result<Option<String>, HubError> {
         if is_commit(revision) {
             return Ok(Some(revision.to_owned()));
@@ -81,7 +81,7 @@ impl Cache {
         self.repo.join("blobs").join(checksum.hex())
     }
 
-    /// The file that a blob is received into, and its folder made.
+    /// Returns the file that a blob is received into, and its folder made.
     pub(crate) fn partial(&self, checksum: &Checksum, lock: &FileLock) -> Result<PathBuf, HubError> {
         let path = self.repo.join("blobs").join(format!("{}.incomplete", checksum.hex()));
         fs::create_dir_all(self.repo.join("blobs")).map_err(HubError::io(&self.repo.join("blobs")))?;
@@ -107,7 +107,7 @@ impl Cache {
         .map_err(HubError::io(&path))
     }
 
-    /// The names of a snapshot's files.
+    /// Returns the names of a snapshot's files.
     pub(crate) fn names(&self, commit: &str) -> Result<Vec<String>, HubError> {
         let (root, mut names) = (self.snapshot(commit), Vec::new());
         let mut folders = vec![String::new()];

@@ -129,7 +129,7 @@ impl<'a> Remote<'a> {
         }
     }
 
-    /// One request for what is missing.
+    /// Makes one request for the missing bytes.
     fn attempt(&self, client: &Client<'_>, partial: &Path, kept: u64, report: Report<'_>) -> Result<(), Failure> {
         let kept = if self.size.is_some_and(|size| kept > size) { 0 } else { kept };
         let file = OpenOptions::new().create(true).append(true).open(partial).map_err(HubError::io(partial))?;
@@ -234,7 +234,7 @@ fn remove(path: &Path) -> Result<(), HubError> {
     fs::remove_file(path).map_err(HubError::io(path))
 }
 
-/// First byte and total of `Content-Range: bytes 10-19/20`; the total alone of `bytes */20`.
+/// Returns first byte and total of `Content-Range: bytes 10-19/20`; the total alone of `bytes */20`.
 fn range(reply: &Reply) -> Option<(u64, Option<u64>)> {
     let value = text(reply.response.headers(), "content-range")?;
     let (span, total) = value.strip_prefix("bytes ")?.split_once('/')?;

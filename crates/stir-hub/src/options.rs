@@ -219,7 +219,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// `path` with a leading `~` replaced.
+/// Returns `path` with a leading `~` replaced.
 fn from_home(path: &Path, home: Option<&Path>) -> PathBuf {
     match (path.strip_prefix("~"), home) {
         (Ok(rest), Some(home)) => home.join(rest),

@@ -130,7 +130,7 @@ impl Visit<'_> {
         Ok(self.cache.snapshot(&commit))
     }
 
-    /// The commit the revision is at, and the names of its files, all of them checked.
+    /// Returns the commit the revision is at, and the names of its files, all of them checked.
     fn list(&mut self) -> Result<(String, BTreeSet<String>), HubError> {
         #[derive(Deserialize)]
         struct Listing {
@@ -178,7 +178,8 @@ impl Visit<'_> {
     }
 }
 
-/// The names to bring from a listing, weights last: a snapshot with weights has the rest. Shards are not among them.
+/// Returns the names to bring from a listing, weights last: a snapshot with weights has the rest. Shards are not among
+/// them.
 fn choose<'n>(id: &str, options: &Options, names: &'n BTreeSet<String>) -> Result<Vec<&'n str>, HubError> {
     let revision = &options.revision;
     let listed = |name: &str| names.get(name).map(String::as_str);
@@ -207,7 +208,7 @@ fn refused(kind: RepoKind, name: &str) -> bool {
     kind == RepoKind::Model && REFUSED.iter().any(|pattern| names::matches(pattern, file))
 }
 
-/// The files that an index of shards names, all of them checked.
+/// Returns the files that an index of shards names, all of them checked.
 fn shards(id: &str, index: &Path) -> Result<BTreeSet<String>, HubError> {
     #[derive(Deserialize)]
     struct Index {
@@ -232,7 +233,7 @@ fn shards(id: &str, index: &Path) -> Result<BTreeSet<String>, HubError> {
     Ok(shards)
 }
 
-/// The snapshot's folder, from the cache alone.
+/// Returns the snapshot's folder, from the cache alone.
 fn cached(id: &str, options: &Options, cache: &Cache) -> Result<PathBuf, HubError> {
     let lacks = |missing: Vec<String>| {
         let (repo, revision, cache) = (id.to_owned(), options.revision.clone(), options.cache.clone());

@@ -25,7 +25,7 @@ pub(crate) struct Selection {
     pub(crate) minus: Vec<usize>,
 }
 
-/// The contrasts of problem `id`, by rising `m`. `members` are in order of `k`, which breaks ties.
+/// Returns the contrasts of problem `id`, by rising `m`. `members` are in order of `k`, which breaks ties.
 pub(crate) fn contrasts(
     id: &str,
     members: &[Member],

@@ -49,7 +49,7 @@ impl<K: Ord, T> Pool<K, T> {
     }
 }
 
-/// Better is less.
+/// Orders better before worse.
 fn rank<K: Ord>(quality: f64, key: &K, other_quality: f64, other_key: &K) -> Ordering {
     other_quality.total_cmp(&quality).then_with(|| key.cmp(other_key))
 }

@@ -25,7 +25,7 @@ pub(crate) struct Walked {
 }
 
 impl<'p, S> Walk<'p, S> {
-    /// A walk of `tokens`, which continue `session`, that reads `points` at `stops` (rising, at least one).
+    /// Returns a walk of `tokens`, which continue `session`, that reads `points` at `stops` (rising, at least one).
     pub(crate) fn new(
         session: S,
         tokens: Vec<TokenId>,
@@ -37,7 +37,7 @@ impl<'p, S> Walk<'p, S> {
         Self { session, tokens, done: 0, stops, points, walked: Walked { problem, member, states: Vec::new() } }
     }
 
-    /// One past the next place to read.
+    /// Returns one past the next place to read.
     fn next_end(&self) -> usize {
         self.stops.get(self.walked.states.len()).map_or(self.tokens.len(), |stop| stop + 1)
     }

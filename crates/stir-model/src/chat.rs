@@ -23,17 +23,17 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message of the user.
+    /// Returns a message of the user.
     pub fn user(content: impl Into<String>) -> Self {
         Self { role: "user".into(), content: content.into() }
     }
 
-    /// A system message.
+    /// Returns a system message.
     pub fn system(content: impl Into<String>) -> Self {
         Self { role: "system".into(), content: content.into() }
     }
 
-    /// A message of the model.
+    /// Returns a message of the model.
     pub fn assistant(content: impl Into<String>) -> Self {
         Self { role: "assistant".into(), content: content.into() }
     }
@@ -60,7 +60,7 @@ pub struct ChatOptions {
 }
 
 impl Default for ChatOptions {
-    /// A prompt for the assistant's next message, now.
+    /// Returns the options of a prompt for the assistant's next message, now.
     fn default() -> Self {
         Self { add_generation_prompt: true, variables: serde_json::Map::new(), now: None }
     }

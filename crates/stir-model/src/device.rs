@@ -67,7 +67,7 @@ impl Kind {
         }
     }
 
-    /// The cargo feature that compiles the backend.
+    /// Returns the cargo feature that compiles the backend.
     #[cfg(feature = "decoder")]
     fn feature(self) -> &'static str {
         if self == Self::Cpu { FLEX } else { self.name() }

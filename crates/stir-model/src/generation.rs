@@ -88,7 +88,7 @@ impl GenerationDefaults {
     }
 }
 
-/// The end tokens of `generation`, the path and content of that file, or of the files that replace it.
+/// Returns the end tokens of `generation`, the path and content of that file, or of the files that replace it.
 fn end_tokens(
     dir: &Path,
     generation: (&Path, &Value),

@@ -39,7 +39,7 @@ impl SharedRows {
         (found && layers > 0).then_some(Self { layers, leader })
     }
 
-    /// The number of layers after which every row is computed by itself.
+    /// Returns the number of layers after which every row is computed by itself.
     pub(crate) fn layers(&self) -> usize {
         self.layers
     }
@@ -49,7 +49,7 @@ impl SharedRows {
         self.leader[row] == row
     }
 
-    /// The place of each row's tokens among those that are computed, given the places among all tokens.
+    /// Returns the place of each row's tokens among those that are computed, given the places among all tokens.
     pub(crate) fn places(&self, all: &[Range<usize>]) -> Vec<Range<usize>> {
         let mut places: Vec<Range<usize>> = Vec::new();
         let mut end = 0;
@@ -62,7 +62,7 @@ impl SharedRows {
     }
 }
 
-/// The number of layers below `point`: those that an addition there leaves as they are.
+/// Returns the number of layers below `point`: those that an addition there leaves as they are.
 pub(crate) fn layers_before(point: HookPoint) -> usize {
     match point {
         HookPoint::ResidPre(layer) => layer,

@@ -117,12 +117,12 @@ impl<'r> Block<'r> {
         Ok(Self { model, task, groups, main, all, table })
     }
 
-    /// The groups that stand for their methods, with what they came to.
+    /// Returns the groups that stand for their methods, with what they came to.
     pub(crate) fn shown(&self) -> impl Iterator<Item = (&Group<'r>, &MethodSummary)> {
         self.main.iter().map(|&place| &self.groups[place]).zip(&self.table.methods)
     }
 
-    /// The best stand-in for `method` with a library from `mined_from`.
+    /// Returns the best stand-in for `method` with a library from `mined_from`.
     pub(crate) fn mined(&self, method: &str, mined_from: &str, config: &ReportConfig) -> Option<&MethodSummary> {
         let from = |place: &usize| self.groups[*place][0].settings.mined_from.as_deref() == Some(mined_from);
         let candidates: Vec<usize> = (0..self.groups.len()).filter(from).collect();
@@ -148,7 +148,7 @@ fn choose(
     })
 }
 
-/// The values without repetitions, by first appearance.
+/// Returns the values without repetitions, by first appearance.
 pub(crate) fn distinct<'a>(values: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut found = vec![];
     values.for_each(|value| {
@@ -159,7 +159,7 @@ pub(crate) fn distinct<'a>(values: impl Iterator<Item = &'a str>) -> Vec<&'a str
     found
 }
 
-/// A name made of letters, digits and hyphens, for files and ids.
+/// Returns a name made of letters, digits and hyphens, for files and ids.
 pub(crate) fn slug(text: &str) -> String {
     let mut slug = String::new();
     for character in text.chars() {

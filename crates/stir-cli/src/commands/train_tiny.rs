@@ -104,7 +104,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     report(out, args.seed, &device)
 }
 
-/// AdamW with a linear warm-up over a twentieth of the steps and a linear decay to zero.
+/// Trains by AdamW with a linear warm-up over a twentieth of the steps and a linear decay to zero.
 fn train(
     args: &Args,
     hf: &serde_json::Value,

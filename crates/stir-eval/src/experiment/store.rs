@@ -9,7 +9,8 @@ use std::{
 use serde_json::Value;
 use stir_files::{FileError, FileLock, Settings, write_atomically};
 
-/// The digest of settings: BLAKE3 of their JSON text with the fields of every object in order of name, hexadecimal.
+/// Returns the digest of settings: BLAKE3 of their JSON text with the fields of every object in order of name,
+/// hexadecimal.
 ///
 /// ```
 /// use serde_json::json;
@@ -72,7 +73,7 @@ impl Store {
         Ok(Self { root: root.to_owned(), _lock: FileLock::acquire(root.join("lock"))? })
     }
 
-    /// The folder of the stage `kind` under `settings`, which stand in it as `settings.json`.
+    /// Returns the folder of the stage `kind` under `settings`, which stand in it as `settings.json`.
     pub(super) fn place(&self, kind: &str, settings: &Value) -> Result<Place, FileError> {
         // Half of the digest names a folder; the settings in it tell whether it is the right one.
         let name = format!("{kind}/{}", &digest(settings)[..32]);
@@ -85,7 +86,7 @@ impl Store {
         Ok(Place { dir, name })
     }
 
-    /// A file of the experiment itself.
+    /// Writes a file of the experiment itself.
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
         write(&self.root.join(name), bytes)
     }
@@ -102,7 +103,7 @@ impl Place {
         write(&self.dir.join("done"), b"")
     }
 
-    /// The digest of a file's content.
+    /// Returns the digest of a file's content.
     pub(super) fn content(&self, file: &str) -> Result<String, FileError> {
         let path = self.dir.join(file);
         let mut hasher = blake3::Hasher::new();

@@ -218,7 +218,7 @@ impl<E: Text> DeerLane<'_, E> {
         });
     }
 
-    /// One more token of the trial.
+    /// Takes one more token of the trial.
     fn try_on(&mut self, vocab: &Vocab, mut trial: Trial<E::Session>, logits: &[f32]) {
         // Greedy decoding draws nothing. A trial of broken logits is given up.
         let choice = Sampling::GREEDY.pick(logits, &[], &mut SampleRng::new(0, 0)).ok();
@@ -274,7 +274,7 @@ impl<E: Text> DeerLane<'_, E> {
     }
 }
 
-/// The token of `answer` in which the byte lies that stands `back` bytes before the end.
+/// Returns the token of `answer` in which the byte lies that stands `back` bytes before the end.
 fn token_at(vocab: &Vocab, answer: &[TokenId], mut back: usize) -> usize {
     for (index, &token) in answer.iter().enumerate().rev() {
         let len = vocab.bytes(token).len();

@@ -188,8 +188,8 @@ pub(crate) fn computed_by<E: Engine>(engine: &E) -> Value {
     })
 }
 
-/// The random stream of a question, and of the first of those that follow for a method that needs several: the first
-/// eight bytes (little endian) of the BLAKE3 hash of its id.
+/// Returns the random stream of a question, and of the first of those that follow for a method that needs several: the
+/// first eight bytes (little endian) of the BLAKE3 hash of its id.
 fn stream_of(id: &str) -> u64 {
     let hash = blake3::hash(id.as_bytes());
     hash.as_bytes().iter().take(8).rev().fold(0, |stream, &byte| stream << 8 | u64::from(byte))

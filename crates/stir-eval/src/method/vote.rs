@@ -95,7 +95,7 @@ impl<E: Engine> VoteLane<'_, E> {
         Ok(())
     }
 
-    /// The reply, once every sample is there.
+    /// Returns the reply, once every sample is there.
     fn count(&self, vocab: &Vocab) -> Option<Reply> {
         let cast = self.running.iter().map(|ballot| match ballot {
             Ballot::Cast(generated) => Some(generated),
@@ -145,8 +145,8 @@ impl<E: Engine> Lane<E::Session> for VoteLane<'_, E> {
     }
 }
 
-/// The place of the answer that most say, under the equality of `judge`: the first of the largest group, ties to the
-/// group that began earlier. Texts without an answer have no vote; where no text has one, the first stands.
+/// Returns the place of the answer that most say, under the equality of `judge`: the first of the largest group, ties
+/// to the group that began earlier. Texts without an answer have no vote; where no text has one, the first stands.
 fn majority(judge: &dyn Judge, answers: &[Option<String>]) -> usize {
     // The first of each group speaks for it.
     let mut groups: Vec<(usize, &str, usize)> = Vec::new();

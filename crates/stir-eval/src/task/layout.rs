@@ -40,7 +40,7 @@ pub(super) struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// The problem in a row, the `index`-th of its task from 0.
+    /// Returns the problem in a row, the `index`-th of its task from 0.
     pub(super) fn problem(&self, index: usize, place: &Place, row: &Row) -> Result<Problem, TaskError> {
         let cell = Cell { place, row };
         let (question, is_prompt) = self.question(cell)?;
@@ -139,7 +139,7 @@ struct Cell<'a> {
 }
 
 impl<'a> Cell<'a> {
-    /// The first of these fields that is there and not null.
+    /// Returns the first of these fields that is there and not null.
     fn first(self, names: &[&'static str]) -> Option<(&'static str, &'a Value)> {
         names.iter().find_map(|name| Some((*name, self.row.get(*name).filter(|value| !value.is_null())?)))
     }
@@ -149,7 +149,7 @@ impl<'a> Cell<'a> {
         self.text(name, value).ok().filter(|text| !text.is_empty())
     }
 
-    /// A text, a number in its shortest decimal, or a truth value.
+    /// Returns a text, a number in its shortest decimal, or a truth value.
     fn text(self, name: &str, value: &Value) -> Result<String, TaskError> {
         match value {
             Value::String(text) => Ok(text.trim().to_owned()),
@@ -162,7 +162,7 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// The options of the row, which may stand in its question; empty where it has none.
+    /// Returns the options of the row, which may stand in its question; empty where it has none.
     fn options(self) -> Result<Vec<Choice>, TaskError> {
         let nested = self.row.get("question").and_then(Value::as_object);
         let inside = nested.and_then(|question| question.get("choices"));
@@ -237,7 +237,8 @@ fn place_of(gold: &Value, labels: &[&str], texts: &[&str]) -> Option<usize> {
     }
 }
 
-/// The answer in a gold field: that of a solution with `####`, or in a box where the field is called a solution.
+/// Returns the answer in a gold field: that of a solution with `####`, or in a box where the field is called a
+/// solution.
 fn answer_of(gold: &str, field: &str) -> String {
     if let Some(answer) = final_answer(gold) {
         return answer.to_owned();

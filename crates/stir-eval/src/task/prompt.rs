@@ -121,7 +121,7 @@ impl PromptTemplate {
 const QUESTION: &str = "{question}";
 const CHOICES: &str = "{choices}";
 
-/// A template cut at its placeholders, and whether a piece is one.
+/// Returns a template cut at its placeholders, and whether a piece is one.
 fn pieces(template: &str) -> Vec<(&str, bool)> {
     let mut cuts: Vec<(usize, usize)> = [QUESTION, CHOICES]
         .iter()
@@ -147,7 +147,7 @@ fn has_placeholder(text: &str) -> bool {
     })
 }
 
-/// The options, a line each: `A. ..`.
+/// Returns the options, a line each: `A. ..`.
 fn listed(choices: &[String]) -> String {
     let line =
         |(place, text): (usize, &String)| format!("{}. {}", stir_grade::ChoiceJudge::letter_at(place), text.trim());

@@ -11,8 +11,8 @@ const SYNONYMS: [&[&str]; 1] = [&["validation", "dev", "valid", "val"]];
 /// The number of folders deep that a data set may lie.
 const DEEPEST: usize = 4;
 
-/// The files to read, in order: the path itself if it is one, else the shards of `split` in that folder, from the
-/// subfolder `config` where there is one. The only file of a folder is taken whatever its name.
+/// Returns the files to read, in order: the path itself if it is one, else the shards of `split` in that folder, from
+/// the subfolder `config` where there is one. The only file of a folder is taken whatever its name.
 pub(super) fn files(source: &Path, config: &str, split: &str) -> Result<Vec<PathBuf>, TaskError> {
     if !source.metadata().map_err(TaskError::io(source))?.is_dir() {
         return Ok(vec![source.to_owned()]);
@@ -52,7 +52,7 @@ pub(super) fn files(source: &Path, config: &str, split: &str) -> Result<Vec<Path
     Ok(files)
 }
 
-/// All files that may hold problems, names with a leading dot left out.
+/// Collects all files that may hold problems, names with a leading dot left out.
 fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), TaskError> {
     for entry in folder.read_dir().map_err(TaskError::io(folder))? {
         let path = entry.map_err(TaskError::io(folder))?.path();

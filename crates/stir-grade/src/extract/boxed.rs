@@ -10,7 +10,7 @@ const ROOM: [&str; 5] = ["phantom", "hphantom", "vphantom", "hspace", "rule"];
 /// Most blank boxes that are passed over. Without a limit, boxes nested thousandfold take quadratic time.
 const MOST_BLANKS: usize = 64;
 
-/// The content of the last box that is not blank, joined with those right before it.
+/// Returns the content of the last box that is not blank, joined with those right before it.
 pub(super) fn last(text: &str) -> Found<'_> {
     let Some(found) = before(text, text.len()) else { return Found::Nothing };
     let Span::Closed { start, content, .. } = found else { return Found::Unfinished };
@@ -38,7 +38,7 @@ enum Span<'t> {
     Open,
 }
 
-/// The last box that begins in `text[..limit]` and is not blank.
+/// Returns the last box that begins in `text[..limit]` and is not blank.
 fn before(text: &str, limit: usize) -> Option<Span<'_>> {
     let mut blanks = 0;
     for (start, _) in text[..limit].rmatch_indices('\\') {
@@ -114,7 +114,7 @@ fn is_blank(content: &str) -> bool {
     rest.is_empty()
 }
 
-/// `text` behind the command `name`, unless it is a longer one.
+/// Returns `text` behind the command `name`, unless it is a longer one.
 fn skip<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     let rest = text.strip_prefix(name)?;
     let is_word = name.ends_with(|c: char| c.is_ascii_alphabetic());

@@ -111,7 +111,7 @@ impl Extractor {
         self.extract_or(text, read, |_| None)
     }
 
-    /// Like [`extract_with`](Self::extract_with); `unmarked` looks at the parts of the text that use no marker.
+    /// Works like [`extract_with`](Self::extract_with); `unmarked` looks at the parts of the text that use no marker.
     pub(crate) fn extract_or(
         &self,
         text: &str,

@@ -18,8 +18,8 @@ const CURRENCIES: [char; 6] = ['$', '\u{20ac}', '\u{a3}', '\u{a5}', '\u{20b9}', 
 /// Longest unit, in bytes.
 const LONGEST_UNIT: usize = 40;
 
-/// The number that an answer comes to: its shortest plain decimal, or a fraction or formula as written. `None` where
-/// it is words, or names more than one number.
+/// Returns the number that an answer comes to: its shortest plain decimal, or a fraction or formula as written. `None`
+/// where it is words, or names more than one number.
 ///
 /// `$1,200.00`, `1200 dollars`, `1{,}200\text{ dollars}`, `x = 1200` and `a total of 1200` are all `1200`, `minus 5` is
 /// `-5`; `5 million` and `5!` are left as they are to those who compare formulas.
@@ -68,8 +68,8 @@ pub(crate) fn read(answer: &str) -> Option<String> {
     (is_formula && !has_words).then(|| plain.to_owned())
 }
 
-/// The part of an answer that gives it, without what is said beside it: brackets, and a clause behind a comma. `None`
-/// where that says it is wrong.
+/// Returns the part of an answer that gives it, without what is said beside it: brackets, and a clause behind a comma.
+/// `None` where that says it is wrong.
 fn clause(answer: &str) -> Option<&str> {
     let is_beside = |at: usize, c: char| {
         let (before, rest) = (&answer[..at], answer[at + c.len_utf8()..].trim_start());
@@ -89,7 +89,7 @@ fn clause(answer: &str) -> Option<&str> {
     (!is_wrong).then(|| answer[..at].trim_end())
 }
 
-/// The `3 1/2` of `3 1/2 hours`.
+/// Returns the `3 1/2` of `3 1/2 hours`.
 fn fraction(plain: &str) -> Option<&str> {
     let end = plain.find(|c: char| !c.is_ascii_digit() && c != ' ' && c != '/')?;
     let (number, after) = (plain[..end].trim_end(), &plain[end..]);
@@ -103,7 +103,7 @@ fn is_same(number: &str, formula: &str) -> bool {
     equality::equal(number, formula).verdict == Verdict::Equal
 }
 
-/// The last number of a text, with its sign, as it is written.
+/// Returns the last number of a text, with its sign, as it is written.
 pub(super) fn last(text: &str) -> Option<&str> {
     ranges(text).last().map(|range| &text[range])
 }
@@ -177,7 +177,7 @@ enum Follows {
     Change,
 }
 
-/// The words of a text in lower case.
+/// Returns the words of a text in lower case.
 fn words(text: &str) -> Vec<String> {
     text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
 }
@@ -238,7 +238,7 @@ fn follows(number: &str, after: &str) -> Follows {
     }
 }
 
-/// The spellings of LaTeX that matter for a number, as plain text.
+/// Returns the spellings of LaTeX that matter for a number, as plain text.
 fn without_latex(answer: &str) -> String {
     // What GSM8K writes for a calculator, `<<3+2=5>>5`.
     let answer = answer.strip_prefix("<<").and_then(|sum| sum.split_once(">>")).map_or(answer, |(_, value)| value);

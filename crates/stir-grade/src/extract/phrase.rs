@@ -95,7 +95,7 @@ fn claim(after: &str, is_heading: bool) -> Option<usize> {
     })
 }
 
-/// `text` behind the copula, fillers and colon it begins with.
+/// Returns `text` behind the copula, fillers and colon it begins with.
 fn copula(text: &str) -> Option<&str> {
     let mut rest = &text[word(text, &COPULAS)?..];
     loop {
@@ -107,7 +107,7 @@ fn copula(text: &str) -> Option<&str> {
     }
 }
 
-/// The length of the one of `words` that `text` begins with.
+/// Returns the length of the one of `words` that `text` begins with.
 fn word(text: &str, words: &[&str]) -> Option<usize> {
     let begins = |word: &&&str| text.strip_prefix(**word).is_some_and(|rest| !rest.starts_with(is_letter));
     words.iter().find(begins).map(|word| word.len())
@@ -140,7 +140,8 @@ fn content(text: &str) -> Option<&str> {
     Some(sentence).filter(|sentence| !strip_markup(sentence).is_empty())
 }
 
-/// The length of the statement at the start of a line: to the end of the sentence, or to a clause that gives reasons.
+/// Returns the length of the statement at the start of a line: to the end of the sentence, or to a clause that gives
+/// reasons.
 fn sentence(line: &str) -> usize {
     let (mut in_math, mut depth) = (false, 0_i32);
     let mut dollars = line.matches('$').count();

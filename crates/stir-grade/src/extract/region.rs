@@ -26,7 +26,7 @@ pub(crate) fn outside_thinking(text: &str) -> &str {
     said.split_once(OPEN).map_or(said, |(said, _)| said)
 }
 
-/// The stretches between the marks that begin a new question or turn, in order.
+/// Returns the stretches between the marks that begin a new question or turn, in order.
 pub(crate) fn parts(text: &str) -> Vec<&str> {
     let mut cuts: Vec<usize> =
         END_TOKENS.iter().flat_map(|token| text.match_indices(token)).map(|(at, _)| at).collect();

@@ -78,7 +78,7 @@ impl ChoiceJudge {
         ('A'..='Z').nth(place).unwrap_or('?')
     }
 
-    /// The letter that an answer stands for.
+    /// Returns the letter that an answer stands for.
     fn read(&self, answer: &str) -> Option<char> {
         let bare = unwrapped(answer);
         // A capital alone is a label, also where it is the text of another option.
@@ -92,7 +92,8 @@ impl ChoiceJudge {
         self.read_number(bare).or_else(|| self.read_text(bare, is_named))
     }
 
-    /// The letter in `B`, `B. the moon`, `(B)`, `option B` and what follows it, but not the article in "A star".
+    /// Returns the letter in `B`, `B. the moon`, `(B)`, `option B` and what follows it, but not the article in "A
+    /// star".
     fn label<'a>(&self, bare: &'a str) -> Option<(char, &'a str)> {
         let opened = bare.trim_start_matches(|c: char| !is_letter(c));
         let first = opened.chars().next()?;
@@ -150,7 +151,7 @@ impl ChoiceJudge {
         other.is_ascii_uppercase() && self.is_label(other) && other != letter && ends
     }
 
-    /// `2`, `(2)`, `2.`: a number from 1.
+    /// Reads `2`, `(2)`, `2.`: a number from 1.
     fn read_number(&self, bare: &str) -> Option<char> {
         let digits = bare.trim_matches(|c: char| matches!(c, '(' | ')' | '[' | ']' | '.' | ' ' | '}'));
         // With options like "2 cm" it is not clear what "2" means.
@@ -164,7 +165,7 @@ impl ChoiceJudge {
         Some(Self::letter_at(number - 1))
     }
 
-    /// The one option that fits what is said; of options that contain each other, the longest.
+    /// Returns the one option that fits what is said; of options that contain each other, the longest.
     fn read_text(&self, said: &str, fits: impl Fn(&str, &str) -> bool) -> Option<char> {
         if self.options.is_empty() || said.len() > 4096 {
             return None;
@@ -179,7 +180,7 @@ impl ChoiceJudge {
         (is_only && is_unique).then(|| Self::letter_at(place))
     }
 
-    /// The option that a part of a text chooses without saying "answer".
+    /// Returns the option that a part of a text chooses without saying "answer".
     fn read_unmarked(&self, part: &str) -> Option<char> {
         self.read_statement(part)
             .or_else(|| {
@@ -199,7 +200,7 @@ impl ChoiceJudge {
             })
     }
 
-    /// "B is correct", "the correct option is B", "I choose B"; the last one.
+    /// Reads "B is correct", "the correct option is B", "I choose B"; the last one.
     fn read_statement(&self, part: &str) -> Option<char> {
         let mut found = None;
         for (at, c) in part.char_indices() {
@@ -217,7 +218,7 @@ impl ChoiceJudge {
         found
     }
 
-    /// A line with one letter and nothing else.
+    /// Returns a line with one letter and nothing else.
     fn read_lone(&self, line: &str) -> Option<char> {
         let bare = strip_markup(line).trim_matches(['(', ')', '[', ']', '.']);
         let mut chars = bare.chars();
@@ -225,7 +226,7 @@ impl ChoiceJudge {
         self.is_label(letter).then_some(letter)
     }
 
-    /// A line of the form `B. the moon`, `B) the moon`, `(B) the moon`, `B - the moon`.
+    /// Returns a line of the form `B. the moon`, `B) the moon`, `(B) the moon`, `B - the moon`.
     fn read_labelled(&self, line: &str) -> Option<char> {
         let inside = line.trim_start_matches(['*', '(', '[']);
         let letter = inside.chars().next().filter(|&c| c.is_ascii_uppercase() && self.is_label(c))?;
@@ -261,7 +262,7 @@ impl Judge for ChoiceJudge {
     }
 }
 
-/// One spelling of an option: lower case, single spaces, no punctuation at its ends.
+/// Returns one spelling of an option: lower case, single spaces, no punctuation at its ends.
 fn spelling(text: &str) -> String {
     let words: Vec<&str> = strip_markup(text).split_whitespace().collect();
     let text = words.join(" ").to_lowercase();
@@ -292,7 +293,7 @@ fn denies(option: &str, text: &str) -> bool {
     DENIALS.iter().any(|word| has(text, word) && !has(option, word))
 }
 
-/// An answer without what may stand around its letter: commands of LaTeX, "option", "letter".
+/// Returns an answer without what may stand around its letter: commands of LaTeX, "option", "letter".
 fn unwrapped(answer: &str) -> &str {
     let mut rest = strip_markup(answer);
     loop {

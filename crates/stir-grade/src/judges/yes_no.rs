@@ -46,7 +46,7 @@ impl Judge for YesNoJudge {
     }
 }
 
-/// `yes` or `no`, as the first word of an answer has it.
+/// Reads `yes` or `no` from the first word of an answer.
 fn read(answer: &str) -> Option<&'static str> {
     let mut rest = answer.trim_start();
     for wrapper in ["\\text", "\\textbf", "\\mathrm", "\\mathbf"] {
@@ -101,7 +101,7 @@ fn unmarked(text: &str) -> Option<&'static str> {
     opening(conclusion(last)).or_else(|| opening(first))
 }
 
-/// `yes` or `no` at the start of a statement ("No. ..", "Yes, ..") and not of a phrase ("No rock floats").
+/// Reads `yes` or `no` at the start of a statement ("No. ..", "Yes, ..") and not of a phrase ("No rock floats").
 fn opening(line: &str) -> Option<&'static str> {
     let word = line.split(|c: char| !is_letter(c)).next().unwrap_or_default();
     let rest = &line[word.len()..];

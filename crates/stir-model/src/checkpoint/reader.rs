@@ -137,7 +137,7 @@ impl Shard {
 }
 
 impl Raw<'_> {
-    /// The error of a tensor in which some value is not finite.
+    /// Returns the error of a tensor in which some value is not finite.
     fn non_finite<T: Weight>(&self, name: &str) -> ModelError {
         let values = self.floats(name).unwrap_or_default();
         let finite = |x: f32| x.is_finite();

@@ -178,7 +178,7 @@ impl DecoderConfig {
         Ok(config)
     }
 
-    /// The sizes that the layers above the model need.
+    /// Returns the sizes that the layers above the model need.
     pub fn shape(&self) -> ModelShape {
         ModelShape {
             n_layers: self.n_layers,
@@ -204,8 +204,8 @@ impl DecoderConfig {
         }
     }
 
-    /// The options that change what the same weights compute, as text. Options with the value of a plain decoder are
-    /// left out, so that a future option does not change the text of a model without it.
+    /// Returns the options that change what the same weights compute, as text. Options with the value of a plain
+    /// decoder are left out, so that a future option does not change the text of a model without it.
     pub(crate) fn digest(&self) -> String {
         let Self { n_heads, n_kv_heads, head_dim, rms_norm_eps, rope, attention_scale, embedding_scale, .. } = self;
         let mut text = format!("{n_heads} {n_kv_heads} {head_dim} {rms_norm_eps:e} {rope:?}");

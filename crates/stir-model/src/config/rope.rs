@@ -81,7 +81,7 @@ pub(super) struct ParsedRope {
 }
 
 impl Rope {
-    /// An embedding of all elements of a head, without scaling.
+    /// Returns an embedding of all elements of a head, without scaling.
     pub fn plain(theta: f64, head_dim: usize) -> Self {
         Self { theta, rotary_dim: head_dim, scaling: RopeScaling::None, frequencies: RopeFrequencies::F32 }
     }
@@ -138,7 +138,7 @@ impl Rope {
         }
     }
 
-    /// Factor of the cosines and sines.
+    /// Returns the factor of the cosines and sines.
     pub(crate) fn attention_factor(&self) -> f32 {
         match self.scaling {
             RopeScaling::Yarn { attention_factor, .. } | RopeScaling::LongRope { attention_factor, .. } => {
@@ -150,7 +150,7 @@ impl Rope {
 }
 
 impl Fields<'_> {
-    /// The rotary embedding that the root of a file describes, for heads of `head_dim`, and the context that
+    /// Returns the rotary embedding that the root of a file describes, for heads of `head_dim`, and the context that
     /// `max_position_embeddings` and the scaling give.
     ///
     /// Older files have `rope_theta` and `rope_scaling` at the root, newer ones both in `rope_parameters`,

@@ -147,8 +147,8 @@ impl<T: Element> Kernel for Block<'_, T> {
     }
 }
 
-/// The spans in which some of the positions `seen` are, with those of their own positions and the place of the first
-/// of them among all seen.
+/// Returns the spans in which some of the positions `seen` are, with those of their own positions and the place of the
+/// first of them among all seen.
 fn overlaps<'a, T>(
     spans: &'a [SpanView<'a, T>],
     seen: &Range<usize>,

@@ -15,7 +15,7 @@ const BLOCK: usize = 64;
 /// The most weights that a thread takes at once, and the fewest.
 const PART: std::ops::RangeInclusive<usize> = 1 << 15..=1 << 19;
 
-/// `y = x w^T + bias`, computed in f32 whatever the weights are kept in.
+/// Computes `y = x w^T + bias`, computed in f32 whatever the weights are kept in.
 ///
 /// # Shapes
 /// - `x`: `[rows, k]`, `w`: `[n, k]`, `bias`: `[n]`, `y`: `[rows, n]`

@@ -89,7 +89,7 @@ const WORKERS: u64 = OPEN - 1;
 unsafe impl Sync for Shared {}
 
 impl Pool {
-    /// A pool of `workers` threads, or of as many as the system grants.
+    /// Returns a pool of `workers` threads, or of as many as the system grants.
     fn new(workers: usize) -> Self {
         let workers = workers.min(WORKERS as usize);
         let shared = Arc::new(Shared {
@@ -210,7 +210,7 @@ impl<'a, T> SharedSlice<'a, T> {
         Self { start: slice.as_mut_ptr(), len: slice.len(), slice: PhantomData }
     }
 
-    /// The elements from `start` on.
+    /// Returns the elements from `start` on.
     ///
     /// # Safety
     /// No other slice that holds one of them is in use at the same time.

@@ -12,7 +12,7 @@ const ROWS: usize = 8;
 /// Multiplications that an exponential counts for.
 const EXPONENTIAL: usize = 16;
 
-/// Every row divided by its root mean square and multiplied by `gamma`.
+/// Writes every row divided by its root mean square and multiplied by `gamma`.
 ///
 /// # Shapes
 /// - `x` and `out`: `[rows, width]`, `gamma`: `[width]`

@@ -80,7 +80,7 @@ impl Names {
 }
 
 impl Decoder {
-    /// The decoder of `config` with the weights of a checkpoint, kept and computed with as `compute` says.
+    /// Returns the decoder of `config` with the weights of a checkpoint, kept and computed with as `compute` says.
     pub(crate) fn load(
         config: &DecoderConfig,
         reader: &mut Reader<'_>,

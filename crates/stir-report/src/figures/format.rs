@@ -5,7 +5,7 @@ use crate::svg::number;
 /// The width of a figure, which a phone shows without making the letters too small.
 pub(crate) const WIDTH: f64 = 440.0;
 
-/// A share as a percentage with one decimal.
+/// Returns a share as a percentage with one decimal.
 pub(crate) fn percent(share: f64) -> String {
     number(100.0 * share, 1)
 }

@@ -80,7 +80,7 @@ fn tokens(group: &Group<'_>) -> Vec<usize> {
     group.iter().flat_map(|run| &run.records).map(|record| record.tokens).collect()
 }
 
-/// A round width that makes about [`BINS`] of `0..=longest`.
+/// Returns a round width that makes about [`BINS`] of `0..=longest`.
 fn bin_width(longest: usize) -> usize {
     let mut power = 1usize;
     loop {

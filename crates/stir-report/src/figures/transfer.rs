@@ -49,7 +49,7 @@ pub(crate) fn transfer(runs: &GroupedRuns<'_>, config: &ReportConfig) -> Vec<Fig
     figures
 }
 
-/// Gain in points of accuracy and in percent of tokens.
+/// Returns the gain in points of accuracy and in percent of tokens.
 fn effects(method: &MethodSummary, baseline: &MethodSummary) -> Option<[f64; 2]> {
     let paired = method.paired?;
     let tokens = 100.0 * paired.tokens_difference.mean / baseline.tokens.max(f64::MIN_POSITIVE);

@@ -97,12 +97,12 @@ pub(crate) fn usages<'b>(runs: &'b GroupedRuns<'_>) -> Vec<(&'b Block<'b>, &'b M
     runs.blocks.iter().flat_map(of_block).collect()
 }
 
-/// The name of an entry.
+/// Returns the name of an entry.
 pub(crate) fn entry_name(entry: Option<usize>) -> String {
     entry.map_or_else(|| "no entry".to_owned(), |entry| format!("entry {entry}"))
 }
 
-/// Mean of some values; 0 of none.
+/// Returns the mean of some values; 0 of none.
 pub(crate) fn mean(values: &[f64]) -> f64 {
     if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 }
 }

@@ -89,8 +89,8 @@ impl Text {
     }
 }
 
-/// The cases of a block, in the order of the problems: those first that a steering method loses (they are few, and should
-/// not be lost among its wins), then those that it wins, those that other methods differ on, and the others.
+/// Returns the cases of a block, in the order of the problems: those first that a steering method loses (they are few,
+/// and should not be lost among its wins), then those that it wins, those that other methods differ on, and the others.
 /// `names` are those of all methods of the page.
 pub(crate) fn cases(runs: &GroupedRuns<'_>, block: &Block<'_>, config: &ReportConfig, names: &[&str]) -> Cases {
     let index = |records: &'_ [Record]| -> HashMap<String, usize> {
@@ -176,8 +176,8 @@ fn answer(method: String, record: &Record, room: usize) -> Answer {
     }
 }
 
-/// The text in pieces: one for every step, and what follows the last. Ends that lie outside the text, or inside a
-/// letter, are moved to where they can be.
+/// Returns the text in pieces: one for every step, and what follows the last. Ends that lie outside the text, or inside
+/// a letter, are moved to where they can be.
 fn segments(record: &Record, room: usize) -> Vec<Segment> {
     let text = record.text.as_str();
     let (mut start, mut room) = (0, room);
@@ -233,7 +233,7 @@ fn segment(number_of: usize, step: Option<&Step>, text: Text) -> Segment {
     }
 }
 
-/// The last place in `text` that is at most `end` and between two letters.
+/// Returns the last place in `text` that is at most `end` and between two letters.
 fn floor(text: &str, end: usize) -> usize {
     (0..=end.min(text.len())).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0)
 }

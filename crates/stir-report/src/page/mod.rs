@@ -252,7 +252,7 @@ fn row(page: &Page<'_>, method: &MethodSummary, baseline: &MethodSummary) -> Row
     }
 }
 
-/// `1.2e-7` as people write it.
+/// Writes `1.2e-7` as people write it.
 fn powers(text: &str) -> String {
     let Some((digits, power)) = text.split_once('e') else { return text.to_owned() };
     let raised = |c: char| match c {

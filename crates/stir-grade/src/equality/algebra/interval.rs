@@ -21,7 +21,7 @@ impl Interval {
         Self { lo: value, hi: value }
     }
 
-    /// Around a value that a function of the standard library gave.
+    /// Returns an interval around a value that a function of the standard library gave.
     fn around(lo: f64, hi: f64) -> Self {
         Self::checked(lo - lo.abs() * SLACK - f64::MIN_POSITIVE, hi + hi.abs() * SLACK + f64::MIN_POSITIVE)
     }
@@ -80,12 +80,12 @@ impl Interval {
         self.lo > 0.0 || self.hi < 0.0
     }
 
-    /// The largest distance from zero.
+    /// Returns the largest distance from zero.
     pub(crate) fn reach(self) -> f64 {
         self.lo.abs().max(self.hi.abs())
     }
 
-    /// An increasing function, applied to both ends, where both ends are in its domain.
+    /// Applies an increasing function to both ends, if both are in its domain.
     pub(crate) fn rising(self, domain: (f64, f64), f: impl Fn(f64) -> f64) -> Self {
         if self.lo < domain.0 || self.hi > domain.1 {
             return Self::WHOLE;
@@ -93,7 +93,7 @@ impl Interval {
         Self::around(f(self.lo), f(self.hi))
     }
 
-    /// A function that never changes faster than its argument, with values from -1 to 1: sine and cosine.
+    /// Applies a function that never changes faster than its argument, with values from -1 to 1: sine and cosine.
     pub(crate) fn lazy(self, f: impl Fn(f64) -> f64) -> Self {
         let (middle, width) = (self.lo / 2.0 + self.hi / 2.0, self.hi - self.lo);
         // Beyond this the reduction of the argument may lose digits.

@@ -23,7 +23,7 @@ impl Algebra {
         Ok(evaluate(poly, &self.samples[sample]))
     }
 
-    /// The value of an atom from those of earlier ones.
+    /// Returns the value of an atom from those of earlier ones.
     fn sample_atom(&mut self, id: AtomId, sample: usize) -> Result<Complex, Why> {
         let terms = match &self.known(id).atom {
             Atom::Root(_, p) => p.0.len(),

@@ -99,7 +99,7 @@ impl Algebra {
         })
     }
 
-    /// The real and imaginary parts of the algebraic coefficients of all other atoms.
+    /// Returns the real and imaginary parts of the algebraic coefficients of all other atoms.
     fn coefficients(&mut self, poly: &Poly) -> Result<BTreeMap<(Mono, bool), Poly>, Why> {
         self.budget.spend(poly.0.len() as u64)?;
         let mut out = BTreeMap::<(Mono, bool), Poly>::new();

@@ -234,7 +234,7 @@ fn is_assignment(shape: &Shape) -> bool {
     matches!(shape, Shape::Relations(_, relations) if assigns(relations))
 }
 
-/// The cells of a matrix of one row or column.
+/// Returns the cells of a matrix of one row or column.
 fn vector(rows: &[Vec<Shape>]) -> Option<Vec<Shape>> {
     (rows.len() == 1 || rows[0].len() == 1).then(|| rows.concat())
 }

@@ -7,7 +7,7 @@ use crate::equality::{
     why::Why,
 };
 
-/// An answer without the modulus behind it, and that: `27 \pmod{100}`, `27 (mod 100)`.
+/// Returns an answer without the modulus behind it, and that: `27 \pmod{100}`, `27 (mod 100)`.
 pub(crate) fn modulus(text: &str) -> (&str, Option<&str>) {
     split_modulus(text).map_or((text, None), |(number, modulus)| (number, Some(modulus)))
 }

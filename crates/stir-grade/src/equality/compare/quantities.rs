@@ -165,7 +165,7 @@ impl Comparer<'_> {
         Ok(self.fracs(&a, &b).by(Rule::Unit))
     }
 
-    /// A product of a number and letters that are a unit as well: `5m^2`, `9.8m/s^2`, `6mg`.
+    /// Returns a product of a number and letters that are a unit as well: `5m^2`, `9.8m/s^2`, `6mg`.
     fn letters(&self, value: &Value) -> Option<Value> {
         let (num, den) = (&value.frac.num.0, &value.frac.den.0);
         let (above, times) = num.first_key_value().filter(|_| num.len() == 1)?;
@@ -180,7 +180,7 @@ impl Comparer<'_> {
         Some(Value { frac, unit: Some(unit(&name, power)), ..value.clone() })
     }
 
-    /// The unit that one letter is, or two side by side, and the power of the last.
+    /// Returns the unit that one letter is, or two side by side, and the power of the last.
     fn unit_of(&self, mono: &[(u32, u32)]) -> Option<(String, u32)> {
         let letter = |id: u32| match &self.algebra.known(id).atom {
             Atom::Symbol(name) => Some(name.as_str()).filter(|name| matches!(name.as_bytes(), [b'a'..=b'z'])),
@@ -231,7 +231,7 @@ impl Comparer<'_> {
         Ok(if decision.verdict == Verdict::Equal { decision.by(rule) } else { dropped })
     }
 
-    /// Equality, or, where the gold answer is a decimal, equality after rounding to its digits.
+    /// Decides equality, or, where the gold answer is a decimal, equality after rounding to its digits.
     pub(crate) fn rounded(&mut self, gold: &Value, pred: &Value) -> Result<Decision, Why> {
         let decision = self.fracs(&gold.frac, &pred.frac);
         let decimals = gold.decimals.filter(|&d| (MIN_DECIMALS..=MAX_DECIMALS).contains(&d));

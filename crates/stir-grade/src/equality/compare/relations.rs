@@ -179,7 +179,8 @@ impl Comparer<'_> {
         self.range(sides, relations)
     }
 
-    /// The verdict on `number` and a chain, like `10\pi \approx 31.4` or `x = 5`, from that on the value it gives.
+    /// Returns the verdict on `number` and a chain, like `10\pi \approx 31.4` or `x = 5`, from that on the value it
+    /// gives.
     pub(crate) fn chained(
         &mut self,
         decision: Decision,
@@ -261,7 +262,7 @@ impl Comparer<'_> {
         (!inside).then(|| (Some(name.clone()), value.clone()))
     }
 
-    /// `x > 2`, `1 < x <= 2` and `x != 3` as sets of numbers.
+    /// Returns `x > 2`, `1 < x <= 2` and `x != 3` as sets of numbers.
     pub(crate) fn range(&mut self, sides: &[Shape], relations: &[Relation]) -> Option<(Option<Shape>, Shape)> {
         let constant = |this: &Self, shape: &Shape| match shape {
             Shape::Value(value) => value.frac.atoms().all(|id| {
@@ -309,7 +310,7 @@ impl Comparer<'_> {
         }
     }
 
-    /// The numbers whose absolute value is between two bounds.
+    /// Returns the numbers whose absolute value is between two bounds.
     pub(crate) fn around_zero(
         &mut self,
         lo: &Shape,
@@ -337,7 +338,7 @@ impl Comparer<'_> {
     }
 }
 
-/// The smaller and the larger side of an inequality of two, and whether it is strict.
+/// Returns the smaller and the larger side of an inequality of two, and whether it is strict.
 fn ordered<'a>(sides: &'a [Shape], relations: &[Relation]) -> Option<(&'a Shape, &'a Shape, bool)> {
     let ([a, b], [relation]) = (sides, relations) else { return None };
     match relation {

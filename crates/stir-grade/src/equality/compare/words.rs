@@ -8,7 +8,7 @@ use crate::equality::{
     why::Why,
 };
 
-/// The words of an answer that is nothing but words of more than one letter, without the commands around them.
+/// Returns the words of an answer that is nothing but words of more than one letter, without the commands around them.
 fn only_words(text: &str) -> Option<Vec<String>> {
     let mut plain = text.to_owned();
     for command in ["\\text", "\\mbox", "\\textbf", "\\mathrm", "\\textit", "\\textrm"] {

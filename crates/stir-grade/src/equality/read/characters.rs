@@ -24,7 +24,7 @@ const FRACTIONS: [(char, &str); 18] = [
     ('\u{215e}', "\\frac{7}{8}"),
 ];
 
-/// The same text in ASCII, where it has full-width characters or fractions that are one character.
+/// Returns the same text in ASCII, where it has full-width characters or fractions that are one character.
 pub(crate) fn ascii(text: &str) -> Cow<'_, str> {
     let fraction = |c: char| FRACTIONS.iter().find(|(known, _)| *known == c).map(|&(_, written)| written);
     let plain = |c: char| match c {

@@ -183,7 +183,7 @@ impl Lexer {
         Ok(())
     }
 
-    /// Behind a number `cup` is a unit, else the union.
+    /// Returns whether `word` is the unit `cup`, which it is behind a number; elsewhere it is the union.
     pub(crate) fn is_cup(&self, word: &str) -> bool {
         let last = self.out.last().map(|last| &last.token);
         word == "cup" && matches!(last, Some(Token::Number(_) | Token::Close(Bracket::Group)))
@@ -204,7 +204,7 @@ impl Lexer {
         (unit && units::compound(&format!("{run}/{below}"))).then_some(self.at + 1 + below.len())
     }
 
-    /// A run of letters: a known name, a word, or one-letter names side by side.
+    /// Reads a run of letters: a known name, a word, or one-letter names side by side.
     fn words(&mut self, run: &str, may_be_unit: bool) {
         match vocabulary::meaning(run, may_be_unit) {
             Meaning::Token(token) => self.push(token),

@@ -136,7 +136,7 @@ impl Parser {
         if relations.is_empty() { Ok(sides[0]) } else { self.push(Node::Relations(sides, relations)) }
     }
 
-    /// A ratio or expression, and a unit after it; or words.
+    /// Reads a ratio or expression, and a unit after it; or words.
     pub(crate) fn operand(&mut self) -> Result<Id, Why> {
         match self.unit()? {
             Some((words, 1)) => return self.push(Node::Words(words)),
@@ -182,7 +182,7 @@ impl Parser {
         Ok(Some((words, power)))
     }
 
-    /// An expression whose operators bind more tightly than `least`.
+    /// Reads an expression whose operators bind more tightly than `least`.
     pub(crate) fn expression(&mut self, least: u8) -> Result<Id, Why> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {

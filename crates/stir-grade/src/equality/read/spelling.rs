@@ -2,8 +2,8 @@
 
 use super::lex::Commas;
 
-/// An answer without white space, formula delimiters and full stops around it, and without a box or text command that
-/// holds all of it.
+/// Returns an answer without white space, formula delimiters and full stops around it, and without a box or text
+/// command that holds all of it.
 pub(crate) fn bare(text: &str) -> &str {
     let mut text = text;
     // Each turn takes something off, and real answers need few.
@@ -44,7 +44,7 @@ fn balanced(text: &str) -> bool {
     depth == 0
 }
 
-/// A spelling that is the same for answers that differ in nothing but white space and typesetting.
+/// Returns a spelling that is the same for answers that differ in nothing but white space and typesetting.
 pub(crate) fn spelling(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -79,7 +79,7 @@ pub(crate) fn spelling(text: &str) -> String {
     out
 }
 
-/// Other ways to read the commas of two answers, where there are any.
+/// Returns other ways to read the commas of two answers, where there are any.
 pub(crate) fn other_commas(gold: &str, pred: &str) -> Vec<(Commas, Commas)> {
     let between_digits = |text: &str| {
         let bytes = text.as_bytes();

@@ -53,7 +53,7 @@ pub(crate) struct Tree {
     pub(crate) root: Id,
 }
 
-/// The nodes that the value of an expression is made of.
+/// Returns the nodes that the value of an expression is made of.
 pub(crate) fn children(node: &Node) -> Vec<Id> {
     match node {
         Node::Neg(a)

@@ -80,7 +80,7 @@ pub(crate) fn dimension(name: &str) -> bool {
     UNITS.iter().any(|row| row.1 == name)
 }
 
-/// The unit that words name, with its power: `square meters` and `m` with a power of 2 are the same.
+/// Returns the unit that words name, with its power: `square meters` and `m` with a power of 2 are the same.
 pub(crate) fn unit(words: &str, power: u32) -> Unit {
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
     let words = words.replace('.', "");
@@ -101,7 +101,7 @@ pub(crate) fn unit(words: &str, power: u32) -> Unit {
     }
 }
 
-/// One known unit over another: `miles/hour`, `miles per hour`. A power belongs to the second, so this has none.
+/// Reads one known unit over another: `miles/hour`, `miles per hour`. A power belongs to the second, so this has none.
 fn quotient(name: &str) -> Option<Unit> {
     let (above, below) = name.split_once('/').or_else(|| name.split_once(" per "))?;
     let ((above, size), (below, part)) = (find(above.trim())?, find(below.trim())?);
@@ -109,7 +109,7 @@ fn quotient(name: &str) -> Option<Unit> {
     Some(Unit { dimension, power: 1, size: (size.0 * part.1, size.1 * part.0) })
 }
 
-/// A word like `million` at the start of the words behind a number, and the words after it.
+/// Returns a word like `million` at the start of the words behind a number, and the words after it.
 pub(crate) fn multiplier(words: &str) -> (Option<i64>, &str) {
     let (first, rest) = words.split_once(' ').unwrap_or((words, ""));
     let times = match first.to_ascii_lowercase().trim_end_matches('s') {

@@ -103,7 +103,7 @@ pub(crate) fn meaning(run: &str, may_be_unit: bool) -> Meaning {
     if run.len() <= 3 { Meaning::Letters } else { Meaning::Word }
 }
 
-/// A name with a meaning in formulas, with or without a backslash.
+/// Returns a name with a meaning in formulas, with or without a backslash.
 fn name(run: &str) -> Option<Token> {
     if let Some(&(_, func)) = FUNCTIONS.iter().find(|(name, _)| *name == run) {
         return Some(Token::Function(func));
