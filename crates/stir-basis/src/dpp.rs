@@ -131,8 +131,8 @@ impl<'a> Greedy<'a> {
     fn new(keys: &[&'a [f32]], quality: &[f64], lambda: f64, epsilon: f64) -> Self {
         let row = |(&key, &quality): (&&'a [f32], &f64)| {
             let norm = norm(key);
-            // The diagonal is 1 but for rounding, which therefore breaks the ties that equal qualities leave. The plain
-            // sum breaks them as the reference does.
+            // The diagonal is 1 except for rounding, which therefore breaks the ties that equal qualities leave. The
+            // plain sum breaks them as the reference does.
             let square = key.iter().map(|&x| (f64::from(x) / norm).powi(2)).sum::<f64>();
             let mut row =
                 Row { key, norm, value: quality.ln_1p(), line: Vec::new(), variance: square + epsilon, gain: 0.0 };

@@ -190,7 +190,7 @@ impl<'l> Problems<'l> {
     }
 
     /// Answers every problem by every method and shows how they compare; answers go to `dir/answers.METHOD.jsonl`, the
-    /// comparison to `dir/results.json`, the report to `dir/report.html`. What is finished of that is taken up.
+    /// comparison to `dir/results.json`, the report to `dir/report.html`. Finished parts of it are reused.
     /// `candidates` is the file that the library was selected from, to be shown.
     pub(crate) fn compare(&self, args: &CompareArgs, candidates: Option<PathBuf>, dir: &Path) -> Result<()> {
         check_golds(&self.asked)?;
@@ -255,7 +255,7 @@ fn begun(error: AnswersError) -> Report {
     match error {
         AnswersError::File(FileError::Settings { .. }) => {
             miette!(
-                help = "give another --out, remove that file to start over, or go on with the earlier settings",
+                help = "give another --out, remove that file to start over, or resume with the earlier settings",
                 "{error}"
             )
         }

@@ -13,9 +13,9 @@ use stir::{
     report::{Comparison, LibraryDescription, Report, ReportConfig, Run, Settings},
 };
 
-/// Shows what `runs` came to, task by task, the first method the baseline; `main` are the settings that stand for their
+/// Shows what `runs` came to, task by task, the first method the baseline; `main` are the settings that represent their
 /// methods where several were tried. The table to people, JSON to programs. Writes the same to `dir/results.json`, and
-/// all there is to see to `dir/report.html`, with its figures and tables beside it.
+/// all there is to see to `dir/report.html`, with its figures and tables next to it.
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "this is what the programs are for")]
 pub(crate) fn present(
     title: &str,

@@ -98,7 +98,7 @@ impl Progress {
         }
     }
 
-    /// Says something beside the numbers.
+    /// Prints something in addition to the numbers.
     pub(crate) fn set_note(&self, note: String) {
         match &self.0 {
             Shown::Bar(bar) => bar.set_message(note),
@@ -119,7 +119,7 @@ impl Drop for Progress {
     }
 }
 
-/// A number is as good as ever when another thread failed beside it.
+/// Locks a number, which is still valid when another thread has failed.
 fn locked(lines: &Mutex<Lines>) -> MutexGuard<'_, Lines> {
     lines.lock().unwrap_or_else(PoisonError::into_inner)
 }

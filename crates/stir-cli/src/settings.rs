@@ -420,7 +420,7 @@ mod tests {
         A::from_arg_matches(&matches.unwrap()).unwrap()
     }
 
-    /// Checks that every field of `config` is a flag of `A` but for those in `elsewhere`.
+    /// Checks that every field of `config` is a flag of `A` except those in `elsewhere`.
     fn named_alike<A: Args>(config: impl Serialize, elsewhere: &[&str]) {
         let command = A::augment_args(Command::new("test"));
         let flags: Vec<_> = command.get_arguments().filter_map(|arg| arg.get_long()).map(str::to_owned).collect();

@@ -18,7 +18,7 @@ use crate::model::render;
 #[derive(clap::Args, Debug, Clone)]
 pub(crate) struct TaskArgs {
     /// Problems, JSONL: id, gold, and a question or a finished prompt; or a built-in task (math500, gsm8k, ..), or the
-    /// description of one of your own (TOML; see docs/tasks.md)
+    /// description of a custom one (TOML; see docs/tasks.md)
     #[arg(long, value_name = "FILE|NAME")]
     pub task: PathBuf,
     /// File or folder with the problems of a built-in task; with the feature hub they are fetched where this is missing
@@ -38,7 +38,7 @@ fn form(name: &str) -> Result<AnswerForm, String> {
 }
 
 impl TaskArgs {
-    /// Returns the problems of a JSONL file whose answers stand after `####`.
+    /// Returns the problems of a JSONL file whose answers follow `####`.
     pub(crate) fn file(path: &Path) -> Self {
         Self { task: path.to_owned(), data: None, answers: None, limit: None }
     }

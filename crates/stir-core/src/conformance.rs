@@ -326,8 +326,8 @@ impl<E: Engine> Suite<'_, E> {
         Ok(())
     }
 
-    /// Forks that are steered differently and go on with the same tokens, as probes do. An engine may compute once what
-    /// they have in common, and must not compute less.
+    /// Forks that are steered differently and continue with the same tokens, as probes do. An engine may compute once
+    /// what they have in common, and must not compute less.
     fn branches(&mut self, prompt: &[TokenId], tail: &[TokenId], other: &[TokenId]) -> Result<(), Violation> {
         let law = "forks that take the same tokens are what they are alone";
         let (mut rng, boundary) = (SampleRng::new(0xf0c, 0), prompt.len() - 1);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{TokenId, Vocab, pattern::Pattern};
 
-/// The text that ends a reasoning segment; `"\n\n"` unless told otherwise.
+/// The text that ends a reasoning segment; `"\n\n"` by default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Delimiter(Arc<Pattern>);

@@ -134,7 +134,7 @@ impl TextStream {
         self.give(self.waiting.len(), true)
     }
 
-    /// Gives out the first `len` bytes that wait, but for an unfinished character at their end unless they are the
+    /// Gives out the first `len` bytes that wait, except an unfinished character at their end unless they are the
     /// `last`.
     fn give(&mut self, len: usize, last: bool) -> String {
         let (mut piece, mut used) = (String::new(), 0);

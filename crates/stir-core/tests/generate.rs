@@ -242,7 +242,7 @@ proptest! {
     }
 }
 
-/// A model that says what it is told, token after token, and then NaN; it counts its passes.
+/// A model that says a given text, token after token, and then NaN; it counts its passes.
 struct Parrot {
     toy: ToyEngine,
     vocab: Vocab,
@@ -376,7 +376,7 @@ fn cancelling_all_keeps_what_there_is_and_computes_no_more() {
             Event::Token(token) if id.sample == 0 && token.index == at => Flow::CancelAll,
             _ => Flow::Continue,
         });
-        // The samples beside it have their tokens of that pass, and those that ended by themselves did.
+        // The other samples have their tokens of that pass, and those that ended by themselves did.
         let ended = if at == 3 { (Finish::Length, 4) } else { (Finish::Cancelled, at + 1) };
         let rest = (Finish::Cancelled, 0);
         assert_eq!(finishes(&heard), [ended, ended, ended, rest, rest, rest]);
@@ -476,7 +476,7 @@ fn lanes_join_and_leave_between_passes() {
     assert!(scheduler.step().unwrap().is_empty());
 }
 
-/// An engine whose passes fail while it is told to.
+/// An engine whose passes fail while a flag is set.
 struct Failing(ToyEngine, AtomicBool);
 
 impl Engine for Failing {

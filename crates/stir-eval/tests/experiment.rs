@@ -185,7 +185,7 @@ fn timeless(mut runs: Vec<Run>) -> Vec<Run> {
     runs
 }
 
-/// Every file below a folder with its content, but for what no two runs have alike.
+/// Every file below a folder with its content, except for what differs between any two runs.
 fn files(out: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for kind in ["rollouts", "candidates", "libraries", "answers"] {

@@ -42,7 +42,7 @@ impl Settings {
         Ok(Self { value, indented: false })
     }
 
-    /// Puts every field on a line of its own in their file.
+    /// Puts every field on its own line in their file.
     pub fn indented(self) -> Self {
         Self { indented: true, ..self }
     }

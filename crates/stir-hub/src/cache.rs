@@ -160,13 +160,13 @@ impl Cache {
             Err(error) if absent(&error) => return Ok(false),
             Err(error) => return Err(HubError::io(path)(error)),
         };
-        // The folder of blobs beside the repositories is where Python keeps content that several of them share.
+        // The folder of blobs next to the repositories is where Python keeps content that several of them share.
         let homes = [Some(self.repo.join("blobs")), Some(self.root.join("blobs")), commit.map(|c| self.snapshot(c))];
         let mut homes = homes.into_iter().flatten().filter_map(|home| fs::canonicalize(home).ok());
         Ok(homes.any(|home| target.starts_with(home)) && target.is_file())
     }
 
-    /// Makes the folders above `path`, which stands in the repository's folder `top`. The cache, the repository and
+    /// Makes the folders above `path`, which is in the repository's folder `top`. The cache, the repository and
     /// `top` may be links that a user has set; below them links are not ours.
     fn make_parents(&self, path: &Path, top: &str) -> Result<(), HubError> {
         let mut folder = self.repo.join(top);

@@ -31,7 +31,7 @@ pub(crate) struct Remote<'a> {
     pub size: Option<u64>,
 }
 
-/// Told how many bytes are here; breaks to cancel.
+/// Gets the number of bytes that are here; breaks to cancel.
 pub(crate) type Report<'r> = &'r mut dyn FnMut(u64, Option<u64>) -> ControlFlow<()>;
 
 impl<'a> Remote<'a> {
@@ -68,7 +68,7 @@ impl<'a> Remote<'a> {
         let partial = cache.partial(&self.checksum, &lock)?;
         let result = self.fetch_into(&partial, client, options, cache, report);
         if result.is_err() && !lock.is_exclusive() && kept(&partial)? > 0 {
-            // Its name is known to nobody else: no later call would go on with it.
+            // Its name is known nowhere else: no later call could resume it.
             remove(&partial)?;
         }
         result

@@ -74,7 +74,7 @@ fn check_path(path: &str) -> Result<(), &'static str> {
 pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
     let (mut p, mut n) = (0, 0);
-    // Where to go on when what follows the last star does not fit: the star takes one character more.
+    // Where to continue when what follows the last star does not fit: the star takes one character more.
     let mut star: Option<(usize, usize)> = None;
     while n < name.len() {
         match pattern.get(p) {

@@ -244,7 +244,7 @@ fn cached(id: &str, options: &Options, cache: &Cache) -> Result<PathBuf, HubErro
     };
     let missing = match &options.files {
         Files::Decoder => missing_of_decoder(id, cache, &commit)?,
-        // Of a pattern with stars nobody here knows how much there is; nothing is too little.
+        // How many files a pattern with stars names is not known here; too few is none.
         Files::Matching(patterns) => {
             let names = cache.names(&commit)?;
             let unmet = |pattern: &&String| !names.iter().any(|name| names::matches(pattern, name));

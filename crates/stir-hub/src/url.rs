@@ -20,7 +20,7 @@ pub(crate) fn origin(url: &str) -> &str {
     url[host..].find(['/', '?', '#']).map_or(url, |end| &url[..host + end])
 }
 
-/// Returns an address as it may be shown: without the query, which is where signatures stand.
+/// Returns an address as it may be shown: without the query, which is where signatures are.
 pub(crate) fn shown(url: &str) -> String {
     url.split(['?', '#']).next().unwrap_or_default().to_owned()
 }

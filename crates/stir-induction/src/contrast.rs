@@ -9,7 +9,7 @@ use crate::{Contrast, InductionConfig, Skipped};
 #[derive(Debug, Clone)]
 pub(crate) struct Member {
     pub(crate) tokens: Vec<TokenId>,
-    /// The token that completes control point `m` stands at `m - 1`.
+    /// The token that completes control point `m` is at `m - 1`.
     pub(crate) boundaries: Vec<usize>,
     pub(crate) correct: bool,
     /// Finite.

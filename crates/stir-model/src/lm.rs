@@ -174,7 +174,7 @@ impl Lm {
         self
     }
 
-    /// Computes with burn's operations even on the CPU, where this crate has kernels of its own. This is slower and
+    /// Computes with burn's operations even on the CPU, where this crate has its own kernels. This is slower and
     /// gives the same numbers except for rounding: a reference to compare with.
     pub fn without_kernels(mut self) -> Self {
         #[cfg(feature = "flex")]

@@ -25,7 +25,7 @@ impl Tokenizer {
     /// Reads the tokenizer in `path`, and from a `tokenizer_config.json` next to it how sequences start.
     ///
     /// # Errors
-    /// A file cannot be read, is not a tokenizer, has a decoder that does not give every token bytes of its own, or
+    /// A file cannot be read, is not a tokenizer, has a decoder that does not give every token its own bytes, or
     /// starts sequences with a token that it does not have.
     pub fn from_file(path: &Path) -> Result<Self, ModelError> {
         let bytes = std::fs::read(path).map_err(ModelError::io(path))?;

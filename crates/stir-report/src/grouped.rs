@@ -26,7 +26,7 @@ pub(crate) struct Block<'r> {
     pub(crate) task: &'r str,
     /// The baseline's main group first, then by first appearance.
     pub(crate) groups: Vec<Group<'r>>,
-    /// Places in `groups` of the one group of each method that stands for it, the baseline first.
+    /// Places in `groups` of the one group of each method that represents it, the baseline first.
     pub(crate) main: Vec<usize>,
     /// All groups.
     pub(crate) all: Comparison,
@@ -117,12 +117,12 @@ impl<'r> Block<'r> {
         Ok(Self { model, task, groups, main, all, table })
     }
 
-    /// Returns the groups that stand for their methods, with what they came to.
+    /// Returns the groups that represent their methods, with their results.
     pub(crate) fn shown(&self) -> impl Iterator<Item = (&Group<'r>, &MethodSummary)> {
         self.main.iter().map(|&place| &self.groups[place]).zip(&self.table.methods)
     }
 
-    /// Returns the best stand-in for `method` with a library from `mined_from`.
+    /// Returns the best substitute for `method` with a library from `mined_from`.
     pub(crate) fn mined(&self, method: &str, mined_from: &str, config: &ReportConfig) -> Option<&MethodSummary> {
         let from = |place: &usize| self.groups[*place][0].settings.mined_from.as_deref() == Some(mined_from);
         let candidates: Vec<usize> = (0..self.groups.len()).filter(from).collect();

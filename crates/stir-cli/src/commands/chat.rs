@@ -8,8 +8,8 @@
 //!
 //! Every line of the input is a message; `/reset` forgets the conversation, `/quit` or the end of the input ends it.
 //! Ctrl-C ends an answer, and the program when there is none under way. The text goes to stdout, with a mark at every
-//! impulse, all else to stderr. Mark and colour stand by the token: text that waited for it (half a character, what might
-//! have become a stop string) is shown with it.
+//! impulse, all else to stderr. Mark and colour belong to the token: text that waited for it (half a character, what
+//! might have become a stop string) is shown with it.
 #![allow(clippy::print_stderr, reason = "a program for the terminal")]
 
 use std::{
@@ -93,7 +93,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         }
         color => color == Color::Always,
     };
-    // As the model's makers would have it sample, but for what was asked for.
+    // The model's recommended sampling, except for the settings that were given.
     let sampling = args.sampling.over(lm.generation_defaults().sampling());
     let mut chat = Chat { lm: &lm, controller, sampling, color, args: &args, said: Vec::new() };
     chat.reset();
@@ -117,7 +117,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             "" => {}
             "/quit" => return Ok(()),
             "/reset" => chat.reset(),
-            // In a conversation a message that is too long is not the end of it; an output that nobody reads is.
+            // In a conversation a message that is too long is not the end of it; an output without a reader is.
             message => match chat.answer(message) {
                 Err(error) if terminal && !error.is::<std::io::Error>() => eprintln!("{error:?}"),
                 result => result?,
@@ -233,7 +233,7 @@ impl Shown {
         };
         match shown {
             Ok(()) => Flow::Continue,
-            // Nobody listens any more.
+            // There is no reader any more.
             Err(error) => {
                 self.failed.get_or_insert(error);
                 Flow::CancelAll

@@ -8,7 +8,7 @@
 //!
 //! The first compares on one set of problems, with one library where a method steers; answers are kept in
 //! `answers.METHOD.jsonl`. The second runs all that a file describes: models, tasks, what is mined, methods, grids of
-//! settings, seeds. Either goes on where it was stopped; what is finished is not done again.
+//! settings, seeds. Either resumes where it was stopped; finished parts are not done again.
 
 use std::{
     fs,

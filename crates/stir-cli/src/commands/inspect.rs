@@ -1,5 +1,5 @@
-//! `stir inspect` shows what a model computes: logits and the residual stream after every layer, for given tokens, plain
-//! or with one impulse added, and how it goes on from there.
+//! `stir inspect` shows what a model computes: logits and the residual stream after every layer, for given tokens,
+//! plain or with one impulse added, and how it continues from there.
 //!
 //! ```text
 //! stir inspect --model tests/fixtures/models/qwen2-tied --greedy 32 \

@@ -4,7 +4,7 @@
 //! stir rollout --task problems.jsonl --out rollouts.jsonl
 //! ```
 //!
-//! A stopped run goes on where it stopped when it is started again.
+//! A stopped run resumes when it is started again.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "results go to stdout, what failed to stderr")]
 
 use std::{ops::ControlFlow, path::PathBuf};

@@ -73,7 +73,7 @@ impl Store {
         Ok(Self { root: root.to_owned(), _lock: FileLock::acquire(root.join("lock"))? })
     }
 
-    /// Returns the folder of the stage `kind` under `settings`, which stand in it as `settings.json`.
+    /// Returns the folder of the stage `kind` under `settings`, which are in it as `settings.json`.
     pub(super) fn place(&self, kind: &str, settings: &Value) -> Result<Place, FileError> {
         // Half of the digest names a folder; the settings in it tell whether it is the right one.
         let name = format!("{kind}/{}", &digest(settings)[..32]);

@@ -107,7 +107,7 @@ impl<E: Text> Method<E> for EarlyExit<'_, E> {
             Ok(elicit) => elicit,
             Err(error) => return Ok(AnswerLane::ended(Err(LaneError::Prompt(error)))),
         };
-        // What follows a trial draws from a stream of its own.
+        // What follows a trial draws from its own stream.
         let after = Request { stream: request.stream.wrapping_add(1), ..request.clone() };
         Ok(AnswerLane::new(DeerLane {
             method: self,
@@ -254,7 +254,7 @@ impl<E: Text> DeerLane<'_, E> {
         confidence >= self.method.settings.threshold
     }
 
-    /// Goes on from the trial: thinking is over.
+    /// Continues from the trial: thinking is over.
     fn conclude(&mut self, vocab: &Vocab, trial: Trial<E::Session>) {
         let Some(mut conclusion) = self.conclusion.take() else { return };
         let thoughts = self.sequence.answer().iter().zip(self.sequence.log_probs());
@@ -274,7 +274,7 @@ impl<E: Text> DeerLane<'_, E> {
     }
 }
 
-/// Returns the token of `answer` in which the byte lies that stands `back` bytes before the end.
+/// Returns the token of `answer` that holds the byte `back` bytes before the end.
 fn token_at(vocab: &Vocab, answer: &[TokenId], mut back: usize) -> usize {
     for (index, &token) in answer.iter().enumerate().rev() {
         let len = vocab.bytes(token).len();

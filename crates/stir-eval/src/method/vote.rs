@@ -146,7 +146,7 @@ impl<E: Engine> Lane<E::Session> for VoteLane<'_, E> {
 }
 
 /// Returns the place of the answer that most say, under the equality of `judge`: the first of the largest group, ties
-/// to the group that began earlier. Texts without an answer have no vote; where no text has one, the first stands.
+/// to the group that began earlier. Texts without an answer have no vote; where no text has one, the first is taken.
 fn majority(judge: &dyn Judge, answers: &[Option<String>]) -> usize {
     // The first of each group speaks for it.
     let mut groups: Vec<(usize, &str, usize)> = Vec::new();

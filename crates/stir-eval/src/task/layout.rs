@@ -131,7 +131,7 @@ struct Choice {
     text: String,
 }
 
-/// A row and where it stands.
+/// A row and its place.
 #[derive(Clone, Copy)]
 struct Cell<'a> {
     place: &'a Place,
@@ -162,7 +162,7 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// Returns the options of the row, which may stand in its question; empty where it has none.
+    /// Returns the options of the row, which may be part of its question; empty where it has none.
     fn options(self) -> Result<Vec<Choice>, TaskError> {
         let nested = self.row.get("question").and_then(Value::as_object);
         let inside = nested.and_then(|question| question.get("choices"));

@@ -48,8 +48,8 @@ pub struct PromptTemplate {
 }
 
 impl PromptTemplate {
-    /// Returns a template: `{question}` in `user` stands for the question and `{choices}` for the options, a line each.
-    /// Without `{choices}` the options of a problem that has some come after everything else.
+    /// Returns a template: `{question}` in `user` is replaced by the question and `{choices}` by the options, a line
+    /// each. Without `{choices}` the options of a problem that has some come after everything else.
     ///
     /// # Errors
     /// When there is no `{question}`, or another word in braces.

@@ -1,6 +1,6 @@
 //! Markup around an answer.
 
-/// Signs that stand in pairs around an answer.
+/// Signs that come in pairs around an answer.
 const PAIRS: [(&str, &str); 9] = [
     ("$$", "$$"),
     ("$", "$"),

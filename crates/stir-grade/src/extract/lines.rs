@@ -1,4 +1,4 @@
-//! Answers that have a line of their own: `#### 7` and `A: 7`.
+//! Answers that are on their own line: `#### 7` and `A: 7`.
 
 use super::{found::Found, number};
 use crate::final_number::final_answer;

@@ -63,7 +63,7 @@ pub enum Fallback {
     /// The text gives no answer.
     #[default]
     None,
-    /// The last number in the text is the answer, whatever it stands for. The extractor of the paper does this.
+    /// The last number in the text is the answer, whatever it means. The extractor of the paper does this.
     LastNumber,
 }
 

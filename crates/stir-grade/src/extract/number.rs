@@ -9,7 +9,7 @@ use crate::{Verdict, equality, final_number::decimal};
 const LONGEST_PHRASE: usize = 4096;
 /// With these a phrase does not say that the answer is the number in it; the letter is what is left of "isn't".
 const NEGATIONS: [&str; 8] = ["not", "t", "never", "cannot", "neither", "nor", "without", "except"];
-/// Words right before a number, but for "of" and articles, that make another one of it or name one more.
+/// Words right before a number, except "of" and articles, that make it another number or name one more.
 const OPERATORS: [&str; 18] = [
     "than", "least", "most", "twice", "double", "triple", "square", "cube", "sqrt", "log", "ln", "multiple", "factor",
     "opposite", "under", "out", "or", "and",
@@ -68,7 +68,7 @@ pub(crate) fn read(answer: &str) -> Option<String> {
     (is_formula && !has_words).then(|| plain.to_owned())
 }
 
-/// Returns the part of an answer that gives it, without what is said beside it: brackets, and a clause behind a comma.
+/// Returns the part of an answer that gives it, without additional remarks: brackets, and a clause behind a comma.
 /// `None` where that says it is wrong.
 fn clause(answer: &str) -> Option<&str> {
     let is_beside = |at: usize, c: char| {
@@ -76,11 +76,11 @@ fn clause(answer: &str) -> Option<&str> {
         let first = rest.split(|c: char| !c.is_alphabetic()).next().unwrap_or_default();
         let begins = match c {
             '(' | '[' => before.ends_with(' '),
-            // `x = 3, y = 4` and `2 hours, 30 minutes` go on.
+            // `x = 3, y = 4` and `2 hours, 30 minutes` continue.
             ',' => !before.contains('=') && !matches!(first, "" | "and" | "or"),
             _ => false,
         };
-        // `10 - (3 + 2)` goes on, too.
+        // `10 - (3 + 2)` continues, too.
         let is_said = before.trim_end().ends_with(|c: char| c.is_alphanumeric() || matches!(c, '%' | '$' | '}'));
         begins && is_said && before.contains(|c: char| c.is_ascii_digit())
     };

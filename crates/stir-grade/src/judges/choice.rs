@@ -57,7 +57,8 @@ impl ChoiceJudge {
     /// The largest number of options, one for each letter.
     pub const MOST: usize = 26;
 
-    /// Creates a judge of these options, of which the first is A. Options beyond the 26th have no letter and are dropped.
+    /// Creates a judge of these options, of which the first is A. Options beyond the 26th have no letter and are
+    /// dropped.
     pub fn new<T: AsRef<str>>(options: impl IntoIterator<Item = T>) -> Self {
         let options: Vec<String> = options.into_iter().take(Self::MOST).map(|text| spelling(text.as_ref())).collect();
         Self { count: options.len(), options, ..Self::letters(0) }
@@ -78,7 +79,7 @@ impl ChoiceJudge {
         ('A'..='Z').nth(place).unwrap_or('?')
     }
 
-    /// Returns the letter that an answer stands for.
+    /// Returns the letter that an answer means.
     fn read(&self, answer: &str) -> Option<char> {
         let bare = unwrapped(answer);
         // A capital alone is a label, also where it is the text of another option.
@@ -293,7 +294,7 @@ fn denies(option: &str, text: &str) -> bool {
     DENIALS.iter().any(|word| has(text, word) && !has(option, word))
 }
 
-/// Returns an answer without what may stand around its letter: commands of LaTeX, "option", "letter".
+/// Returns an answer without what may surround its letter: commands of LaTeX, "option", "letter".
 fn unwrapped(answer: &str) -> &str {
     let mut rest = strip_markup(answer);
     loop {
@@ -334,7 +335,7 @@ fn is_praised(after: &str) -> bool {
 
 /// Returns whether what precedes a letter chooses it: "I choose", "the correct option is", "correct choice:".
 fn is_chosen(before: &str, after: &str) -> bool {
-    // "A plant" is none, whatever stands before it.
+    // "A plant" is none, whatever precedes it.
     let stands_alone = after.is_empty() || after.starts_with([')', ']', '.', ',', ':', ';', '*', '\n', '"', '}']);
     let tail = tail(before, 80).trim_end_matches([' ', '(', '[', '*', '"', ':', '\n', '{']).to_ascii_lowercase();
     let sentence = tail.rsplit(['.', '\n', '!', '?']).next().unwrap_or_default();

@@ -75,7 +75,7 @@ fn one(runs: &GroupedRuns<'_>, block: &Block<'_>, key: &str) -> Option<Figure> {
     let bounds = shown().flat_map(|m| [m.tokens_ci95.low, m.tokens_ci95.high]);
     let tokens = Axis::holding("tokens per answer", bounds, 4);
     let mut lower = Plot::within(&canvas, (215.0, 420.0), Axis::at(key, &ticks), tokens);
-    // One column of numbers, so that values stand below each other.
+    // One column of numbers, so that values are below each other.
     let mut upper = upper;
     let left = upper.left.max(lower.left);
     for plot in [&mut upper, &mut lower] {

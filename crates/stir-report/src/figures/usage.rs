@@ -20,7 +20,7 @@ pub(crate) struct LibraryUsage {
     pub(crate) points: usize,
     /// Control points where something was added.
     pub(crate) steered: usize,
-    /// By entry; `None` stands for vectors that are not entries.
+    /// By entry; `None` for vectors that are not entries.
     pub(crate) entries: BTreeMap<Option<usize>, EntryUsage>,
 }
 

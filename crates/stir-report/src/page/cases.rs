@@ -96,7 +96,7 @@ pub(crate) fn cases(runs: &GroupedRuns<'_>, block: &Block<'_>, config: &ReportCo
     let index = |records: &'_ [Record]| -> HashMap<String, usize> {
         records.iter().enumerate().map(|(place, record)| (record.id.clone(), place)).collect()
     };
-    // The first seed stands for all.
+    // The first seed represents all.
     let methods: Vec<_> = block.shown().map(|(group, summary)| (group[0], index(&group[0].records), summary)).collect();
     let Some((baseline, ..)) = methods.first() else {
         return Cases { task: runs.place(block), shown: 0, problems: 0, differing: 0, cases: vec![] };
@@ -108,7 +108,7 @@ pub(crate) fn cases(runs: &GroupedRuns<'_>, block: &Block<'_>, config: &ReportCo
         let right: Vec<bool> = answers(id).iter().map(|record| record.judged.correct()).collect();
         right.windows(2).any(|pair| pair[0] != pair[1])
     };
-    // The method that steers, where there is one, is what most want to see beside the baseline.
+    // The method that steers, where there is one, is what most readers want to see next to the baseline.
     let steers = |run: &Run| run.records.iter().any(|record| record.steps.iter().any(Step::steered));
     let steered = methods.iter().position(|(run, ..)| steers(run)).unwrap_or(1);
     let rank = |id: &str| {

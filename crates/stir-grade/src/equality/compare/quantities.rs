@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// Fewest digits after the point that let a gold decimal stand for what rounds to it.
+/// Fewest digits after the point that let a gold decimal count as what rounds to it.
 const MIN_DECIMALS: u32 = 2;
 
 /// Most digits after the point that are rounded to.
@@ -128,7 +128,7 @@ impl Comparer<'_> {
 
     /// Numbers with their units and signs.
     pub(crate) fn measured(&mut self, gold: &Value, pred: &Value) -> Result<Decision, Why> {
-        // A letter behind a number may be a unit, beside a number without variables.
+        // A letter behind a number may be a unit, next to a number without variables.
         let bare = |value: &Value| value.frac.atoms().all(|id| self.algebra.known(id).constant);
         let read = |value: &Value, other: &Value| self.letters(value).filter(|_| value.unit.is_none() && bare(other));
         let (a, b) = (read(gold, pred), read(pred, gold));

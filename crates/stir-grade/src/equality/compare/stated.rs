@@ -1,4 +1,4 @@
-//! Equations that give no name a value, beside an answer that is none.
+//! Equations that give no name a value, compared with an answer that is no equation.
 
 use num_bigint::BigInt;
 use num_traits::One;

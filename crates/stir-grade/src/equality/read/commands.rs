@@ -93,7 +93,7 @@ impl Lexer {
         Ok(())
     }
 
-    /// Reads `\text{...}`: words stand for themselves, anything else is read as if it were not in a text.
+    /// Reads `\text{...}`: words are kept as they are, anything else is read as if it were not in a text.
     fn text(&mut self) {
         let rest = &self.chars[self.at..];
         let Some(open) = rest.iter().position(|c| !c.is_whitespace()).filter(|&i| rest[i] == '{') else { return };
@@ -144,7 +144,7 @@ impl Lexer {
         (self.chars.get(end) == Some(&'}')).then_some((word, end + 1))
     }
 
-    /// Boxes beside each other, or with words between, are the parts of one answer.
+    /// Boxes next to each other, or with words between, are the parts of one answer.
     fn boxed(&mut self) {
         let joined = !matches!(
             self.out.last().map(|last| &last.token),

@@ -14,7 +14,7 @@ pub(crate) enum Commas {
     Thousands,
     /// All separate.
     Separate,
-    /// They stand for the decimal point.
+    /// They are the decimal point.
     Decimal,
 }
 

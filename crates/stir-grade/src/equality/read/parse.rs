@@ -72,7 +72,7 @@ impl Parser {
         Ok(self.tree.nodes.len() - 1)
     }
 
-    /// Elements up to a closing bracket (left unread) or the end: one stands for itself, more are a list. Semicolons
+    /// Elements up to a closing bracket (left unread) or the end: one is itself, more are a list. Semicolons
     /// separate tuples.
     pub(crate) fn items(&mut self, open: Option<Bracket>) -> Result<Id, Why> {
         let (mut groups, mut group) = (Vec::new(), vec![self.relation()?]);

@@ -45,7 +45,7 @@ pub(crate) fn is_named(algebra: &Algebra, mono: &Mono) -> bool {
     !mono.is_empty() && mono.iter().all(named)
 }
 
-/// Returns the inside of an absolute value that stands alone.
+/// Returns the inside of an absolute value that is alone.
 pub(crate) fn absolute(algebra: &Algebra, frac: &Frac) -> Option<Frac> {
     let (mono, coefficient) = frac.num.0.first_key_value()?;
     if frac.num.0.len() != 1 || !frac.den.is_one() || !coefficient.is_one() || mono.len() != 1 || mono[0].1 != 1 {
