@@ -84,7 +84,7 @@ pub enum FileError {
         source: io::Error,
     },
     /// It is not a file of ours, or it is one of the other kind.
-    #[error("{}: expected {expected}, found {}", path.display(), Found(*found))]
+    #[error("{}: expected {expected}, found {}", path.display(), FoundKind(*found))]
     Kind {
         /// The file.
         path: PathBuf,
@@ -147,9 +147,9 @@ pub enum FileError {
     },
 }
 
-struct Found(Option<FileKind>);
+struct FoundKind(Option<FileKind>);
 
-impl fmt::Display for Found {
+impl fmt::Display for FoundKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(kind) => kind.fmt(f),

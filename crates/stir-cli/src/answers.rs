@@ -25,7 +25,7 @@ use stir::{
 
 use crate::{
     model::{ModelArgs, render},
-    present::{Shown, present},
+    present::{LibraryView, present},
     progress::Progress,
     settings::{AnswerArgs, ConstantVectorArgs, DeerArgs, SelfConsistencyArgs},
     tasks::{TaskArgs, check_golds},
@@ -104,7 +104,7 @@ pub(crate) struct Problems<'l> {
     lm: &'l Lm,
     model: &'l ModelArgs,
     library: Option<LibraryFile>,
-    pub asked: Questions,
+    pub questions: Questions,
     /// The name of the task in reports.
     name: String,
     render: Box<Render<'l, ModelError>>,
@@ -131,12 +131,12 @@ impl<'l> Problems<'l> {
     /// library in `library`.
     pub(crate) fn open(lm: &'l Lm, model: &'l ModelArgs, library: Option<&Path>, task: &TaskArgs) -> Result<Self> {
         let library = library.map(LibraryFile::open).transpose()?;
-        let (asked, name) = (task.open(lm)?, task.name());
-        Ok(Self { lm, model, library, asked, name, render: Box::new(|system, user| render(lm, system, user)) })
+        let (questions, name) = (task.open(lm)?, task.name());
+        Ok(Self { lm, model, library, questions, name, render: Box::new(|system, user| render(lm, system, user)) })
     }
 
     /// Returns the questions put to the model.
-    pub(crate) fn exam(&self, args: &AnswerArgs) -> Result<AnswerRun<'_, Lm>> {
+    pub(crate) fn answer_run(&self, args: &AnswerArgs) -> Result<AnswerRun<'_, Lm>> {
         ensure!(args.max_batch > 0, "max_batch is 0, must be >= 1");
         let request = Request {
             max_tokens: args.max_tokens,
@@ -145,14 +145,14 @@ impl<'l> Problems<'l> {
             seed: self.model.seed,
             ..Request::default()
         };
-        let questions = &self.asked.questions;
+        let questions = &self.questions.questions;
         Ok(AnswerRun { engine: self.lm, questions, request, max_batch: args.max_batch })
     }
 
     /// Checks that all questions can be asked; those that are too long for the model are reported.
-    pub(crate) fn check(&self, exam: &AnswerRun<'_, Lm>) -> Result<()> {
-        let requests = exam.requests().map_err(|error| self.located(error))?;
-        for (question, request) in exam.questions.iter().zip(requests) {
+    pub(crate) fn check(&self, answer_run: &AnswerRun<'_, Lm>) -> Result<()> {
+        let requests = answer_run.requests().map_err(|error| self.located(error))?;
+        for (question, request) in answer_run.questions.iter().zip(requests) {
             if let Err(source) = request {
                 tell_no_room(self.located(AnswerError::Request { id: question.id.clone(), source }));
             }
@@ -160,14 +160,14 @@ impl<'l> Problems<'l> {
         Ok(())
     }
 
-    /// Returns a method, and all that its answers to `exam` depend on.
+    /// Returns a method, and all that its answers depend on.
     pub(crate) fn method(
         &self,
-        exam: &AnswerRun<'_, Lm>,
+        answer_run: &AnswerRun<'_, Lm>,
         config: &MethodConfig,
     ) -> Result<(Box<dyn Method<Lm> + '_>, Value)> {
         let file = self.library.as_ref().filter(|_| config.needs_library());
-        let (judges, library) = (&*self.asked.judges, file.map(|file| &file.library));
+        let (judges, library) = (&*self.questions.judges, file.map(|file| &file.library));
         let method =
             config.build(MethodContext { engine: self.lm, judges, library, render: &*self.render }).into_diagnostic();
         let method = match file {
@@ -175,7 +175,7 @@ impl<'l> Problems<'l> {
             None => method?,
         };
         let library = file.map(|file| file.digest.as_str());
-        Ok((method, exam.settings(config, library).into_diagnostic()?))
+        Ok((method, answer_run.settings(config, library).into_diagnostic()?))
     }
 
     /// Begins or resumes the file `out` of answers.
@@ -185,7 +185,7 @@ impl<'l> Problems<'l> {
         settings: &Value,
         id: fn(&R) -> String,
     ) -> Result<Answers<R>> {
-        let ids: Vec<&str> = self.asked.questions.iter().map(|question| question.id.as_str()).collect();
+        let ids: Vec<&str> = self.questions.questions.iter().map(|question| question.id.as_str()).collect();
         answers::open(out, settings, &ids, id).map_err(begun)
     }
 
@@ -193,18 +193,18 @@ impl<'l> Problems<'l> {
     /// comparison to `dir/results.json`, the report to `dir/report.html`. Finished parts of it are reused.
     /// `candidates` is the file that the library was selected from, to be shown.
     pub(crate) fn compare(&self, args: &CompareArgs, candidates: Option<PathBuf>, dir: &Path) -> Result<()> {
-        check_golds(&self.asked)?;
-        let exam = self.exam(&args.answers)?;
-        self.check(&exam)?;
+        check_golds(&self.questions)?;
+        let answer_run = self.answer_run(&args.answers)?;
+        self.check(&answer_run)?;
         let model = self.model.name();
         let mut runs = Vec::with_capacity(args.methods.len());
         for method in &args.methods {
-            let config = method.config(args, &self.asked.elicit, self.model.seed);
-            let (way, settings) = self.method(&exam, &config)?;
+            let config = method.config(args, &self.questions.elicit, self.model.seed);
+            let (built, settings) = self.method(&answer_run, &config)?;
             let out = dir.join(format!("answers.{}.jsonl", method.name));
             let answers = self.begin(&out, &settings, |record: &Record| record.id.clone())?;
-            let shown = Progress::new(self.asked.questions.len() as u64, &method.name);
-            let records = exam.run(&*way, &*self.asked.judges, answers, |done| {
+            let shown = Progress::new(self.questions.questions.len() as u64, &method.name);
+            let records = answer_run.run(&*built, &*self.questions.judges, answers, |done| {
                 shown.set_done(done as u64);
                 ControlFlow::Continue(())
             });
@@ -223,7 +223,7 @@ impl<'l> Problems<'l> {
             runs.push(run(settings, records.unwrap_or_default()));
         }
         let library = self.library.as_ref();
-        let library = library.map(|file| Shown::new(&model, &self.name, &file.path, candidates)).transpose()?;
+        let library = library.map(|file| LibraryView::new(&model, &self.name, &file.path, candidates)).transpose()?;
         present(&self.name, &runs, library.into_iter().collect(), BTreeMap::new(), args.json, dir)
     }
 
@@ -231,8 +231,8 @@ impl<'l> Problems<'l> {
     pub(crate) fn located(&self, error: AnswerError<ModelError>) -> Report {
         let place = match &error {
             AnswerError::Request { id, .. } | AnswerError::Prompt { id, .. } | AnswerError::Sampling { id, .. } => {
-                let place = self.asked.questions.iter().position(|question| question.id == *id);
-                place.map(|place| location(&self.asked.source, place, id))
+                let place = self.questions.questions.iter().position(|question| question.id == *id);
+                place.map(|place| location(&self.questions.source, place, id))
             }
             _ => None,
         };

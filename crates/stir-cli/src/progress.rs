@@ -35,9 +35,9 @@ pub(crate) fn beside_bars<T>(write: impl FnOnce() -> T) -> T {
 }
 
 /// The progress of a command. It is shown until this is dropped.
-pub(crate) struct Progress(Shown);
+pub(crate) struct Progress(Output);
 
-enum Shown {
+enum Output {
     Bar(ProgressBar),
     Lines { lines: Arc<Mutex<Lines>>, _ended: Sender<()> },
 }
@@ -48,7 +48,7 @@ impl Progress {
         if io::stderr().is_terminal() {
             let style = ProgressStyle::with_template("{prefix:>10} [{bar:30}] {pos}/{len} eta {eta} {msg}");
             let bar = BARS.add(ProgressBar::new(total).with_prefix(what.to_owned()));
-            return Self(Shown::Bar(match style {
+            return Self(Output::Bar(match style {
                 Ok(style) => bar.with_style(style),
                 Err(_) => bar,
             }));
@@ -67,30 +67,30 @@ impl Progress {
                 }
             }
         });
-        Self(Shown::Lines { lines, _ended: ended })
+        Self(Output::Lines { lines, _ended: ended })
     }
 
     /// Says how much there is to do.
     pub(crate) fn set_total(&self, total: u64) {
         match &self.0 {
-            Shown::Bar(bar) => bar.set_length(total),
-            Shown::Lines { lines, .. } => locked(lines).total = total,
+            Output::Bar(bar) => bar.set_length(total),
+            Output::Lines { lines, .. } => locked(lines).total = total,
         }
     }
 
     /// Says how much is done.
     pub(crate) fn set_done(&self, done: u64) {
         match &self.0 {
-            Shown::Bar(bar) => bar.set_position(done),
-            Shown::Lines { lines, .. } => locked(lines).set_done(done),
+            Output::Bar(bar) => bar.set_position(done),
+            Output::Lines { lines, .. } => locked(lines).set_done(done),
         }
     }
 
     /// Says that one more is done.
     pub(crate) fn advance(&self) {
         match &self.0 {
-            Shown::Bar(bar) => bar.inc(1),
-            Shown::Lines { lines, .. } => {
+            Output::Bar(bar) => bar.inc(1),
+            Output::Lines { lines, .. } => {
                 let mut lines = locked(lines);
                 let done = lines.done + 1;
                 lines.set_done(done);
@@ -101,8 +101,8 @@ impl Progress {
     /// Prints something in addition to the numbers.
     pub(crate) fn set_note(&self, note: String) {
         match &self.0 {
-            Shown::Bar(bar) => bar.set_message(note),
-            Shown::Lines { lines, .. } => locked(lines).note = note,
+            Output::Bar(bar) => bar.set_message(note),
+            Output::Lines { lines, .. } => locked(lines).note = note,
         }
     }
 }
@@ -110,11 +110,11 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         match &self.0 {
-            Shown::Bar(bar) => {
+            Output::Bar(bar) => {
                 bar.finish_and_clear();
                 BARS.remove(bar);
             }
-            Shown::Lines { lines, .. } => locked(lines).line().tell(),
+            Output::Lines { lines, .. } => locked(lines).line().tell(),
         }
     }
 }

@@ -311,7 +311,7 @@ pub(crate) struct AnswerArgs {
     /// Most new tokens of an answer; probes do not count
     #[arg(long, value_name = "N", default_value_t = AnswerSettings::default().max_tokens)]
     pub(crate) max_tokens: usize,
-    /// Most answers under way at the same time; no answer depends on it
+    /// The largest number of answers generated at the same time; no answer depends on it
     #[arg(long, alias = "width", value_name = "N", default_value_t = MAX_BATCH)]
     pub(crate) max_batch: usize,
     #[command(flatten)]
@@ -320,7 +320,7 @@ pub(crate) struct AnswerArgs {
     pub(crate) sampling: SamplingArgs,
 }
 
-/// Answers under way at the same time, as in an experiment that does not say.
+/// The number of answers generated at the same time, as in an experiment that does not say.
 const MAX_BATCH: usize = 16;
 
 /// The settings of the method `self_consistency`.

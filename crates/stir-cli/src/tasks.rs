@@ -63,9 +63,9 @@ impl TaskArgs {
 }
 
 /// Checks that every right answer is known.
-pub(crate) fn check_golds(asked: &Questions) -> Result<()> {
-    match asked.without_gold() {
-        Some(id) => Err(miette!("{}: problem {id:?} has no gold", asked.source.display())),
+pub(crate) fn check_golds(questions: &Questions) -> Result<()> {
+    match questions.without_gold() {
+        Some(id) => Err(miette!("{}: problem {id:?} has no gold", questions.source.display())),
         None => Ok(()),
     }
 }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Every line of the input is a message; `/reset` forgets the conversation, `/quit` or the end of the input ends it.
-//! Ctrl-C ends an answer, and the program when there is none under way. The text goes to stdout, with a mark at every
+//! Ctrl-C ends an answer, and the program when there is none in progress. The text goes to stdout, with a mark at every
 //! impulse, all else to stderr. Mark and colour belong to the token: text that waited for it (half a character, what
 //! might have become a stop string) is shown with it.
 #![allow(clippy::print_stderr, reason = "a program for the terminal")]
@@ -67,7 +67,7 @@ enum Color {
     Never,
 }
 
-/// Ends the answer under way.
+/// Ends the answer in progress.
 static CANCEL: AtomicBool = AtomicBool::new(false);
 /// Set while an answer is being generated.
 static BUSY: AtomicBool = AtomicBool::new(false);
@@ -177,9 +177,9 @@ impl Chat<'_> {
         let template = self.lm.chat_template().into_diagnostic()?;
         let prompt = template.render_with(&self.said, &ChatOptions::default()).into_diagnostic()?;
         let request = self.request(self.lm.encode_prompt(&prompt).into_diagnostic()?);
-        let mut shown = Shown { color: self.color, ..Shown::default() };
+        let mut view = AnswerView { color: self.color, ..AnswerView::default() };
         if opens_reasoning(&prompt) {
-            shown.show("<think>\n", None)?;
+            view.show("<think>\n", None)?;
         }
         let (start, requests) = (Instant::now(), [request]);
         let options = GenerateOptions { cancel: Some(&CANCEL), ..GenerateOptions::default() };
@@ -187,20 +187,20 @@ impl Chat<'_> {
         BUSY.store(true, Ordering::SeqCst);
         let result = match &self.controller {
             Some(controller) => controller.stream(self.lm, &requests, options, |_, event| {
-                shown.event(event, Some, |answer| (answer.generated.tokens.len(), answer.generated.finish))
+                view.event(event, Some, |answer| (answer.generated.tokens.len(), answer.generated.finish))
             }),
             None => stream(self.lm, &requests, options, |_, event| {
-                shown.event(event, |()| None, |answer| (answer.tokens.len(), answer.finish))
+                view.event(event, |()| None, |answer| (answer.tokens.len(), answer.finish))
             }),
         };
         BUSY.store(false, Ordering::SeqCst);
-        shown.end(result, start)
+        view.end(result, start)
     }
 }
 
 /// The part of an answer that has been shown.
 #[derive(Default)]
-struct Shown {
+struct AnswerView {
     color: bool,
     text: String,
     /// Segments that began with an impulse.
@@ -213,14 +213,14 @@ const STEERED: &str = "\x1b[36m";
 const MARK: &str = "\x1b[2;36m";
 const PLAIN: &str = "\x1b[0m";
 
-impl Shown {
+impl AnswerView {
     fn event<A, N>(
         &mut self,
         event: Event<A, N>,
         place: impl FnOnce(N) -> Option<Place>,
         end: impl FnOnce(A) -> (usize, Finish),
     ) -> Flow {
-        let shown = match event {
+        let written = match event {
             Event::Token(token) => self.show(&token.text, place(token.note).as_ref()),
             Event::Finished { text, answer } => {
                 self.end = Some(end(answer));
@@ -231,7 +231,7 @@ impl Shown {
                 self.show(&text, None)
             }
         };
-        match shown {
+        match written {
             Ok(()) => Flow::Continue,
             // There is no reader any more.
             Err(error) => {

@@ -3,7 +3,7 @@ use std::error::Error;
 use stir_core::RequestError;
 use stir_report::Settings;
 
-/// An event of an experiment under way, for [`Runner::observer`](super::Runner::observer).
+/// An event of a running experiment, for [`Runner::observer`](super::Runner::observer).
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {

@@ -116,7 +116,7 @@ struct DiscoverLane<'a, E: Text> {
     texts: Vec<String>,
     other_tokens: usize,
     passes: usize,
-    /// The prompt of the text under way, and that text; `None` where there was no room for it.
+    /// The prompt of the text in progress, and that text; `None` where there was no room for it.
     now: Option<(String, Decode<E::Session>)>,
 }
 
