@@ -13,7 +13,7 @@ use crate::{Controller, ProbeScores};
 /// - A token counts with its log-probability under the model's distribution: temperature 1, the whole vocabulary.
 /// - It ends with a token that completes the delimiter, with one that ends a sequence, after
 ///   [`probe_tokens`](crate::ControllerConfig::probe_tokens) tokens, or where the context is full. A part of a
-/// delimiter   at the end of the text before the control point counts: it may be completed within the probe.
+///   delimiter at the end of the text before the control point counts: it may be completed within the probe.
 /// - Its score is the mean of the log-probabilities. It is NaN where there is no token or where a row of logits
 ///   described no distribution (a NaN, a +inf, all -inf).
 ///

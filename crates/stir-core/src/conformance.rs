@@ -9,16 +9,16 @@
 
 use crate::{Addition, Engine, HookPoint, Output, Row, SampleRng, Session, Text, TokenId};
 
-/// A promise of the contract that an engine broke.
+/// A promise of the contract that an engine breaks.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Violation {
-    /// Two ways to the same result differ.
+    /// Two ways to compute the same result differ.
     #[error("{law}: results differ by {difference} of the largest magnitude, allowed {tolerance}")]
     Differs {
         /// The promise.
         law: &'static str,
-        /// Largest absolute difference over the largest absolute value.
+        /// The largest absolute difference over the largest absolute value.
         difference: f32,
         /// The largest difference that was allowed.
         tolerance: f32,
@@ -40,7 +40,7 @@ pub enum Violation {
     Refused {
         /// The promise being checked.
         law: &'static str,
-        /// The engine's words.
+        /// The engine's message.
         message: String,
     },
     /// The tokens of a prompt do not end with those of its text.

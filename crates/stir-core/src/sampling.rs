@@ -38,8 +38,8 @@ pub struct Sampling {
     /// A token is kept when its probability is at least this share of the likeliest one's, in [0, 1]; 0 for all.
     #[serde(default)]
     pub min_p: f32,
-    /// The penalty on tokens of the prompt and of the answer so far; 1 for none. A positive logit is divided by it and a
-    /// negative one multiplied, once however often the token occurred.
+    /// The penalty on tokens of the prompt and of the answer so far; 1 for none. A positive logit is divided by it and
+    /// a negative one multiplied, once however often the token occurred.
     #[serde(default = "no_penalty")]
     pub repetition_penalty: f32,
 }
@@ -120,7 +120,7 @@ impl Sampling {
     /// ```
     ///
     /// # Errors
-    /// As [`pick`](Self::pick).
+    /// Fails like [`pick`](Self::pick).
     pub fn distribution(&self, logits: &[f32], history: &[TokenId]) -> Result<Vec<(TokenId, f64)>, SamplingError> {
         argmax(logits)?;
         let penalised = self.penalised(logits, history);

@@ -42,14 +42,14 @@ impl From<Delimiter> for String {
     }
 }
 
-/// An empty delimiter was given.
+/// The error of an empty delimiter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the segment delimiter is empty")]
 pub struct EmptyDelimiter;
 
 /// Counts delimiters in generated text, token by token and without overlap.
 ///
-/// The rule that mining and steering share: control point `m` is the first token after which the text contains the
+/// Mining and steering share this rule: control point `m` is the first token after which the text contains the
 /// `m`-th delimiter. A delimiter may lie inside one token or span several, and one token may complete more than one.
 ///
 /// ```
@@ -74,7 +74,7 @@ impl SegmentCounter {
         Self { delimiter, matched: 0, count: 0 }
     }
 
-    /// Takes the next token's bytes; returns how many delimiters it completed.
+    /// Takes the next token's bytes; returns the number of delimiters that it completed.
     pub fn push(&mut self, bytes: &[u8]) -> usize {
         let before = self.count;
         for &byte in bytes {
@@ -87,7 +87,7 @@ impl SegmentCounter {
         self.count - before
     }
 
-    /// Delimiters seen so far.
+    /// Returns the number of delimiters seen so far.
     pub fn count(&self) -> usize {
         self.count
     }
@@ -98,7 +98,7 @@ impl SegmentCounter {
 pub struct ControlPoint {
     /// The number of the delimiter, counted from 1.
     pub m: usize,
-    /// Index in the generated tokens of the one that completes it.
+    /// The index, among the generated tokens, of the one that completes it.
     pub token: usize,
 }
 

@@ -8,6 +8,7 @@ use crate::{
 /// The reason why a generated sequence ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Finish {
     /// The model ended it.
     Eos,
@@ -22,15 +23,15 @@ pub enum Finish {
 /// A finished sequence.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Generated {
-    /// New tokens, with the one that ended the sequence.
+    /// The new tokens, with the one that ended the sequence.
     pub tokens: Vec<TokenId>,
-    /// The model's log-probability of each.
+    /// The model's log-probability of each token.
     pub log_probs: Vec<f32>,
     /// The reason why the sequence ended.
     pub finish: Finish,
-    /// Bytes of the tokens that are the answer's text: all, or those before the stop string.
+    /// The number of bytes of the tokens that are the answer's text: all, or those before the stop string.
     pub text_len: usize,
-    /// Forward passes the sequence took part in.
+    /// The number of forward passes that the sequence took part in.
     pub forward_passes: usize,
 }
 
@@ -41,9 +42,9 @@ impl Generated {
     }
 }
 
-/// One sample of a [`Request`] under way, whatever decides its rows: its tokens, how the next is drawn, when it ends.
+/// One sample of a [`Request`] in progress: its tokens, how the next is drawn, and when it ends.
 ///
-/// Plain and steered lanes alike hold one and give it logits, so there is one place that ends sequences.
+/// Plain and steered lanes both hold one and give it logits, so there is one place that ends sequences.
 ///
 /// ```
 /// use stir_core::{Engine, Finish, Request, Sequence, Text, toy::ToyEngine};
@@ -114,7 +115,7 @@ impl Sequence {
         self.sampling
     }
 
-    /// Positions that the model's context still has.
+    /// Returns the number of positions that the model's context still has.
     pub fn room(&self) -> usize {
         self.max_context.saturating_sub(self.tokens.len())
     }
@@ -175,7 +176,7 @@ impl Sequence {
 /// samples need the prompt encoded only once.
 ///
 /// # Errors
-/// When the engine fails.
+/// The engine's error.
 pub fn prefill<E: Engine>(engine: &E, prompt: &[TokenId]) -> Result<E::Session, E::Error> {
     let mut session = engine.session();
     if let Some((_, head)) = prompt.split_last()
@@ -187,7 +188,7 @@ pub fn prefill<E: Engine>(engine: &E, prompt: &[TokenId]) -> Result<E::Session, 
     Ok(session)
 }
 
-/// A lane that generates one [`Sequence`]: what streaming of any kind of generation needs to know.
+/// A lane that generates one [`Sequence`], with what streaming needs to know of it.
 pub trait Generation<S>: Lane<S> {
     /// A note on a token, in addition to its text.
     type Note;
@@ -195,7 +196,7 @@ pub trait Generation<S>: Lane<S> {
     /// Takes the outputs of a pass, as [`absorb`](Lane::absorb) does, and leaves the result where it is.
     ///
     /// # Errors
-    /// When a row of logits describes no distribution.
+    /// [`SamplingError`] when a row of logits describes no distribution.
     fn advance(&mut self, vocab: &Vocab, outputs: Vec<Output>) -> Result<(), SamplingError>;
 
     /// Returns what has been generated so far.
@@ -234,7 +235,7 @@ impl<S: Session> Decode<S> {
     /// [`prefill`] gave, or of an earlier turn. One that holds the whole prompt or more is rewound to its last token.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// Fails like [`new`](Self::new).
     pub fn resume<E: Engine<Session = S>>(
         engine: &E,
         mut session: S,

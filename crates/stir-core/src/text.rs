@@ -2,7 +2,7 @@ use crate::pattern::Pattern;
 
 /// Looks for the first of several stop strings in a text that arrives token by token.
 ///
-/// Matching is on bytes: a stop string may span tokens or lie inside one. The one that is complete first wins; of those
+/// Matching is on bytes: a stop string may span tokens or lie inside one. The first to be complete wins; of those
 /// complete at the same byte, the longest. The text ends before it. The cost is linear in the text.
 ///
 /// ```
@@ -21,7 +21,7 @@ pub struct StopMatcher {
     end: Option<usize>,
 }
 
-/// An empty stop string was given, which would end every text at once.
+/// The error of an empty stop string, which would end every text at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("stop string {index} is empty, must hold at least one character")]
 pub struct EmptyStop {
@@ -44,7 +44,7 @@ impl StopMatcher {
         }
     }
 
-    /// Takes the next token's bytes; returns the [`end`](Self::end) of the text. Nothing is looked at after it.
+    /// Takes the next token's bytes; returns the [`end`](Self::end) of the text. Bytes after it are ignored.
     pub fn push(&mut self, bytes: &[u8]) -> Option<usize> {
         for &byte in bytes {
             if self.end.is_some() {
@@ -85,7 +85,7 @@ impl StopMatcher {
 ///
 /// A piece never ends within a character, nor within what may become a stop string: such bytes wait for the next
 /// token. Put together, the pieces are the text of all tokens up to the first stop string, with U+FFFD where
-/// [`String::from_utf8_lossy`] has it in the whole.
+/// [`String::from_utf8_lossy`] has it in the whole text.
 ///
 /// ```
 /// use stir_core::TextStream;
@@ -114,7 +114,7 @@ impl TextStream {
         Ok(Self { stops: StopMatcher::new(stops)?, waiting: Vec::new(), given: 0 })
     }
 
-    /// Takes the next token's bytes; returns the text that is certain now. After a stop string that is none.
+    /// Takes the next token's bytes; returns the text that is certain now; it is empty after a stop string.
     pub fn push(&mut self, bytes: &[u8]) -> String {
         if self.stops.end().is_some() {
             return String::new();

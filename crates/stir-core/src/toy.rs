@@ -35,16 +35,17 @@ pub struct ToySession {
     len: usize,
 }
 
-/// A text or a row that the toy engine refuses.
+/// The error of a text or a row that the toy engine refuses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ToyError {
-    /// Text outside its alphabet.
+    /// The text has a character outside the alphabet.
     #[error("the toy vocabulary has no token for {0:?}")]
     Unknown(char),
-    /// A row that breaks the contract.
+    /// The row breaks the contract.
     #[error("row {row}: {what}")]
     Row {
-        /// Place in the batch.
+        /// The row's place in the batch.
         row: usize,
         /// The fault.
         what: &'static str,

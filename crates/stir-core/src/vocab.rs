@@ -1,9 +1,9 @@
-/// A token's number in the model's vocabulary.
+/// The number of a token in the model's vocabulary.
 pub type TokenId = u32;
 
 /// The bytes that each token adds to the text, and the tokens that end a sequence.
 ///
-/// Boundaries are looked for in bytes: a token may hold half a character, and UTF-8 never shows an ASCII delimiter
+/// Boundaries are found in bytes: a token may hold half a character, and UTF-8 never shows an ASCII delimiter
 /// inside another character, so bytes and text agree on where a delimiter is. Special tokens add no bytes.
 ///
 /// ```

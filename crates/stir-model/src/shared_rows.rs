@@ -65,7 +65,8 @@ impl SharedRows {
 /// Returns the number of layers below `point`: those that an addition there leaves as they are.
 pub(crate) fn layers_before(point: HookPoint) -> usize {
     match point {
-        HookPoint::ResidPre(layer) => layer,
         HookPoint::ResidPost(layer) => layer + 1,
+        // Whatever happens within a layer leaves those below it as they are.
+        point => point.layer(),
     }
 }

@@ -271,6 +271,7 @@ impl AnswerView {
                 Finish::Stop => ", stop string",
                 Finish::Length => ", cut off at its length",
                 Finish::Cancelled => ", cancelled",
+                _ => ", ended for another reason",
             };
             let rate = tokens as f64 / start.elapsed().as_secs_f64();
             eprintln!("[{tokens} tokens, {rate:.1} a second, {} segments steered{why}]", self.steered);

@@ -160,6 +160,7 @@ fn answer(method: String, record: &Record, room: usize) -> Answer {
         Finish::Length if record.tokens == 0 => ", no room in the model's context",
         Finish::Length => ", cut off by the budget",
         Finish::Cancelled => ", cancelled",
+        _ => ", ended for another reason",
     };
     let thrown = record.spent() - record.tokens;
     let besides = if thrown > 0 { format!(" and {} thrown away", number(thrown as f64, 0)) } else { String::new() };
