@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use stir_core::SettingError;
 
-/// Settings of the choice of a library from mined pairs; the defaults are the published ones.
+/// The settings of the choice of a library from mined pairs; the defaults are the published ones.
 ///
 /// The fields `budget`, `lambda` and `epsilon` are `B`, `lambda` and `epsilon` of the method's description.
 ///

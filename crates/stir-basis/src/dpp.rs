@@ -11,7 +11,7 @@ const MIN_VARIANCE: f64 = 1e-12;
 const FIRST_BATCH: usize = 16;
 const GROWTH: usize = 4;
 
-/// Settings of [`greedy_dpp`]; the defaults are the published ones.
+/// The settings of [`greedy_dpp`]; the defaults are the published ones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DppConfig {
     /// The most rows to take, those of `first` among them.
@@ -20,7 +20,7 @@ pub struct DppConfig {
     pub lambda: f64,
     /// The number added to the kernel's diagonal, so that equal rows are discouraged and not impossible.
     pub epsilon: f64,
-    /// Rows that are taken beforehand, in this order.
+    /// The rows that are taken beforehand, in this order.
     pub first: Vec<usize>,
 }
 

@@ -10,7 +10,7 @@ use crate::{
     vector::{WORTH_THREADS, dot, normalize},
 };
 
-/// Entries chosen for one model, ready for retrieval.
+/// The entries chosen for one model, ready for retrieval.
 ///
 /// ```
 /// use stir_basis::{Action, Entry, Library};

@@ -3,7 +3,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use stir_core::SettingError;
 
-/// Settings of the controller; the symbols are those of the method's description.
+/// The settings of the controller; the symbols are those of the method's description.
 ///
 /// ```
 /// use stir_controller::ControllerConfig;

@@ -142,11 +142,11 @@ pub trait Session: Sized + Send {
 pub struct Row<'a, S> {
     /// The sequence; the pass extends it by `tokens`.
     pub session: &'a mut S,
-    /// Tokens to append and encode; at least one.
+    /// The tokens to append and encode; at least one.
     pub tokens: &'a [TokenId],
-    /// Vectors to add to the residual stream. Additions come before captures at the same point.
+    /// The vectors to add to the residual stream. Additions come before captures at the same point.
     pub additions: Vec<Addition<'a>>,
-    /// Hook points whose hidden state at the last of `tokens` is wanted.
+    /// The hook points whose hidden state at the last of `tokens` is wanted.
     pub capture: &'a [HookPoint],
     /// Set to have the logits after the last of `tokens`.
     pub logits: bool,

@@ -24,7 +24,7 @@ pub struct Request {
     pub max_tokens: usize,
     /// The settings by which a token is drawn.
     pub sampling: Sampling,
-    /// Stop strings: a sample ends with the token that completes one of them, and its text ends before it.
+    /// The stop strings: a sample ends with the token that completes one of them, and its text ends before it.
     pub stop: Vec<String>,
     /// The number of answers. They share one encoding of the prompt.
     pub samples: usize,

@@ -65,7 +65,7 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// Greedy decoding: always the largest logit.
+    /// The settings of greedy decoding: always the largest logit.
     pub const GREEDY: Self = Self { temperature: 0.0, top_p: 1.0, top_k: 0, min_p: 0.0, repetition_penalty: 1.0 };
 
     /// Returns whether [`pick`](Self::pick) always takes the model's likeliest token, whatever came before.

@@ -63,7 +63,7 @@ pub struct RecordLog<R, K> {
     /// The number of lines, and of bytes, up to the end of the last whole record.
     lines: usize,
     end: u64,
-    /// `true` if there may be bytes behind the end, of a record that could not be written.
+    /// True if there may be bytes behind the end, of a record that could not be written.
     torn: bool,
 }
 
@@ -306,9 +306,9 @@ struct Scan {
     lines: usize,
     /// The number of bytes up to the end of the last whole record.
     end: u64,
-    /// `true` if it ends in a line feed.
+    /// True if it ends in a line feed.
     terminated: bool,
-    /// `true` if an unfinished line follows.
+    /// True if an unfinished line follows.
     torn: bool,
 }
 

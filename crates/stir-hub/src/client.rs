@@ -38,7 +38,7 @@ impl From<HubError> for Failure {
 /// An answer, with what the hub said on the way to it.
 pub(crate) struct Reply {
     pub response: Response<Body>,
-    /// Without its query.
+    /// The address, without its query.
     pub url: String,
     /// The file's `ETag`: the one the hub states for it or, where it states none and the request is a `HEAD`, that of
     /// whoever answered in the end.

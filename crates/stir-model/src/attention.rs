@@ -84,7 +84,7 @@ struct Level {
     groups: Vec<Group>,
     /// The place of each token of the batch in the concatenation of the groups; `None` when they are in order.
     order: Option<Tensor<1, Int>>,
-    /// `true` if some token has no span at this depth; such tokens are sent to one extra, empty place.
+    /// True if some token has no span at this depth; such tokens are sent to one extra, empty place.
     gaps: bool,
 }
 

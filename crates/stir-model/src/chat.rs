@@ -39,7 +39,7 @@ impl Message {
     }
 }
 
-/// Options of rendering a conversation.
+/// The options of rendering a conversation.
 ///
 /// ```
 /// use stir_model::ChatOptions;
@@ -49,9 +49,9 @@ impl Message {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChatOptions {
-    /// `true` if the text ends where the assistant's next message begins.
+    /// True if the text ends where the assistant's next message begins.
     pub add_generation_prompt: bool,
-    /// Further variables for the template (`enable_thinking`, `date_string`, `tools`, ..). They replace variables that
+    /// More variables for the template (`enable_thinking`, `date_string`, `tools`, ..). They replace variables that
     /// the model's files set, such as `bos_token`.
     pub variables: serde_json::Map<String, serde_json::Value>,
     /// The time that the template's clock (`strftime_now`) shows, in UTC. `None` is the time of rendering: the prompts

@@ -19,9 +19,9 @@ pub struct GenerationDefaults {
     pub end_tokens: Vec<TokenId>,
     /// `true` to sample, `false` to decode greedily.
     pub do_sample: Option<bool>,
-    /// Divisor of the logits.
+    /// The divisor of the logits.
     pub temperature: Option<f64>,
-    /// Probability mass of the nucleus.
+    /// The probability mass of the nucleus.
     pub top_p: Option<f64>,
     /// The number of likeliest tokens that may be drawn.
     pub top_k: Option<u64>,

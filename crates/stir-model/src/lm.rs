@@ -40,17 +40,17 @@ pub struct Lm {
     fingerprint: Fingerprint,
     device: Device,
     chunk: usize,
-    /// `true` if passes use this crate's own kernels.
+    /// True if passes use this crate's own kernels.
     #[cfg(feature = "flex")]
     kernels: bool,
 }
 
-/// Options of loading a model.
+/// The options of loading a model.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
     /// The type to compute in.
     pub compute: ComputeType,
-    /// Decoder options that replace those of the folder's `config.json`.
+    /// The decoder options that replace those of the folder's `config.json`.
     pub config: Option<DecoderConfig>,
 }
 

@@ -39,7 +39,7 @@ struct Python {
     indent: Option<usize>,
     ascii: bool,
     depth: usize,
-    /// `true` if the innermost list or object has anything in it.
+    /// True if the innermost list or object has anything in it.
     filled: bool,
 }
 

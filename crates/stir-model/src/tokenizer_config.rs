@@ -12,7 +12,7 @@ use crate::ModelError;
 pub(crate) struct TokenizerConfig {
     /// Special tokens by the names templates know them under (`bos_token`, `eos_token`, ...).
     pub(crate) tokens: BTreeMap<&'static str, String>,
-    /// `true` if a sequence starts with the `bos_token`; most files do not say.
+    /// True if a sequence starts with the `bos_token`; most files do not say.
     pub(crate) add_bos_token: Option<bool>,
     /// The value of `chat_template`.
     pub(crate) chat_template: Value,

@@ -22,8 +22,8 @@ pub struct RolloutConfig {
     pub eta: f64,
     /// The settings by which a token is drawn.
     pub sampling: Sampling,
-    /// Stop strings: a sample ends with the token that completes one of them, and its text ends before it. The published
-    /// settings have none.
+    /// The stop strings: a sample ends with the token that completes one of them, and its text ends before it. The
+    /// published settings have none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stop: Vec<String>,
     /// The seed of all random numbers; see [`sample_stream`](crate::sample_stream).

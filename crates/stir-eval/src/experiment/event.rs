@@ -16,7 +16,7 @@ pub enum Event<'a> {
         task: &'a str,
         /// The folder of the stage, relative to that of the experiment.
         folder: &'a str,
-        /// `true` if the output exists already.
+        /// True if the output exists already.
         reused: bool,
     },
     /// A stage moves on.
@@ -54,7 +54,7 @@ pub enum Event<'a> {
         /// The length of the prompt and the room there is.
         reason: &'a RequestError,
     },
-    /// Answers of a cell: reported at its start, and after every one.
+    /// Progress in the answers of a cell: reported at its start, and after every one.
     #[non_exhaustive]
     Answers {
         /// The number of the cell, from 0.

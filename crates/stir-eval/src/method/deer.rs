@@ -14,8 +14,8 @@ use super::{
 
 const NAME: &str = "deer";
 
-/// Settings of DEER (Yang et al. 2025, "Dynamic early exit in reasoning models"): at every transition of the model's
-/// reasoning a trial answer is generated, and reasoning ends as soon as the model is confident of one.
+/// The settings of DEER (Yang et al. 2025, "Dynamic early exit in reasoning models"): at every transition of the
+/// model's reasoning a trial answer is generated, and reasoning ends as soon as the model is confident of one.
 ///
 /// A trial is a fork of the cache, so it costs only its own tokens. A trial above the threshold is kept: the answer
 /// continues from it, and the reasoning that it cut off counts as other tokens, as does anything that follows a stop
@@ -26,7 +26,7 @@ const NAME: &str = "deer";
 pub struct Deer {
     /// The text that marks a transition.
     pub transition: String,
-    /// `true` if that text stays before a trial, as a line break may; if not, the trial replaces it.
+    /// True if that text stays before a trial, as a line break may; if not, the trial replaces it.
     pub keep_transition: bool,
     /// The text that asks for an answer.
     pub elicit: String,

@@ -11,7 +11,7 @@ use super::{
 
 const NAME: &str = "self_discover";
 
-/// Settings of Self-Discover (Zhou et al. 2024, "Self-Discover: Large language models self-compose reasoning
+/// The settings of Self-Discover (Zhou et al. 2024, "Self-Discover: Large language models self-compose reasoning
 /// structures"): the model selects reasoning modules, adapts them, turns them into a plan, and solves by that plan.
 ///
 /// In the paper, the three stages are done once per task, and all problems of the task share the plan. Here they are

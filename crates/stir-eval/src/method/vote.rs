@@ -15,8 +15,8 @@ use super::{
 };
 use stir_grade::{Judge, Verdict};
 
-/// Settings of self-consistency (Wang et al. 2023, "Self-consistency improves chain of thought reasoning in language
-/// models"): several answers are drawn, and the majority decides.
+/// The settings of self-consistency (Wang et al. 2023, "Self-consistency improves chain of thought reasoning in
+/// language models"): several answers are drawn, and the majority decides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SelfConsistency {

@@ -35,7 +35,7 @@ const INSTRUCTION: &str = "Please reason step by step, and put your final answer
 pub(super) struct Reading<'a> {
     pub(super) task: &'a str,
     pub(super) form: AnswerForm,
-    /// `true` if a field `prompt` is a whole prompt and not a question.
+    /// True if a field `prompt` is a whole prompt and not a question.
     pub(super) whole_prompts: bool,
 }
 

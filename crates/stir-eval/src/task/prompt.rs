@@ -17,7 +17,7 @@ pub struct PromptMessages {
     pub system: Option<String>,
     /// The user message.
     pub user: String,
-    /// `true` if `user` is the whole prompt, to be used as it is and without a chat template.
+    /// True if `user` is the whole prompt, to be used as it is and without a chat template.
     #[serde(default)]
     pub is_raw: bool,
 }

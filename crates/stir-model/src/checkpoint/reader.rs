@@ -14,9 +14,9 @@ use crate::{
 /// The amount of a model's weights that has been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoadProgress {
-    /// Bytes of the weight files that have been read.
+    /// The number of bytes of the weight files that have been read.
     pub bytes: u64,
-    /// Bytes to be read in all.
+    /// The number of bytes to be read in all.
     pub total: u64,
 }
 

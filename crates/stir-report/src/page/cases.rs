@@ -30,7 +30,7 @@ struct Case {
     id: String,
     gold: String,
     prompt: Text,
-    /// `true` if some methods solve it and others do not.
+    /// True if some methods solve it and others do not.
     differs: bool,
     answers: Vec<Answer>,
 }

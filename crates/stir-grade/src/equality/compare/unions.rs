@@ -27,7 +27,7 @@ enum End {
 struct Part {
     lo: End,
     hi: End,
-    /// `true` if the ends belong to it.
+    /// True if the ends belong to it.
     closed: (bool, bool),
 }
 
