@@ -29,7 +29,7 @@ pub struct SteeredLane<S> {
     probe_tokens: usize,
 }
 
-/// What runs at a control point: a probe without an impulse, and one for each candidate.
+/// The probes at a control point: one without an impulse, and one for each candidate.
 #[derive(Debug)]
 struct Probes<S> {
     null: Probe<S>,
@@ -261,20 +261,20 @@ impl<S: Session> SteeredLane<S> {
 }
 
 impl<S> Probes<S> {
-    /// The probes, in the order of their rows.
+    /// Returns the probes, in the order of their rows.
     fn all(&mut self) -> impl Iterator<Item = &mut Probe<S>> {
         std::iter::once(&mut self.null).chain(&mut self.candidates)
     }
 
-    /// How many of them sit this pass out: the unsteered one has its first token already, and waits for the others to
-    /// have one.
+    /// Returns the number of probes that sit this pass out: the unsteered one has its first token already, and waits
+    /// for the others to have one.
     fn waiting(&self) -> usize {
         usize::from(!self.candidates.iter().all(Probe::has_begun))
     }
 }
 
 impl<S> Probe<S> {
-    /// Whether its first token is known, or that it gets none.
+    /// Returns whether its first token is known, or it gets none.
     fn has_begun(&self) -> bool {
         !self.branch.choices().is_empty() || !self.branch.is_running()
     }

@@ -7,7 +7,7 @@ use crate::{
     ProbeScores, Scope, Step,
 };
 
-/// The method for one sequence, as a state machine without any I/O: it says what is to be done next, and is told the
+/// The method for one sequence, as a state machine without any I/O: it says what is to be done next, and takes the
 /// outcome. Any decoding loop can be steered with it; [`SteeredLane`](crate::SteeredLane) is one that does.
 ///
 /// [`next`](Self::next) says what is wanted, and there is one method to answer each wish with. A loop matches on it
@@ -84,7 +84,7 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Where this loop forgets or adds an impulse, one with a cache truncates the cache, and encodes the tokens that are then
+/// If this loop forgets or adds an impulse, a loop with a cache truncates it, and encodes the tokens that are then
 /// missing with its next pass.
 #[derive(Debug, Clone)]
 pub struct Steering {
@@ -232,7 +232,7 @@ impl Steering {
         &self.steps
     }
 
-    /// Returns where generated token `index` (from 0) stands, and what was decided just before it.
+    /// Returns where generated token `index` (from 0) is, and what was decided just before it.
     pub fn place(&self, index: usize) -> Place {
         Place::of(&self.steps, self.tokens, index)
     }
