@@ -88,6 +88,7 @@ impl From<LayerSpec> for String {
 
 /// Why a layer spec does not name a layer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum LayerSpecError {
     /// Neither an index nor a depth.
     #[error("layer spec {text:?} is neither an index (18, -1) nor a depth (0.6, 3/5)")]

@@ -37,6 +37,7 @@ pub struct ToySession {
 
 /// What the toy engine refuses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ToyError {
     /// Text outside its alphabet.
     #[error("the toy vocabulary has no token for {0:?}")]
