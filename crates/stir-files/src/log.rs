@@ -150,6 +150,9 @@ impl<R: Serialize + DeserializeOwned, K: Debug + Eq + Hash> RecordLog<R, K> {
     /// Cuts off an unfinished last line and closes a last record that lacks only its line feed.
     fn mend(&mut self, survey: &Survey) -> Result<(), FileError> {
         (self.lines, self.end, self.torn) = (survey.lines, survey.end, survey.torn);
+        if survey.torn {
+            tracing::warn!(path = %self.path.display(), line = survey.lines + 1, "cut off a record that is not whole");
+        }
         self.cut()?;
         if !survey.terminated {
             self.write(b"\n")?;
