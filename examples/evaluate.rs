@@ -22,7 +22,7 @@ use stir::{
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let lm = Lm::load("crates/stir-cli/assets/tiny", &DeviceSpec::CPU.open()?)?;
-    let library = Library::load("runs/examples/library.stir")?;
+    let library = Arc::new(Library::load("runs/examples/library.stir")?);
 
     let mut questions = Vec::new();
     for (i, problem) in WordProblem::draw_many(60, 1, Split::HeldOut, &[]).into_iter().enumerate() {

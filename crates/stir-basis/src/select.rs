@@ -1,6 +1,7 @@
 use std::cmp::Ordering;
 
 use stir_core::SampleRng;
+use tracing::{info, info_span, warn};
 
 #[cfg(feature = "clustering")]
 use crate::cluster;
@@ -46,12 +47,18 @@ pub fn select(mined: &MinedPairs, config: &BasisConfig) -> Result<Library, Basis
     let pool = Pool::new(mined);
     let offered = 2 * mined.pairs.len();
     let skipped = offered - pool.rows.len();
+    let span = info_span!("selection", method = %config.method, budget = config.budget, offered);
+    let _entered = span.enter();
+    if skipped > 0 {
+        warn!(skipped, "skipped entries whose key is zero, or whose key or vector is not finite");
+    }
     if pool.rows.is_empty() {
         return Err(BasisError::NoEntries { skipped });
     }
     let indices: Vec<usize> = pool.choose(config)?.into_iter().map(|row| pool.rows[row].index).collect();
     let entries = indices.iter().map(|&index| entry(mined, index)).collect::<Option<_>>();
-    let entries = entries.ok_or(BasisError::NoEntries { skipped })?;
+    let entries: Vec<Entry> = entries.ok_or(BasisError::NoEntries { skipped })?;
+    info!(entries = entries.len(), "the library is selected");
     Ok(Library::from_stored(Stored {
         fingerprint: mined.fingerprint.clone(),
         delimiter: mined.delimiter.clone(),

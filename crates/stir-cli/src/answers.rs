@@ -5,6 +5,7 @@ use std::{
     fs,
     ops::ControlFlow,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use miette::{IntoDiagnostic, Report, Result, WrapErr, ensure, miette};
@@ -112,7 +113,7 @@ pub(crate) struct Problems<'l> {
 
 /// A library and where it comes from.
 struct LibraryFile {
-    library: Library,
+    library: Arc<Library>,
     path: PathBuf,
     /// The digest of the file.
     digest: String,
@@ -122,7 +123,7 @@ impl LibraryFile {
     fn open(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).into_diagnostic().wrap_err_with(|| path.display().to_string())?;
         let digest = blake3::hash(&bytes).to_hex().to_string();
-        Ok(Self { library: Library::load(path).into_diagnostic()?, path: path.to_owned(), digest })
+        Ok(Self { library: Arc::new(Library::load(path).into_diagnostic()?), path: path.to_owned(), digest })
     }
 }
 

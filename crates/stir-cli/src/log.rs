@@ -48,8 +48,15 @@ impl LogArgs {
 /// Returns the filter of messages: warnings and progress, more of these crates by `verbose`, and that of `detail`
 /// (RUST_LOG).
 fn filter(verbose: u8, detail: Option<&str>) -> Result<EnvFilter> {
-    let own = ["warn", "info", "debug", "trace"][usize::from(verbose.min(3))];
+    let own =
+        [LevelFilter::WARN, LevelFilter::INFO, LevelFilter::DEBUG, LevelFilter::TRACE][usize::from(verbose.min(3))];
     let detail = detail.unwrap_or_default();
+    // A level without a target counts for these crates too, although a directive that names them would come before it.
+    let own = match detail.split(',').rev().find_map(|directive| directive.trim().parse::<LevelFilter>().ok()) {
+        Some(all) if verbose == 0 => all,
+        Some(all) => own.max(all),
+        None => own,
+    };
     // The target of a directive is the beginning of a module's path: this one means all crates of the workspace.
     let directives = format!("stir={own},{}=info,{detail}", progress::TARGET);
     let builder = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into());
@@ -102,6 +109,9 @@ mod tests {
             (2, None, ["stir=debug", "stir_cli::progress=info"]),
             (0, Some("error"), ["error", "stir_cli::progress=info"]),
             (1, Some("stir_controller=trace"), ["stir_controller=trace", "stir=info"]),
+            (0, Some("debug"), ["stir=debug", "stir_cli::progress=info"]),
+            (1, Some("hyper=off,trace"), ["hyper=off", "stir=trace"]),
+            (2, Some("info"), ["stir=debug", "stir_cli::progress=info"]),
         ] {
             let shown = filter(verbose, detail).unwrap().to_string();
             assert!(words.iter().all(|word| shown.contains(word)), "{shown}");

@@ -7,6 +7,7 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod engine;
+mod event;
 mod generate;
 mod generator;
 mod hook;
@@ -26,7 +27,8 @@ pub mod toy;
 mod vocab;
 
 pub use engine::{Addition, Engine, Output, Row, Session, Text};
-pub use generate::{Event, Flow, GenerateOptions, SampleId, Token, generate, generate_with, stream, stream_with};
+pub use event::{Event, SampleId, Token};
+pub use generate::{Flow, GenerateOptions, generate, generate_with, stream, stream_with};
 pub use generator::{GenerateError, Generator};
 pub use hook::{HookPoint, ParseHookPointError};
 pub use layer::{LayerSpec, LayerSpecError};

@@ -44,7 +44,10 @@ impl FileLock {
             let exclusive = match file.try_lock() {
                 Ok(()) => true,
                 Err(TryLockError::WouldBlock) => return Err(FileError::InUse { path: path.to_owned() }),
-                Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => false,
+                Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
+                    tracing::warn!(path = %path.display(), "the file system has no locks: the file is used without one");
+                    false
+                }
                 Err(TryLockError::Error(source)) => return Err(FileError::io("lock", path)(source)),
             };
             tries += 1;

@@ -150,6 +150,9 @@ impl<R: Serialize + DeserializeOwned, K: Debug + Eq + Hash> RecordLog<R, K> {
     /// Cuts off an unfinished last line and closes a last record that lacks only its line feed.
     fn repair(&mut self, scan: &Scan) -> Result<(), FileError> {
         (self.lines, self.end, self.torn) = (scan.lines, scan.end, scan.torn);
+        if scan.torn {
+            tracing::warn!(path = %self.path.display(), line = scan.lines + 1, "cut off a record that is not whole");
+        }
         self.cut()?;
         if !scan.terminated {
             self.write(b"\n")?;

@@ -257,6 +257,7 @@ impl<'a> Retry<'a> {
         let backoff = self.options.backoff.saturating_mul(1 << self.tried.min(4));
         self.tried += 1;
         let mut left = wait.unwrap_or(backoff);
+        tracing::warn!(%error, tried = self.tried, seconds = left.as_secs_f64(), "a request failed and is tried again");
         while !left.is_zero() {
             if alive().is_break() {
                 return Err(HubError::Cancelled);

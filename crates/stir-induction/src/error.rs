@@ -25,10 +25,4 @@ pub enum InductionError<E> {
 /// The fault of a value that cannot be written as JSON.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct JsonError(serde_json::Error);
-
-impl<E> From<serde_json::Error> for InductionError<E> {
-    fn from(error: serde_json::Error) -> Self {
-        Self::Unwritable(JsonError(error))
-    }
-}
+pub struct JsonError(pub(crate) serde_json::Error);

@@ -7,11 +7,12 @@ use std::{
 use stir_basis::{MinedPairs, Pair};
 use stir_core::{HookPoint, Row, Scheduler, Session, Text, TokenId, control_points};
 use stir_rollout::{Rollout, RolloutError, reward};
-use tracing::{debug, info_span, warn};
+use tracing::{debug, info, info_span, warn};
 
 use crate::{
     InductionConfig, InductionError, InductionReport, PositiveSource, Progress,
     contrast::{Member, Selection, contrasts},
+    error::JsonError,
     pool::Pool,
     walk::{Walk, Walked},
 };
@@ -93,7 +94,9 @@ impl<'e, E: Text> Induction<'e, E> {
         mut self,
         rollouts: impl IntoIterator<Item = Result<Vec<Rollout>, RolloutError>>,
     ) -> Result<(MinedPairs, InductionReport), InductionError<E::Error>> {
-        let mut provenance = BTreeMap::from([("induction".to_owned(), serde_json::to_string(&self.config)?)]);
+        let settings = serde_json::to_string(&self.config);
+        let settings = settings.map_err(|error| InductionError::Unwritable(JsonError(error)))?;
+        let mut provenance = BTreeMap::from([("induction".to_owned(), settings)]);
         provenance.extend(self.rollout_settings.iter().map(|json| ("rollouts".to_owned(), json.clone())));
         let span = info_span!("induction", layers = ?self.layers, keep = self.config.keep);
         let _entered = span.enter();
@@ -128,7 +131,7 @@ impl<'e, E: Text> Induction<'e, E> {
         }
         let Miner { pool, mut report, .. } = miner;
         report.kept = pool.len();
-        debug!(problems = report.problems, pairs = report.kept, skipped = ?report.skipped, "mined");
+        info!(problems = report.problems, pairs = report.kept, skipped = ?report.skipped, "the pairs are mined");
         let candidates = MinedPairs {
             fingerprint: self.engine.fingerprint().clone(),
             delimiter: self.config.delimiter.clone(),

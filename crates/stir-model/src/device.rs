@@ -5,8 +5,6 @@ use burn::tensor::Device;
 
 use serde::{Deserialize, Serialize};
 
-use crate::DeviceError;
-
 /// The name of a device to compute on: `cpu`, `cuda`, `wgpu`, `vulkan` or `metal`, with `:N` for the `N`-th of its
 /// kind.
 ///
@@ -196,6 +194,50 @@ macro_rules! named {
     )+};
 }
 named!(DeviceSpec ComputeType);
+
+/// An error of naming, opening or using a device.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// A name that no device has.
+    #[error("{name:?} is not a device: expected cpu, cuda, wgpu, vulkan or metal, with :N for the N-th of its kind")]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+    /// A name that no number type has.
+    #[error("{name:?} is not a type to compute in: expected f32, bf16 or f16")]
+    UnknownType {
+        /// The name.
+        name: String,
+    },
+    /// A device whose backend was left out at compile time.
+    #[error("the device {name} needs the cargo feature {feature:?}")]
+    NotCompiled {
+        /// The kind of device.
+        name: &'static str,
+        /// The cargo feature that compiles its backend.
+        feature: &'static str,
+    },
+    /// A device that this machine does not have.
+    #[error("there is no device {name}: this machine has {found} of its kind")]
+    Absent {
+        /// The device asked for.
+        name: String,
+        /// The number of devices of that kind.
+        found: usize,
+    },
+    /// A result could not be read back.
+    #[cfg(feature = "decoder")]
+    #[error("a result could not be read back from the device")]
+    Read(#[source] ReadError),
+}
+
+/// The reason why a result could not be read back from a device.
+#[cfg(feature = "decoder")]
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ReadError(pub(crate) burn::tensor::TensorReadError);
 
 #[cfg(test)]
 mod tests {

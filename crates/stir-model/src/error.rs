@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use stir_core::HookPoint;
 
-use crate::ComputeType;
+use crate::{ComputeType, DeviceError};
 
 /// An error of loading or running a model.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,7 @@ pub enum ModelError {
         path: PathBuf,
         /// The place in the file and the reason.
         #[source]
-        source: serde_json::Error,
+        source: JsonError,
     },
     /// A configuration field whose value this implementation does not support.
     #[error("{}: {field} is {value}, supported: {supported}", path.display())]
@@ -250,43 +250,10 @@ pub enum RowError {
     },
 }
 
-/// An error of naming, opening or using a device.
+/// The reason why a file is not JSON.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DeviceError {
-    /// A name that no device has.
-    #[error("{name:?} is not a device: expected cpu, cuda, wgpu, vulkan or metal, with :N for the N-th of its kind")]
-    Unknown {
-        /// The name.
-        name: String,
-    },
-    /// A name that no number type has.
-    #[error("{name:?} is not a type to compute in: expected f32, bf16 or f16")]
-    UnknownType {
-        /// The name.
-        name: String,
-    },
-    /// A device whose backend was left out at compile time.
-    #[error("the device {name} needs the cargo feature {feature:?}")]
-    NotCompiled {
-        /// The kind of device.
-        name: &'static str,
-        /// The cargo feature that compiles its backend.
-        feature: &'static str,
-    },
-    /// A device that this machine does not have.
-    #[error("there is no device {name}: this machine has {found} of its kind")]
-    Absent {
-        /// The device asked for.
-        name: String,
-        /// The number of devices of that kind.
-        found: usize,
-    },
-    /// A result could not be read back.
-    #[cfg(feature = "decoder")]
-    #[error("a result could not be read back from the device")]
-    Read(#[source] ReadError),
-}
+#[error(transparent)]
+pub struct JsonError(serde_json::Error);
 
 /// The reason why a file is not safetensors.
 #[derive(Debug, thiserror::Error)]
@@ -303,15 +270,13 @@ pub struct TokenizerError(pub(crate) tokenizers::Error);
 #[error(transparent)]
 pub struct ChatTemplateError(pub(crate) minijinja::Error);
 
-/// The reason why a result could not be read back from a device.
-#[cfg(feature = "decoder")]
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct ReadError(pub(crate) burn::tensor::TensorReadError);
-
 impl ModelError {
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         |source| Self::Io { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn json(path: &Path) -> impl FnOnce(serde_json::Error) -> Self + '_ {
+        |source| Self::Json { path: path.to_owned(), source: JsonError(source) }
     }
 
     pub(crate) fn config(path: &Path, field: &str, value: &serde_json::Value, supported: &'static str) -> Self {

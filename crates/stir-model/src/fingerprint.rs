@@ -5,24 +5,11 @@
 //! is in this crate and not in `stir-core` because part of a fingerprint is what a `config.json` says, in the ways
 //! in which the families of models say it; without default features this crate does not depend on burn.
 
-use std::{borrow::Cow, collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use stir_core::Fingerprint;
 
-use crate::{Checkpoint, DecoderConfig, ModelError};
-
-/// A tensor as a checkpoint stores it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredTensor<'a> {
-    /// Its name in the checkpoint, such as `model.norm.weight`.
-    pub name: &'a str,
-    /// The type of its elements, as safetensors files spell it: `F32`, `BF16` or `F16`.
-    pub dtype: Cow<'a, str>,
-    /// Its shape.
-    pub shape: &'a [usize],
-    /// Its elements row by row, little-endian.
-    pub data: &'a [u8],
-}
+use crate::{Checkpoint, DecoderConfig, ModelError, StoredTensor};
 
 /// Endings of the names of tensors that follow from the configuration; old checkpoints hold them.
 const DERIVED: [&str; 1] = [".rotary_emb.inv_freq"];

@@ -41,17 +41,17 @@ mod tokenizer_config;
 #[cfg(feature = "decoder")]
 pub use cache::KvCache;
 pub use chat::{ChatOptions, ChatTemplate, Message, opens_reasoning};
-pub use checkpoint::Checkpoint;
 #[cfg(feature = "decoder")]
 pub use checkpoint::LoadProgress;
+pub use checkpoint::{Checkpoint, StoredTensor};
 pub use config::{Activation, DecoderConfig, Rope, RopeFrequencies, RopeScaling};
 #[cfg(feature = "decoder")]
 pub use decoder::{Decoder, NamedTensor};
-pub use device::{ComputeType, DeviceSpec};
 #[cfg(feature = "decoder")]
-pub use error::ReadError;
-pub use error::{ChatTemplateError, DeviceError, ModelError, RowError, SafetensorsError, TokenizerError};
-pub use fingerprint::{StoredTensor, fingerprint, fingerprint_of_folder};
+pub use device::ReadError;
+pub use device::{ComputeType, DeviceError, DeviceSpec};
+pub use error::{ChatTemplateError, JsonError, ModelError, RowError, SafetensorsError, TokenizerError};
+pub use fingerprint::{fingerprint, fingerprint_of_folder};
 pub use generation::GenerationDefaults;
 #[cfg(feature = "decoder")]
 pub use lm::{Inspection, Lm, LoadOptions};

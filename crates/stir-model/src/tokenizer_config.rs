@@ -68,5 +68,5 @@ pub(crate) fn read_optional(path: &Path) -> Result<Option<String>, ModelError> {
 pub(crate) fn read_json(path: &Path) -> Result<Option<Value>, ModelError> {
     let parse = |text: String| serde_json::from_str(&text);
     let json = read_optional(path)?.map(parse).transpose();
-    json.map_err(|source| ModelError::Json { path: path.to_owned(), source })
+    json.map_err(ModelError::json(path))
 }

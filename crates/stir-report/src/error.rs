@@ -116,14 +116,12 @@ enum Renderer {
     Json(serde_json::Error),
 }
 
-impl From<minijinja::Error> for RenderError {
-    fn from(source: minijinja::Error) -> Self {
+impl RenderError {
+    pub(crate) fn template(source: minijinja::Error) -> Self {
         Self(Renderer::Template(source))
     }
-}
 
-impl From<serde_json::Error> for RenderError {
-    fn from(source: serde_json::Error) -> Self {
+    pub(crate) fn json(source: serde_json::Error) -> Self {
         Self(Renderer::Json(source))
     }
 }

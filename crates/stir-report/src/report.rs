@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use stir_basis::Pair;
 
 use crate::{
-    ComparisonError, ReportConfig, ReportError, Run, export, figures,
+    ComparisonError, RenderError, ReportConfig, ReportError, Run, export, figures,
     grouped::GroupedRuns,
     library::LibraryDescription,
     page::{Page, Section},
@@ -99,7 +99,8 @@ impl<'r> Report<'r> {
         let tables: Vec<_> = self.runs.blocks.iter().map(|block| &block.table).collect();
         let all = self.runs.blocks.iter().map(|block| &block.all);
         write(&dir.join("table.csv"), &export::csv(all))?;
-        let json = serde_json::to_string_pretty(&tables).map_err(|error| ReportError::Table(error.into()))?;
+        let json =
+            serde_json::to_string_pretty(&tables).map_err(|error| ReportError::Table(RenderError::json(error)))?;
         write(&dir.join("table.json"), &(json + "\n"))?;
         write(&dir.join("table.md"), &export::markdown(&self.title, tables.into_iter()))?;
         write(&dir.join("report.html"), &self.page(&sections)?)

@@ -1,7 +1,7 @@
 use std::{fmt, mem, ops::ControlFlow, path::Path, slice};
 
 use stir_core::{Decode, Generated, Request, Scheduler, Session, Text, prefill};
-use tracing::{debug, info_span, warn};
+use tracing::{debug, info, info_span, warn};
 
 use crate::{
     Failure, FailureReason, Prompt, Rollout, RolloutConfig, RolloutError, RunError, Summary, output::Output, reward,
@@ -143,6 +143,7 @@ impl<'e, E: Text> Rollouts<'e, E> {
         let failures = mem::take(&mut source.failures);
         if !stopped {
             output.finish()?;
+            info!(failures = failures.len(), "the rollouts are drawn");
         }
         Ok(tally.summary(failures, !stopped))
     }

@@ -5,6 +5,7 @@ use std::{
     fs,
     ops::ControlFlow,
     path::Path,
+    sync::Arc,
 };
 
 use serde_json::{Value, json};
@@ -50,7 +51,7 @@ pub(super) struct ModelRun<'r, 'x, B: Backend> {
 
 /// A library that has been made.
 struct MadeLibrary {
-    library: Library,
+    library: Arc<Library>,
     digest: String,
     folder: String,
     files: LibraryFiles,
@@ -256,6 +257,7 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
             candidates: candidates.dir.join("candidates.stir"),
         };
         self.used.push(files.clone());
+        let library = Arc::new(library);
         let made = MadeLibrary { library, digest: place.content("library.stir")?, folder: place.name, files };
         self.libraries.insert((seed, task, recipe), made);
         Ok(())
@@ -327,7 +329,7 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         let reused = place.is_done();
         let span = tracing::info_span!("stage", kind, task, folder = place.name);
         let _entered = span.enter();
-        tracing::debug!(reused, "{kind} of {task:?} {}", if reused { "are reused" } else { "are made" });
+        tracing::info!(reused, "{kind} of {task:?} {}", if reused { "are reused" } else { "are made" });
         (self.observer)(Event::Stage { kind, task, folder: &place.name, reused });
         if !reused {
             make(&place)?;

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use stir_controller::{Controller, ControllerConfig, Variant};
@@ -149,7 +151,7 @@ impl MethodConfig {
             Self::Deer(settings) => Box::new(EarlyExit::new(engine, settings)?),
             Self::ConstantVector(settings) => Box::new(Constant::new(engine, library()?, settings)?),
             Self::Stir(settings) => {
-                let controller = Controller::new(library()?.clone(), engine.fingerprint(), settings);
+                let controller = Controller::new(Arc::clone(library()?), engine.fingerprint(), settings);
                 let controller = controller.map_err(|source| MethodError::Controller { method, source })?;
                 Box::new(Stir { engine, controller })
             }

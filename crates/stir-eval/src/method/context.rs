@@ -37,7 +37,7 @@ pub struct MethodContext<'a, E: Engine> {
     /// The judges that find and compare answers, for methods that take votes.
     pub judges: &'a Judges<'a>,
     /// The vectors, for methods that steer.
-    pub library: Option<&'a Library>,
+    pub library: Option<&'a Arc<Library>>,
     /// The chat template, for methods that write prompts.
     pub render: &'a Render<'a, E::Error>,
 }

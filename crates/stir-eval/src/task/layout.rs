@@ -2,12 +2,13 @@
 
 use serde_json::Value;
 
-use super::{AnswerForm, Place, Problem, TaskError, rows::Row};
 use stir_grade::{
-    ChoiceJudge, Extractor, Judge, YesNoJudge,
+    AnswerForm, ChoiceJudge, Extractor, Judge, YesNoJudge,
     extract::Marker,
     final_number::{decimal, final_answer},
 };
+
+use super::{Place, Problem, TaskError, rows::Row};
 
 const ID: [&str; 7] = ["id", "unique_id", "qid", "ID", "idx", "question_id", "problem_id"];
 const QUESTION: [&str; 9] =

@@ -44,7 +44,7 @@ pub fn questions(n: usize) -> Vec<Question> {
 }
 
 /// Entries at the first control points of two layers, with vectors that are felt.
-pub fn library(engine: &ToyEngine) -> Library {
+pub fn library(engine: &ToyEngine) -> Arc<Library> {
     let mut rng = SampleRng::new(11, 0);
     let mut stream = |scale: f64| -> Vec<f32> { (0..10).map(|_| (rng.normal() * scale) as f32).collect() };
     let mut entries = Vec::new();
@@ -57,7 +57,7 @@ pub fn library(engine: &ToyEngine) -> Library {
         }
     }
     let delimiter = Delimiter::new("\n").unwrap();
-    Library::from_entries(engine.fingerprint().clone(), entries).unwrap().with_delimiter(delimiter)
+    Arc::new(Library::from_entries(engine.fingerprint().clone(), entries).unwrap().with_delimiter(delimiter))
 }
 
 pub fn request(max_tokens: usize, seed: u64) -> Request {
@@ -67,7 +67,7 @@ pub fn request(max_tokens: usize, seed: u64) -> Request {
 /// The replies of a method, in the order of the questions.
 pub fn replies(
     engine: &ToyEngine,
-    library: Option<&Library>,
+    library: Option<&Arc<Library>>,
     config: &MethodConfig,
     questions: &[Question],
     request: Request,

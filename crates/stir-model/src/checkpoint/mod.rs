@@ -5,6 +5,7 @@ mod place;
 mod reader;
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fs::File,
     path::{Component, Path, PathBuf},
@@ -19,7 +20,7 @@ use self::place::put;
 pub use self::reader::LoadProgress;
 #[cfg(feature = "decoder")]
 pub(crate) use self::reader::Reader;
-use crate::{ModelError, SafetensorsError, fingerprint::StoredTensor};
+use crate::{ModelError, SafetensorsError};
 
 /// The tensors of one or more safetensors files, which are memory-mapped and read one at a time.
 #[derive(Debug)]
@@ -28,6 +29,19 @@ pub struct Checkpoint {
     shards: Vec<Shard>,
     /// Tensor name to shard.
     index: BTreeMap<String, usize>,
+}
+
+/// A tensor as a checkpoint stores it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredTensor<'a> {
+    /// Its name in the checkpoint, such as `model.norm.weight`.
+    pub name: &'a str,
+    /// The type of its elements, as safetensors files spell it: `F32`, `BF16` or `F16`.
+    pub dtype: Cow<'a, str>,
+    /// Its shape.
+    pub shape: &'a [usize],
+    /// Its elements row by row, little-endian.
+    pub data: &'a [u8],
 }
 
 /// The types that [`put`] reads.
@@ -65,8 +79,7 @@ impl Checkpoint {
             return Self::from_files(dir, &[single]);
         }
         let text = std::fs::read_to_string(&index_path).map_err(ModelError::io(&index_path))?;
-        let index: ShardIndex =
-            serde_json::from_str(&text).map_err(|source| ModelError::Json { path: index_path.clone(), source })?;
+        let index: ShardIndex = serde_json::from_str(&text).map_err(ModelError::json(&index_path))?;
         let names: BTreeSet<&str> = index.weight_map.values().map(String::as_str).collect();
         if let Some(name) = names.iter().find(|name| !is_file_name(name)) {
             return Err(ModelError::ShardName { path: index_path, name: (*name).to_owned() });

@@ -134,7 +134,7 @@ impl DecoderConfig {
     /// silently change results.
     pub fn from_file(path: &Path) -> Result<Self, ModelError> {
         let text = std::fs::read_to_string(path).map_err(ModelError::io(path))?;
-        let json = serde_json::from_str(&text).map_err(|source| ModelError::Json { path: path.to_owned(), source })?;
+        let json = serde_json::from_str(&text).map_err(ModelError::json(path))?;
         Self::from_hf(path, json)
     }
 

@@ -137,11 +137,11 @@ struct Picture {
 impl Page<'_> {
     /// Renders the page.
     pub(crate) fn html(&self) -> Result<String, RenderError> {
-        html(self)
+        html(self).map_err(RenderError::template)
     }
 }
 
-fn html(page: &Page<'_>) -> Result<String, RenderError> {
+fn html(page: &Page<'_>) -> Result<String, minijinja::Error> {
     let blocks = &page.runs.blocks;
     let tables: Vec<Table> = blocks.iter().map(|block| table(page, block, &block.table)).collect();
     let others = blocks.iter().filter(|block| block.all.methods.len() > block.table.methods.len());
@@ -202,7 +202,7 @@ fn html(page: &Page<'_>) -> Result<String, RenderError> {
         right,
         methods: names,
     };
-    Ok(environment.get_template("report.html")?.render(Serde(values))?)
+    environment.get_template("report.html")?.render(Serde(values))
 }
 
 fn answers(page: &Page<'_>) -> usize {
