@@ -15,7 +15,7 @@ pub enum Finish {
     Stop,
     /// The budget or the model's context was used up.
     Length,
-    /// Whoever asked for it wanted no more.
+    /// It was cancelled.
     Cancelled,
 }
 

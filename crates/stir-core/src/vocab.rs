@@ -4,7 +4,7 @@ pub type TokenId = u32;
 /// What each token adds to the text, byte for byte, and which tokens end a sequence.
 ///
 /// Boundaries are looked for in bytes: a token may hold half a character, and UTF-8 never shows an ASCII delimiter
-/// inside another character, so bytes and text agree on where a delimiter stands. Special tokens add no bytes.
+/// inside another character, so bytes and text agree on the place of a delimiter. Special tokens add no bytes.
 ///
 /// ```
 /// use stir_core::Vocab;
