@@ -1,5 +1,5 @@
-//! Stage 3: a compact library is selected from the mined pairs: good entries that differ from each other. No model takes
-//! part.
+//! Stage 3: a compact library is selected from the mined pairs: good entries that differ from each other. No model
+//! takes part.
 //!
 //! ```text
 //! cargo run --release --example basis      # after the examples rollout and induce

@@ -1,5 +1,5 @@
-//! A decoding loop of your own, steered. The loop runs the model and owns the cache; a `Steering` only says what is to be
-//! done next, so the same match steers any engine that can read the residual stream and add to it.
+//! A decoding loop of your own, steered. The loop runs the model and owns the cache; a `Steering` only says what is to
+//! be done next, so the same match steers any engine that can read the residual stream and add to it.
 //!
 //! ```text
 //! cargo run --release --example own_loop   # after the examples rollout, induce and basis

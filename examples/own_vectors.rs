@@ -32,8 +32,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let careful = state(&lm, &format!("{prompt}Let me go one step at a time.\n\n"))?;
     let hasty = state(&lm, &format!("{prompt}That is quick.\n\n"))?;
 
-    // The key is a state where the vector helps. It is compared with the state at the end of segment `m`, and only there:
-    // a vector for several segments needs an entry for each.
+    // The key is a state where the vector helps. It is compared with the state at the end of segment `m`, and only
+    // there: a vector for several segments needs an entry for each.
     let vector = careful.iter().zip(&hasty).map(|(careful, hasty)| careful - hasty).collect();
     let action = Action::Steer(vector);
     let entry = Entry { m: 1, layer: LAYER, key: hasty.into(), action, ..Entry::default() };

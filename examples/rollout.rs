@@ -11,8 +11,8 @@ use stir::{
     rollout::{Prompt, RolloutConfig, Rollouts},
 };
 
-/// Questions and right answers. The model gets most of them right in some samples and wrong in others, so that stage 2 has
-/// something to contrast.
+/// Questions and right answers. The model gets most of them right in some samples and wrong in others, so that stage 2
+/// has something to contrast.
 const PROBLEMS: [(&str, &str); 8] = [
     ("Ana has 27 apples. Ana buys 35. Ana sells 8. How many apples now?", "54"),
     ("Ben has 44 cards. Ben loses 17. Ben finds 26. How many cards now?", "53"),

@@ -1,5 +1,5 @@
-//! A server: clients ask at any time, and their answers, steered, share the passes of the model. A client that drops its
-//! receiver cancels its own answer and no other.
+//! A server: clients ask at any time, and their answers, steered, share the passes of the model. A client that drops
+//! its receiver cancels its own answer and no other.
 //!
 //! ```text
 //! cargo run --release --example serve      # after the examples rollout, induce and basis

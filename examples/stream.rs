@@ -1,5 +1,5 @@
-//! Two questions at once, token by token: both answers share the passes of the model, the scale of each impulse shows in
-//! brackets where it was added, and an answer can be cancelled between two tokens.
+//! Two questions at once, token by token: both answers share the passes of the model, the scale of each impulse shows
+//! in brackets where it was added, and an answer can be cancelled between two tokens.
 //!
 //! ```text
 //! cargo run --release --example stream     # after the examples rollout, induce and basis

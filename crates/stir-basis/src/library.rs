@@ -81,7 +81,8 @@ impl Library {
     /// Creates a library from your own vectors. It names no model, so nothing checks that it steers the one it was made
     /// for. Keys may have any length but zero.
     ///
-    /// An entry is retrieved at its control point `m` only. A vector for several control points needs an entry for each.
+    /// An entry is retrieved at its control point `m` only. A vector for several control points needs an entry for
+    /// each.
     ///
     /// ```
     /// use stir_basis::{Action, Entry, Library};

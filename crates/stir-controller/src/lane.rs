@@ -64,8 +64,8 @@ impl Controller {
     /// Starts a sample as [`lane`](Self::lane) does, where `session` already holds the first tokens of the prompt; see
     /// [`Decode::resume`](stir_core::Decode::resume).
     ///
-    /// A [`Generator`](stir_core::Generator) of steered answers, for a server whose requests come at any time, starts its
-    /// samples with it:
+    /// A [`Generator`](stir_core::Generator) of steered answers, for a server whose requests come at any time, starts
+    /// its samples with it:
     ///
     /// ```
     /// # use stir_basis::{Action, Entry, Library};

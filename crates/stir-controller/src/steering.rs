@@ -100,8 +100,8 @@ pub struct Steering {
     non_finite: usize,
 }
 
-/// The next task for the loop that runs a [`Steering`]. A new kind is a breaking change, because a loop is complete only
-/// when it handles all of them.
+/// The next task for the loop that runs a [`Steering`]. A new kind is a breaking change, because a loop is complete
+/// only when it handles all of them.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next {
     /// Decode one token as usual, encoding first what is not encoded yet; answer with [`Steering::token`].
@@ -232,7 +232,8 @@ impl Steering {
         &self.steps
     }
 
-    /// Returns the segment that generated token `index` (from 0) belongs to, and what was decided just before the token.
+    /// Returns the segment that generated token `index` (from 0) belongs to, and what was decided just before the
+    /// token.
     pub fn place(&self, index: usize) -> Place {
         Place::of(&self.steps, self.tokens, index)
     }

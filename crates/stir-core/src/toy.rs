@@ -1,8 +1,9 @@
 //! A small deterministic engine without tensors.
 //!
 //! It is a causal network in plain loops (three layers, ten dimensions, a context of 96 positions, a vocabulary of
-//! lower-case letters, digits, newlines and the two-newline tokens that real vocabularies have), so that everything above the [`Engine`] contract can be tested
-//! in milliseconds. Its text is noise; its caching, forking and steering behave as a transformer's do.
+//! lower-case letters, digits, newlines and the two-newline tokens that real vocabularies have), so that everything
+//! above the [`Engine`] contract can be tested in milliseconds. Its text is noise; its caching, forking and steering
+//! behave as a transformer's do.
 
 use std::sync::Arc;
 
