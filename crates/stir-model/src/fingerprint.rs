@@ -62,8 +62,10 @@ pub fn fingerprint_of_folder(dir: impl AsRef<Path>) -> Result<Fingerprint, Model
 ///     "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 16,
 /// });
 /// let config = DecoderConfig::from_hf(Path::new("config.json"), json)?;
-/// let norm = |data| StoredTensor { name: "model.norm.weight", dtype: "F32".into(), shape: &[4], data };
-/// let [first, second] = [[0; 16], [1; 16]].map(|data| fingerprint(&config, None, [norm(&data)]));
+/// let [first, second] = [[0; 16], [1; 16]].map(|data| {
+///     let norm = StoredTensor { name: "model.norm.weight", dtype: "F32".into(), shape: &[4], data: &data };
+///     fingerprint(&config, None, [norm])
+/// });
 /// assert_eq!((first.architecture.as_str(), first.tokenizer.as_str()), ("qwen2", "none"));
 /// assert_ne!(first.weights, second.weights);
 /// # Ok::<(), stir_model::ModelError>(())

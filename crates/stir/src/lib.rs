@@ -92,7 +92,7 @@
 //!     match event {
 //!         Event::Token(token) if token.note.steered() => print!("[{}]", token.text),
 //!         Event::Token(token) => print!("{}", token.text),
-//!         Event::Finished { text, answer } => println!("{text} ({:?}, {} steps)", answer.finish, answer.steps.len()),
+//!         Event::Finished { text, answer } => println!("{text} ({:?}, {} steps)", answer.generated.finish, answer.steps.len()),
 //!         Event::Failed { error, .. } => eprintln!("{error}"),
 //!     }
 //!     Flow::Continue
@@ -163,7 +163,7 @@
 //!
 //! ```no_run
 //! use stir::{
-//!     core::{Addition, Engine, HookPoint, Row, Session},
+//!     core::{Addition, Engine, HookPoint, Row, Session, Text},
 //!     model::{DeviceSpec, Lm},
 //! };
 //!
