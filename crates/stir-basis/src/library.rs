@@ -78,8 +78,11 @@ struct Group {
 }
 
 impl Library {
-    /// Makes a library of your own vectors, for whatever model they fit: it names none, so nothing checks that it is
-    /// steered with the right one. Keys may be of any length but zero.
+    /// Creates a library from your own vectors. It names no model, so nothing checks that it steers the one it was made
+    /// for. Keys may have any length but zero.
+    ///
+    /// An entry is retrieved at its control point `m` only. A vector for several control points needs an entry for
+    /// each.
     ///
     /// ```
     /// use stir_basis::{Action, Entry, Library};
@@ -111,7 +114,7 @@ impl Library {
         Self::from_entries(fingerprint, entries)
     }
 
-    /// Makes a library of entries for the model `fingerprint` that come from elsewhere than [`select`](crate::select).
+    /// Creates a library for the model `fingerprint` from entries that [`select`](crate::select) did not choose.
     /// Keys must be of length 1 (see [`normalize`]).
     ///
     /// # Errors

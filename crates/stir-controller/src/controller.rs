@@ -12,7 +12,7 @@ use crate::{
 const TIE: f64 = 1e-12;
 
 /// The decisions of the method, without any I/O: [`plan`](Self::plan) retrieves, [`decide`](Self::decide) scores and
-/// commits. [`steer`](Self::steer) starts the state machine that asks for them in a custom loop;
+/// commits. [`steer`](Self::steer) starts the state machine that asks for them in your own loop;
 /// [`generate`](Self::generate) and [`stream`](Self::stream) run it on an [`Engine`](stir_core::Engine).
 ///
 /// A controller owns its library, and a clone shares it.

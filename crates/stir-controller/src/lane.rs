@@ -64,6 +64,30 @@ impl Controller {
     /// Starts a sample as [`lane`](Self::lane) does, where `session` already holds the first tokens of the prompt; see
     /// [`Decode::resume`](stir_core::Decode::resume).
     ///
+    /// A [`Generator`](stir_core::Generator) of steered answers, for a server whose requests come at any time, starts
+    /// its samples with it:
+    ///
+    /// ```
+    /// # use stir_basis::{Action, Entry, Library};
+    /// # use stir_controller::{Controller, ControllerConfig};
+    /// # use stir_core::{Event, Generator, Request, Text, toy::ToyEngine};
+    /// # let engine = ToyEngine::new(1);
+    /// # let action = Action::Steer(vec![0.5; 10]);
+    /// # let library = Library::from_vectors([Entry { layer: 1, key: [1.0; 10].into(), action, ..Entry::default() }])?;
+    /// # let controller = Controller::unchecked(library, ControllerConfig::default())?;
+    /// let start = |engine: &_, session, request: &_, sample| controller.resume(engine, session, request, sample);
+    /// let mut generator = Generator::with(&engine, 8, start);
+    /// generator.push(Request { max_tokens: 20, ..Request::new(engine.encode("one")?) })?;
+    /// while !generator.is_empty() {
+    ///     for (_, event) in generator.step()? {
+    ///         if let Event::Finished { answer, .. } = event {
+    ///             println!("{} segments", answer.steps.len());
+    ///         }
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`RequestError`] when the request cannot be served.
     pub fn resume<E: Engine>(

@@ -61,7 +61,8 @@ impl Controller {
 
 impl ProbeBranch {
     /// Takes the likeliest token of a row of logits, `[vocab_size]`: that after the boundary token or after the token
-    /// taken last. Returns whether the probe continues, for which the token taken is to be encoded.
+    /// taken last. Returns whether the probe continues; if so, the token taken is to be encoded
+    /// next.
     ///
     /// Does nothing where the probe has ended.
     pub fn push(&mut self, logits: &[f32], vocab: &Vocab) -> bool {

@@ -75,7 +75,8 @@ where
     F: Fn(&E, E::Session, &Request, usize) -> Result<G, RequestError>,
 {
     /// Creates a generator of answers of any kind. `start` begins one sample: it is given the engine, a session that
-    /// holds a part of the prompt (or nothing), the request and the number of the sample.
+    /// holds a part of the prompt (or nothing), the request and the number of the sample. `Controller::resume` of
+    /// `stir-controller` begins steered ones.
     pub fn with(engine: E, max_batch: usize, start: F) -> Self {
         let (scheduler, queue, cancelled) = (Scheduler::new(engine, max_batch), VecDeque::new(), Vec::new());
         Self { scheduler, start, queue, prefix: None, pushed: 0, cancelled }

@@ -16,7 +16,7 @@ pub enum Finish {
     Stop,
     /// The budget or the model's context was used up.
     Length,
-    /// The caller cancelled it.
+    /// It was cancelled.
     Cancelled,
 }
 

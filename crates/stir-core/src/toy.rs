@@ -1,8 +1,9 @@
 //! A small deterministic engine without tensors.
 //!
-//! It is a causal network in plain loops (three layers, ten dimensions, a vocabulary of letters, digits, newlines and
-//! the two-newline tokens that real vocabularies have), so that everything above the [`Engine`] contract can be tested
-//! in milliseconds. Its text is noise; its caching, forking and steering behave as a transformer's do.
+//! It is a causal network in plain loops (three layers, ten dimensions, a context of 96 positions, a vocabulary of
+//! lower-case letters, digits, newlines and the two-newline tokens that real vocabularies have), so that everything
+//! above the [`Engine`] contract can be tested in milliseconds. Its text is noise; its caching, forking and steering
+//! behave as a transformer's do.
 
 use std::sync::Arc;
 
@@ -28,14 +29,14 @@ pub struct ToyEngine {
     layers: Vec<(Matrix, Matrix)>,
 }
 
-/// The encoded part of one sequence: for each layer and position, what later positions see of it.
+/// The encoded part of one sequence: per layer and position, what later positions see of it.
 #[derive(Debug, Clone, Default)]
 pub struct ToySession {
     past: [Arc<Vec<Stream>>; LAYERS],
     len: usize,
 }
 
-/// The error of a text or a row that the toy engine refuses.
+/// The error of the toy engine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ToyError {
@@ -88,7 +89,7 @@ impl ToyEngine {
         }
     }
 
-    /// Returns an engine like that of [`new`](Self::new), with no token that ends a sequence.
+    /// Returns the engine of [`new`](Self::new) without a token that ends a sequence.
     pub fn without_eos(seed: u64) -> Self {
         let engine = Self::new(seed);
         let ids = 0..engine.vocab.len() as TokenId;
@@ -96,7 +97,7 @@ impl ToyEngine {
         Self { vocab, ..engine }
     }
 
-    /// Returns the same engine, whose prompts start with `token`, as those of many models start with a BOS token.
+    /// Returns the same engine with prompts that start with `token`, as those of many models start with a BOS token.
     pub fn starting_with(self, token: TokenId) -> Self {
         Self { start: Some(token), ..self }
     }

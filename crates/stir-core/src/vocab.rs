@@ -3,8 +3,8 @@ pub type TokenId = u32;
 
 /// The bytes that each token adds to the text, and the tokens that end a sequence.
 ///
-/// Boundaries are found in bytes: a token may hold half a character, and UTF-8 never shows an ASCII delimiter
-/// inside another character, so bytes and text agree on where a delimiter is. Special tokens add no bytes.
+/// Boundaries are looked for in bytes: a token may hold half a character, and UTF-8 never shows an ASCII delimiter
+/// inside another character, so bytes and text agree on the place of a delimiter. Special tokens add no bytes.
 ///
 /// ```
 /// use stir_core::Vocab;
