@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use miette::{IntoDiagnostic, Result};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt::MakeWriter};
 
-use crate::progress;
+use crate::{output, progress};
 
 /// What is told on the standard error.
 #[derive(clap::Args)]
@@ -37,7 +37,7 @@ impl LogArgs {
         let installed = match self.log_format {
             LogFormat::Text => builder.try_init(),
             LogFormat::Json => {
-                progress::add_fields();
+                output::tell_json();
                 builder.json().try_init()
             }
         };
@@ -45,12 +45,12 @@ impl LogArgs {
     }
 }
 
-/// Returns what is told: warnings and progress, more of these crates by `verbose`, and what `detail` (RUST_LOG) says.
+/// Returns what is told: warnings, progress and results, more of these crates by `verbose`, and what `detail` (RUST_LOG) says.
 fn filter(verbose: u8, detail: Option<&str>) -> Result<EnvFilter> {
     let own = ["warn", "info", "debug", "trace"][usize::from(verbose.min(3))];
     let detail = detail.unwrap_or_default();
     // The target of a directive is the beginning of a module's path: this one means all crates of the workspace.
-    let directives = format!("stir={own},{}=info,{detail}", progress::TARGET);
+    let directives = format!("stir={own},{}=info,{}=info,{detail}", progress::TARGET, output::TARGET);
     let builder = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into());
     builder.parse(directives.trim_end_matches(',')).into_diagnostic()
 }
