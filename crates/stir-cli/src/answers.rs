@@ -16,7 +16,7 @@ use stir::{
     core::{Request, Sampling},
     eval::{
         answers::{self, Answers, AnswersError},
-        method::{AnswerError, AnswerRun, Method, MethodConfig, MethodContext, Render, StaticAt},
+        method::{AnswerError, AnswerRun, Deer, Method, MethodConfig, MethodContext, Render, StaticAt},
         questions::{Questions, location},
     },
     files::FileError,
@@ -26,6 +26,7 @@ use stir::{
 
 use crate::{
     model::{ModelArgs, render},
+    output,
     present::{LibraryView, present},
     progress::Progress,
     settings::{AnswerArgs, ConstantVectorArgs, DeerArgs, SelfConsistencyArgs},
@@ -54,12 +55,19 @@ pub(crate) struct CompareArgs {
 }
 
 impl CompareArgs {
-    /// Checks that there is a library if a method steers.
-    pub(crate) fn check(&self, library: Option<&Path>) -> Result<()> {
-        match self.methods.iter().find(|method| library.is_none() && method.config.needs_library()) {
-            Some(method) => Err(miette!("method {:?} needs a library: give --library", method.name)),
-            None => Ok(()),
+    /// Checks that no method occurs twice, that all settings are within their bounds, and that there is a library if a
+    /// method steers.
+    pub(crate) fn check(&self, has_library: bool) -> Result<()> {
+        ensure!(self.answers.max_batch > 0, "max_batch is 0, must be >= 1");
+        let deer = Deer::default();
+        let elicit = [deer.elicit, deer.close];
+        for (place, method) in self.methods.iter().enumerate() {
+            let name = &method.name;
+            ensure!(self.methods[..place].iter().all(|other| other.name != *name), "method {name:?} occurs twice");
+            ensure!(has_library || !method.config.needs_library(), "method {name:?} needs a library: give --library");
+            method.config(self, &elicit, 0).validate().into_diagnostic()?;
         }
+        Ok(())
     }
 }
 
@@ -199,9 +207,11 @@ impl<'l> Problems<'l> {
         self.check(&answer_run)?;
         let model = self.model.name();
         let mut runs = Vec::with_capacity(args.methods.len());
-        for method in &args.methods {
-            let config = method.config(args, &self.questions.elicit, self.model.seed);
-            let (built, settings) = self.method(&answer_run, &config)?;
+        // What is wrong with one of them is found before another takes its time.
+        let methods: Vec<_> = (args.methods.iter())
+            .map(|method| self.method(&answer_run, &method.config(args, &self.questions.elicit, self.model.seed)))
+            .collect::<Result<_>>()?;
+        for (method, (built, settings)) in args.methods.iter().zip(methods) {
             let out = dir.join(format!("answers.{}.jsonl", method.name));
             let answers = self.begin(&out, &settings, |record: &Record| record.id.clone())?;
             let shown = Progress::new(self.questions.questions.len() as u64, &method.name);
@@ -246,9 +256,8 @@ impl<'l> Problems<'l> {
 }
 
 /// Tells of a problem whose prompt leaves no room for an answer.
-#[allow(clippy::print_stderr, reason = "results go to stdout")]
 pub(crate) fn tell_no_room(problem: Report) {
-    eprintln!("{:?}", problem.wrap_err("one problem gets an empty answer, which counts as wrong"));
+    output::warn(&problem.wrap_err("one problem gets an empty answer, which counts as wrong"));
 }
 
 /// Adds advice to an error about answers made with other settings.

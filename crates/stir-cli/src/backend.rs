@@ -52,9 +52,12 @@ impl Backend for CliBackend {
     type Engine = Lm;
     type Error = BackendError;
 
+    fn check(&self, source: &ModelSource) -> Result<(), BackendError> {
+        Ok(args(source).check()?)
+    }
+
     fn load(&self, source: &ModelSource) -> Result<Lm, BackendError> {
-        let (model, device, compute) = (source.folder.clone(), source.device, source.compute);
-        Ok(ModelArgs { model, device, compute, seed: 0 }.load()?)
+        Ok(args(source).load()?)
     }
 
     fn questions(&self, lm: &Lm, source: &ProblemSource) -> Result<Questions, BackendError> {
@@ -64,6 +67,10 @@ impl Backend for CliBackend {
     fn render(&self, lm: &Lm, system: Option<&str>, user: &str) -> Result<String, ModelError> {
         render(lm, system, user)
     }
+}
+
+fn args(source: &ModelSource) -> ModelArgs {
+    ModelArgs { model: source.folder.clone(), device: source.device, compute: source.compute, seed: 0 }
 }
 
 impl CliBackend {

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -15,6 +15,7 @@ use stir::{core::Sampling, rollout::RolloutConfig};
 use crate::{
     commands::{basis, chat, evaluate, grade, induce, inspect, pipeline, rollout, steer, train_tiny},
     log::LogArgs,
+    output,
     settings::SamplingArgs,
 };
 
@@ -70,7 +71,9 @@ pub fn pipeline() -> ExitCode {
 /// Returns the whole command line, with the defaults that differ between subcommands filled in.
 fn command() -> Command {
     let model = "as the model's generation_config.json says";
+    // A negative number is a value that is out of bounds, and no flag.
     Cli::command()
+        .mut_subcommands(|command| command.allow_negative_numbers(true))
         .mut_subcommand("rollout", |command| SamplingArgs::defaults(command, RolloutConfig::default().sampling))
         .mut_subcommand("steer", |command| SamplingArgs::defaults(command, Sampling::GREEDY))
         .mut_subcommand("evaluate", |command| SamplingArgs::defaults(command, Sampling::GREEDY))
@@ -83,16 +86,10 @@ fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     match execute(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(report) => {
-            show(&report);
+            output::fail(&report);
             ExitCode::FAILURE
         }
     }
-}
-
-/// Shows an error with all its causes.
-#[allow(clippy::print_stderr, reason = "this is where errors go")]
-fn show(report: &miette::Report) {
-    eprintln!("Error: {report:?}");
 }
 
 fn execute(cli: Cli) -> Result<()> {
@@ -111,8 +108,10 @@ fn execute(cli: Cli) -> Result<()> {
         Commands::TrainTiny(args) => train_tiny::run(args),
         Commands::Pipeline(args) => pipeline::run(args),
         Commands::Completions { shell } => {
-            clap_complete::generate(shell, &mut command(), "stir", &mut io::stdout());
-            Ok(())
+            // To memory first: the generator panics where it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command(), "stir", &mut script);
+            output::write(format_args!("{}", String::from_utf8_lossy(&script)))
         }
         Commands::Man { dir } => manual(&dir),
     }

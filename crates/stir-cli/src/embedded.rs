@@ -45,7 +45,10 @@ fn user_cache() -> Option<PathBuf> {
     let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     match cfg!(windows) {
         true => folder("LOCALAPPDATA"),
-        false => folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache"))),
+        // A path that is not absolute says nothing, as the XDG rules have it.
+        false => folder("XDG_CACHE_HOME")
+            .filter(|cache| cache.is_absolute())
+            .or_else(|| Some(folder("HOME")?.join(".cache"))),
     }
 }
 

@@ -10,6 +10,7 @@ mod embedded;
 mod files;
 mod log;
 mod model;
+mod output;
 mod present;
 mod progress;
 mod settings;

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use miette::{IntoDiagnostic, Result};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt::MakeWriter};
 
-use crate::progress;
+use crate::{output, progress};
 
 /// Settings of the messages on the standard error.
 #[derive(clap::Args)]
@@ -37,7 +37,7 @@ impl LogArgs {
         let installed = match self.log_format {
             LogFormat::Text => builder.try_init(),
             LogFormat::Json => {
-                progress::add_fields();
+                output::tell_json();
                 builder.json().try_init()
             }
         };
@@ -45,8 +45,8 @@ impl LogArgs {
     }
 }
 
-/// Returns the filter of messages: warnings and progress, more of these crates by `verbose`, and that of `detail`
-/// (RUST_LOG).
+/// Returns the filter of messages: warnings, progress and results, more of these crates by `verbose`, and that of
+/// `detail` (RUST_LOG).
 fn filter(verbose: u8, detail: Option<&str>) -> Result<EnvFilter> {
     let own =
         [LevelFilter::WARN, LevelFilter::INFO, LevelFilter::DEBUG, LevelFilter::TRACE][usize::from(verbose.min(3))];
@@ -58,7 +58,7 @@ fn filter(verbose: u8, detail: Option<&str>) -> Result<EnvFilter> {
         None => own,
     };
     // The target of a directive is the beginning of a module's path: this one means all crates of the workspace.
-    let directives = format!("stir={own},{}=info,{detail}", progress::TARGET);
+    let directives = format!("stir={own},{}=info,{}=info,{detail}", progress::TARGET, output::TARGET);
     let builder = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into());
     builder.parse(directives.trim_end_matches(',')).into_diagnostic()
 }

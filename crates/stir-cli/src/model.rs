@@ -33,6 +33,17 @@ impl ModelArgs {
         self.model.as_ref().map_or_else(|| embedded::NAME.to_owned(), name)
     }
 
+    /// Checks that the device is there and, where it is no name on the hub, the model.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.device.open().into_diagnostic()?;
+        match &self.model {
+            Some(dir) if dir.exists() || cfg!(not(feature = "hub")) => {
+                DecoderConfig::from_file(&folder(dir)?.join("config.json")).map(drop).into_diagnostic()
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Loads the model on its device.
     pub(crate) fn load(&self) -> Result<Lm> {
         self.load_with(|_| ())

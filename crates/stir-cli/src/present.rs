@@ -13,10 +13,11 @@ use stir::{
     report::{Comparison, LibraryDescription, Report, ReportConfig, Run, Settings},
 };
 
+use crate::output::{show, tell};
+
 /// Shows what `runs` came to, task by task, the first method the baseline; `main` are the settings that represent their
 /// methods where several were tried. The table to people, JSON to programs. Writes the same to `dir/results.json`, and
 /// all there is to see to `dir/report.html`, with its figures and tables next to it.
-#[allow(clippy::print_stdout, clippy::print_stderr, reason = "this is what the programs are for")]
 pub(crate) fn present(
     title: &str,
     runs: &[Run],
@@ -44,17 +45,17 @@ pub(crate) fn present(
         let title = if groups.len() == 1 { String::new() } else { format!("{task}, {model}\n") };
         texts.push(serde_json::to_string(&comparison).into_diagnostic()?);
         match as_json {
-            true => eprintln!("{title}{comparison}"),
-            false => println!("{title}{comparison}"),
+            true => tell!("{title}{comparison}"),
+            false => show!("{title}{comparison}")?,
         }
     }
     let json = if let [one] = &texts[..] { one.clone() } else { format!("[{}]", texts.join(",")) };
     if as_json {
-        println!("{json}");
+        show!("{json}")?;
     }
     crate::files::write_atomically(&dir.join("results.json"), json.as_bytes())?;
     report(title, runs, libraries, main, dir)?;
-    eprintln!("report: {}", dir.join("report.html").display());
+    tell!("report: {}", dir.join("report.html").display());
     Ok(())
 }
 

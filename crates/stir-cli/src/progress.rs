@@ -5,7 +5,6 @@ use std::{
     io::{self, IsTerminal},
     sync::{
         Arc, LazyLock, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
         mpsc::{RecvTimeoutError, Sender, channel},
     },
     thread,
@@ -14,20 +13,14 @@ use std::{
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::output;
+
 /// The target of the messages that tell of progress.
 pub(crate) const TARGET: &str = "stir_cli::progress";
 /// The longest time between two lines.
 const EVERY: Duration = Duration::from_secs(30);
 /// The bars of this process.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
-
-/// Set if lines carry their numbers as fields in addition to the text.
-static HAS_FIELDS: AtomicBool = AtomicBool::new(false);
-
-/// Lets lines carry their numbers as fields from now on, for programs that read them.
-pub(crate) fn add_fields() {
-    HAS_FIELDS.store(true, Ordering::Relaxed);
-}
 
 /// Writes to the standard error with no bar in the way.
 pub(crate) fn beside_bars<T>(write: impl FnOnce() -> T) -> T {
@@ -188,7 +181,8 @@ struct Line {
 impl Line {
     fn tell(&self) {
         let Self { what, done, total, seconds, rate, eta, .. } = self;
-        match HAS_FIELDS.load(Ordering::Relaxed) {
+        // Programs find the numbers as fields beside the text.
+        match output::is_json() {
             true => tracing::info!(target: TARGET, what, done, total, seconds, rate, eta_seconds = eta, "{self}"),
             false => tracing::info!(target: TARGET, "{self}"),
         }
@@ -216,7 +210,7 @@ impl fmt::Display for Line {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::sync::atomic::AtomicU64;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
 

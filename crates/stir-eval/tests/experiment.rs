@@ -64,6 +64,10 @@ impl Backend for ToyBackend {
     type Engine = ToyEngine;
     type Error = Broken;
 
+    fn check(&self, model: &Model) -> Result<(), Broken> {
+        if model.device == "absent" { Err(stir_core::toy::ToyError::Unknown('?').into()) } else { Ok(()) }
+    }
+
     fn load(&self, model: &Model) -> Result<ToyEngine, Broken> {
         self.log.borrow_mut().push("load".into());
         let engine = if model.endless { ToyEngine::without_eos(model.seed) } else { ToyEngine::new(model.seed) };
@@ -207,6 +211,17 @@ fn files(out: &Path) -> BTreeMap<String, String> {
         }
     }
     found
+}
+
+#[test]
+fn a_model_that_is_not_there_is_found_before_anything_runs() {
+    let (folder, lab) = (TempDir::new().unwrap(), ToyBackend::default());
+    let absent = "[[models]]\nname = \"two\"\nsource = { seed = 2, device = \"absent\" }\n";
+    let toml = TOML.replacen("[[tasks]]", &format!("{absent}\n[[tasks]]"), 1);
+    let experiment = Experiment::parse(&toml).unwrap();
+    let error = lab.runner(&experiment).run(&folder.path().join("out")).unwrap_err();
+    assert!(matches!(&error, RunnerError::Backend { at, .. } if at == "models \"two\""), "{error}");
+    assert!(lab.log.borrow().is_empty() && !folder.path().join("out").exists());
 }
 
 #[test]

@@ -20,7 +20,7 @@ use stir_eval::{
     experiment::Backend,
     questions::{ProblemSource, QuestionError, Questions},
 };
-use stir_model::{ComputeType, DeviceError, DeviceSpec, Lm, LoadOptions, Message, ModelError};
+use stir_model::{ComputeType, DecoderConfig, DeviceError, DeviceSpec, Lm, LoadOptions, Message, ModelError};
 
 /// A model of an experiment: `source` in its file.
 ///
@@ -81,6 +81,16 @@ impl LmBackend {
     pub fn with_default_folder(folder: impl Into<PathBuf>) -> Self {
         Self { default_folder: Some(folder.into()) }
     }
+
+    fn folder<'s>(&'s self, source: &'s ModelSource) -> Result<&'s PathBuf, LmBackendError> {
+        source.folder.as_ref().or(self.default_folder.as_ref()).ok_or(LmBackendError::NoFolder)
+    }
+}
+
+impl ModelSource {
+    fn device_error(&self, source: DeviceError) -> LmBackendError {
+        LmBackendError::Device { device: self.device.to_string(), source }
+    }
 }
 
 impl Backend for LmBackend {
@@ -88,11 +98,16 @@ impl Backend for LmBackend {
     type Engine = Lm;
     type Error = LmBackendError;
 
+    fn check(&self, source: &ModelSource) -> Result<(), LmBackendError> {
+        let folder = self.folder(source)?;
+        source.device.open().map_err(|error| source.device_error(error))?;
+        let config = DecoderConfig::from_file(&folder.join("config.json"));
+        config.map(drop).map_err(|source| LmBackendError::Model { folder: folder.clone(), source })
+    }
+
     fn load(&self, source: &ModelSource) -> Result<Lm, LmBackendError> {
-        let folder = source.folder.as_ref().or(self.default_folder.as_ref()).ok_or(LmBackendError::NoFolder)?;
-        let device = source.device.open();
-        let device =
-            device.map_err(|error| LmBackendError::Device { device: source.device.to_string(), source: error })?;
+        let folder = self.folder(source)?;
+        let device = source.device.open().map_err(|error| source.device_error(error))?;
         let options = LoadOptions { compute: source.compute, ..LoadOptions::default() };
         let lm = Lm::load_with(folder, &device, options, |_| ());
         lm.map_err(|source| LmBackendError::Model { folder: folder.clone(), source })

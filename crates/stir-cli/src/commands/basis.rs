@@ -4,7 +4,6 @@
 //! ```text
 //! stir basis --pairs candidates.stir --budget 64 --out library.stir
 //! ```
-#![allow(clippy::print_stdout, reason = "results go to stdout")]
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -15,7 +14,7 @@ use stir::{
     model::{ComputeType, DeviceSpec},
 };
 
-use crate::{model::ModelArgs, settings::BasisArgs};
+use crate::{model::ModelArgs, output::show, settings::BasisArgs};
 
 /// Stage 3: select the entries of a steering library
 #[derive(clap::Args)]
@@ -57,24 +56,24 @@ pub(crate) fn run(args: Args) -> Result<()> {
     if let Some(path) = &args.export {
         library.export_safetensors(path).into_diagnostic()?;
     }
-    print(&library);
-    Ok(())
+    print(&library)
 }
 
-fn print(library: &Library) {
+fn print(library: &Library) -> Result<()> {
     // Wrong and right entries by control point.
     let mut points: BTreeMap<usize, [usize; 2]> = BTreeMap::new();
     for entry in library.entries() {
         points.entry(entry.m).or_default()[usize::from(entry.action == Action::Stay)] += 1;
     }
-    println!("control point   wrong   right");
+    show!("control point   wrong   right")?;
     for (m, [wrong, right]) in &points {
-        println!("{m:13}   {wrong:5}   {right:5}");
+        show!("{m:13}   {wrong:5}   {right:5}")?;
     }
     let [wrong, right] = points.values().fold([0, 0], |[a, b], [c, d]| [a + c, b + d]);
-    println!("        total   {wrong:5}   {right:5}");
+    show!("        total   {wrong:5}   {right:5}")?;
     if let Some(selection) = library.selection() {
         let (offered, skipped) = (selection.offered, selection.skipped);
-        println!("{} entries of {offered} offered, {skipped} of them unusable", library.entries().len());
+        show!("{} entries of {offered} offered, {skipped} of them unusable", library.entries().len())?;
     }
+    Ok(())
 }

@@ -10,7 +10,6 @@
 //! Ctrl-C ends an answer, and the program when there is none in progress. The text goes to stdout, with a mark at every
 //! impulse, all else to stderr. Mark and colour belong to the token: text that waited for it (half a character, what
 //! might have become a stop string) is shown with it.
-#![allow(clippy::print_stderr, reason = "a program for the terminal")]
 
 use std::{
     io::{BufRead, IsTerminal, Write},
@@ -30,6 +29,7 @@ use stir::{
 
 use crate::{
     model::ModelArgs,
+    output::{self, tell},
     settings::{ControllerArgs, SamplingArgs},
 };
 
@@ -107,7 +107,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     }
     let prompt = || {
         if terminal {
-            eprint!("> ")
+            let _ = write!(std::io::stderr(), "> ");
         }
     };
     prompt();
@@ -119,14 +119,14 @@ pub(crate) fn run(args: Args) -> Result<()> {
             "/reset" => chat.reset(),
             // In a conversation a message that is too long is not the end of it; an output without a reader is.
             message => match chat.answer(message) {
-                Err(error) if terminal && !error.is::<std::io::Error>() => eprintln!("{error:?}"),
+                Err(error) if terminal && !error.is::<std::io::Error>() => output::warn(&error),
                 result => result?,
             },
         }
         prompt();
     }
     if terminal {
-        eprintln!();
+        tell!("");
     }
     Ok(())
 }
@@ -274,7 +274,7 @@ impl AnswerView {
                 _ => ", ended for another reason",
             };
             let rate = tokens as f64 / start.elapsed().as_secs_f64();
-            eprintln!("[{tokens} tokens, {rate:.1} a second, {} segments steered{why}]", self.steered);
+            tell!("[{tokens} tokens, {rate:.1} a second, {} segments steered{why}]", self.steered);
         }
         Ok(self.text)
     }

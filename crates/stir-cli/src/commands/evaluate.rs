@@ -55,7 +55,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     match (&args.experiment, &args.task) {
         (Some(path), _) => experiment(path, &args),
         (None, Some(task)) => {
-            args.compare.check(args.library.as_deref())?;
+            args.compare.check(args.library.is_some())?;
             let lm = args.model.load()?;
             Problems::open(&lm, &args.model, args.library.as_deref(), task)?.compare(&args.compare, None, &args.out)
         }

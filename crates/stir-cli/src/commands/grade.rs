@@ -3,7 +3,6 @@
 //! ```text
 //! stir grade --task math500 < pairs.jsonl > verdicts.jsonl
 //! ```
-#![allow(clippy::print_stderr, reason = "the counts go to stderr, as stdout is for verdicts")]
 
 use std::io::{self, BufReader, BufWriter};
 
@@ -12,6 +11,8 @@ use stir::{
     eval::task::answer_form,
     grade::{AnswerForm, equality::Options, extract::Fallback, pairs::Pairs},
 };
+
+use crate::output::tell;
 
 /// Grade pairs of a gold answer and a model's
 ///
@@ -45,7 +46,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let pairs = Pairs { form: args.task, is_text: args.text, fallback, options };
     let (input, output) = (BufReader::new(io::stdin().lock()), BufWriter::new(io::stdout().lock()));
     let counts = pairs.grade(input, output).into_diagnostic()?;
-    eprintln!("{} equal, {} different, {} unclear", counts.equal, counts.different, counts.unclear);
+    tell!("{} equal, {} different, {} unclear", counts.equal, counts.different, counts.unclear);
     Ok(())
 }
 

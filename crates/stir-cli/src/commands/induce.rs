@@ -3,19 +3,24 @@
 //! ```text
 //! stir induce --rollouts rollouts.jsonl --layers 0.6 --out candidates.stir
 //! ```
-#![allow(clippy::print_stdout, reason = "results go to stdout")]
 
-use std::{fs, io::ErrorKind, ops::ControlFlow, path::PathBuf};
+use std::{
+    fs,
+    io::ErrorKind,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
 
 use miette::{IntoDiagnostic, Result, WrapErr};
 use serde::Deserialize;
 use serde_json::Value;
 use stir::{
+    core::{Engine, Fingerprint},
     induction::{Induction, InductionReport},
     rollout::read_groups,
 };
 
-use crate::{files::read_jsonl, model::ModelArgs, progress::Progress, settings::InductionArgs};
+use crate::{files::read_jsonl, model::ModelArgs, output::show, progress::Progress, settings::InductionArgs};
 
 /// Stage 2: mine pairs of hidden states from rollouts that went right and wrong
 #[derive(clap::Args)]
@@ -58,7 +63,10 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let mut run = Induction::new(&lm, config).into_diagnostic()?.solutions(solutions);
     let sidecar = stir::files::Settings::path(&args.rollouts);
     match fs::read_to_string(&sidecar) {
-        Ok(settings) => run = run.rollout_settings(settings),
+        Ok(settings) => {
+            warn_of_another_model(&settings, lm.fingerprint(), &args.rollouts);
+            run = run.rollout_settings(settings);
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error).into_diagnostic().wrap_err_with(|| sidecar.display().to_string()),
     }
@@ -78,17 +86,24 @@ pub(crate) fn run(args: Args) -> Result<()> {
     print(&report)
 }
 
+/// Warns where the settings of rollouts name another model than the one that is to encode them.
+fn warn_of_another_model(settings: &str, model: &Fingerprint, rollouts: &Path) {
+    let settings: Option<Value> = serde_json::from_str(settings).ok();
+    let drawn =
+        settings.and_then(|settings| serde_json::from_value::<Fingerprint>(settings.get("model")?.clone()).ok());
+    if let Some(Err(error)) = drawn.map(|drawn| drawn.check(model)) {
+        tracing::warn!(rollouts = %rollouts.display(), "the rollouts were {error}");
+    }
+}
+
 fn print(report: &InductionReport) -> Result<()> {
-    println!("problems     {} ({} with a contrast)", report.problems, report.with_contrast);
-    println!(
-        "rollouts     {} ({} encoded, {} tokens)",
-        report.rollouts, report.encoded_rollouts, report.encoded_tokens
-    );
-    println!("contrasts    {:?} at control points 1 to {}", report.found, report.found.len());
-    println!("pairs kept   {}", report.kept);
+    show!("problems     {} ({} with a contrast)", report.problems, report.with_contrast)?;
+    show!("rollouts     {} ({} encoded, {} tokens)", report.rollouts, report.encoded_rollouts, report.encoded_tokens)?;
+    show!("contrasts    {:?} at control points 1 to {}", report.found, report.found.len())?;
+    show!("pairs kept   {}", report.kept)?;
     let skipped = serde_json::to_value(&report.skipped).into_diagnostic()?;
     for (what, count) in skipped.as_object().into_iter().flatten().filter(|(_, count)| **count != 0) {
-        println!("skipped      {count} {}", what.replace('_', " "));
+        show!("skipped      {count} {}", what.replace('_', " "))?;
     }
     Ok(())
 }

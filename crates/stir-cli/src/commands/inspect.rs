@@ -5,7 +5,6 @@
 //! stir inspect --model tests/fixtures/models/qwen2-tied --greedy 32 \
 //!     --tokens-from tests/fixtures/models/qwen2-tied/expected.safetensors:input_ids --out found.safetensors
 //! ```
-#![allow(clippy::print_stdout, reason = "results go to stdout")]
 
 use std::{path::PathBuf, str::FromStr};
 
@@ -17,7 +16,7 @@ use stir::{
     model::{Checkpoint, Lm, RopeFrequencies},
 };
 
-use crate::{files::write_atomically, model::ModelArgs, progress::Progress};
+use crate::{files::write_atomically, model::ModelArgs, output::show, progress::Progress};
 
 /// Write the logits and residual streams of given tokens as safetensors
 #[derive(clap::Args)]
@@ -107,7 +106,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let views = views.collect::<Result<Vec<_>>>()?;
     write_atomically(&args.out, &serialize(views, None).into_diagnostic()?)?;
     for (name, dtype, shape, _) in &tensors {
-        println!("{name} {dtype:?} {shape:?}");
+        show!("{name} {dtype:?} {shape:?}")?;
     }
     Ok(())
 }

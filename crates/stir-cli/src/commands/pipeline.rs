@@ -7,7 +7,6 @@
 //!
 //! The model was made to know more than it shows (see `stir::eval::word_problems`): this is a positive control, which
 //! says that the machinery works, not what it does for large models.
-#![allow(clippy::print_stderr, reason = "progress is reported on stderr, results go to stdout")]
 
 use std::{
     fs,
@@ -17,7 +16,7 @@ use std::{
 };
 
 use clap::Command;
-use miette::{IntoDiagnostic, Result, WrapErr};
+use miette::{IntoDiagnostic, Result, WrapErr, ensure};
 use stir::{
     basis::{BasisConfig, Library, select},
     core::LayerSpec,
@@ -34,6 +33,7 @@ use crate::{
     answers::{CompareArgs, Problems},
     files::write_atomically,
     model::ModelArgs,
+    output::tell,
     progress::Progress,
     settings::layers,
     tasks::TaskArgs,
@@ -87,6 +87,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<()> {
     let (start, out) = (Instant::now(), args.out.as_path());
+    for (name, value) in [("mined_problems", args.mined_problems), ("compared_problems", args.compared_problems)] {
+        ensure!(value > 0, "{name} is 0, must be >= 1");
+    }
+    args.compare.check(true)?;
     fs::create_dir_all(out).into_diagnostic().wrap_err_with(|| out.display().to_string())?;
     let lm = args.model.load()?;
     let mined = WordProblem::draw_many(args.mined_problems, args.model.seed, Split::HeldOut, &[]);
@@ -101,7 +105,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     build_library(&args, &lm, &mined)?.save(&library).into_diagnostic()?;
     let problems = Problems::open(&lm, &args.model, Some(&library), &TaskArgs::file(&eval))?;
     problems.compare(&args.compare, Some(out.join("candidates.stir")), out)?;
-    eprintln!("\nall in {:.0} s; everything is in {}", start.elapsed().as_secs_f64(), out.display());
+    tell!("\nall in {:.0} s; everything is in {}", start.elapsed().as_secs_f64(), out.display());
     Ok(())
 }
 
@@ -123,7 +127,7 @@ fn build_library(args: &Args, lm: &Lm, mined: &Questions) -> Result<Library> {
     let summary = run.run(&prompts, &|prompt, text| mined.is_right(prompt, text), &path).into_diagnostic()?;
     drop(shown);
     let percent = |share: Option<f64>| share.map_or_else(|| "no".into(), |share| format!("{:.1} %", 100.0 * share));
-    eprintln!(
+    tell!(
         "rollouts: {} samples of {} problems, {} right; {} of the problems have both right and wrong ones",
         summary.samples,
         summary.problems,
@@ -146,12 +150,12 @@ fn build_library(args: &Args, lm: &Lm, mined: &Questions) -> Result<Library> {
     shown.set_done(report.problems as u64);
     drop(shown);
     candidates.save(out.join("candidates.stir")).into_diagnostic()?;
-    eprintln!("induction: {} pairs kept of {} found", report.kept, report.found.iter().sum::<usize>());
+    tell!("induction: {} pairs kept of {} found", report.kept, report.found.iter().sum::<usize>());
 
     let (budget, min_per_control_point) = (args.budget, args.min_per_control_point);
     let config = BasisConfig { budget, min_per_control_point, ..BasisConfig::default() };
     let library = select(&candidates, &config).into_diagnostic()?;
-    eprintln!("library: {} entries of {}", library.entries().len(), 2 * candidates.pairs.len());
+    tell!("library: {} entries of {}", library.entries().len(), 2 * candidates.pairs.len());
     Ok(library)
 }
 

@@ -5,14 +5,19 @@
 //! ```
 //!
 //! A stopped run resumes when it is started again.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "results go to stdout, what failed to stderr")]
 
 use std::{ops::ControlFlow, path::PathBuf};
 
-use miette::{IntoDiagnostic, Result, WrapErr, ensure};
+use miette::{IntoDiagnostic, Report, Result, ensure};
 use stir::{eval::questions::location, rollout::Rollouts};
 
-use crate::{model::ModelArgs, progress::Progress, settings::RolloutArgs, tasks::TaskArgs};
+use crate::{
+    model::ModelArgs,
+    output::{self, show},
+    progress::Progress,
+    settings::RolloutArgs,
+    tasks::TaskArgs,
+};
 
 /// Stage 1: draw samples of every problem, judge and reward them
 #[derive(clap::Args)]
@@ -47,17 +52,16 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let summary = summary.into_diagnostic()?;
 
     let show = |value: Option<f64>, digits| value.map_or_else(|| "-".to_owned(), |x| format!("{x:.digits$}"));
-    println!("samples      {} of {} problems", summary.samples, summary.sampled);
-    println!("accuracy     {}", show(summary.accuracy(), 4));
-    println!("mean tokens  {}", show(summary.mean_tokens(), 1));
-    println!("mixed share  {}", show(summary.mixed_share(), 4));
-    println!("failures     {}", summary.failures.len());
+    show!("samples      {} of {} problems", summary.samples, summary.sampled)?;
+    show!("accuracy     {}", show(summary.accuracy(), 4))?;
+    show!("mean tokens  {}", show(summary.mean_tokens(), 1))?;
+    show!("mixed share  {}", show(summary.mixed_share(), 4))?;
+    show!("failures     {}", summary.failures.len())?;
     let failed = summary.failures.len();
     for failure in summary.failures {
         let index = prompts.iter().position(|prompt| prompt.id == failure.id).unwrap_or_default();
         let place = location(&args.task.task, index, &failure.id);
-        let report = Err::<(), _>(failure.reason).into_diagnostic().wrap_err(place);
-        report.unwrap_or_else(|report| eprintln!("{report:?}"));
+        output::warn(&Report::from_err(failure.reason).wrap_err(place));
     }
     ensure!(failed == 0, "{failed} problems or samples failed; all others are in {}", args.out.display());
     Ok(())

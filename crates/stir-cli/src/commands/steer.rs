@@ -5,12 +5,11 @@
 //! ```
 //!
 //! Answers are appended to `<out>` as they are finished, and put in order at the end; a stopped run resumes.
-#![allow(clippy::print_stdout, reason = "results go to stdout")]
 
 use std::{ops::ControlFlow, path::PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use miette::{IntoDiagnostic, Result};
+use miette::{IntoDiagnostic, Result, ensure};
 use serde::{Deserialize, Serialize};
 use stir::{
     controller::{Step, Variant},
@@ -21,7 +20,9 @@ use stir::{
     },
 };
 
-use crate::{answers::Problems, model::ModelArgs, progress::Progress, settings::AnswerArgs, tasks::TaskArgs};
+use crate::{
+    answers::Problems, model::ModelArgs, output::show, progress::Progress, settings::AnswerArgs, tasks::TaskArgs,
+};
 
 /// Stage 4: answer problems, steered by a library
 #[derive(clap::Args)]
@@ -64,9 +65,11 @@ struct Line {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
+    let config = MethodConfig::Stir(args.answers.steering.config(args.variant, args.model.seed));
+    config.validate().into_diagnostic()?;
+    ensure!(args.prompts.exists(), "there is no file {}", args.prompts.display());
     let lm = args.model.load()?;
     let problems = Problems::open(&lm, &args.model, Some(&args.library), &TaskArgs::file(&args.prompts))?;
-    let config = MethodConfig::Stir(args.answers.steering.config(args.variant, args.model.seed));
     let answer_run = problems.answer_run(&args.answers)?;
     let (method, settings) = problems.method(&answer_run, &config)?;
     problems.check(&answer_run)?;
@@ -89,8 +92,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     answered.map_err(|error| problems.located(error))?;
     kept?;
     let lines = answers.finish().into_diagnostic()?;
-    print(&lines.collect::<Result<Vec<Line>, _>>().into_diagnostic()?);
-    Ok(())
+    print(&lines.collect::<Result<Vec<Line>, _>>().into_diagnostic()?)
 }
 
 fn keep(answers: &mut Answers<Line>, problems: &Problems<'_>, place: usize, reply: Reply) -> Result<()> {
@@ -112,17 +114,17 @@ fn keep(answers: &mut Answers<Line>, problems: &Problems<'_>, place: usize, repl
 }
 
 /// Sums up the answers, those of earlier parts of the run included.
-fn print(answers: &[Line]) {
+fn print(answers: &[Line]) -> Result<()> {
     let mean = |number: fn(&Line) -> usize| answers.iter().map(number).sum::<usize>() as f64 / answers.len() as f64;
-    println!("answers            {}", answers.len());
+    show!("answers            {}", answers.len())?;
     let judged: Vec<bool> = answers.iter().filter_map(|answer| answer.correct).collect();
     if !judged.is_empty() {
-        println!("right              {} of {}", judged.iter().filter(|&&right| right).count(), judged.len());
+        show!("right              {} of {}", judged.iter().filter(|&&right| right).count(), judged.len())?;
     }
-    println!("mean tokens        {:.1}", mean(|answer| answer.tokens));
-    println!("mean probe tokens  {:.1}", mean(|answer| answer.probe_tokens));
-    println!(
+    show!("mean tokens        {:.1}", mean(|answer| answer.tokens))?;
+    show!("mean probe tokens  {:.1}", mean(|answer| answer.probe_tokens))?;
+    show!(
         "steered segments   {:.2} per answer",
         mean(|answer| answer.steps.iter().filter(|step| step.scale != 0.0).count())
-    );
+    )
 }

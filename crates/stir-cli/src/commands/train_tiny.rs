@@ -5,8 +5,6 @@
 //! stir train-tiny --out crates/stir-cli/assets/tiny
 //! ```
 
-#![allow(clippy::print_stdout, reason = "results go to stdout")]
-
 use std::{
     path::{Path, PathBuf},
     time::Instant,
@@ -18,7 +16,7 @@ use burn::{
     optim::{AdamWConfig, GradientsParams},
     tensor::{Device, Int, Tensor, TensorData, activation::log_softmax},
 };
-use miette::{IntoDiagnostic, Result, WrapErr};
+use miette::{IntoDiagnostic, Result, WrapErr, ensure};
 use stir::{
     core::{Engine, GenerateOptions, Request, SampleRng, Sampling, Text, TokenId, generate},
     eval::word_problems::{Split, WordProblem},
@@ -38,7 +36,7 @@ use tokenizers::{
     },
 };
 
-use crate::progress::Progress;
+use crate::{output::show, progress::Progress};
 
 /// Train the model that comes with the program from nothing; about half an hour on two cores
 #[derive(clap::Args)]
@@ -74,6 +72,9 @@ const SAVE_EVERY: usize = 100;
 const POOL: usize = 8;
 
 pub(crate) fn run(args: Args) -> Result<()> {
+    for (name, value) in [("steps", args.steps), ("batch", args.batch)] {
+        ensure!(value > 0, "{name} is 0, must be >= 1");
+    }
     let out = args.out.as_path();
     std::fs::create_dir_all(out).into_diagnostic().wrap_err_with(|| out.display().to_string())?;
     write_tokenizer(out, args.seed)?;
@@ -115,7 +116,7 @@ fn train(
     let device = device.clone().autodiff();
     let config = DecoderConfig::from_hf(&args.out.join("config.json"), hf.clone()).into_diagnostic()?;
     let mut decoder = Decoder::random(&config, args.seed, &device).into_diagnostic()?;
-    println!("{} parameters", decoder.num_params());
+    show!("{} parameters", decoder.num_params())?;
     let clipping = Some(GradientClippingConfig::Norm(1.0));
     let mut optimizer = AdamWConfig::new()
         .with_weight_decay(0.01)
@@ -143,7 +144,7 @@ fn train(
         shown.advance();
         if (step + 1) % SAVE_EVERY == 0 || step + 1 == args.steps {
             decoder.save(&args.out, hf).into_diagnostic()?;
-            println!("step {} loss {running:.4} after {:.0} s", step + 1, start.elapsed().as_secs_f64());
+            show!("step {} loss {running:.4} after {:.0} s", step + 1, start.elapsed().as_secs_f64())?;
         }
     }
     Ok(())
@@ -251,8 +252,8 @@ fn report(out: &Path, seed: u64, device: &Device) -> Result<()> {
         .filter(|(problem, text)| FinalNumber.correct(&problem.answer.to_string(), text))
         .count();
     for text in texts.iter().take(3) {
-        println!("---\n{text}");
+        show!("---\n{text}")?;
     }
-    println!("---\nplain greedy: {right} of {} held-out problems right", problems.len());
+    show!("---\nplain greedy: {right} of {} held-out problems right", problems.len())?;
     Ok(())
 }

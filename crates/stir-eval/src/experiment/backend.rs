@@ -15,6 +15,16 @@ pub trait Backend {
     /// The error of loading a model and of asking it.
     type Error: std::error::Error + 'static;
 
+    /// Checks what is quickly known of a model: that its folder and its device are there. All models are checked before
+    /// the first is loaded. By default nothing is checked.
+    ///
+    /// # Errors
+    /// When it could not be loaded.
+    fn check(&self, source: &Self::Source) -> Result<(), Self::Error> {
+        let _ = source;
+        Ok(())
+    }
+
     /// Loads a model.
     ///
     /// # Errors

@@ -56,12 +56,15 @@ impl<'x, B: Backend> Runner<'x, B> {
     /// [`RunnerError`]; everything that was finished is kept.
     pub fn run(&self, out: &Path) -> Result<Outcome, Failure<B>> {
         let Self { plan, backend, observer } = self;
+        let at = |model: usize| format!("models {:?}", plan.experiment.models[model].name);
+        for (model, source) in plan.models.iter().enumerate() {
+            backend.check(source).map_err(|source| RunnerError::Backend { at: at(model), source })?;
+        }
         let store = Store::open(out)?;
         let (mut runs, mut libraries, mut index) = (Vec::with_capacity(plan.cells.len()), Vec::new(), Vec::new());
         for (model, source) in plan.models.iter().enumerate() {
             let name = plan.experiment.models[model].name.as_str();
-            let at = || format!("models {name:?}");
-            let engine = backend.load(source).map_err(|source| RunnerError::Backend { at: at(), source })?;
+            let engine = backend.load(source).map_err(|source| RunnerError::Backend { at: at(model), source })?;
             let mut run = ModelRun::new(plan, *backend, observer, &store, name, engine);
             for (number, cell) in plan.cells.iter().enumerate().filter(|(_, cell)| cell.model == model) {
                 let (run, folders) = run.cell(number, cell)?;

@@ -42,8 +42,10 @@ impl Stories {
     /// Draws the stories.
     ///
     /// # Errors
-    /// [`SourceError`] for an unknown topic, a number of steps that no story has, or too few stories of that kind.
+    /// [`SourceError`] for a count of 0, an unknown topic, a number of steps that no story has, or too few stories of that
+    /// kind.
     pub fn draw(&self) -> Result<Vec<WordProblem>, SourceError> {
+        SourceError::check(self.count > 0, "count", || "is 0, must be at least 1".to_owned())?;
         for topic in &self.topics {
             let is_known = WordProblem::topics().any(|known| known == topic);
             SourceError::check(is_known, "topics", || format!("has {topic:?}, but there are no stories of that"))?;
