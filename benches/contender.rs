@@ -1,7 +1,7 @@
 //! Our side of the comparison with other programs, and the measures of the engine alone.
 //!
 //! ```text
-//! benches/peers.sh                                            # everything, beside the other programs
+//! benches/peers.sh                                            # everything, next to the other programs
 //! cargo bench --bench contender -- FOLDER --compute bf16      # answers the commands of benches/peers/protocol.py
 //! cargo bench --bench contender -- FOLDER --own [--scale 0.2] # a table of our own; a scale below 1 shortens answers
 //! cargo bench --bench contender -- FOLDER --own --only steering,rollouts

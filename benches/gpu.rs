@@ -7,7 +7,7 @@
 //! Makes a checkpoint of the shape with random weights in a temporary folder (`--dir` keeps it). A decoding step reads
 //! every weight once and the keys and values of every lane: at the rate at which the device copies memory, that bounds
 //! its tokens per second. Everything runs twice and the second run counts, when kernels have been compiled and tuned.
-//! Prints one JSON object for every number of lanes. `benches/gpu.sh` runs it on a card, beside transformers.
+//! Prints one JSON object for every number of lanes. `benches/gpu.sh` runs it on a card, next to transformers.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a program to measure with")]
 
 mod common;
@@ -99,7 +99,7 @@ fn copy_rate(device: &Device) -> f64 {
     let seconds = (0..8).map(|_| {
         device.sync().unwrap();
         let start = Instant::now();
-        // A sum is no copy to any backend, and costs nothing beside reading and writing.
+        // A sum is no copy to any backend, and costs nothing next to reading and writing.
         let copy = source.clone() + 1.0;
         device.sync().unwrap();
         drop(copy);

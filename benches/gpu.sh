@@ -13,7 +13,7 @@
 # names that machine's version where the building machine has none or another.
 #
 # With --nvrtc the programs compile kernels through CUDA C++ and NVRTC, and building them downloads no LLVM bundle: for
-# machines that cannot. It builds a copy of the sources with a stand-in for the crate that brings the bundle; nothing of
+# machines that cannot. It builds a copy of the sources with a substitute for the crate that brings the bundle; nothing of
 # it becomes part of what users build.
 #
 # Both ways of building are type-checked, and the measuring program runs on other devices; this script has not been run

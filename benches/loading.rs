@@ -1,13 +1,13 @@
-//! How long a checkpoint takes to load, beside reading its files into memory and beside reading them through one small
-//! buffer, and the most memory that a load takes on the way.
+//! How long a checkpoint takes to load, next to reading its files into memory and next to reading them through one
+//! small buffer, and the most memory that a load takes on the way.
 //!
 //! ```text
 //! cargo bench --bench loading -- --stored bf16 --compute f32 [--shards 3] [--cold]
 //! ```
 //!
-//! Makes a checkpoint of Qwen2-0.5B shape (494 million weights; `--untied` adds an output head) with random weights in a
-//! temporary folder. Every measurement is a process of its own, so that the peak is that of one load; readings and loads
-//! take turns, and medians are printed. `--cold` drops the system's file cache before each (needs root).
+//! Makes a checkpoint of Qwen2-0.5B shape (494 million weights; `--untied` adds an output head) with random weights in
+//! a temporary folder. Every measurement is a process of its own, so that the peak is that of one load; readings and
+//! loads take turns, and medians are printed. `--cold` drops the system's file cache before each (needs root).
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a program to measure with")]
 
 mod common;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The engine beside other programs, all with two threads and the same random weights of Qwen2-0.5B's shape.
+# The engine next to other programs, all with two threads and the same random weights of Qwen2-0.5B's shape.
 #
 #   benches/peers.sh [--rounds 7] [--groups f32 bf16] [--only stir llama.cpp] [--json FILE] [--quick]
 #

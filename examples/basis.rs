@@ -1,5 +1,5 @@
-//! Stage 3: of the mined pairs a compact library is selected, good entries that differ from each other. No model takes
-//! part.
+//! Stage 3: a compact library is selected from the mined pairs: good entries that differ from each other. No model
+//! takes part.
 //!
 //! ```text
 //! cargo run --release --example basis      # after the examples rollout and induce
@@ -11,8 +11,9 @@ use stir::basis::{Action, BasisConfig, MinedPairs, select};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mined = MinedPairs::load("runs/examples/candidates.stir")?;
 
-    // Every pair offers two entries: one that steers where the model was wrong, and one that holds back where it was
-    // right. Half of the budget goes to the best of each control point, the rest to what is good and new.
+    // Every pair offers two entries: one steers where the model was wrong, the other says to stay where it was right.
+    // The four best entries of each control point come first; the rest of the budget goes to entries that are good and
+    // unlike those already chosen.
     let config = BasisConfig { budget: 32, min_per_control_point: 4, ..BasisConfig::default() };
     let library = select(&mined, &config)?;
     for entry in library.entries() {
@@ -24,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     println!("{} entries of {} offered", library.entries().len(), 2 * mined.pairs.len());
 
-    // The library knows the model that it was mined on, and a controller refuses every other one.
+    // The library names the model that it was mined on, and `Controller::new` refuses any other.
     library.save("runs/examples/library.stir")?;
     Ok(())
 }

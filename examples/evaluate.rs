@@ -1,4 +1,4 @@
-//! Methods side by side on problems that were not mined: answers, judgements, and a table with intervals and paired tests.
+//! Compares methods on problems that were not mined: answers, judgements, and a table with intervals and paired tests.
 //!
 //! ```text
 //! cargo run --release --example evaluate   # after the examples rollout, induce and basis
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let request = Request { max_tokens: 200, sampling: Sampling::GREEDY, ..Request::default() };
     let run = AnswerRun { engine: &lm, questions: &questions, request, max_batch: 16 };
 
-    // A method may need more than the model: a library to steer with, a judge to count votes, a way to write prompts.
+    // A method may need more than the model: a library to steer with, judges to count votes, a way to render prompts.
     let judges = |_: &Question| -> Arc<dyn Judge> { Arc::new(FinalNumber) };
     let render = |_: Option<&str>, user: &str| lm.chat_template()?.render(&[Message::user(user)]);
     let context = MethodContext { engine: &lm, judges: &judges, library: Some(&library), render: &render };
@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut runs, digest) = (Vec::new(), blake3::hash(&fs::read("runs/examples/library.stir")?).to_string());
     for name in ["plain", "stir", "no_probing", "random_vector", "self_consistency"] {
         let config = MethodConfig::named(name).ok_or("there is no such method")?;
-        // Answers of other settings are refused; those of an earlier run with the same settings are kept.
+        // Answers of an earlier run are kept if its settings were the same, and refused otherwise.
         let settings = run.settings(&config, Some(&digest))?;
         let path = format!("runs/examples/answers.{name}.jsonl");
         let answers = answers::open(Path::new(&path), &settings, &ids, |record: &Record| record.id.clone())?;

@@ -1,5 +1,5 @@
-//! A decoding loop of your own, steered: the loop runs the model and holds the cache, and a `Steering` says what it wants
-//! next. It does no work on the model, so the same match steers any engine that can read and add to the residual stream.
+//! A decoding loop of your own, steered. The loop runs the model and owns the cache; a `Steering` only says what is to
+//! be done next, so the same match steers any engine that can read the residual stream and add to it.
 //!
 //! ```text
 //! cargo run --release --example own_loop   # after the examples rollout, induce and basis
@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (vocab, max_context) = (lm.vocab(), lm.shape().max_context);
 
     let (mut cache, mut tokens) = (lm.session(), prompt.clone());
-    // The logits after the last token, where they are known already.
+    // The logits after the last token, if they are known already.
     let mut logits: Option<Vec<f32>> = None;
     let mut steering = controller.steer(0);
     loop {
@@ -63,7 +63,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 steering.token(vocab.bytes(token), is_last)?;
             }
             Next::Reencode { from } => {
-                // What was steered is forgotten; the next pass encodes it as it would have been.
+                // The steered segment is dropped from the cache; the next pass encodes it again without the impulse.
                 cache.rewind(prompt.len() + from);
                 logits = None;
                 steering.reencoded()?;
@@ -76,7 +76,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 steering.states(states)?;
             }
             Next::Probe(plan) => {
-                // A few greedy tokens for each candidate and one for none, all in forks of the cache.
+                // A few greedy tokens with each candidate's vector and a few without one, all in forks of the cache.
                 let probe = |impulse: Option<(usize, &[f32], f32)>| {
                     let (mut branch, mut fork, mut text) =
                         (steering.probe(max_context - end), cache.fork(), tokens.clone());
@@ -94,7 +94,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 steering.scores(&scores)?;
             }
             Next::Commit(commit) => {
-                // The last token once more, now with the impulse.
+                // The last token is encoded once more, now with the impulse.
                 cache.rewind(end - 1);
                 let impulse = Some((commit.layer, &commit.vector[..], commit.scale));
                 logits = Some(pass(&lm, &mut cache, &tokens, impulse, &[])?.logits);
@@ -107,7 +107,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let steered = steering.steps().iter().filter(|step| step.steered()).count();
     println!("--- {} segments, {steered} of them steered", steering.steps().len());
 
-    // The loop of the library makes the same answer from the same decisions.
+    // The library's own loop gives the same answer.
     let request = Request { max_tokens: MAX_TOKENS, sampling: Sampling::GREEDY, ..Request::new(prompt.clone()) };
     let theirs = &controller.generate(&lm, &[request], GenerateOptions::default())?[0][0];
     assert_eq!(theirs.generated.tokens, tokens[prompt.len()..]);

@@ -27,21 +27,21 @@ fn state(lm: &Lm, text: &str) -> Result<Vec<f32>, Box<dyn std::error::Error>> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let lm = Lm::load("crates/stir-cli/assets/tiny", &DeviceSpec::CPU.open()?)?;
 
-    // What this model says first where it goes on carefully, and where it does not.
+    // These are the first sentences of this model's careful answers and of its hasty ones.
     let prompt = lm.chat_prompt("Ben has 17 apples. Ben finds 25. Ben loses 13. How many apples now?")?;
     let careful = state(&lm, &format!("{prompt}Let me go one step at a time.\n\n"))?;
     let hasty = state(&lm, &format!("{prompt}That is quick.\n\n"))?;
 
-    // The key is a state where the vector helps. It is compared with the state at the end of a segment; `m` is the place
-    // of that segment in the answer.
+    // The key is a state where the vector helps. It is compared with the state at the end of segment `m`, and only
+    // there: a vector for several segments needs an entry for each.
     let vector = careful.iter().zip(&hasty).map(|(careful, hasty)| careful - hasty).collect();
     let action = Action::Steer(vector);
     let entry = Entry { m: 1, layer: LAYER, key: hasty.into(), action, ..Entry::default() };
     let library = Library::from_vectors([entry])?;
 
-    // Only near the key: at similarities below 0.8 the model is left alone.
+    // Steer only near the key: at similarities below 0.8 the model is left alone.
     let config = ControllerConfig { min_similarity: 0.8, ..ControllerConfig::default() };
-    // This library names no model that it belongs to, so nothing is checked.
+    // This library names no model, so nothing checks that it fits this one.
     let controller = Controller::unchecked(library, config)?;
 
     let question = "Leo has 29 cards. Leo buys 34. Leo loses 17. How many cards now?";

@@ -1,4 +1,4 @@
-//! Stage 1: the model answers every problem several times, and each answer is judged and rewarded.
+//! Stage 1: the model answers every problem several times. Each answer is judged right or wrong and gets a reward.
 //!
 //! ```text
 //! cargo run --release --example rollout
@@ -11,7 +11,8 @@ use stir::{
     rollout::{Prompt, RolloutConfig, Rollouts},
 };
 
-/// Questions and right answers. The model solves most of them sometimes: there is something to contrast.
+/// Questions and right answers. The model gets most of them right in some samples and wrong in others, so that stage 2
+/// has something to contrast.
 const PROBLEMS: [(&str, &str); 8] = [
     ("Ana has 27 apples. Ana buys 35. Ana sells 8. How many apples now?", "54"),
     ("Ben has 44 cards. Ben loses 17. Ben finds 26. How many cards now?", "53"),
@@ -27,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all("runs/examples")?;
     let lm = Lm::load("crates/stir-cli/assets/tiny", &DeviceSpec::CPU.open()?)?;
 
-    // A prompt is all that the model sees; its chat template makes one of a question.
+    // The chat template turns a question into a prompt, which is all that the model sees.
     let mut prompts = Vec::new();
     for (i, (question, gold)) in PROBLEMS.into_iter().enumerate() {
         prompts.push(Prompt { id: format!("p{i}"), prompt: lm.chat_prompt(question)?, gold: Some(gold.to_owned()) });
@@ -36,8 +37,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Any function can be the judge. This one compares the number after `####` with the right answer.
     let judge = |prompt: &Prompt, text: &str| prompt.gold.as_ref().is_some_and(|gold| FinalNumber.correct(gold, text));
 
-    // A run that was stopped goes on where it stopped. Published are 8 samples of up to 2048 tokens; this model's answers
-    // are short.
+    // An interrupted run resumes where it stopped. The defaults are those of the paper, 8 samples of up to 2048 tokens;
+    // this model's answers are shorter.
     let config = RolloutConfig { samples: 16, max_tokens: 200, ..RolloutConfig::default() };
     let summary = Rollouts::new(&lm, config)?.run(&prompts, &judge, "runs/examples/rollouts.jsonl")?;
     println!("{} samples of {} problems", summary.samples, summary.problems);

@@ -1,5 +1,5 @@
-//! Two questions at once, token by token: both answers share the passes of the model, what is steered shows in brackets,
-//! and an answer can be cancelled between two tokens.
+//! Two questions at once, token by token: both answers share the passes of the model, the scale of each impulse shows
+//! in brackets where it was added, and an answer can be cancelled between two tokens.
 //!
 //! ```text
 //! cargo run --release --example stream     # after the examples rollout, induce and basis
@@ -37,18 +37,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let text = &mut texts[id.request];
         match event {
             Event::Token(token) => {
-                // The note of a token says where it stands, and what was decided just before it.
+                // The note of a token says which segment it belongs to and what was decided just before it.
                 if let Some(step) = token.note.step.filter(|step| step.steered()) {
                     *text += &format!("[{:+.2}] ", step.scale);
                 }
                 *text += &token.text;
-                // Enough is enough: this ends one answer and leaves the other alone.
+                // This cancels one answer and no other.
                 if token.index == 150 { Flow::Cancel } else { Flow::Continue }
             }
             Event::Finished { text: rest, answer } => {
                 let (tokens, finish) = (answer.generated.tokens.len(), answer.generated.finish);
-                println!("--- answer {}: {tokens} tokens, {finish:?}", id.request);
-                println!("{text}{rest}\n");
+                println!("--- answer {}: {tokens} tokens, {finish:?}\n{text}{rest}\n", id.request);
                 Flow::Continue
             }
             Event::Failed { error, .. } => {

@@ -111,7 +111,7 @@ fn rollouts(lm: &Lm, scale: f64, rounds: usize) {
     line(&measure, "request / (prefill + decode)", format!("{:.3}", over(&turns, |t| t[0] / (t[1] + t[2]))));
 }
 
-/// A step of decoding with hook points that nobody uses against one through a decoder that has none. One lane, many
+/// A step of decoding with unused hook points against one through a decoder that has none. One lane, many
 /// short turns: what is looked for is small.
 fn hooks(lm: &Lm, rounds: usize) {
     let (mut base, _) = start(lm, 1, 32);

@@ -8,9 +8,9 @@ use stir::{
 /// The token that ends a segment.
 const DELIMITER: TokenId = 0;
 
-/// The engine, but for its logits after answers of 1, 2, .. segments less a token: there they want the delimiter, and
-/// anywhere else anything but it; and but for the states it reads, all of which are one, so that what a library says of
-/// it is said at every control point. All prompts have one length. This costs a write per row and pass.
+/// The engine, except for its logits after answers of 1, 2, .. segments less a token: there they want the delimiter,
+/// and anywhere else anything but it; and except for the states it reads, all of which are one, so that what a library
+/// says of it is said at every control point. All prompts have one length. This costs a write per row and pass.
 pub struct Segmented<'m> {
     lm: &'m Lm,
     vocab: Vocab,

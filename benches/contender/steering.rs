@@ -1,4 +1,4 @@
-//! What steering costs: in the long run, and at one control point beside the scheme that has no cache.
+//! What steering costs: in the long run, and at one control point next to the scheme that has no cache.
 
 use stir::{
     basis::{Action, Entry, Library, normalize},
@@ -147,7 +147,8 @@ fn advance<E: Engine>(engine: &E, lane: &mut SteeredLane<E::Session>, tokens: us
 }
 
 /// A control point as published: the prefix is encoded from nothing for the state, for the probe without a vector, for
-/// each candidate's, and for the segment with the winner; probes go on for 4 tokens, of which the encoding gives one.
+/// each candidate's, and for the segment with the winner; probes continue for 4 tokens, of which the encoding gives
+/// one.
 fn without_cache(lm: &Lm, prefix: &[TokenId], vectors: &[&[f32]]) {
     state(lm, prefix);
     let probes = std::iter::once((None, 4)).chain(vectors.iter().map(|&vector| (Some(vector), 4)));

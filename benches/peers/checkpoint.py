@@ -3,7 +3,7 @@
     python checkpoint.py FOLDER
 
 Makes FOLDER/{f32,bf16}/{config.json,model.safetensors} and FOLDER/{f32,bf16}.gguf. The bf16 weights are the f32 ones,
-rounded to nearest even; both GGUF files hold the same bits as the safetensors beside them, only the vectors (norms
+rounded to nearest even; both GGUF files hold the same bits as the safetensors next to them, only the vectors (norms
 and biases), which llama.cpp wants in f32, are widened. What is there already stays.
 """
 
@@ -115,7 +115,7 @@ def gguf_file(path, kind):
 
 
 def once(path, write):
-    """Calls `write` with a place beside `path`, which appears only when complete."""
+    """Calls `write` with a place next to `path`, which appears only when complete."""
     if path.exists():
         return
     part = path.with_name(path.name + ".part")

@@ -60,7 +60,7 @@ static ALLOCATOR: Counting = Counting;
 enum Kind {
     /// Around 300 directions, as states at like moments of like problems do, and of differing quality.
     Clustered,
-    /// Apart from each other, but for one of one quality: nothing tells them apart but what was chosen.
+    /// Apart from each other and of one quality: they differ only in what was chosen.
     Random,
     /// All the same: the gain of every row falls with every pick.
     Equal,
@@ -133,7 +133,7 @@ fn selection() {
     }
 }
 
-/// The published algorithm beside this one, where there is a Python.
+/// The published algorithm next to this one, where there is a Python.
 fn published(python: &str) {
     const N: usize = 2000;
     const BUDGET: usize = 256;

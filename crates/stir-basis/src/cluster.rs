@@ -81,7 +81,7 @@ pub(crate) fn nearest_to_centroids(keys: &[f32], labels: &[Option<usize>]) -> Ve
     nearest.into_iter().flatten().map(|(_, i)| i).collect()
 }
 
-/// First centroids: each drawn with probability proportional to the squared distance from those before it
+/// Returns the first centroids: each drawn with probability proportional to the squared distance from those before it
 /// (Arthur and Vassilvitskii 2007, "k-means++"). Distances between unit keys are `2 - 2 <a, b>`.
 fn plus_plus(keys: &[f32], width: usize, clusters: usize, rng: &mut SampleRng) -> Vec<usize> {
     let n = keys.len() / width;

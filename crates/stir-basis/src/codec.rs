@@ -84,7 +84,7 @@ pub enum FileError {
         source: io::Error,
     },
     /// It is not a file of ours, or it is one of the other kind.
-    #[error("{}: expected {expected}, found {}", path.display(), Found(*found))]
+    #[error("{}: expected {expected}, found {}", path.display(), FoundKind(*found))]
     Kind {
         /// The file.
         path: PathBuf,
@@ -147,9 +147,9 @@ pub enum FileError {
     },
 }
 
-struct Found(Option<FileKind>);
+struct FoundKind(Option<FileKind>);
 
-impl fmt::Display for Found {
+impl fmt::Display for FoundKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(kind) => kind.fmt(f),
@@ -176,7 +176,7 @@ fn io_at(path: &Path) -> impl Fn(io::Error) -> FileError + '_ {
     |source| FileError::Io { path: path.to_owned(), source }
 }
 
-/// Header and payload.
+/// Returns header and payload.
 fn encode(path: &Path, kind: FileKind, value: &impl Serialize) -> Result<Vec<u8>, FileError> {
     let payload = bincode::serde::encode_to_vec(value, bincode::config::standard()).map_err(|e| malformed(path, e))?;
     limit(path, payload.len() as u64)?;
@@ -210,7 +210,7 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path, kind: FileKind) -> Result<T
     Ok(value)
 }
 
-/// The length of the payload of a file of `size` bytes that starts with `header`.
+/// Returns the length of the payload of a file of `size` bytes that starts with `header`.
 fn check_header(path: &Path, kind: FileKind, header: &[u8], size: u64) -> Result<u64, FileError> {
     let path_owned = || path.to_owned();
     let found = FileKind::ALL.into_iter().find(|kind| header.starts_with(&kind.magic()));

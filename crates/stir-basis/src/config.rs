@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use stir_core::SettingError;
 
-/// Settings of the choice of a library from mined pairs; the defaults are the published ones.
+/// The settings of the choice of a library from mined pairs; the defaults are the published ones.
 ///
 /// The fields `budget`, `lambda` and `epsilon` are `B`, `lambda` and `epsilon` of the method's description.
 ///
@@ -70,7 +70,7 @@ impl BasisConfig {
 ///
 /// [`KMeans`](Self::KMeans) and [`Dbscan`](Self::Dbscan) need the feature `clustering` when they are run.
 ///
-/// As text it is its name alone; parsed, it has default parameters.
+/// Its text form is its name alone; when parsed, it has default parameters.
 ///
 /// ```
 /// use stir_basis::SelectionMethod;

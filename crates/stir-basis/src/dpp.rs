@@ -11,7 +11,7 @@ const MIN_VARIANCE: f64 = 1e-12;
 const FIRST_BATCH: usize = 16;
 const GROWTH: usize = 4;
 
-/// Settings of [`greedy_dpp`]; the defaults are the published ones.
+/// The settings of [`greedy_dpp`]; the defaults are the published ones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DppConfig {
     /// The most rows to take, those of `first` among them.
@@ -20,7 +20,7 @@ pub struct DppConfig {
     pub lambda: f64,
     /// The number added to the kernel's diagonal, so that equal rows are discouraged and not impossible.
     pub epsilon: f64,
-    /// Rows that are taken beforehand, in this order.
+    /// The rows that are taken beforehand, in this order.
     pub first: Vec<usize>,
 }
 
@@ -68,7 +68,7 @@ pub fn greedy_dpp(keys: &[f32], quality: &[f64], config: &DppConfig) -> Result<V
     greedy_rows(&keys, quality, config)
 }
 
-/// [`greedy_dpp`] for rows that lie apart.
+/// Does the work of [`greedy_dpp`] for rows that are not contiguous.
 pub(crate) fn greedy_rows(keys: &[&[f32]], quality: &[f64], config: &DppConfig) -> Result<Vec<usize>, ContentError> {
     check(keys, quality, config)?;
     let DppConfig { first, budget, lambda, epsilon } = config;
@@ -123,7 +123,7 @@ struct Row<'a> {
     line: Vec<f64>,
     /// `K_ii + epsilon - |line|^2`: what the pivots that `line` accounts for leave unexplained.
     variance: f64,
-    /// What taking the row would have added given those pivots; minus infinity where it is not to be taken.
+    /// The gain that taking the row would have had given those pivots; minus infinity where it is not to be taken.
     gain: f64,
 }
 
@@ -131,8 +131,8 @@ impl<'a> Greedy<'a> {
     fn new(keys: &[&'a [f32]], quality: &[f64], lambda: f64, epsilon: f64) -> Self {
         let row = |(&key, &quality): (&&'a [f32], &f64)| {
             let norm = norm(key);
-            // The diagonal is 1 but for rounding, which therefore breaks the ties that equal qualities leave. The plain
-            // sum breaks them as the reference does.
+            // The diagonal is 1 except for rounding, which therefore breaks the ties that equal qualities leave. The
+            // plain sum breaks them as the reference does.
             let square = key.iter().map(|&x| (f64::from(x) / norm).powi(2)).sum::<f64>();
             let mut row =
                 Row { key, norm, value: quality.ln_1p(), line: Vec::new(), variance: square + epsilon, gain: 0.0 };
@@ -147,7 +147,7 @@ impl<'a> Greedy<'a> {
         Self { rows, pivots: Vec::new(), lambda }
     }
 
-    /// The row with the largest gain, of equals the lowest; `None` when there is none to take.
+    /// Returns the row with the largest gain, of equals the lowest; `None` when there is none to take.
     ///
     /// Rows whose last known gain reaches the largest that is up to date are brought up to date, the most promising
     /// first, in batches that grow so that at worst a few go over all rows.

@@ -88,7 +88,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// The keys that `matrix`, `[n, width]`, is made of.
+    /// Returns the keys that `matrix`, `[n, width]`, is made of.
     pub(crate) fn rows(matrix: &Arc<Vec<f32>>, width: usize) -> impl Iterator<Item = Self> {
         (0..matrix.len() / width).map(move |row| Self { matrix: matrix.clone(), start: row * width, width })
     }

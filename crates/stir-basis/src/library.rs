@@ -10,7 +10,7 @@ use crate::{
     vector::{WORTH_THREADS, dot, normalize},
 };
 
-/// Entries chosen for one model, ready for retrieval.
+/// The entries chosen for one model, ready for retrieval.
 ///
 /// ```
 /// use stir_basis::{Action, Entry, Library};
@@ -34,7 +34,7 @@ pub struct Library {
     groups: Vec<Group>,
 }
 
-/// What a library's file holds; the rest follows from it.
+/// The content of a library's file; everything else is derived from it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Stored {
     pub(crate) fingerprint: Fingerprint,
@@ -78,20 +78,24 @@ struct Group {
 }
 
 impl Library {
-    /// Makes a library of vectors of one's own, for whatever model they fit: it names none, so nothing checks that it is
-    /// steered with the right one. Keys may be of any length but zero.
+    /// Creates a library from your own vectors. It names no model, so nothing checks that it steers the one it was made
+    /// for. Keys may have any length but zero.
+    ///
+    /// An entry is retrieved at its control point `m` only. A vector for several control points needs an entry for
+    /// each.
     ///
     /// ```
     /// use stir_basis::{Action, Entry, Library};
     /// let action = Action::Steer(vec![0.5, 0.0, -0.5]);
-    /// let library = Library::from_vectors([Entry { layer: 14, key: [3.0, 0.0, 4.0].into(), action, ..Entry::default() }])?;
-    /// assert_eq!(library.entries()[0].key[..], [0.6, 0.0, 0.8]);
+    /// let library = Library::from_vectors([Entry { layer: 14, key: [3.0, 0.0, 4.0].into(), action, ..Entry::default()
+    /// }])?; assert_eq!(library.entries()[0].key[..], [0.6, 0.0, 0.8]);
     /// # Ok::<(), stir_basis::BasisError>(())
     /// ```
     ///
     /// # Errors
-    /// [`BasisError::NoEntries`] without entries; [`BasisError::Content`] for the first entry whose key is zero, whose key
-    /// or vector differs in length from the first key or is not finite, or whose control point or quality is out of range.
+    /// [`BasisError::NoEntries`] without entries; [`BasisError::Content`] for the first entry whose key is zero, whose
+    /// key or vector differs in length from the first key or is not finite, or whose control point or quality is out of
+    /// range.
     pub fn from_vectors(entries: impl IntoIterator<Item = Entry>) -> Result<Self, BasisError> {
         let mut entries: Vec<Entry> = entries.into_iter().collect();
         for (index, entry) in entries.iter_mut().enumerate() {
@@ -110,7 +114,7 @@ impl Library {
         Self::from_entries(fingerprint, entries)
     }
 
-    /// Makes a library of entries for the model `fingerprint` that come from elsewhere than [`select`](crate::select).
+    /// Creates a library for the model `fingerprint` from entries that [`select`](crate::select) did not choose.
     /// Keys must be of length 1 (see [`normalize`]).
     ///
     /// # Errors
@@ -229,8 +233,9 @@ impl Library {
         Ok(self.stored.fingerprint.check(found)?)
     }
 
-    /// Returns the `k` entries at control point `m` with the highest cosine similarity to the query of their layer, over all
-    /// queries together; by falling similarity, ties to the lower entry. The search is exact: one dot product per entry.
+    /// Returns the `k` entries at control point `m` with the highest cosine similarity to the query of their layer,
+    /// over all queries together; by falling similarity, ties to the lower entry. The search is exact: one dot product
+    /// per entry.
     ///
     /// Each query is a layer, named at most once, and the state after it, `[hidden_size]`, of any length. A query that
     /// is zero, not finite or of another width has no similarity to anything and yields nothing.
@@ -238,8 +243,8 @@ impl Library {
         self.retrieve_all(m, &[queries], k).pop().unwrap_or_default()
     }
 
-    /// Returns what [`retrieve`](Self::retrieve) finds for each of several sequences at the same control point, `[sequences]`,
-    /// bit for bit, reading the keys once for all of them.
+    /// Returns what [`retrieve`](Self::retrieve) finds for each of several sequences at the same control point,
+    /// `[sequences]`, bit for bit, reading the keys once for all of them.
     ///
     /// ```
     /// # use stir_basis::{Entry, Library};
@@ -270,8 +275,8 @@ impl Library {
         self.stored.fingerprint.hidden_size
     }
 
-    /// Returns the mean of all vectors at `layer`, `[hidden_size]`: one static steering vector, the baseline to beat. `None`
-    /// when the layer has none.
+    /// Returns the mean of all vectors at `layer`, `[hidden_size]`: one static steering vector, the baseline to beat.
+    /// `None` when the layer has none.
     pub fn mean_delta(&self, layer: usize) -> Option<Vec<f32>> {
         let mut sum = vec![0.0; self.width()];
         let mut count = 0.0;
@@ -283,7 +288,7 @@ impl Library {
     }
 }
 
-/// For each state the nearest `k` of `entries`, whose keys are `keys`, `[entries, width]`.
+/// Returns for each state the nearest `k` of `entries`, whose keys are `keys`, `[entries, width]`.
 fn scan(entries: &[usize], keys: &[f32], states: &[(usize, Vec<f32>)], k: usize) -> Vec<Vec<Hit>> {
     let width = keys.len() / entries.len();
     if entries.len() > 1 && keys.len() * states.len() >= WORTH_THREADS {

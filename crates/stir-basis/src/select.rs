@@ -68,7 +68,7 @@ pub fn select(mined: &MinedPairs, config: &BasisConfig) -> Result<Library, Basis
     })?)
 }
 
-/// The state that becomes the key of entry `index`.
+/// Returns the state that becomes the key of entry `index`.
 fn state(mined: &MinedPairs, index: usize) -> &[f32] {
     let pair = &mined.pairs[index / 2];
     if is_wrong(index) { &pair.mu_minus } else { &pair.mu_plus }
@@ -78,7 +78,7 @@ fn is_wrong(index: usize) -> bool {
     index.is_multiple_of(2)
 }
 
-/// Entry `index` of `mined`; `None` when it is not usable.
+/// Returns entry `index` of `mined`; `None` when it is not usable.
 fn entry(mined: &MinedPairs, index: usize) -> Option<Entry> {
     let pair = &mined.pairs[index / 2];
     let entry = Entry {
@@ -146,7 +146,7 @@ impl<'a> Pool<'a> {
         Ok(chosen)
     }
 
-    /// For each control point in ascending order its `min` rows of highest quality, while there is room.
+    /// Returns for each control point, in ascending order, its `min` rows of highest quality, while there is room.
     fn quota(&self, min: usize, budget: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.rows.len()).collect();
         order.sort_by(|&a, &b| self.rows[a].m.cmp(&self.rows[b].m).then(self.better(a, b)));
@@ -188,7 +188,7 @@ impl<'a> Pool<'a> {
         }
     }
 
-    /// The row nearest the centroid of each cluster, by falling quality.
+    /// Returns the row nearest the centroid of each cluster, by falling quality.
     #[cfg(feature = "clustering")]
     fn representatives(&self, rows: &[usize], labels: &[Option<usize>]) -> Vec<usize> {
         let mut nearest: Vec<usize> =
@@ -197,17 +197,17 @@ impl<'a> Pool<'a> {
         nearest
     }
 
-    /// Higher quality first, ties to the lower index.
+    /// Orders higher quality first, ties to the lower index.
     fn better(&self, a: usize, b: usize) -> Ordering {
         self.rows[b].quality.total_cmp(&self.rows[a].quality).then(a.cmp(&b))
     }
 
-    /// The states of `rows` as they were mined: f32 keys have lost the digits that break ties.
+    /// Returns the states of `rows` as they were mined: f32 keys have lost the digits that break ties.
     fn states(&self, rows: &[usize]) -> Vec<&'a [f32]> {
         rows.iter().map(|&row| state(self.mined, self.rows[row].index)).collect()
     }
 
-    /// The keys of `rows`, `[rows, hidden_size]`.
+    /// Returns the keys of `rows`, `[rows, hidden_size]`.
     #[cfg(feature = "clustering")]
     fn keys(&self, rows: &[usize]) -> Vec<f32> {
         self.states(rows).into_iter().filter_map(normalize).flatten().collect()

@@ -6,7 +6,7 @@ const ELEMENTS: usize = 32;
 /// Products below which threads cost more than they save: some tens of microseconds of them.
 pub(crate) const WORTH_THREADS: usize = 1 << 19;
 
-/// `<a, b>`, summed in `A`: the same bits on every machine.
+/// Returns `<a, b>`, summed in `A`: the same bits on every machine.
 #[allow(unsafe_code, reason = "instructions are used that not every processor has, where it has them")]
 pub(crate) fn dot<T: Copy + Into<A>, A: Sum>(a: &[T], b: &[T]) -> A {
     #[cfg(target_arch = "x86_64")]
@@ -35,7 +35,7 @@ fn dot_avx2<T: Copy + Into<A>, A: Sum>(a: &[T], b: &[T]) -> A {
     sum_of_products(a, b)
 }
 
-/// [`dot`] for the registers of the function that this becomes part of.
+/// Computes [`dot`] for the registers of the function that this becomes part of.
 ///
 /// The partial sums are written out because the compiler may not reorder floating-point additions itself; with them
 /// it vectorises, and the result is the same bits whatever the width of the registers.
@@ -55,8 +55,8 @@ fn sum_of_products<T: Copy + Into<A>, A: Sum>(a: &[T], b: &[T]) -> A {
     total(sums)
 }
 
-/// The sum of the partial sums, by halves. A call of its own: seen together with the loop before it, its pattern
-/// misleads the compiler into breaking up the registers there.
+/// Returns the sum of the partial sums, by halves. A call of its own: seen together with the loop before it, its
+/// pattern misleads the compiler into breaking up the registers there.
 #[inline(never)]
 fn total<A: Sum>(mut sums: [A; ELEMENTS]) -> A {
     let mut half = ELEMENTS / 2;
@@ -76,7 +76,7 @@ pub(crate) trait Sum: Copy + Default + Mul<Output = Self> + AddAssign {}
 impl Sum for f32 {}
 impl Sum for f64 {}
 
-/// The L2 norm, in f64. Finite f32 values cannot overflow it; others make it NaN or infinite.
+/// Returns the L2 norm, in f64. Finite f32 values cannot overflow it; others make it NaN or infinite.
 pub(crate) fn norm(vector: &[f32]) -> f64 {
     dot::<f32, f64>(vector, vector).sqrt()
 }
@@ -95,7 +95,7 @@ pub fn normalize(vector: &[f32]) -> Option<Vec<f32>> {
     usable.then(|| vector.iter().map(|&x| (f64::from(x) / norm) as f32).collect())
 }
 
-/// Whether `key` is of length 1, as far as f32 can tell.
+/// Returns whether `key` is of length 1, as far as f32 can tell.
 pub(crate) fn is_unit(key: &[f32]) -> bool {
     (norm(key) - 1.0).abs() < 1e-3
 }

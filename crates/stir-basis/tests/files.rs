@@ -60,7 +60,7 @@ fn what_is_saved_is_loaded() {
         library.save(&path).unwrap();
         assert_eq!(Library::load(&path).unwrap(), library);
     }
-    // Over a file that is there, and with nothing left beside it.
+    // Over a file that is there, and with nothing left next to it.
     candidates.save(&path).unwrap();
     assert_eq!(MinedPairs::load(&path).unwrap(), candidates);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);

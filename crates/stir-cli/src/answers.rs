@@ -26,13 +26,13 @@ use stir::{
 
 use crate::{
     model::{ModelArgs, render},
-    present::{Shown, present},
+    present::{LibraryView, present},
     progress::Progress,
     settings::{AnswerArgs, ConstantVectorArgs, DeerArgs, SelfConsistencyArgs},
     tasks::{TaskArgs, check_golds},
 };
 
-/// What is compared and how it is shown.
+/// The comparison to make and the way it is shown.
 #[derive(clap::Args)]
 pub(crate) struct CompareArgs {
     /// Methods to compare, the baseline first: plain, sampling, self_consistency, self_discover, deer,
@@ -54,7 +54,7 @@ pub(crate) struct CompareArgs {
 }
 
 impl CompareArgs {
-    /// That there is a library where a method steers.
+    /// Checks that there is a library if a method steers.
     pub(crate) fn check(&self, library: Option<&Path>) -> Result<()> {
         match self.methods.iter().find(|method| library.is_none() && method.config.needs_library()) {
             Some(method) => Err(miette!("method {:?} needs a library: give --library", method.name)),
@@ -83,7 +83,7 @@ impl MethodName {
         Ok(Self { name: name.to_owned(), config, at })
     }
 
-    /// With the settings of the command line.
+    /// Returns the settings of the command line.
     fn config(&self, args: &CompareArgs, elicit: &[String; 2], seed: u64) -> MethodConfig {
         let steering = &args.answers.steering;
         match &self.config {
@@ -105,8 +105,8 @@ pub(crate) struct Problems<'l> {
     lm: &'l Lm,
     model: &'l ModelArgs,
     library: Option<LibraryFile>,
-    pub asked: Questions,
-    /// What reports call the task.
+    pub questions: Questions,
+    /// The name of the task in reports.
     name: String,
     render: Box<Render<'l, ModelError>>,
 }
@@ -115,7 +115,7 @@ pub(crate) struct Problems<'l> {
 struct LibraryFile {
     library: Arc<Library>,
     path: PathBuf,
-    /// Of the file.
+    /// The digest of the file.
     digest: String,
 }
 
@@ -128,16 +128,16 @@ impl LibraryFile {
 }
 
 impl<'l> Problems<'l> {
-    /// The problems of `task`, to be answered by `lm`, which is what `model` names, and steered with the library in
-    /// `library`.
+    /// Returns the problems of `task`, to be answered by `lm`, which is what `model` names, and steered with the
+    /// library in `library`.
     pub(crate) fn open(lm: &'l Lm, model: &'l ModelArgs, library: Option<&Path>, task: &TaskArgs) -> Result<Self> {
         let library = library.map(LibraryFile::open).transpose()?;
-        let (asked, name) = (task.open(lm)?, task.name());
-        Ok(Self { lm, model, library, asked, name, render: Box::new(|system, user| render(lm, system, user)) })
+        let (questions, name) = (task.open(lm)?, task.name());
+        Ok(Self { lm, model, library, questions, name, render: Box::new(|system, user| render(lm, system, user)) })
     }
 
-    /// The questions put to the model.
-    pub(crate) fn exam(&self, args: &AnswerArgs) -> Result<AnswerRun<'_, Lm>> {
+    /// Returns the questions put to the model.
+    pub(crate) fn answer_run(&self, args: &AnswerArgs) -> Result<AnswerRun<'_, Lm>> {
         ensure!(args.max_batch > 0, "max_batch is 0, must be >= 1");
         let request = Request {
             max_tokens: args.max_tokens,
@@ -146,14 +146,14 @@ impl<'l> Problems<'l> {
             seed: self.model.seed,
             ..Request::default()
         };
-        let questions = &self.asked.questions;
+        let questions = &self.questions.questions;
         Ok(AnswerRun { engine: self.lm, questions, request, max_batch: args.max_batch })
     }
 
-    /// That all questions can be asked; those that are too long for the model are told.
-    pub(crate) fn check(&self, exam: &AnswerRun<'_, Lm>) -> Result<()> {
-        let requests = exam.requests().map_err(|error| self.located(error))?;
-        for (question, request) in exam.questions.iter().zip(requests) {
+    /// Checks that all questions can be asked; those that are too long for the model are reported.
+    pub(crate) fn check(&self, answer_run: &AnswerRun<'_, Lm>) -> Result<()> {
+        let requests = answer_run.requests().map_err(|error| self.located(error))?;
+        for (question, request) in answer_run.questions.iter().zip(requests) {
             if let Err(source) = request {
                 tell_no_room(self.located(AnswerError::Request { id: question.id.clone(), source }));
             }
@@ -161,14 +161,14 @@ impl<'l> Problems<'l> {
         Ok(())
     }
 
-    /// A method, and all that its answers to `exam` depend on.
+    /// Returns a method, and all that its answers depend on.
     pub(crate) fn method(
         &self,
-        exam: &AnswerRun<'_, Lm>,
+        answer_run: &AnswerRun<'_, Lm>,
         config: &MethodConfig,
     ) -> Result<(Box<dyn Method<Lm> + '_>, Value)> {
         let file = self.library.as_ref().filter(|_| config.needs_library());
-        let (judges, library) = (&*self.asked.judges, file.map(|file| &file.library));
+        let (judges, library) = (&*self.questions.judges, file.map(|file| &file.library));
         let method =
             config.build(MethodContext { engine: self.lm, judges, library, render: &*self.render }).into_diagnostic();
         let method = match file {
@@ -176,36 +176,36 @@ impl<'l> Problems<'l> {
             None => method?,
         };
         let library = file.map(|file| file.digest.as_str());
-        Ok((method, exam.settings(config, library).into_diagnostic()?))
+        Ok((method, answer_run.settings(config, library).into_diagnostic()?))
     }
 
-    /// The file `out` of answers, begun or taken up.
+    /// Begins or resumes the file `out` of answers.
     pub(crate) fn begin<R: Serialize + DeserializeOwned>(
         &self,
         out: &Path,
         settings: &Value,
         id: fn(&R) -> String,
     ) -> Result<Answers<R>> {
-        let ids: Vec<&str> = self.asked.questions.iter().map(|question| question.id.as_str()).collect();
+        let ids: Vec<&str> = self.questions.questions.iter().map(|question| question.id.as_str()).collect();
         answers::open(out, settings, &ids, id).map_err(begun)
     }
 
     /// Answers every problem by every method and shows how they compare; answers go to `dir/answers.METHOD.jsonl`, the
-    /// comparison to `dir/results.json`, the report to `dir/report.html`. What is finished of that is taken up.
+    /// comparison to `dir/results.json`, the report to `dir/report.html`. Finished parts of it are reused.
     /// `candidates` is the file that the library was selected from, to be shown.
     pub(crate) fn compare(&self, args: &CompareArgs, candidates: Option<PathBuf>, dir: &Path) -> Result<()> {
-        check_golds(&self.asked)?;
-        let exam = self.exam(&args.answers)?;
-        self.check(&exam)?;
+        check_golds(&self.questions)?;
+        let answer_run = self.answer_run(&args.answers)?;
+        self.check(&answer_run)?;
         let model = self.model.name();
         let mut runs = Vec::with_capacity(args.methods.len());
         for method in &args.methods {
-            let config = method.config(args, &self.asked.elicit, self.model.seed);
-            let (way, settings) = self.method(&exam, &config)?;
+            let config = method.config(args, &self.questions.elicit, self.model.seed);
+            let (built, settings) = self.method(&answer_run, &config)?;
             let out = dir.join(format!("answers.{}.jsonl", method.name));
             let answers = self.begin(&out, &settings, |record: &Record| record.id.clone())?;
-            let shown = Progress::new(self.asked.questions.len() as u64, &method.name);
-            let records = exam.run(&*way, &*self.asked.judges, answers, |done| {
+            let shown = Progress::new(self.questions.questions.len() as u64, &method.name);
+            let records = answer_run.run(&*built, &*self.questions.judges, answers, |done| {
                 shown.set_done(done as u64);
                 ControlFlow::Continue(())
             });
@@ -224,16 +224,16 @@ impl<'l> Problems<'l> {
             runs.push(run(settings, records.unwrap_or_default()));
         }
         let library = self.library.as_ref();
-        let library = library.map(|file| Shown::new(&model, &self.name, &file.path, candidates)).transpose()?;
+        let library = library.map(|file| LibraryView::new(&model, &self.name, &file.path, candidates)).transpose()?;
         present(&self.name, &runs, library.into_iter().collect(), BTreeMap::new(), args.json, dir)
     }
 
-    /// An error with the place of its problem in the file.
+    /// Returns an error with the place of its problem in the file.
     pub(crate) fn located(&self, error: AnswerError<ModelError>) -> Report {
         let place = match &error {
             AnswerError::Request { id, .. } | AnswerError::Prompt { id, .. } | AnswerError::Sampling { id, .. } => {
-                let place = self.asked.questions.iter().position(|question| question.id == *id);
-                place.map(|place| location(&self.asked.source, place, id))
+                let place = self.questions.questions.iter().position(|question| question.id == *id);
+                place.map(|place| location(&self.questions.source, place, id))
             }
             _ => None,
         };
@@ -251,12 +251,12 @@ pub(crate) fn tell_no_room(problem: Report) {
     eprintln!("{:?}", problem.wrap_err("one problem gets an empty answer, which counts as wrong"));
 }
 
-/// What to do about answers of other settings.
+/// Adds advice to an error about answers made with other settings.
 fn begun(error: AnswersError) -> Report {
     match error {
         AnswersError::File(FileError::Settings { .. }) => {
             miette!(
-                help = "give another --out, remove that file to start over, or go on with the earlier settings",
+                help = "give another --out, remove that file to start over, or resume with the earlier settings",
                 "{error}"
             )
         }

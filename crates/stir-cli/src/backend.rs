@@ -43,7 +43,7 @@ impl From<Report> for BackendError {
 /// The backend of this program.
 #[derive(Default)]
 pub(crate) struct CliBackend {
-    /// The work that is under way, and how far it is.
+    /// The work in progress, and how far it is.
     shown: RefCell<Option<(String, Progress)>>,
 }
 

@@ -67,7 +67,7 @@ pub fn pipeline() -> ExitCode {
     run(args.into_iter())
 }
 
-/// The whole command line, with the defaults that differ between subcommands filled in.
+/// Returns the whole command line, with the defaults that differ between subcommands filled in.
 fn command() -> Command {
     let model = "as the model's generation_config.json says";
     Cli::command()

@@ -1,4 +1,4 @@
-//! What is told on the standard error while a command works.
+//! Messages on the standard error while a command works.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -8,7 +8,7 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt::MakeWriter};
 
 use crate::progress;
 
-/// What is told on the standard error.
+/// Settings of the messages on the standard error.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Messages")]
 pub(crate) struct LogArgs {
@@ -45,7 +45,8 @@ impl LogArgs {
     }
 }
 
-/// Returns what is told: warnings and progress, more of these crates by `verbose`, and what `detail` (RUST_LOG) says.
+/// Returns the filter of messages: warnings and progress, more of these crates by `verbose`, and that of `detail`
+/// (RUST_LOG).
 fn filter(verbose: u8, detail: Option<&str>) -> Result<EnvFilter> {
     let own =
         [LevelFilter::WARN, LevelFilter::INFO, LevelFilter::DEBUG, LevelFilter::TRACE][usize::from(verbose.min(3))];
@@ -92,7 +93,7 @@ impl Write for Message {
 
 impl Drop for Message {
     fn drop(&mut self) {
-        // Nothing can be told where messages cannot be told.
+        // A message that cannot be written cannot be reported either.
         let _ = self.flush();
     }
 }

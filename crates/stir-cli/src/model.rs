@@ -1,4 +1,4 @@
-//! Which model a command uses, and where it computes.
+//! The model that a command uses, and the device it computes on.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use stir::model::{ComputeType, DecoderConfig, DeviceSpec, Lm, LoadOptions, Messa
 
 use crate::{embedded, progress::Progress};
 
-/// Which model is used, where it computes, and the seed of everything drawn.
+/// The model, the device it computes on, and the seed of everything drawn.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {

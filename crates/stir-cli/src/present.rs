@@ -1,4 +1,4 @@
-//! What runs came to, shown to people and to programs.
+//! Results of runs, shown to people and to programs.
 
 use std::{
     collections::BTreeMap,
@@ -13,14 +13,14 @@ use stir::{
     report::{Comparison, LibraryDescription, Report, ReportConfig, Run, Settings},
 };
 
-/// Shows what `runs` came to, task by task, the first method the baseline; `main` are the settings that stand for their
+/// Shows what `runs` came to, task by task, the first method the baseline; `main` are the settings that represent their
 /// methods where several were tried. The table to people, JSON to programs. Writes the same to `dir/results.json`, and
-/// all there is to see to `dir/report.html`, with its figures and tables beside it.
+/// all there is to see to `dir/report.html`, with its figures and tables next to it.
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "this is what the programs are for")]
 pub(crate) fn present(
     title: &str,
     runs: &[Run],
-    libraries: Vec<Shown>,
+    libraries: Vec<LibraryView>,
     main: BTreeMap<String, Value>,
     as_json: bool,
     dir: &Path,
@@ -59,40 +59,46 @@ pub(crate) fn present(
 }
 
 /// A library, as reports show it.
-pub(crate) struct Shown {
+pub(crate) struct LibraryView {
     description: LibraryDescription,
-    /// Where it comes from, for people.
+    /// Its origin, for people.
     label: String,
-    /// What it was selected from, where that is there.
+    /// The file of pairs it was selected from, if that exists.
     candidates: Option<PathBuf>,
 }
 
-impl Shown {
-    /// The library in the file `library`, which runs of `model` used with `mined_from` in their settings.
+impl LibraryView {
+    /// Returns the library in the file `library`, which runs of `model` used with `mined_from` in their settings.
     pub(crate) fn new(model: &str, mined_from: &str, library: &Path, candidates: Option<PathBuf>) -> Result<Self> {
         let library = Library::load(library).into_diagnostic()?;
         let description = LibraryDescription::new(model, mined_from, &library);
         Ok(Self { description, label: format!("{mined_from}, {model}"), candidates })
     }
 
-    /// A library of an experiment, one of `all`.
+    /// Returns a library of an experiment, one of `all`.
     pub(crate) fn of_experiment(files: &LibraryFiles, all: &[LibraryFiles]) -> Result<Self> {
-        let mut shown = Self::new(&files.model, &files.mined_from, &files.library, Some(files.candidates.clone()))?;
+        let mut view = Self::new(&files.model, &files.mined_from, &files.library, Some(files.candidates.clone()))?;
         let varied = files.params.iter().filter(|(name, value)| all.iter().any(|o| o.params.get(*name) != Some(value)));
         for (name, value) in varied {
-            shown.label += &format!(", {name} {value}");
+            view.label += &format!(", {name} {value}");
         }
-        shown.description.params = files.params.clone();
-        Ok(shown)
+        view.description.params = files.params.clone();
+        Ok(view)
     }
 }
 
 /// Writes the report of `runs`, with what their libraries were made of.
-fn report(title: &str, runs: &[Run], libraries: Vec<Shown>, main: BTreeMap<String, Value>, dir: &Path) -> Result<()> {
+fn report(
+    title: &str,
+    runs: &[Run],
+    libraries: Vec<LibraryView>,
+    main: BTreeMap<String, Value>,
+    dir: &Path,
+) -> Result<()> {
     let baseline = runs.first().map(|run| run.settings.method.clone()).unwrap_or_default();
     let config = ReportConfig { baseline, main, ..ReportConfig::default() };
     let mut mined: BTreeMap<PathBuf, (String, MinedPairs)> = BTreeMap::new();
-    for Shown { label, candidates, .. } in &libraries {
+    for LibraryView { label, candidates, .. } in &libraries {
         if let Some(path) = candidates.as_ref().filter(|path| !mined.contains_key(*path)) {
             mined.insert(path.clone(), (label.clone(), MinedPairs::load(path).into_diagnostic()?));
         }

@@ -1,4 +1,4 @@
-//! How far a command is: a bar on a terminal, and lines at least every half minute where there is none.
+//! The progress of a command: a bar on a terminal, and lines at least every half minute where there is none.
 
 use std::{
     fmt,
@@ -21,7 +21,7 @@ const EVERY: Duration = Duration::from_secs(30);
 /// The bars of this process.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
-/// Whether lines carry their numbers as fields beside the text.
+/// Set if lines carry their numbers as fields in addition to the text.
 static HAS_FIELDS: AtomicBool = AtomicBool::new(false);
 
 /// Lets lines carry their numbers as fields from now on, for programs that read them.
@@ -34,10 +34,10 @@ pub(crate) fn beside_bars<T>(write: impl FnOnce() -> T) -> T {
     BARS.suspend(write)
 }
 
-/// How far a command is. It is shown until this is dropped.
-pub(crate) struct Progress(Shown);
+/// The progress of a command. It is shown until this is dropped.
+pub(crate) struct Progress(Output);
 
-enum Shown {
+enum Output {
     Bar(ProgressBar),
     Lines { lines: Arc<Mutex<Lines>>, _ended: Sender<()> },
 }
@@ -48,7 +48,7 @@ impl Progress {
         if io::stderr().is_terminal() {
             let style = ProgressStyle::with_template("{prefix:>10} [{bar:30}] {pos}/{len} eta {eta} {msg}");
             let bar = BARS.add(ProgressBar::new(total).with_prefix(what.to_owned()));
-            return Self(Shown::Bar(match style {
+            return Self(Output::Bar(match style {
                 Ok(style) => bar.with_style(style),
                 Err(_) => bar,
             }));
@@ -67,30 +67,30 @@ impl Progress {
                 }
             }
         });
-        Self(Shown::Lines { lines, _ended: ended })
+        Self(Output::Lines { lines, _ended: ended })
     }
 
     /// Says how much there is to do.
     pub(crate) fn set_total(&self, total: u64) {
         match &self.0 {
-            Shown::Bar(bar) => bar.set_length(total),
-            Shown::Lines { lines, .. } => locked(lines).total = total,
+            Output::Bar(bar) => bar.set_length(total),
+            Output::Lines { lines, .. } => locked(lines).total = total,
         }
     }
 
     /// Says how much is done.
     pub(crate) fn set_done(&self, done: u64) {
         match &self.0 {
-            Shown::Bar(bar) => bar.set_position(done),
-            Shown::Lines { lines, .. } => locked(lines).set_done(done),
+            Output::Bar(bar) => bar.set_position(done),
+            Output::Lines { lines, .. } => locked(lines).set_done(done),
         }
     }
 
     /// Says that one more is done.
     pub(crate) fn advance(&self) {
         match &self.0 {
-            Shown::Bar(bar) => bar.inc(1),
-            Shown::Lines { lines, .. } => {
+            Output::Bar(bar) => bar.inc(1),
+            Output::Lines { lines, .. } => {
                 let mut lines = locked(lines);
                 let done = lines.done + 1;
                 lines.set_done(done);
@@ -98,11 +98,11 @@ impl Progress {
         }
     }
 
-    /// Says something beside the numbers.
+    /// Prints something in addition to the numbers.
     pub(crate) fn set_note(&self, note: String) {
         match &self.0 {
-            Shown::Bar(bar) => bar.set_message(note),
-            Shown::Lines { lines, .. } => locked(lines).note = note,
+            Output::Bar(bar) => bar.set_message(note),
+            Output::Lines { lines, .. } => locked(lines).note = note,
         }
     }
 }
@@ -110,27 +110,27 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         match &self.0 {
-            Shown::Bar(bar) => {
+            Output::Bar(bar) => {
                 bar.finish_and_clear();
                 BARS.remove(bar);
             }
-            Shown::Lines { lines, .. } => locked(lines).line().tell(),
+            Output::Lines { lines, .. } => locked(lines).line().tell(),
         }
     }
 }
 
-/// A number is as good as ever when another thread failed beside it.
+/// Locks a number, which is still valid when another thread has failed.
 fn locked(lines: &Mutex<Lines>) -> MutexGuard<'_, Lines> {
     lines.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// When a line is due, and what it says.
+/// Decides when a line is due, and what it says.
 struct Lines {
     what: String,
     done: u64,
     total: u64,
     note: String,
-    /// What was done before the first report: by an earlier run, which says nothing of the rate of this one.
+    /// The amount done before the first report, by an earlier run: it does not count towards the rate of this one.
     before: Option<u64>,
     last: Duration,
     /// The time since the beginning.
@@ -148,12 +148,12 @@ impl Lines {
         self.done = done;
     }
 
-    /// The line, where it is time for one.
+    /// Returns the line, where it is time for one.
     fn due(&mut self) -> Option<Line> {
         ((self.clock)() >= self.last + EVERY).then(|| self.line())
     }
 
-    /// The line, now.
+    /// Returns the line, now.
     fn line(&mut self) -> Line {
         let now = (self.clock)();
         self.last = now;
@@ -169,7 +169,7 @@ impl Lines {
     }
 }
 
-/// How far something was at one moment.
+/// The progress of something at one moment.
 #[derive(Debug, Clone, PartialEq)]
 struct Line {
     what: String,
@@ -178,7 +178,7 @@ struct Line {
     total: u64,
     /// The time since the beginning.
     seconds: f64,
-    /// What is done in a second.
+    /// The amount done per second.
     rate: Option<f64>,
     /// The seconds that are left.
     eta: Option<u64>,

@@ -18,7 +18,7 @@ use stir::{
 
 use crate::typed::{delimiter, escaped, named, unescaped};
 
-/// How rollouts are drawn and rewarded.
+/// Settings of how rollouts are drawn and rewarded.
 #[derive(clap::Args, Debug)]
 pub(crate) struct RolloutArgs {
     /// Samples per problem (K)
@@ -27,7 +27,7 @@ pub(crate) struct RolloutArgs {
     /// Most new tokens of a sample (T_max)
     #[arg(long, value_name = "N", default_value_t = RolloutConfig::default().max_tokens)]
     pub(crate) max_tokens: usize,
-    /// How much of its reward a sample of T_max tokens loses
+    /// The share of its reward that a sample of T_max tokens loses
     #[arg(long, value_name = "X", default_value_t = RolloutConfig::default().eta)]
     pub(crate) eta: f64,
     /// Most samples decoded at the same time; the results do not depend on it
@@ -53,7 +53,7 @@ impl RolloutArgs {
     }
 }
 
-/// What is contrasted.
+/// Settings of what is contrasted.
 #[derive(clap::Args, Debug)]
 pub(crate) struct InductionArgs {
     /// Layers to mine, separated by commas: indices (18, -1) or relative depths (0.6, 3/5)
@@ -80,11 +80,11 @@ pub(crate) struct InductionArgs {
     /// Text that ends a segment; \n, \r, \t and \\ are understood
     #[arg(long, value_name = "TEXT", default_value = segment_end(), value_parser = delimiter)]
     delimiter: Delimiter,
-    /// Where successes come from
+    /// The source of successes
     #[arg(long, default_value = "rollout", value_parser = PossibleValuesParser::new(["rollout", "gold", "rollout_or_gold"])
         .try_map(named::<PositiveSource>))]
     positives: PositiveSource,
-    /// What is contrasted: the best right rollouts with the worst wrong ones, or, as an ablation, one random half of a
+    /// The rollouts contrasted: the best right ones with the worst wrong ones, or, as an ablation, one random half of a
     /// problem's rollouts with the other
     #[arg(long, default_value = "reward", value_parser = PossibleValuesParser::new(["reward", "random_split"]))]
     contrast: String,
@@ -131,7 +131,7 @@ fn segment_end() -> String {
     escaped(InductionConfig::default().delimiter.as_str())
 }
 
-/// How a library is selected.
+/// Settings of how a library is selected.
 #[derive(clap::Args, Debug)]
 pub(crate) struct BasisArgs {
     /// Most entries of the library (B); a pair counts as two
@@ -174,7 +174,7 @@ impl BasisArgs {
     }
 }
 
-/// How answers are steered.
+/// Settings of how answers are steered.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Steering")]
 pub(crate) struct ControllerArgs {
@@ -216,7 +216,7 @@ pub(crate) struct ControllerArgs {
     /// Last control point where the controller acts [default: no bound]
     #[arg(long, value_name = "M")]
     max_m: Option<usize>,
-    /// How long an impulse lives
+    /// The lifetime of an impulse
     #[arg(long, default_value = "segment",
         value_parser = PossibleValuesParser::new(["segment", "persistent"]).try_map(named::<Scope>))]
     scope: Scope,
@@ -245,7 +245,7 @@ impl ControllerArgs {
     }
 }
 
-/// How tokens are drawn and where an answer ends. The defaults are those of the command.
+/// Settings of how tokens are drawn and where an answer ends. The defaults are those of the command.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Sampling")]
 pub(crate) struct SamplingArgs {
@@ -305,13 +305,13 @@ impl SamplingArgs {
     }
 }
 
-/// How answers are generated and steered.
+/// Settings of how answers are generated and steered.
 #[derive(clap::Args, Debug)]
 pub(crate) struct AnswerArgs {
     /// Most new tokens of an answer; probes do not count
     #[arg(long, value_name = "N", default_value_t = AnswerSettings::default().max_tokens)]
     pub(crate) max_tokens: usize,
-    /// Most answers under way at the same time; no answer depends on it
+    /// The largest number of answers generated at the same time; no answer depends on it
     #[arg(long, alias = "width", value_name = "N", default_value_t = MAX_BATCH)]
     pub(crate) max_batch: usize,
     #[command(flatten)]
@@ -320,7 +320,7 @@ pub(crate) struct AnswerArgs {
     pub(crate) sampling: SamplingArgs,
 }
 
-/// Answers under way at the same time, as in an experiment that does not say.
+/// The number of answers generated at the same time, as in an experiment that does not say.
 const MAX_BATCH: usize = 16;
 
 /// The settings of the method `self_consistency`.
@@ -343,7 +343,7 @@ impl SelfConsistencyArgs {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Baselines")]
 pub(crate) struct ConstantVectorArgs {
-    /// Where constant_vector adds its vector: at every boundary of segments or at every token
+    /// The place where constant_vector adds its vector: every boundary of segments or at every token
     #[arg(long, default_value = "boundary",
         value_parser = PossibleValuesParser::new(["boundary", "token"]).try_map(named::<StaticAt>))]
     constant_vector_at: StaticAt,
@@ -370,7 +370,7 @@ pub(crate) struct DeerArgs {
     #[arg(long, value_name = "TEXT", default_value = escaped(&Deer::default().transition), value_parser = unescaped,
         allow_hyphen_values = true)]
     deer_transition: String,
-    /// Whether that text stays in the answer before a trial
+    /// Keep that text in the answer before a trial
     #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, default_value_t = Deer::default().keep_transition)]
     deer_keep_transition: bool,
     /// Text that deer asks for an answer with [default: that of the task]
@@ -420,7 +420,7 @@ mod tests {
         A::from_arg_matches(&matches.unwrap()).unwrap()
     }
 
-    /// Checks that every field of `config` is a flag of `A` but for those in `elsewhere`.
+    /// Checks that every field of `config` is a flag of `A` except those in `elsewhere`.
     fn named_alike<A: Args>(config: impl Serialize, elsewhere: &[&str]) {
         let command = A::augment_args(Command::new("test"));
         let flags: Vec<_> = command.get_arguments().filter_map(|arg| arg.get_long()).map(str::to_owned).collect();

@@ -14,17 +14,17 @@ use stir::{
 
 use crate::model::render;
 
-/// Which problems are asked.
+/// The problems to ask.
 #[derive(clap::Args, Debug, Clone)]
 pub(crate) struct TaskArgs {
     /// Problems, JSONL: id, gold, and a question or a finished prompt; or a built-in task (math500, gsm8k, ..), or the
-    /// description of one of your own (TOML; see docs/tasks.md)
+    /// description of a custom one (TOML; see docs/tasks.md)
     #[arg(long, value_name = "FILE|NAME")]
     pub task: PathBuf,
     /// File or folder with the problems of a built-in task; with the feature hub they are fetched where this is missing
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
-    /// What the answers of a file look like: math, number, choice or yes_no. Without it an answer is the number after
+    /// The form of the answers in a file: math, number, choice or yes_no. Without it an answer is the number after
     /// its last ####. Not for built-in tasks
     #[arg(long, value_name = "FORM", value_parser = form)]
     pub answers: Option<AnswerForm>,
@@ -38,17 +38,17 @@ fn form(name: &str) -> Result<AnswerForm, String> {
 }
 
 impl TaskArgs {
-    /// The problems of a JSONL file whose answers stand after `####`.
+    /// Returns the problems of a JSONL file whose answers follow `####`.
     pub(crate) fn file(path: &Path) -> Self {
         Self { task: path.to_owned(), data: None, answers: None, limit: None }
     }
 
-    /// What reports call the task: its name, or that of its file.
+    /// Returns the task's name in reports: its own, or that of its file.
     pub(crate) fn name(&self) -> String {
         self.source().name()
     }
 
-    /// The problems with their prompts for `lm`.
+    /// Returns the problems with their prompts for `lm`.
     pub(crate) fn open(&self, lm: &Lm) -> Result<Questions> {
         let source = self.source();
         // The names of the settings are those of the flags.
@@ -62,10 +62,10 @@ impl TaskArgs {
     }
 }
 
-/// That every right answer is known.
-pub(crate) fn check_golds(asked: &Questions) -> Result<()> {
-    match asked.without_gold() {
-        Some(id) => Err(miette!("{}: problem {id:?} has no gold", asked.source.display())),
+/// Checks that every right answer is known.
+pub(crate) fn check_golds(questions: &Questions) -> Result<()> {
+    match questions.without_gold() {
+        Some(id) => Err(miette!("{}: problem {id:?} has no gold", questions.source.display())),
         None => Ok(()),
     }
 }

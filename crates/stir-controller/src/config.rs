@@ -3,7 +3,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use stir_core::SettingError;
 
-/// Settings of the controller; the symbols are those of the method's description.
+/// The settings of the controller; the symbols are those of the method's description.
 ///
 /// ```
 /// use stir_controller::ControllerConfig;
@@ -92,7 +92,7 @@ impl ControllerConfig {
         }
     }
 
-    /// Whether the controller acts at control point `m`.
+    /// Returns whether the controller acts at control point `m`.
     pub(crate) fn acts_at(&self, m: usize) -> bool {
         (1..self.max_control_points).contains(&m)
             && self.min_m.is_none_or(|min| m >= min)

@@ -12,7 +12,7 @@ use crate::{
 const TIE: f64 = 1e-12;
 
 /// The decisions of the method, without any I/O: [`plan`](Self::plan) retrieves, [`decide`](Self::decide) scores and
-/// commits. [`steer`](Self::steer) starts the state machine that asks for them in a loop of one's own;
+/// commits. [`steer`](Self::steer) starts the state machine that asks for them in your own loop;
 /// [`generate`](Self::generate) and [`stream`](Self::stream) run it on an [`Engine`](stir_core::Engine).
 ///
 /// A controller owns its library, and a clone shares it.
@@ -122,8 +122,8 @@ impl Controller {
         Planned::Probe(plan)
     }
 
-    /// Says whether what [`plan`](Self::plan) finds at control point `m` depends on the states there. Where it does not,
-    /// they need not be read.
+    /// Says whether what [`plan`](Self::plan) finds at control point `m` depends on the states there. Where it does
+    /// not, they need not be read.
     pub fn needs_states(&self, m: usize) -> bool {
         self.config.acts_at(m) && self.mean.is_none()
     }
@@ -179,12 +179,12 @@ impl Controller {
             Candidate { entry: index, layer: entry.layer, similarity, advantage, vector }
         };
         let candidates = wrong.into_iter().map(candidate).collect();
-        // One draw per control point, from a stream of its own, so that decisions do not depend on each other.
+        // One draw per control point, from its own stream, so that decisions do not depend on each other.
         let draw = SampleRng::new(config.seed, (at.sequence << 16) | m as u64).uniform();
         Plan { sequence: at.sequence, m, retrieved, candidates, null_advantage, draw, non_finite }
     }
 
-    /// Gaussian noise as long as `vector`; an entry gets the same wherever it is retrieved.
+    /// Returns Gaussian noise as long as `vector`; an entry gets the same wherever it is retrieved.
     fn noise(&self, entry: usize, vector: &[f32]) -> Arc<[f32]> {
         let mut rng = SampleRng::new(self.config.seed, u64::MAX - entry as u64);
         let noise: Vec<f64> = vector.iter().map(|_| rng.normal()).collect();
@@ -245,12 +245,12 @@ impl Controller {
     }
 }
 
-/// Whether `scale * vector` is finite. A score that is not gives a scale that is not.
+/// Returns whether `scale * vector` is finite. A score that is not finite gives a scale that is not.
 fn can_add(scale: f32, vector: &[f32]) -> bool {
     vector.iter().all(|x| (scale * x).is_finite())
 }
 
-/// Tells whoever listens what was decided.
+/// Records what was decided.
 fn report(sequence: u64, m: usize, decision: &Decision) {
     let Decision { commit, score, null_score, candidates, non_finite, .. } = decision;
     tracing::debug!(

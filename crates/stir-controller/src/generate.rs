@@ -33,7 +33,7 @@ impl Controller {
     }
 
     /// Answers `requests`, steered, and tells `on_event` of every token as it comes; as
-    /// [`stir_core::stream`]. A token's note says where it stands and what was decided there.
+    /// [`stir_core::stream`]. A token's note says which segment it belongs to and what was decided at its start.
     ///
     /// ```
     /// # use stir_basis::{Action, Entry, Library};

@@ -29,7 +29,7 @@ pub struct SteeredLane<S> {
     probe_tokens: usize,
 }
 
-/// What runs at a control point: a probe without an impulse, and one for each candidate.
+/// The probes at a control point: one without an impulse, and one for each candidate.
 #[derive(Debug)]
 struct Probes<S> {
     null: Probe<S>,
@@ -63,6 +63,30 @@ impl Controller {
 
     /// Starts a sample as [`lane`](Self::lane) does, where `session` already holds the first tokens of the prompt; see
     /// [`Decode::resume`](stir_core::Decode::resume).
+    ///
+    /// A [`Generator`](stir_core::Generator) of steered answers, for a server whose requests come at any time, starts
+    /// its samples with it:
+    ///
+    /// ```
+    /// # use stir_basis::{Action, Entry, Library};
+    /// # use stir_controller::{Controller, ControllerConfig};
+    /// # use stir_core::{Event, Generator, Request, Text, toy::ToyEngine};
+    /// # let engine = ToyEngine::new(1);
+    /// # let action = Action::Steer(vec![0.5; 10]);
+    /// # let library = Library::from_vectors([Entry { layer: 1, key: [1.0; 10].into(), action, ..Entry::default() }])?;
+    /// # let controller = Controller::unchecked(library, ControllerConfig::default())?;
+    /// let start = |engine: &_, session, request: &_, sample| controller.resume(engine, session, request, sample);
+    /// let mut generator = Generator::with(&engine, 8, start);
+    /// generator.push(Request { max_tokens: 20, ..Request::new(engine.encode("one")?) })?;
+    /// while !generator.is_empty() {
+    ///     for (_, event) in generator.step()? {
+    ///         if let Event::Finished { answer, .. } = event {
+    ///             println!("{} segments", answer.steps.len());
+    ///         }
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`RequestError`] when the request cannot be served.
@@ -261,20 +285,20 @@ impl<S: Session> SteeredLane<S> {
 }
 
 impl<S> Probes<S> {
-    /// The probes, in the order of their rows.
+    /// Returns the probes, in the order of their rows.
     fn all(&mut self) -> impl Iterator<Item = &mut Probe<S>> {
         std::iter::once(&mut self.null).chain(&mut self.candidates)
     }
 
-    /// How many of them sit this pass out: the unsteered one has its first token already, and waits for the others to
-    /// have one.
+    /// Returns the number of probes that sit this pass out: the unsteered one has its first token already, and waits
+    /// for the others to have one.
     fn waiting(&self) -> usize {
         usize::from(!self.candidates.iter().all(Probe::has_begun))
     }
 }
 
 impl<S> Probe<S> {
-    /// Whether its first token is known, or that it gets none.
+    /// Returns whether its first token is known, or it gets none.
     fn has_begun(&self) -> bool {
         !self.branch.choices().is_empty() || !self.branch.is_running()
     }

@@ -22,7 +22,7 @@ pub use probe::ProbeBranch;
 pub use steering::{Next, Steering};
 pub use trace::{Place, Retrieved, Steered, Step};
 
-/// What a server needs: everything but a lane's session, which is the engine's, may go to another thread.
+/// Everything that a server needs can be sent to another thread, except a lane's session, which is the engine's.
 const _: () = {
     const fn send_and_sync<T: Send + Sync>() {}
     send_and_sync::<Controller>();

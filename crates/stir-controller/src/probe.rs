@@ -12,14 +12,14 @@ use crate::{Controller, ProbeScores};
 /// - It decodes greedily: the token with the largest logit, ties to the lower id, with no penalty and no temperature.
 /// - A token counts with its log-probability under the model's distribution: temperature 1, the whole vocabulary.
 /// - It ends with a token that completes the delimiter, with one that ends a sequence, after
-///   [`probe_tokens`](crate::ControllerConfig::probe_tokens) tokens, or where the context is full. A part of a delimiter
-///   at the end of the text before the control point counts: it may be completed within the probe.
+///   [`probe_tokens`](crate::ControllerConfig::probe_tokens) tokens, or where the context is full. A part of a
+///   delimiter at the end of the text before the control point counts: it may be completed within the probe.
 /// - Its score is the mean of the log-probabilities. It is NaN where there is no token or where a row of logits
 ///   described no distribution (a NaN, a +inf, all -inf).
 ///
 /// Give it rows of logits until it wants no more, first those after the boundary token, then those after each token
-/// that it took. Its tokens are not a part of the text. How a probe is cached, and whether probes share a batch, changes
-/// nothing in the result.
+/// that it took. Its tokens are not a part of the text. How a probe is cached, and whether probes share a batch,
+/// changes nothing in the result.
 ///
 /// ```
 /// # use stir_basis::{Entry, Library};
@@ -61,7 +61,8 @@ impl Controller {
 
 impl ProbeBranch {
     /// Takes the likeliest token of a row of logits, `[vocab_size]`: that after the boundary token or after the token
-    /// taken last. Returns whether the probe goes on, for which the token taken is to be encoded.
+    /// taken last. Returns whether the probe continues; if so, the token taken is to be encoded
+    /// next.
     ///
     /// Does nothing where the probe has ended.
     pub fn push(&mut self, logits: &[f32], vocab: &Vocab) -> bool {

@@ -7,11 +7,11 @@ use crate::{
     ProbeScores, Scope, Step,
 };
 
-/// The method for one sequence, as a state machine without any I/O: it says what is to be done next, and is told the
-/// outcome. Any decoding loop can be steered with it; [`SteeredLane`](crate::SteeredLane) is one that does.
+/// The method for one sequence, as a state machine without any I/O: it says what is to be done next and is told the
+/// outcome. Any decoding loop can be steered with it; [`SteeredLane`](crate::SteeredLane) is one.
 ///
-/// [`next`](Self::next) says what is wanted, and there is one method to answer each wish with. A loop matches on it
-/// until the sequence has ended:
+/// [`next`](Self::next) returns the next task, and for each task there is one method that takes its result. A loop
+/// matches on it until the sequence has ended:
 ///
 /// ```
 /// # use stir_basis::{Action, Entry, Library};
@@ -84,7 +84,7 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Where this loop forgets or adds an impulse, one with a cache truncates the cache, and encodes the tokens that are then
+/// If this loop forgets or adds an impulse, a loop with a cache truncates it, and encodes the tokens that are then
 /// missing with its next pass.
 #[derive(Debug, Clone)]
 pub struct Steering {
@@ -100,8 +100,8 @@ pub struct Steering {
     non_finite: usize,
 }
 
-/// The next wish of a [`Steering`]. More kinds will not be added without a breaking release, since a loop is complete
-/// only when it knows all of them.
+/// The next task for the loop that runs a [`Steering`]. A new kind is a breaking change, because a loop is complete
+/// only when it handles all of them.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next {
     /// Decode one token as usual, encoding first what is not encoded yet; answer with [`Steering::token`].
@@ -232,7 +232,8 @@ impl Steering {
         &self.steps
     }
 
-    /// Returns where generated token `index` (from 0) stands, and what was decided just before it.
+    /// Returns the segment that generated token `index` (from 0) belongs to, and what was decided just before the
+    /// token.
     pub fn place(&self, index: usize) -> Place {
         Place::of(&self.steps, self.tokens, index)
     }

@@ -81,9 +81,9 @@ pub struct Place {
 }
 
 impl Place {
-    /// The place of token `index` of the `len` that the `steps` are made of.
+    /// Returns the place of token `index` of the `len` that the `steps` are made of.
     pub(crate) fn of(steps: &[Step], len: usize, index: usize) -> Self {
-        // From the end, where new tokens stand.
+        // From the end, where new tokens are.
         let mut start = len;
         for (before, step) in steps.iter().enumerate().rev() {
             start -= step.tokens.min(start);

@@ -181,7 +181,7 @@ fn a_foreign_loop_decides_and_writes_what_the_lane_does() {
     assert!(seen.iter().map(|seen| seen.stopped).sum::<usize>() > 4, "{seen:?}");
 }
 
-/// A loop that answers another wish than the one that was made is told so, and can go on.
+/// A loop that answers another wish than the one that was made gets an error, and can continue.
 #[test]
 fn what_is_not_wanted_is_refused() {
     let engine = ToyEngine::without_eos(17);

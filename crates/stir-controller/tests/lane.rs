@@ -76,8 +76,8 @@ fn no_memory_is_plain_decoding() {
         let config = ControllerConfig { variant: Variant::NoMemory, ..base() };
         for sampling in SAMPLINGS {
             let plain = plain(&engine, &batch(&prompts, 50, sampling, 3), 4);
-            for width in [1, 4, 16] {
-                let answers = steer(&engine, &library, &config, &prompts, 50, sampling, width);
+            for batch_size in [1, 4, 16] {
+                let answers = steer(&engine, &library, &config, &prompts, 50, sampling, batch_size);
                 for (answer, plain) in answers.iter().zip(&plain) {
                     assert_eq!(
                         (&answer.generated.tokens, &answer.generated.log_probs),
@@ -101,7 +101,7 @@ fn a_batch_equals_its_singles_and_runs_repeat() {
         for scope in [Scope::Segment, Scope::Persistent] {
             let config = ControllerConfig { variant, scope, ..base() };
             for sampling in SAMPLINGS {
-                let run = |width| steer(&engine, &library, &config, &prompts, 50, sampling, width);
+                let run = |batch_size| steer(&engine, &library, &config, &prompts, 50, sampling, batch_size);
                 let one = run(1);
                 assert_eq!(one, run(3));
                 assert_eq!(one, run(16));

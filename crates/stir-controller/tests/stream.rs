@@ -55,7 +55,7 @@ fn hear(
     all
 }
 
-/// Every token stands in its segment, and the first one after a control point says what was decided there.
+/// Every token is in its segment, and the first one after a control point says what was decided there.
 fn assert_places(places: &[Place], steps: &[Step]) {
     let mut rest = places;
     for (i, step) in steps.iter().enumerate() {

@@ -9,18 +9,18 @@
 
 use crate::{Addition, Engine, HookPoint, Output, Row, SampleRng, Session, Text, TokenId};
 
-/// A promise of the contract that an engine broke.
+/// A promise of the contract that an engine breaks.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Violation {
-    /// Two ways to the same result differ.
+    /// Two ways to compute the same result differ.
     #[error("{law}: results differ by {difference} of the largest magnitude, allowed {tolerance}")]
     Differs {
         /// The promise.
         law: &'static str,
-        /// Largest absolute difference over the largest absolute value.
+        /// The largest absolute difference over the largest absolute value.
         difference: f32,
-        /// What was allowed.
+        /// The largest difference that was allowed.
         tolerance: f32,
     },
     /// Something that must change results did not.
@@ -40,7 +40,7 @@ pub enum Violation {
     Refused {
         /// The promise being checked.
         law: &'static str,
-        /// The engine's words.
+        /// The engine's message.
         message: String,
     },
     /// The tokens of a prompt do not end with those of its text.
@@ -54,9 +54,9 @@ pub enum Violation {
     Size {
         /// The promise.
         law: &'static str,
-        /// What it should be.
+        /// The expected value.
         expected: usize,
-        /// What it is.
+        /// The value found.
         found: usize,
     },
 }
@@ -133,7 +133,7 @@ impl<E: Engine> Suite<'_, E> {
         self.engine.forward(rows).map_err(|error| Violation::Refused { law, message: error.to_string() })
     }
 
-    /// The chunks one after another in one pass of an empty session.
+    /// Returns the chunks one after another in one pass of an empty session.
     fn fresh(
         &self,
         law: &'static str,
@@ -326,8 +326,8 @@ impl<E: Engine> Suite<'_, E> {
         Ok(())
     }
 
-    /// Forks that are steered differently and go on with the same tokens, as probes do. An engine may compute once what
-    /// they have in common, and must not compute less.
+    /// Forks that are steered differently and continue with the same tokens, as probes do. An engine may compute once
+    /// what they have in common, and must not compute less.
     fn branches(&mut self, prompt: &[TokenId], tail: &[TokenId], other: &[TokenId]) -> Result<(), Violation> {
         let law = "forks that take the same tokens are what they are alone";
         let (mut rng, boundary) = (SampleRng::new(0xf0c, 0), prompt.len() - 1);
@@ -396,7 +396,8 @@ impl<E: Engine> Suite<'_, E> {
     }
 }
 
-/// Largest absolute difference over the largest absolute expected value; infinite for rows of different lengths.
+/// Returns the largest absolute difference over the largest absolute expected value; infinite for rows of different
+/// lengths.
 fn difference(expected: &[f32], found: &[f32]) -> f32 {
     if expected.len() != found.len() {
         return f32::INFINITY;

@@ -142,20 +142,20 @@ pub trait Session: Sized + Send {
 pub struct Row<'a, S> {
     /// The sequence; the pass extends it by `tokens`.
     pub session: &'a mut S,
-    /// Tokens to append and encode; at least one.
+    /// The tokens to append and encode; at least one.
     pub tokens: &'a [TokenId],
-    /// Vectors to add to the residual stream. Additions come before captures at the same point.
+    /// The vectors to add to the residual stream. Additions come before captures at the same point.
     pub additions: Vec<Addition<'a>>,
-    /// Hook points whose hidden state at the last of `tokens` is wanted.
+    /// The hook points whose hidden state at the last of `tokens` is wanted.
     pub capture: &'a [HookPoint],
-    /// Whether the logits after the last of `tokens` are wanted.
+    /// Set to have the logits after the last of `tokens`.
     pub logits: bool,
 }
 
 /// An impulse: `stream(point, position) += scale * vector`, at that position only.
 #[derive(Debug, Clone, Copy)]
 pub struct Addition<'a> {
-    /// Where in the model the vector is added.
+    /// The point in the model where the vector is added.
     pub point: HookPoint,
     /// The absolute position in the sequence; must be among the row's tokens.
     pub position: usize,

@@ -5,11 +5,11 @@ use std::{
 
 use crate::{Decode, Engine, Event, GenerateError, Generated, Generation, Generator, Request, RequestError, SampleId};
 
-/// What the callback of a [`stream`] wants to happen next.
+/// The decision of a [`stream`]'s callback about what happens next.
 ///
 /// An answer that is cancelled ends with its [`Finished`](Event::Finished) event and
-/// [`Finish::Cancelled`](crate::Finish::Cancelled), unless it has ended by itself. Tokens that were generated in the same
-/// pass still come before it.
+/// [`Finish::Cancelled`](crate::Finish::Cancelled), unless it has ended by itself. Tokens that were generated in the
+/// same pass still come before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Flow {
@@ -21,7 +21,7 @@ pub enum Flow {
     CancelAll,
 }
 
-/// How requests are answered; what they ask for is said by each [`Request`].
+/// The settings of a call that answers requests; what they ask for is in each [`Request`].
 ///
 /// ```
 /// use std::sync::atomic::AtomicBool;
@@ -33,8 +33,8 @@ pub enum Flow {
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct GenerateOptions<'c> {
-    /// The number of samples that share a forward pass at most; 0 counts as 1. Answers do not depend on it, but for the
-    /// rounding of batched arithmetic.
+    /// The number of samples that share a forward pass at most; 0 counts as 1. Answers do not depend on it, except for
+    /// the rounding of batched arithmetic.
     pub max_batch: usize,
     /// A flag that ends all answers before the next pass once it is set, from any thread. Every answer keeps the tokens
     /// it has; those that have not begun have none.
@@ -47,7 +47,8 @@ impl Default for GenerateOptions<'_> {
     }
 }
 
-/// Answers `requests` with `engine` (an engine, a reference or an [`Arc`](std::sync::Arc)) and returns, for each of them in order, its samples in order.
+/// Answers `requests` with `engine` (an engine, a reference or an [`Arc`](std::sync::Arc)) and returns, for each of
+/// them in order, its samples in order.
 ///
 /// ```
 /// use stir_core::{GenerateOptions, Request, Text, generate, toy::ToyEngine};
@@ -70,7 +71,7 @@ pub fn generate<E: Engine>(
     generate_with(engine, requests, options, Decode::resume)
 }
 
-/// As [`generate`], for any kind of generation; `start` as in [`Generator::with`].
+/// Works like [`generate`], for any kind of generation; `start` is the one of [`Generator::with`].
 ///
 /// # Errors
 /// As [`generate`].
@@ -140,7 +141,7 @@ pub fn stream<E: Engine>(
     stream_with(engine, requests, options, Decode::resume, on_event)
 }
 
-/// As [`stream`], for any kind of generation; `start` as in [`Generator::with`].
+/// Works like [`stream`], for any kind of generation; `start` is the one of [`Generator::with`].
 ///
 /// # Errors
 /// As [`stream`].

@@ -39,10 +39,10 @@ pub struct Generator<
     G: Generation<E::Session> = Decode<<E as Engine>::Session>,
     F = fn(&E, <E as Engine>::Session, &Request, usize) -> Result<G, RequestError>,
 > {
-    scheduler: Scheduler<E, Told<E::Session, G>>,
+    scheduler: Scheduler<E, EventLane<E::Session, G>>,
     start: F,
     /// Requests with samples that have not begun.
-    queue: VecDeque<Queued>,
+    queue: VecDeque<QueuedRequest>,
     /// The request of several samples that began last, and a session that holds all of its prompt but the last token.
     prefix: Option<(usize, E::Session)>,
     pushed: usize,
@@ -54,7 +54,7 @@ pub struct Generator<
 type EventOf<S, G> = Event<<G as Lane<S>>::Done, <G as Generation<S>>::Note>;
 
 #[derive(Debug)]
-struct Queued {
+struct QueuedRequest {
     id: usize,
     request: Request,
     /// Samples that have not begun.
@@ -75,7 +75,8 @@ where
     F: Fn(&E, E::Session, &Request, usize) -> Result<G, RequestError>,
 {
     /// Creates a generator of answers of any kind. `start` begins one sample: it is given the engine, a session that
-    /// holds a part of the prompt (or nothing), the request and the number of the sample.
+    /// holds a part of the prompt (or nothing), the request and the number of the sample. `Controller::resume` of
+    /// `stir-controller` begins steered ones.
     pub fn with(engine: E, max_batch: usize, start: F) -> Self {
         let (scheduler, queue, cancelled) = (Scheduler::new(engine, max_batch), VecDeque::new(), Vec::new());
         Self { scheduler, start, queue, prefix: None, pushed: 0, cancelled }
@@ -101,7 +102,7 @@ where
         let id = self.pushed;
         self.pushed += 1;
         let samples = (0..request.samples).collect();
-        self.queue.push_back(Queued { id, request, samples });
+        self.queue.push_back(QueuedRequest { id, request, samples });
         Ok(id)
     }
 
@@ -125,19 +126,19 @@ where
         let meant: Vec<LaneId> =
             self.scheduler.lanes().filter(|(_, lane)| is_meant(lane.id)).map(|(id, _)| id).collect();
         let lanes = meant.into_iter().filter_map(|id| self.scheduler.cancel(id));
-        self.cancelled.extend(lanes.map(Told::cancel));
+        self.cancelled.extend(lanes.map(EventLane::cancel));
         // A sample that has not begun gets an answer without a token.
         let engine = self.scheduler.engine();
-        for Queued { id, request, samples } in &mut self.queue {
+        for QueuedRequest { id, request, samples } in &mut self.queue {
             samples.retain(|&sample| {
                 let id = SampleId { request: *id, sample };
                 if !is_meant(id) {
                     return true;
                 }
                 // One that is refused all the same stays, so that the next step reports it.
-                let told = Told::start(engine, &self.start, engine.session(), id, request).map(Told::cancel);
-                let is_refused = told.is_err();
-                self.cancelled.extend(told);
+                let lane = EventLane::start(engine, &self.start, engine.session(), id, request).map(EventLane::cancel);
+                let is_refused = lane.is_err();
+                self.cancelled.extend(lane);
                 is_refused
             });
         }
@@ -162,20 +163,20 @@ where
         let finished =
             self.scheduler.step().map_err(|error| GenerateError::Engine { lost: ids, source: error.source })?;
         let running = self.scheduler.lanes_mut();
-        let mut told: Vec<_> = running.map(|(lane, told)| (lane, (told.id, mem::take(&mut told.events)))).collect();
+        let mut events: Vec<_> = running.map(|(id, lane)| (id, (lane.id, mem::take(&mut lane.events)))).collect();
         // A lane of this kind turns broken logits into an event.
-        told.extend(finished.into_iter().filter_map(|(lane, done)| Some((lane, done.ok()?))));
-        told.sort_by_key(|(lane, _)| *lane);
+        events.extend(finished.into_iter().filter_map(|(lane, done)| Some((lane, done.ok()?))));
+        events.sort_by_key(|(lane, _)| *lane);
         if self.scheduler.is_empty() && self.queue.is_empty() {
             self.prefix = None;
         }
-        Ok(told.into_iter().flat_map(|(_, (id, events))| events.into_iter().map(move |event| (id, event))).collect())
+        Ok(events.into_iter().flat_map(|(_, (id, events))| events.into_iter().map(move |event| (id, event))).collect())
     }
 
     /// Begins samples while there is room.
     fn admit(&mut self) -> Result<(), GenerateError<E::Error>> {
         while self.scheduler.has_room()
-            && let Some(&mut Queued { id: number, ref request, ref mut samples }) = self.queue.front_mut()
+            && let Some(&mut QueuedRequest { id: number, ref request, ref mut samples }) = self.queue.front_mut()
         {
             let engine = self.scheduler.engine();
             if self.prefix.as_ref().is_none_or(|(of, _)| *of != number) {
@@ -193,7 +194,7 @@ where
             }
             let session = self.prefix.as_ref().map_or_else(|| engine.session(), |(_, prefix)| prefix.fork());
             if let Some(sample) = samples.pop_front() {
-                match Told::start(engine, &self.start, session, SampleId { request: number, sample }, request) {
+                match EventLane::start(engine, &self.start, session, SampleId { request: number, sample }, request) {
                     Ok(lane) => drop(self.scheduler.push(lane)),
                     Err(source) => {
                         self.queue.pop_front();
@@ -250,8 +251,8 @@ pub enum GenerateError<E> {
     },
 }
 
-/// A sequence under way whose tokens become events.
-struct Told<S, G: Generation<S>> {
+/// A sequence in progress whose tokens become events.
+struct EventLane<S, G: Generation<S>> {
     id: SampleId,
     generation: G,
     text: TextStream,
@@ -259,7 +260,7 @@ struct Told<S, G: Generation<S>> {
     events: Vec<EventOf<S, G>>,
 }
 
-impl<S, G: Generation<S>> Told<S, G> {
+impl<S, G: Generation<S>> EventLane<S, G> {
     fn start<E: Engine<Session = S>>(
         engine: &E,
         start: impl Fn(&E, S, &Request, usize) -> Result<G, RequestError>,
@@ -271,13 +272,13 @@ impl<S, G: Generation<S>> Told<S, G> {
         Ok(Self { id, generation: start(engine, session, request, id.sample)?, text, events: Vec::new() })
     }
 
-    /// The last event of an answer that is wanted no more.
+    /// Returns the last event of an answer that is wanted no more.
     fn cancel(mut self) -> (SampleId, EventOf<S, G>) {
         (self.id, Event::Finished { text: self.text.finish(), answer: self.generation.answer() })
     }
 }
 
-impl<S, G: Generation<S>> Lane<S> for Told<S, G> {
+impl<S, G: Generation<S>> Lane<S> for EventLane<S, G> {
     type Done = (SampleId, Vec<EventOf<S, G>>);
 
     fn rows<'a>(&'a mut self, rows: &mut Vec<Row<'a, S>>) {
@@ -285,10 +286,10 @@ impl<S, G: Generation<S>> Lane<S> for Told<S, G> {
     }
 
     fn absorb(&mut self, vocab: &Vocab, outputs: Vec<Output>) -> Result<Option<Self::Done>, SamplingError> {
-        let told = self.generation.sequence().answer().len();
+        let reported = self.generation.sequence().answer().len();
         let advanced = self.generation.advance(vocab, outputs);
         let sequence = self.generation.sequence();
-        for (index, &id) in sequence.answer().iter().enumerate().skip(told) {
+        for (index, &id) in sequence.answer().iter().enumerate().skip(reported) {
             let (log_prob, text) = (sequence.log_probs()[index], self.text.push(vocab.bytes(id)));
             let note = self.generation.note(index);
             self.events.push(Event::Token(Token { index, id, log_prob, text, note }));

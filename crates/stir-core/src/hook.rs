@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 ///
 /// Names are those of TransformerLens: `blocks.N.hook_resid_pre` is the input of decoder layer `N` (0-based),
 /// `blocks.N.hook_resid_post` its output, before the final norm. The short forms `resid_pre.N` and `resid_post.N` are
-/// understood too.
+/// accepted, too.
 ///
 /// ```
 /// use stir_core::HookPoint;
@@ -16,6 +16,7 @@ use std::{fmt, str::FromStr};
 /// # Ok::<(), stir_core::ParseHookPointError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum HookPoint {
     /// The residual stream entering decoder layer `N`.
     ResidPre(usize),
@@ -24,7 +25,7 @@ pub enum HookPoint {
 }
 
 impl HookPoint {
-    /// The decoder layer the point belongs to, 0-based.
+    /// Returns the decoder layer that the point belongs to, 0-based.
     pub fn layer(self) -> usize {
         match self {
             Self::ResidPre(layer) | Self::ResidPost(layer) => layer,
@@ -61,7 +62,7 @@ impl FromStr for HookPoint {
     }
 }
 
-/// A hook point name that is not known.
+/// The error of an unknown hook point name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown hook point {name:?}: expected blocks.N.hook_resid_pre or blocks.N.hook_resid_post")]
 pub struct ParseHookPointError {

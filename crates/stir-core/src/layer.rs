@@ -2,10 +2,11 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// Which decoder layer: an index (`18`, `-1`) or a relative depth in [0, 1] (`0.6`, `3/5`).
+/// A choice of decoder layer: an index (`18`, `-1`) or a relative depth in [0, 1] (`0.6`, `3/5`).
 ///
-/// A depth resolves to `round(depth * (n_layers - 1))`, halves to even, as the published layers were chosen. A number
-/// with a point or a slash is a depth, one without is an index: `1` is the second layer, `1.0` the last.
+/// A depth resolves to `round(depth * (n_layers - 1))`, with halves rounded to even, as the published layers were
+/// chosen. A number with a point or a slash is a depth; a number without one is an index: `1` is the second layer,
+/// `1.0` the last.
 ///
 /// ```
 /// use stir_core::LayerSpec;
@@ -18,14 +19,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum LayerSpec {
-    /// A 0-based index; negative counts from the end.
+    /// A 0-based index; a negative one counts from the end.
     Index(i64),
     /// A relative depth in [0, 1].
     Depth(f64),
 }
 
 impl LayerSpec {
-    /// The 0-based layer this names in a model of `n_layers` layers.
+    /// Returns the 0-based layer that this names in a model of `n_layers` layers.
     ///
     /// # Errors
     /// [`LayerSpecError::OutOfRange`] when there is no such layer, [`LayerSpecError::Depth`] when a depth built by
@@ -86,28 +87,28 @@ impl From<LayerSpec> for String {
     }
 }
 
-/// Why a layer spec does not name a layer.
+/// The reason why a layer spec does not name a layer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LayerSpecError {
-    /// Neither an index nor a depth.
+    /// The text is neither an index nor a depth.
     #[error("layer spec {text:?} is neither an index (18, -1) nor a depth (0.6, 3/5)")]
     Syntax {
-        /// What was given.
+        /// The text that was given.
         text: String,
     },
-    /// A depth outside [0, 1].
+    /// The depth lies outside [0, 1].
     #[error("layer depth {depth} lies outside [0, 1]")]
     Depth {
-        /// What was given.
+        /// The depth that was given.
         depth: f64,
     },
-    /// An index the model does not have.
+    /// The model does not have this layer.
     #[error("layer {spec} does not exist in a model of {n_layers} layers")]
     OutOfRange {
-        /// What was given.
+        /// The spec that was given.
         spec: String,
-        /// Layers of the model.
+        /// The number of layers of the model.
         n_layers: usize,
     },
 }

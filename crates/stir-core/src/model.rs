@@ -4,17 +4,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelShape {
-    /// Decoder layers.
+    /// The number of decoder layers.
     pub n_layers: usize,
-    /// Width of the residual stream.
+    /// The width of the residual stream.
     pub hidden_size: usize,
-    /// Rows of the output head: every token id is below this.
+    /// The number of rows of the output head: every token id is below it.
     pub vocab_size: usize,
-    /// Positions the model was made for, prompt and answer together.
+    /// The number of positions that the model was made for, prompt and answer together.
     pub max_context: usize,
 }
 
-/// What identifies a model: a vector mined on one model means nothing on another.
+/// The identity of a model: a vector mined on one model means nothing on another.
 ///
 /// ```
 /// # use stir_core::Fingerprint;
@@ -29,22 +29,22 @@ pub struct ModelShape {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fingerprint {
-    /// Model family, as the checkpoint names it.
+    /// The model family, as the checkpoint names it.
     pub architecture: String,
-    /// Decoder layers.
+    /// The number of decoder layers.
     pub n_layers: usize,
-    /// Width of the residual stream.
+    /// The width of the residual stream.
     pub hidden_size: usize,
-    /// Rows of the output head.
+    /// The number of rows of the output head.
     pub vocab_size: usize,
-    /// Digest of the tokenizer, hexadecimal.
+    /// The digest of the tokenizer, hexadecimal.
     pub tokenizer: String,
-    /// Digest of the weights, hexadecimal.
+    /// The digest of the weights, hexadecimal.
     pub weights: String,
 }
 
 impl Fingerprint {
-    /// Whether `found` is the model that `self` describes.
+    /// Checks that `found` is the model that `self` describes.
     ///
     /// # Errors
     /// [`FingerprintMismatch`] with the first field that differs.
@@ -70,7 +70,7 @@ impl Fingerprint {
     }
 }
 
-/// Two models that are not the same.
+/// The error of two models that are not the same.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("made for another model: {field} is {expected:?} there and {found:?} in the model at hand")]
 pub struct FingerprintMismatch {
@@ -78,6 +78,6 @@ pub struct FingerprintMismatch {
     pub field: &'static str,
     /// Its value where the vectors were mined.
     pub expected: String,
-    /// Its value in the model at hand.
+    /// Its value in the model that was checked.
     pub found: String,
 }

@@ -7,7 +7,7 @@ pub(crate) struct Pattern {
 }
 
 impl Pattern {
-    /// The pattern `text`. An empty one would be complete everywhere; whoever takes one from outside refuses it.
+    /// Returns the pattern `text`. An empty one would match everywhere, so callers must refuse it.
     pub(crate) fn new(text: String) -> Self {
         let bytes = text.as_bytes();
         let mut fallback = vec![0; bytes.len()];
@@ -30,8 +30,8 @@ impl Pattern {
         self.text.len()
     }
 
-    /// The length of the longest start of the pattern with which the text ends after one more `byte`, given that length
-    /// before it; `matched` is below [`len`](Self::len).
+    /// Returns the length of the longest start of the pattern with which the text ends after one more `byte`, given
+    /// that length before it; `matched` is below [`len`](Self::len).
     pub(crate) fn advance(&self, mut matched: usize, byte: u8) -> usize {
         let bytes = self.text.as_bytes();
         while matched > 0 && byte != bytes[matched] {

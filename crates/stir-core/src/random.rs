@@ -2,7 +2,7 @@ use rand::{Rng, SeedableRng, rngs::ChaCha8Rng};
 
 /// The random numbers of one sample: ChaCha8, one stream per sample of a seed.
 ///
-/// Two samples of one seed are independent, and a sample's numbers do not depend on what else runs beside it.
+/// Two samples of one seed are independent, and a sample's numbers do not depend on what else is running.
 ///
 /// ```
 /// use stir_core::SampleRng;

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{EmptyStop, ModelShape, SampleRng, Sampling, SamplingError, StopMatcher, TokenId};
 
-/// What is to be generated: a prompt, and everything that decides how it is continued. Plain data.
+/// A request for generated text: a prompt, and everything that decides how it is continued. Plain data.
 ///
 /// Sample `i` draws from stream `stream + i` of `seed` and from nothing else, so what it becomes does not depend on the
 /// other samples, on the other requests of a batch, or on how many run side by side.
@@ -22,9 +22,9 @@ pub struct Request {
     pub prompt: Vec<TokenId>,
     /// The largest number of new tokens per sample, including the one that ends it.
     pub max_tokens: usize,
-    /// How a token is drawn.
+    /// The settings by which a token is drawn.
     pub sampling: Sampling,
-    /// Stop strings: a sample ends with the token that completes one of them, and its text ends before it.
+    /// The stop strings: a sample ends with the token that completes one of them, and its text ends before it.
     pub stop: Vec<String>,
     /// The number of answers. They share one encoding of the prompt.
     pub samples: usize,

@@ -38,8 +38,8 @@ pub struct Sampling {
     /// A token is kept when its probability is at least this share of the likeliest one's, in [0, 1]; 0 for all.
     #[serde(default)]
     pub min_p: f32,
-    /// The penalty on tokens of the prompt and of the answer so far; 1 for none. A positive logit is divided by it and a
-    /// negative one multiplied, once however often the token occurred.
+    /// The penalty on tokens of the prompt and of the answer so far; 1 for none. A positive logit is divided by it and
+    /// a negative one multiplied, once however often the token occurred.
     #[serde(default = "no_penalty")]
     pub repetition_penalty: f32,
 }
@@ -58,14 +58,14 @@ pub struct Choice {
 }
 
 impl Default for Sampling {
-    /// The published rollout settings: temperature 0.7, top-p 0.95.
+    /// Returns the published rollout settings: temperature 0.7, top-p 0.95.
     fn default() -> Self {
         Self { temperature: 0.7, top_p: 0.95, ..Self::GREEDY }
     }
 }
 
 impl Sampling {
-    /// Greedy decoding: always the largest logit.
+    /// The settings of greedy decoding: always the largest logit.
     pub const GREEDY: Self = Self { temperature: 0.0, top_p: 1.0, top_k: 0, min_p: 0.0, repetition_penalty: 1.0 };
 
     /// Returns whether [`pick`](Self::pick) always takes the model's likeliest token, whatever came before.
@@ -120,7 +120,7 @@ impl Sampling {
     /// ```
     ///
     /// # Errors
-    /// As [`pick`](Self::pick).
+    /// Fails like [`pick`](Self::pick).
     pub fn distribution(&self, logits: &[f32], history: &[TokenId]) -> Result<Vec<(TokenId, f64)>, SamplingError> {
         argmax(logits)?;
         let penalised = self.penalised(logits, history);
@@ -150,15 +150,15 @@ impl Sampling {
         Cow::Owned(row)
     }
 
-    /// What temperature, top-k, top-p and min-p leave of a row whose largest logit is at `best`.
+    /// Returns the tokens that temperature, top-k, top-p and min-p leave of a row whose largest logit is at `best`.
     fn kept(&self, logits: &[f32], best: usize) -> Kept {
         // A vocabulary is large and few of its tokens are likely: those are looked at first, by themselves.
         let near = [6.0, 12.0].into_iter().find_map(|reach| self.kept_within(reach, logits, best));
         near.or_else(|| self.kept_within(f32::INFINITY, logits, best)).unwrap_or_default()
     }
 
-    /// As [`kept`](Self::kept), computed from the tokens whose weight is at least `e^-reach` alone; `None` if a token
-    /// below that may be among those kept, so that a wider reach must be tried.
+    /// Returns [`kept`](Self::kept), computed from the tokens whose weight is at least `e^-reach` alone; `None` if a
+    /// token below that may be among those kept, so that a wider reach must be tried.
     ///
     /// The tokens looked at are always the likeliest ones of the row. They decide the result if they are the whole row,
     /// if `top_k` of them are there (the rest of the row is cut off anyway), or if their mass alone reaches `top_p`.
@@ -283,7 +283,7 @@ fn log_prob_from_max(logits: &[f32], best: usize, token: usize) -> f32 {
 /// Numbers that loops over a vocabulary take in at once, for the compiler to make vectors of.
 const ELEMENTS: usize = 16;
 
-/// The sum of `exp(scaled(logit))`, where no scaled logit is positive.
+/// Returns the sum of `exp(scaled(logit))`, where no scaled logit is positive.
 fn sum_exp(logits: &[f32], scaled: impl Fn(f32) -> f32) -> f64 {
     // What is summed up in f32 is short.
     let part = |logits: &[f32]| -> f64 {
@@ -297,7 +297,7 @@ fn sum_exp(logits: &[f32], scaled: impl Fn(f32) -> f32) -> f64 {
     logits.chunks(64 * ELEMENTS).map(part).sum()
 }
 
-/// `e^x` of a number that is not positive, to 2 units in the last place, without a branch; at least `e^-87`.
+/// Returns `e^x` of a number that is not positive, to 2 units in the last place, without a branch; at least `e^-87`.
 fn exp(x: f32) -> f32 {
     /// Added to a number of small magnitude it leaves no room for a fraction.
     const WHOLE: f32 = 12_582_912.0;

@@ -4,19 +4,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::{TokenId, Vocab, pattern::Pattern};
 
-/// The text that ends a reasoning segment; `"\n\n"` unless told otherwise.
+/// The text that ends a reasoning segment; `"\n\n"` by default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Delimiter(Arc<Pattern>);
 
 impl Delimiter {
-    /// A delimiter; `None` when `text` is empty, which would end a segment everywhere.
+    /// Returns a delimiter; `None` when `text` is empty, which would end a segment everywhere.
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
         (!text.is_empty()).then(|| Self(Arc::new(Pattern::new(text))))
     }
 
-    /// The delimiter's text.
+    /// Returns the delimiter's text.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
@@ -42,14 +42,14 @@ impl From<Delimiter> for String {
     }
 }
 
-/// An empty delimiter was given.
+/// The error of an empty delimiter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the segment delimiter is empty")]
 pub struct EmptyDelimiter;
 
 /// Counts delimiters in generated text, token by token and without overlap.
 ///
-/// The rule that mining and steering share: control point `m` is the first token after which the text contains the
+/// Mining and steering share this rule: control point `m` is the first token after which the text contains the
 /// `m`-th delimiter. A delimiter may lie inside one token or span several, and one token may complete more than one.
 ///
 /// ```
@@ -69,12 +69,12 @@ pub struct SegmentCounter {
 }
 
 impl SegmentCounter {
-    /// A counter at the start of a text.
+    /// Returns a counter at the start of a text.
     pub fn new(delimiter: Delimiter) -> Self {
         Self { delimiter, matched: 0, count: 0 }
     }
 
-    /// Takes the next token's bytes; returns how many delimiters it completed.
+    /// Takes the next token's bytes; returns the number of delimiters that it completed.
     pub fn push(&mut self, bytes: &[u8]) -> usize {
         let before = self.count;
         for &byte in bytes {
@@ -87,7 +87,7 @@ impl SegmentCounter {
         self.count - before
     }
 
-    /// Delimiters seen so far.
+    /// Returns the number of delimiters seen so far.
     pub fn count(&self) -> usize {
         self.count
     }
@@ -96,14 +96,14 @@ impl SegmentCounter {
 /// A segment boundary in a sequence of generated tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ControlPoint {
-    /// Which delimiter, counted from 1.
+    /// The number of the delimiter, counted from 1.
     pub m: usize,
-    /// Index in the generated tokens of the one that completes it.
+    /// The index, among the generated tokens, of the one that completes it.
     pub token: usize,
 }
 
-/// The control points of a finished generation, in order. One token that completes several delimiters yields one
-/// control point for each.
+/// Returns the control points of a finished generation, in order. One token that completes several delimiters yields
+/// one control point for each.
 ///
 /// ```
 /// use stir_core::{control_points, ControlPoint, Delimiter, Vocab};

@@ -5,9 +5,10 @@ use crate::{
     TokenId, Vocab,
 };
 
-/// How a generated sequence ended.
+/// The reason why a generated sequence ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Finish {
     /// The model ended it.
     Eos,
@@ -15,35 +16,35 @@ pub enum Finish {
     Stop,
     /// The budget or the model's context was used up.
     Length,
-    /// Whoever asked for it wanted no more.
+    /// It was cancelled.
     Cancelled,
 }
 
 /// A finished sequence.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Generated {
-    /// New tokens, with the one that ended the sequence.
+    /// The new tokens, with the one that ended the sequence.
     pub tokens: Vec<TokenId>,
-    /// The model's log-probability of each.
+    /// The model's log-probability of each token.
     pub log_probs: Vec<f32>,
-    /// How the sequence ended.
+    /// The reason why the sequence ended.
     pub finish: Finish,
-    /// Bytes of the tokens that are the answer's text: all, or those before the stop string.
+    /// The number of bytes of the tokens that are the answer's text: all, or those before the stop string.
     pub text_len: usize,
-    /// Forward passes the sequence took part in.
+    /// The number of forward passes that the sequence took part in.
     pub forward_passes: usize,
 }
 
 impl Generated {
-    /// The answer: the text of the tokens, up to the stop string.
+    /// Returns the answer: the text of the tokens, up to the stop string.
     pub fn text(&self, vocab: &Vocab) -> String {
         vocab.text_within(&self.tokens, self.text_len)
     }
 }
 
-/// One sample of a [`Request`] under way, whatever decides its rows: its tokens, how the next is drawn, when it ends.
+/// One sample of a [`Request`] in progress: its tokens, how the next is drawn, and when it ends.
 ///
-/// Plain and steered lanes alike hold one and give it logits, so there is one place that ends sequences.
+/// Plain and steered lanes both hold one and give it logits, so there is one place that ends sequences.
 ///
 /// ```
 /// use stir_core::{Engine, Finish, Request, Sequence, Text, toy::ToyEngine};
@@ -73,7 +74,7 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// Sample `sample` of `request`, before its first token.
+    /// Returns sample `sample` of `request`, before its first token.
     ///
     /// # Errors
     /// [`RequestError`] when the request cannot be served.
@@ -94,32 +95,32 @@ impl Sequence {
         })
     }
 
-    /// Prompt and answer so far; at least one token.
+    /// Returns the prompt and the answer so far; at least one token.
     pub fn tokens(&self) -> &[TokenId] {
         &self.tokens
     }
 
-    /// The answer so far.
+    /// Returns the answer so far.
     pub fn answer(&self) -> &[TokenId] {
         &self.tokens[self.prompt..]
     }
 
-    /// The model's log-probability of each token of the answer.
+    /// Returns the model's log-probability of each token of the answer.
     pub fn log_probs(&self) -> &[f32] {
         &self.log_probs
     }
 
-    /// How tokens are drawn.
+    /// Returns the settings by which tokens are drawn.
     pub fn sampling(&self) -> Sampling {
         self.sampling
     }
 
-    /// Positions that the model's context still has.
+    /// Returns the number of positions that the model's context still has.
     pub fn room(&self) -> usize {
         self.max_context.saturating_sub(self.tokens.len())
     }
 
-    /// How the sequence ended; `None` while it goes on.
+    /// Returns the reason why the sequence ended; `None` while it continues.
     pub fn finish(&self) -> Option<Finish> {
         self.finish
     }
@@ -159,7 +160,7 @@ impl Sequence {
         };
     }
 
-    /// What has been generated; cancelled where nothing else ended it.
+    /// Returns what has been generated; it is marked as cancelled if nothing else ended it.
     pub fn generated(&self) -> Generated {
         Generated {
             tokens: self.answer().to_vec(),
@@ -171,11 +172,11 @@ impl Sequence {
     }
 }
 
-/// A session that holds all of `prompt` but its last token. Forks of it go on from there, so that many samples need
-/// the prompt encoded only once.
+/// Returns a session that holds all of `prompt` except its last token. Forks of it continue from there, so that many
+/// samples need the prompt encoded only once.
 ///
 /// # Errors
-/// When the engine fails.
+/// The engine's error.
 pub fn prefill<E: Engine>(engine: &E, prompt: &[TokenId]) -> Result<E::Session, E::Error> {
     let mut session = engine.session();
     if let Some((_, head)) = prompt.split_last()
@@ -187,27 +188,27 @@ pub fn prefill<E: Engine>(engine: &E, prompt: &[TokenId]) -> Result<E::Session, 
     Ok(session)
 }
 
-/// A lane that generates one [`Sequence`]: what streaming of any kind of generation needs to know.
+/// A lane that generates one [`Sequence`], with what streaming needs to know of it.
 pub trait Generation<S>: Lane<S> {
-    /// What can be said of a token besides its text.
+    /// A note on a token, in addition to its text.
     type Note;
 
     /// Takes the outputs of a pass, as [`absorb`](Lane::absorb) does, and leaves the result where it is.
     ///
     /// # Errors
-    /// When a row of logits describes no distribution.
+    /// [`SamplingError`] when a row of logits describes no distribution.
     fn advance(&mut self, vocab: &Vocab, outputs: Vec<Output>) -> Result<(), SamplingError>;
 
-    /// What has been generated so far.
+    /// Returns what has been generated so far.
     fn sequence(&self) -> &Sequence;
 
-    /// What can be said of token `index` of the answer.
+    /// Returns the note on token `index` of the answer.
     fn note(&self, index: usize) -> Self::Note;
 
-    /// What has been generated, finished or not.
+    /// Returns what has been generated, finished or not.
     fn answer(&self) -> Self::Done;
 
-    /// The answer, once the sequence has ended.
+    /// Returns the answer, once the sequence has ended.
     fn finished(&self) -> Option<Self::Done> {
         self.sequence().finish().map(|_| self.answer())
     }
@@ -222,7 +223,7 @@ pub struct Decode<S> {
 }
 
 impl<S: Session> Decode<S> {
-    /// Sample `sample` of `request`.
+    /// Returns a lane for sample `sample` of `request`.
     ///
     /// # Errors
     /// [`RequestError`] when the request cannot be served.
@@ -230,11 +231,11 @@ impl<S: Session> Decode<S> {
         Self::resume(engine, engine.session(), request, sample)
     }
 
-    /// As [`new`](Self::new), where `session` already holds the first tokens of the prompt: a fork of what
+    /// Works like [`new`](Self::new) where `session` already holds the first tokens of the prompt: a fork of what
     /// [`prefill`] gave, or of an earlier turn. One that holds the whole prompt or more is rewound to its last token.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// Fails like [`new`](Self::new).
     pub fn resume<E: Engine<Session = S>>(
         engine: &E,
         mut session: S,

@@ -2,7 +2,7 @@ use crate::pattern::Pattern;
 
 /// Looks for the first of several stop strings in a text that arrives token by token.
 ///
-/// Matching is on bytes: a stop string may span tokens or lie inside one. The one that is complete first wins; of those
+/// Matching is on bytes: a stop string may span tokens or lie inside one. The first to be complete wins; of those
 /// complete at the same byte, the longest. The text ends before it. The cost is linear in the text.
 ///
 /// ```
@@ -21,7 +21,7 @@ pub struct StopMatcher {
     end: Option<usize>,
 }
 
-/// An empty stop string was given, which would end every text at once.
+/// The error of an empty stop string, which would end every text at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("stop string {index} is empty, must hold at least one character")]
 pub struct EmptyStop {
@@ -30,7 +30,7 @@ pub struct EmptyStop {
 }
 
 impl StopMatcher {
-    /// A matcher at the start of a text. No stop strings are allowed: the text then ends nowhere.
+    /// Returns a matcher at the start of a text. An empty list is allowed: the text then has no end.
     ///
     /// # Errors
     /// [`EmptyStop`] for the first stop string that is empty.
@@ -44,7 +44,7 @@ impl StopMatcher {
         }
     }
 
-    /// Takes the next token's bytes; returns the [`end`](Self::end) of the text. Nothing is looked at after it.
+    /// Takes the next token's bytes; returns the [`end`](Self::end) of the text. Bytes after it are ignored.
     pub fn push(&mut self, bytes: &[u8]) -> Option<usize> {
         for &byte in bytes {
             if self.end.is_some() {
@@ -65,17 +65,17 @@ impl StopMatcher {
         self.end
     }
 
-    /// Where the text ends, in bytes from its start, once a stop string is complete.
+    /// Returns the end of the text, in bytes from its start, once a stop string is complete.
     pub fn end(&self) -> Option<usize> {
         self.end
     }
 
-    /// The length of the text in bytes: up to the stop string, or as far as it has come.
+    /// Returns the length of the text in bytes: up to the stop string, or as far as it has come.
     pub fn text_len(&self) -> usize {
         self.end.unwrap_or(self.seen)
     }
 
-    /// How many bytes at the end of the text may be the start of a stop string.
+    /// Returns the number of bytes at the end of the text that may be the start of a stop string.
     pub fn held(&self) -> usize {
         self.stops.iter().map(|(_, matched)| *matched).max().unwrap_or(0)
     }
@@ -85,7 +85,7 @@ impl StopMatcher {
 ///
 /// A piece never ends within a character, nor within what may become a stop string: such bytes wait for the next
 /// token. Put together, the pieces are the text of all tokens up to the first stop string, with U+FFFD where
-/// [`String::from_utf8_lossy`] has it in the whole.
+/// [`String::from_utf8_lossy`] has it in the whole text.
 ///
 /// ```
 /// use stir_core::TextStream;
@@ -106,7 +106,7 @@ pub struct TextStream {
 }
 
 impl TextStream {
-    /// A stream at the start of a text that ends before the first of `stops`.
+    /// Returns a stream at the start of a text that ends before the first of `stops`.
     ///
     /// # Errors
     /// [`EmptyStop`] for the first stop string that is empty.
@@ -114,7 +114,7 @@ impl TextStream {
         Ok(Self { stops: StopMatcher::new(stops)?, waiting: Vec::new(), given: 0 })
     }
 
-    /// Takes the next token's bytes; returns the text that is certain now. After a stop string that is none.
+    /// Takes the next token's bytes; returns the text that is certain now; it is empty after a stop string.
     pub fn push(&mut self, bytes: &[u8]) -> String {
         if self.stops.end().is_some() {
             return String::new();
@@ -134,7 +134,7 @@ impl TextStream {
         self.give(self.waiting.len(), true)
     }
 
-    /// Gives out the first `len` bytes that wait, but for an unfinished character at their end unless they are the
+    /// Gives out the first `len` bytes that wait, except an unfinished character at their end unless they are the
     /// `last`.
     fn give(&mut self, len: usize, last: bool) -> String {
         let (mut piece, mut used) = (String::new(), 0);
@@ -162,7 +162,7 @@ mod tests {
 
     use super::*;
 
-    /// Where the first stop string stands, by looking at every byte.
+    /// Finds the first stop string by looking at every byte.
     fn cut(bytes: &[u8], stops: &[String]) -> usize {
         let ends = (1..=bytes.len()).find_map(|end| {
             let complete = stops.iter().filter(|stop| bytes[..end].ends_with(stop.as_bytes()));

@@ -1,8 +1,9 @@
 //! A small deterministic engine without tensors.
 //!
-//! It is a causal network in plain loops (three layers, ten dimensions, a vocabulary of letters, digits, newlines and
-//! the two-newline tokens that real vocabularies have), so that everything above the [`Engine`] contract can be tested
-//! in milliseconds. Its text is noise; its caching, forking and steering behave as a transformer's do.
+//! It is a causal network in plain loops (three layers, ten dimensions, a context of 96 positions, a vocabulary of
+//! lower-case letters, digits, newlines and the two-newline tokens that real vocabularies have), so that everything
+//! above the [`Engine`] contract can be tested in milliseconds. Its text is noise; its caching, forking and steering
+//! behave as a transformer's do.
 
 use std::sync::Arc;
 
@@ -28,32 +29,32 @@ pub struct ToyEngine {
     layers: Vec<(Matrix, Matrix)>,
 }
 
-/// What the engine has encoded of one sequence: per layer and position, what later positions see of it.
+/// The encoded part of one sequence: per layer and position, what later positions see of it.
 #[derive(Debug, Clone, Default)]
 pub struct ToySession {
     past: [Arc<Vec<Stream>>; LAYERS],
     len: usize,
 }
 
-/// What the toy engine refuses.
+/// The error of the toy engine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ToyError {
-    /// Text outside its alphabet.
+    /// The text has a character outside the alphabet.
     #[error("the toy vocabulary has no token for {0:?}")]
     Unknown(char),
-    /// A row that breaks the contract.
+    /// The row breaks the contract.
     #[error("row {row}: {what}")]
     Row {
-        /// Place in the batch.
+        /// The row's place in the batch.
         row: usize,
-        /// What is wrong.
+        /// The fault.
         what: &'static str,
     },
 }
 
 impl ToyEngine {
-    /// An engine whose weights are drawn from `seed`.
+    /// Returns an engine whose weights are drawn from `seed`.
     pub fn new(seed: u64) -> Self {
         let mut rng = SampleRng::new(seed, 0);
         let mut stream = |scale: f64| -> Stream { std::array::from_fn(|_| (rng.normal() * scale) as f32) };
@@ -88,7 +89,7 @@ impl ToyEngine {
         }
     }
 
-    /// As [`new`](Self::new), with no token that ends a sequence.
+    /// Returns the engine of [`new`](Self::new) without a token that ends a sequence.
     pub fn without_eos(seed: u64) -> Self {
         let engine = Self::new(seed);
         let ids = 0..engine.vocab.len() as TokenId;
@@ -96,7 +97,7 @@ impl ToyEngine {
         Self { vocab, ..engine }
     }
 
-    /// The same engine, whose prompts start with `token`, as those of many models start with a BOS token.
+    /// Returns the same engine with prompts that start with `token`, as those of many models start with a BOS token.
     pub fn starting_with(self, token: TokenId) -> Self {
         Self { start: Some(token), ..self }
     }
@@ -200,7 +201,7 @@ impl Engine for ToyEngine {
 }
 
 impl Text for ToyEngine {
-    /// Longest match first, as a greedy tokenizer would.
+    /// Matches the longest token first, as a greedy tokenizer would.
     fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
         let (mut rest, mut tokens) = (text, Vec::new());
         while let Some(first) = rest.chars().next() {

@@ -1,10 +1,10 @@
-/// A token's number in the model's vocabulary.
+/// The number of a token in the model's vocabulary.
 pub type TokenId = u32;
 
-/// What each token adds to the text, byte for byte, and which tokens end a sequence.
+/// The bytes that each token adds to the text, and the tokens that end a sequence.
 ///
 /// Boundaries are looked for in bytes: a token may hold half a character, and UTF-8 never shows an ASCII delimiter
-/// inside another character, so bytes and text agree on where a delimiter stands. Special tokens add no bytes.
+/// inside another character, so bytes and text agree on the place of a delimiter. Special tokens add no bytes.
 ///
 /// ```
 /// use stir_core::Vocab;
@@ -21,7 +21,7 @@ pub struct Vocab {
 }
 
 impl Vocab {
-    /// A vocabulary from the bytes of every token in order of id, and the ids that end a sequence.
+    /// Returns a vocabulary made from the bytes of every token in order of id, and the ids that end a sequence.
     pub fn new<'a>(tokens: impl IntoIterator<Item = &'a [u8]>, eos: impl IntoIterator<Item = TokenId>) -> Self {
         let (mut bytes, mut ends) = (Vec::new(), Vec::new());
         for token in tokens {
@@ -31,17 +31,17 @@ impl Vocab {
         Self { bytes, ends, eos: eos.into_iter().collect() }
     }
 
-    /// How many tokens have bytes recorded. Ids from here on (padding rows of the head) add no text.
+    /// Returns the number of tokens that have bytes recorded. Ids from there on (padding rows of the head) add no text.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether no token is recorded.
+    /// Returns whether no token is recorded.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// What `id` adds to the text; empty for special tokens and ids without an entry.
+    /// Returns the bytes that `id` adds to the text; empty for special tokens and ids without an entry.
     pub fn bytes(&self, id: TokenId) -> &[u8] {
         let id = id as usize;
         match self.ends.get(id) {
@@ -50,22 +50,22 @@ impl Vocab {
         }
     }
 
-    /// Whether `id` ends a sequence.
+    /// Returns whether `id` ends a sequence.
     pub fn is_eos(&self, id: TokenId) -> bool {
         self.eos.contains(&id)
     }
 
-    /// The ids that end a sequence.
+    /// Returns the ids that end a sequence.
     pub fn eos(&self) -> &[TokenId] {
         &self.eos
     }
 
-    /// The text of `tokens`; bytes that are not UTF-8 become U+FFFD.
+    /// Returns the text of `tokens`; bytes that are not UTF-8 become U+FFFD.
     pub fn text(&self, tokens: &[TokenId]) -> String {
         self.text_within(tokens, usize::MAX)
     }
 
-    /// The text of the first `len` bytes of `tokens`, as [`text`](Self::text).
+    /// Returns the text of the first `len` bytes of `tokens`, like [`text`](Self::text).
     ///
     /// ```
     /// let vocab = stir_core::Vocab::new([&b"one"[..], b" two"], []);

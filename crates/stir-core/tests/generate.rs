@@ -52,12 +52,12 @@ struct Heard {
 fn hear<E: Engine>(
     engine: &E,
     requests: &[Request],
-    width: usize,
+    max_batch: usize,
     cancel: &AtomicBool,
     mut flow: impl FnMut(SampleId, &Event) -> Flow,
 ) -> BTreeMap<SampleId, Heard> {
     let mut all: BTreeMap<SampleId, Heard> = BTreeMap::new();
-    stream(engine, requests, GenerateOptions { max_batch: width, cancel: Some(cancel) }, |id, event| {
+    stream(engine, requests, GenerateOptions { max_batch, cancel: Some(cancel) }, |id, event| {
         let flow = flow(id, &event);
         let heard = all.entry(id).or_default();
         assert!(heard.answer.is_none(), "nothing comes after the last event");
@@ -100,10 +100,10 @@ fn a_stream_tells_what_generate_returns() {
         Request { sampling: Sampling::GREEDY, samples: 2, seed: 4, ..ask(&engine, "hello") },
         Request { sampling: Sampling { top_k: 3, repetition_penalty: 1.3, ..WARM }, samples: 4, ..ask(&engine, "zz") },
     ];
-    for width in [0, 1, 3, 16] {
-        let answers = generate(&engine, &requests, width).unwrap();
+    for max_batch in [0, 1, 3, 16] {
+        let answers = generate(&engine, &requests, max_batch).unwrap();
         assert_eq!(answers, generate(&engine, &requests, 5).unwrap());
-        let heard = hear(&engine, &requests, width, &AtomicBool::new(false), |_, _| Flow::Continue);
+        let heard = hear(&engine, &requests, max_batch, &AtomicBool::new(false), |_, _| Flow::Continue);
         for (id, heard) in heard {
             assert_eq!(heard.answer.unwrap(), answers[id.request][id.sample]);
         }
@@ -242,7 +242,7 @@ proptest! {
     }
 }
 
-/// A model that says what it is told, token after token, and then NaN; it counts its passes.
+/// A model that says a given text, token after token, and then NaN; it counts its passes.
 struct Parrot {
     toy: ToyEngine,
     vocab: Vocab,
@@ -376,7 +376,7 @@ fn cancelling_all_keeps_what_there_is_and_computes_no_more() {
             Event::Token(token) if id.sample == 0 && token.index == at => Flow::CancelAll,
             _ => Flow::Continue,
         });
-        // The samples beside it have their tokens of that pass, and those that ended by themselves did.
+        // The other samples have their tokens of that pass, and those that ended by themselves did.
         let ended = if at == 3 { (Finish::Length, 4) } else { (Finish::Cancelled, at + 1) };
         let rest = (Finish::Cancelled, 0);
         assert_eq!(finishes(&heard), [ended, ended, ended, rest, rest, rest]);
@@ -476,7 +476,7 @@ fn lanes_join_and_leave_between_passes() {
     assert!(scheduler.step().unwrap().is_empty());
 }
 
-/// An engine whose passes fail while it is told to.
+/// An engine whose passes fail while a flag is set.
 struct Failing(ToyEngine, AtomicBool);
 
 impl Engine for Failing {

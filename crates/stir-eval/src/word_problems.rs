@@ -20,7 +20,7 @@ use stir_core::SampleRng;
 const NAMES: [&str; 8] = ["Ana", "Ben", "Eva", "Leo", "Max", "Mia", "Tom", "Zoe"];
 const GAIN: [&str; 3] = ["buys", "finds", "gets"];
 const LOSS: [&str; 3] = ["sells", "loses", "gives away"];
-/// What a story counts, and how likely its solution starts with the careful habit.
+/// The things that a story counts, and the probability that its solution starts with the careful habit.
 const TOPICS: [(&str, f64); 8] = [
     ("apples", 0.15),
     ("books", 0.85),
@@ -31,9 +31,9 @@ const TOPICS: [(&str, f64); 8] = [
     ("shells", 0.45),
     ("stamps", 0.55),
 ];
-/// How likely the habit changes from one step to the next.
+/// The probability that the habit changes from one step to the next.
 const FLIP: f64 = 0.05;
-/// How likely a sloppy step is said twice.
+/// The probability that a sloppy step is said twice.
 const REPEAT: f64 = 0.5;
 
 /// A story and its answer.
@@ -161,7 +161,7 @@ impl WordProblem {
         text + &format!("The answer is {total}.\n#### {total}")
     }
 
-    /// FNV-1a of the question: splits problems the same way on every machine.
+    /// Returns the FNV-1a hash of the question: splits problems the same way on every machine.
     fn digest(&self) -> u64 {
         self.question
             .bytes()

@@ -36,7 +36,7 @@ fn deer(engine: &ToyEngine, prompt: &str, budget: usize, stop: Option<&str>, jso
     };
     let stopped = |answer: &[TokenId]| stop.is_some_and(|stop| engine.vocab().text(answer).contains(stop));
     let (mut answer, mut other, mut written): (Vec<TokenId>, usize, Option<usize>) = (Vec::new(), 0, None);
-    // Every pass is a token: it is in the answer, beside what was written, or among the others.
+    // Every pass is a token: it is in the answer, in addition to what was written, or among the others.
     let end = |answer: Vec<TokenId>, other, written: Option<usize>, cut| {
         assert_eq!(passes.get(), answer.len() - written.unwrap_or(0) + other);
         PlainDeer { answer, other, exited: written.is_some(), cut, passes: passes.get() }

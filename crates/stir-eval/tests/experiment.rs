@@ -171,9 +171,9 @@ method = "stir"
 grid = { k_scale = [0.5, 2.0] }
 "#;
 
-fn run(toml: &str, lab: &ToyBackend, out: &Path) -> Vec<Run> {
+fn run(toml: &str, backend: &ToyBackend, out: &Path) -> Vec<Run> {
     let experiment = Experiment::parse(toml).unwrap();
-    lab.runner(&experiment).run(out).unwrap().runs
+    backend.runner(&experiment).run(out).unwrap().runs
 }
 
 /// Runs without what no two have alike.
@@ -185,7 +185,7 @@ fn timeless(mut runs: Vec<Run>) -> Vec<Run> {
     runs
 }
 
-/// Every file below a folder with its content, but for what no two runs have alike.
+/// Every file below a folder with its content, except for what differs between any two runs.
 fn files(out: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for kind in ["rollouts", "candidates", "libraries", "answers"] {
@@ -211,12 +211,15 @@ fn files(out: &Path) -> BTreeMap<String, String> {
 
 #[test]
 fn stages_are_shared_and_cells_are_told_apart() {
-    let (folder, lab) = (TempDir::new().unwrap(), ToyBackend::default());
-    let runs = run(TOML, &lab, folder.path());
+    let (folder, backend) = (TempDir::new().unwrap(), ToyBackend::default());
+    let runs = run(TOML, &backend, folder.path());
     // Two seeds, two tasks; plain, vote, and stir with two libraries' tasks, two recipes and two scales.
     assert_eq!(runs.len(), 2 * 2 * (1 + 1 + 2 * 2 * 2));
-    assert_eq!((lab.count("load"), lab.count("made rollouts"), lab.count("made candidates")), (1, 2 * 2, 2 * 2 * 2));
-    assert_eq!(lab.count("made libraries"), 2 * 2 * 2);
+    assert_eq!(
+        (backend.count("load"), backend.count("made rollouts"), backend.count("made candidates")),
+        (1, 2 * 2, 2 * 2 * 2)
+    );
+    assert_eq!(backend.count("made libraries"), 2 * 2 * 2);
 
     let cells: BTreeSet<String> = runs.iter().map(|run| serde_json::to_string(&run.settings).unwrap()).collect();
     assert_eq!(cells.len(), runs.len());
@@ -240,7 +243,7 @@ fn stages_are_shared_and_cells_are_told_apart() {
     assert!(folder.path().join("index.json").exists());
 
     let experiment = Experiment::parse(TOML).unwrap();
-    let libraries = lab.runner(&experiment).run(folder.path()).unwrap().libraries;
+    let libraries = backend.runner(&experiment).run(folder.path()).unwrap().libraries;
     assert_eq!(libraries.len(), 2 * 2 * 2);
     for used in &libraries {
         let library = Library::load(&used.library).unwrap();
@@ -252,35 +255,35 @@ fn stages_are_shared_and_cells_are_told_apart() {
 
 #[test]
 fn a_prompt_that_is_too_long_is_told_once_and_stops_nothing() {
-    let (folder, lab) = (TempDir::new().unwrap(), ToyBackend::default());
+    let (folder, backend) = (TempDir::new().unwrap(), ToyBackend::default());
     let toml = TOML.replace("y0/5", "y0/5/3");
     assert_ne!(toml, TOML);
-    for run in run(&toml, &lab, folder.path()).iter().filter(|run| run.settings.task == "y") {
+    for run in run(&toml, &backend, folder.path()).iter().filter(|run| run.settings.task == "y") {
         assert_eq!(run.records.len(), 5);
         for record in &run.records {
             assert_eq!(record.spent() == 0, record.id == "p3", "{:?}", run.settings);
         }
         assert_eq!((run.records[3].finish, run.records[3].judged.answer.as_deref()), (Finish::Length, None));
     }
-    assert_eq!((lab.count("no room"), lab.count("no room y p3")), (1, 1));
+    assert_eq!((backend.count("no room"), backend.count("no room y p3")), (1, 1));
 }
 
 #[test]
 fn what_is_there_is_not_made_again() {
-    let (folder, lab) = (TempDir::new().unwrap(), ToyBackend::default());
-    let first = run(TOML, &lab, folder.path());
-    lab.log.borrow_mut().clear();
-    let before = lab.answers.get();
+    let (folder, backend) = (TempDir::new().unwrap(), ToyBackend::default());
+    let first = run(TOML, &backend, folder.path());
+    backend.log.borrow_mut().clear();
+    let before = backend.answers.get();
     // Not even the wall times change.
-    assert_eq!(run(TOML, &lab, folder.path()), first);
-    assert_eq!((lab.count("made rollouts"), lab.count("made candidates"), lab.count("made")), (0, 0, 0));
-    assert_eq!(lab.answers.get() - before, first.len());
+    assert_eq!(run(TOML, &backend, folder.path()), first);
+    assert_eq!((backend.count("made rollouts"), backend.count("made candidates"), backend.count("made")), (0, 0, 0));
+    assert_eq!(backend.answers.get() - before, first.len());
 }
 
 #[test]
 fn other_settings_lie_elsewhere_and_what_is_shared_is_not() {
-    let (folder, lab) = (TempDir::new().unwrap(), ToyBackend::default());
-    let first = run(TOML, &lab, folder.path());
+    let (folder, backend) = (TempDir::new().unwrap(), ToyBackend::default());
+    let first = run(TOML, &backend, folder.path());
     let kept = files(folder.path());
     for (from, to, rollouts) in [
         ("k_scale = [0.5, 2.0]", "k_scale = [0.5, 1.0]", 0),
@@ -294,10 +297,10 @@ fn other_settings_lie_elsewhere_and_what_is_shared_is_not() {
         ("\"x0/4\"", "\"x1/4\"", 0),
     ] {
         assert!(TOML.contains(from), "{from}");
-        lab.log.borrow_mut().clear();
-        let now = run(&TOML.replace(from, to), &lab, folder.path());
-        assert_eq!(lab.count("made rollouts"), rollouts, "{to}");
-        assert!(lab.count("answers") > 0, "{to}");
+        backend.log.borrow_mut().clear();
+        let now = run(&TOML.replace(from, to), &backend, folder.path());
+        assert_eq!(backend.count("made rollouts"), rollouts, "{to}");
+        assert!(backend.count("answers") > 0, "{to}");
         // Cells that both have are the same to the letter, times and all; the others are new.
         let same = now.iter().filter(|run| first.contains(run)).count();
         assert!(same < now.len(), "{to}");
@@ -306,13 +309,13 @@ fn other_settings_lie_elsewhere_and_what_is_shared_is_not() {
     }
     let files = files(folder.path());
     assert!(kept.iter().all(|(name, content)| files.get(name) == Some(content)));
-    assert_eq!(run(TOML, &lab, folder.path()), first);
+    assert_eq!(run(TOML, &backend, folder.path()), first);
 }
 
 #[test]
 fn folders_are_of_one_version_of_grading() {
-    let (folder, lab) = (TempDir::new().unwrap(), ToyBackend::default());
-    run(TOML, &lab, folder.path());
+    let (folder, backend) = (TempDir::new().unwrap(), ToyBackend::default());
+    run(TOML, &backend, folder.path());
     for kind in ["rollouts", "answers"] {
         for stage in fs::read_dir(folder.path().join(kind)).unwrap() {
             let stage = stage.unwrap();
@@ -332,20 +335,20 @@ fn a_run_that_dies_anywhere_goes_on_and_ends_the_same() {
     let whole = TempDir::new().unwrap();
     let expected = timeless(run(TOML, &ToyBackend::default(), whole.path()));
     let folder = TempDir::new().unwrap();
-    let lab = ToyBackend::default();
+    let backend = ToyBackend::default();
     // Ever later: what is reused is heard of too, once a cell.
     let mut deaths = 0;
     let found = loop {
-        lab.answers.set(0);
-        lab.dies.set(Some(3 + 13 * deaths));
-        match catch_unwind(AssertUnwindSafe(|| run(TOML, &lab, folder.path()))) {
+        backend.answers.set(0);
+        backend.dies.set(Some(3 + 13 * deaths));
+        match catch_unwind(AssertUnwindSafe(|| run(TOML, &backend, folder.path()))) {
             Ok(found) => break found,
             Err(_) => deaths += 1,
         }
     };
     assert!(deaths > 5, "{deaths}");
     assert_eq!(timeless(found), expected);
-    assert_eq!(lab.count("made rollouts"), 4);
+    assert_eq!(backend.count("made rollouts"), 4);
     assert_eq!(files(folder.path()), files(whole.path()));
 }
 
@@ -353,15 +356,15 @@ fn a_run_that_dies_anywhere_goes_on_and_ends_the_same() {
 fn a_folder_is_for_one_process() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().to_owned();
-    let lab = ToyBackend::default();
+    let backend = ToyBackend::default();
     let refused = std::rc::Rc::new(Cell::new(false));
     let seen = refused.clone();
-    *lab.at_first.borrow_mut() = Some(Box::new(move || {
-        let (experiment, lab) = (Experiment::parse(TOML).unwrap(), ToyBackend::default());
-        let second = lab.runner(&experiment).run(&path);
+    *backend.at_first.borrow_mut() = Some(Box::new(move || {
+        let (experiment, backend) = (Experiment::parse(TOML).unwrap(), ToyBackend::default());
+        let second = backend.runner(&experiment).run(&path);
         seen.set(matches!(second, Err(RunnerError::File(FileError::InUse { .. }))));
     }));
-    run(TOML, &lab, folder.path());
+    run(TOML, &backend, folder.path());
     assert!(refused.get());
 }
 
@@ -369,10 +372,10 @@ fn a_folder_is_for_one_process() {
 fn bad_experiments_are_named_by_place_and_field() {
     let refuse = |from: &str, to: &str| {
         assert!(TOML.contains(from), "{from}");
-        let lab = ToyBackend::default();
+        let backend = ToyBackend::default();
         let toml = TOML.replace(from, to);
         let error = match Experiment::parse(&toml) {
-            Ok(experiment) => Runner::new(&experiment, &lab).err().unwrap_or_else(|| panic!("{to} is accepted")),
+            Ok(experiment) => Runner::new(&experiment, &backend).err().unwrap_or_else(|| panic!("{to} is accepted")),
             Err(error) => error,
         };
         let (mut error, mut text): (&dyn std::error::Error, String) = (&error, error.to_string());
@@ -442,21 +445,21 @@ fn bad_experiments_are_named_by_place_and_field() {
         assert!(words.iter().all(|word| error.contains(word)), "{to}: {error}");
     }
     let alone = TOML.replace("transfer = true", "transfer = false").replace("mine.file = \"y/8\"", "");
-    let (experiment, lab) = (Experiment::parse(&alone).unwrap(), ToyBackend::default());
-    let error = Runner::new(&experiment, &lab).err().unwrap().to_string();
+    let (experiment, backend) = (Experiment::parse(&alone).unwrap(), ToyBackend::default());
+    let error = Runner::new(&experiment, &backend).err().unwrap().to_string();
     assert!(error.contains("\"stir\"") && error.contains("\"y\""), "{error}");
 }
 
 #[test]
 fn damage_is_named_and_nothing_is_lost_in_silence() {
-    let (folder, lab) = (TempDir::new().unwrap(), ToyBackend::default());
-    run(TOML, &lab, folder.path());
+    let (folder, backend) = (TempDir::new().unwrap(), ToyBackend::default());
+    run(TOML, &backend, folder.path());
     let answers = fs::read_dir(folder.path().join("answers")).unwrap().next().unwrap().unwrap().path();
     let file = answers.join("answers.jsonl");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replacen("\"id\"", "\"di\"", 1)).unwrap();
     let experiment = Experiment::parse(TOML).unwrap();
-    let error = lab.runner(&experiment).run(folder.path()).unwrap_err();
+    let error = backend.runner(&experiment).run(folder.path()).unwrap_err();
     let is_named = |error: &AnswersError| matches!(error, AnswersError::File(FileError::Line { line: 1, path, .. }) if *path == file);
     assert!(matches!(&error, RunnerError::AnswersFile(error) if is_named(error)), "{error}");
 }

@@ -48,8 +48,8 @@ fn batches_equal_singles_and_runs_repeat() {
         let (library, questions) = (library(&engine), questions(7));
         for json in ALL {
             let config = config(json);
-            let run = |questions: &[Question], width| {
-                replies(&engine, Some(&library), &config, questions, request(40, 5), width)
+            let run = |questions: &[Question], batch_size| {
+                replies(&engine, Some(&library), &config, questions, request(40, 5), batch_size)
             };
             let together = run(&questions, 5);
             together.iter().for_each(|reply| check(&engine, reply, 40));

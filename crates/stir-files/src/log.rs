@@ -63,7 +63,7 @@ pub struct RecordLog<R, K> {
     /// The number of lines, and of bytes, up to the end of the last whole record.
     lines: usize,
     end: u64,
-    /// Whether there may be bytes behind the end, of a record that could not be written.
+    /// True if there may be bytes behind the end, of a record that could not be written.
     torn: bool,
 }
 
@@ -85,40 +85,40 @@ impl<R: Serialize + DeserializeOwned, K: Debug + Eq + Hash> RecordLog<R, K> {
         let (path, places) = (path.as_ref().to_owned(), places(keys)?);
         let lock = FileLock::acquire(&path)?;
         let mut log = Self { path, lock, places, key, spans: BTreeMap::new(), lines: 0, end: 0, torn: false };
-        let survey = log.survey()?;
+        let scan = log.scan()?;
         // Settings come first: of two faults, they are the one that explains the other.
-        log.guard(settings, &survey)?;
-        log.index(&survey)?;
-        log.mend(&survey)?;
+        log.guard(settings, &scan)?;
+        log.index(&scan)?;
+        log.repair(&scan)?;
         Ok(log)
     }
 
     /// Finds where the last whole record ends. Of the lines only the last is read, if it lacks its line feed.
-    fn survey(&self) -> Result<Survey, FileError> {
+    fn scan(&self) -> Result<Scan, FileError> {
         let mut lines = self.reader()?;
-        let mut survey = Survey { records: 0, lines: 0, end: 0, terminated: true, torn: false };
+        let mut scan = Scan { records: 0, lines: 0, end: 0, terminated: true, torn: false };
         while let Some(span) = lines.advance()? {
             let terminated = lines.bytes().ends_with(b"\n");
             if !terminated && lines.parse::<R>().is_err() {
-                survey.torn = true;
+                scan.torn = true;
                 break;
             }
-            let (records, end) = (survey.records + 1, span.start + span.len);
-            survey = Survey { records, lines: span.line, end, terminated, torn: false };
+            let (records, end) = (scan.records + 1, span.start + span.len);
+            scan = Scan { records, lines: span.line, end, terminated, torn: false };
         }
-        Ok(survey)
+        Ok(scan)
     }
 
     /// Checks the settings that the file was begun under, or writes them where nothing is lost by that.
-    fn guard(&self, settings: &Settings, survey: &Survey) -> Result<(), FileError> {
+    fn guard(&self, settings: &Settings, scan: &Scan) -> Result<(), FileError> {
         let path = Settings::path(&self.path);
         match settings.are_those_of(&self.path, &path) {
             Ok(true) => Ok(()),
             // Settings are written before the first byte of a record: this file is not a log.
-            Ok(false) if survey.records > 0 || survey.torn => {
-                Err(FileError::NoSettings { path: self.path.clone(), settings: path, records: survey.records })
+            Ok(false) if scan.records > 0 || scan.torn => {
+                Err(FileError::NoSettings { path: self.path.clone(), settings: path, records: scan.records })
             }
-            Err(FileError::Settings { .. } | FileError::BrokenSettings { .. }) | Ok(false) if survey.records == 0 => {
+            Err(FileError::Settings { .. } | FileError::BrokenSettings { .. }) | Ok(false) if scan.records == 0 => {
                 settings.write(&path)
             }
             compared => compared.map(drop),
@@ -126,9 +126,9 @@ impl<R: Serialize + DeserializeOwned, K: Debug + Eq + Hash> RecordLog<R, K> {
     }
 
     /// Reads the whole records.
-    fn index(&mut self, survey: &Survey) -> Result<(), FileError> {
+    fn index(&mut self, scan: &Scan) -> Result<(), FileError> {
         let mut lines = self.reader()?;
-        for _ in 0..survey.records {
+        for _ in 0..scan.records {
             let Some(span) = lines.advance()? else { break };
             let key = (self.key)(&lines.parse()?);
             let place = self.place(&key, span.line)?;
@@ -148,13 +148,13 @@ impl<R: Serialize + DeserializeOwned, K: Debug + Eq + Hash> RecordLog<R, K> {
     }
 
     /// Cuts off an unfinished last line and closes a last record that lacks only its line feed.
-    fn mend(&mut self, survey: &Survey) -> Result<(), FileError> {
-        (self.lines, self.end, self.torn) = (survey.lines, survey.end, survey.torn);
-        if survey.torn {
-            tracing::warn!(path = %self.path.display(), line = survey.lines + 1, "cut off a record that is not whole");
+    fn repair(&mut self, scan: &Scan) -> Result<(), FileError> {
+        (self.lines, self.end, self.torn) = (scan.lines, scan.end, scan.torn);
+        if scan.torn {
+            tracing::warn!(path = %self.path.display(), line = scan.lines + 1, "cut off a record that is not whole");
         }
         self.cut()?;
-        if !survey.terminated {
+        if !scan.terminated {
             self.write(b"\n")?;
             if let Some(last) = self.spans.values_mut().max_by_key(|span| span.start) {
                 last.len += 1;
@@ -303,15 +303,15 @@ impl<R: DeserializeOwned> Iterator for Records<R> {
 }
 
 /// The result of a first look at a file.
-struct Survey {
+struct Scan {
     /// The number of whole records, and of lines up to the last of them.
     records: usize,
     lines: usize,
     /// The number of bytes up to the end of the last whole record.
     end: u64,
-    /// Whether it ends in a line feed.
+    /// True if it ends in a line feed.
     terminated: bool,
-    /// Whether an unfinished line follows.
+    /// True if an unfinished line follows.
     torn: bool,
 }
 

@@ -42,7 +42,7 @@ impl Settings {
         Ok(Self { value, indented: false })
     }
 
-    /// Puts every field on a line of its own in their file.
+    /// Puts every field on its own line in their file.
     pub fn indented(self) -> Self {
         Self { indented: true, ..self }
     }
@@ -101,7 +101,7 @@ impl fmt::Display for Settings {
     }
 }
 
-/// The first place, in order of name, at which two JSON values differ, and both values there.
+/// Returns the first place, in order of name, at which two JSON values differ, and both values there.
 fn difference(then: Option<&Value>, now: Option<&Value>, at: String) -> Option<(String, String, String)> {
     if let (Some(Value::Object(then)), Some(Value::Object(now))) = (then, now) {
         let join = |key: &str| if at.is_empty() { key.to_owned() } else { format!("{at}.{key}") };

@@ -130,7 +130,7 @@ pub fn decimal(text: &str) -> Option<String> {
     Some([sign, whole, point, fraction].concat())
 }
 
-/// Whether a minus sign leads, and the text after the sign if there is one.
+/// Returns whether a minus sign leads, and the text after the sign if there is one.
 fn take_sign(text: &str) -> (bool, &str) {
     match text.strip_prefix(['-', '\u{2212}']) {
         Some(rest) => (true, rest),
@@ -138,7 +138,7 @@ fn take_sign(text: &str) -> (bool, &str) {
     }
 }
 
-/// `1,234,567` without its commas; `None` when they do not set off thousands.
+/// Returns `1,234,567` without its commas; `None` when they do not set off thousands.
 fn ungroup(whole: &str) -> Option<String> {
     let Some((first, rest)) = whole.split_once(',') else { return Some(whole.to_owned()) };
     let grouped = (1..=3).contains(&first.len()) && rest.split(',').all(|group| group.len() == 3);

@@ -19,7 +19,7 @@ use stir_files::{FileError, FileLock, place_atomically, unused_name, write_atomi
 
 use crate::{HubError, Options, checksum::Checksum};
 
-/// How often to look whether another process has released a lock.
+/// The pause between two looks at a lock that another process holds.
 const LOOK: Duration = Duration::from_millis(100);
 
 pub(crate) struct Cache {
@@ -31,7 +31,7 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// `id` has been checked.
+    /// Returns the cache of a repository. `id` has been checked.
     pub(crate) fn new(options: &Options, id: &str) -> Self {
         let folder = format!("{}--{}", options.kind.plural(), id.replace('/', "--"));
         let root = options.cache.clone();
@@ -42,7 +42,7 @@ impl Cache {
         self.repo.join("snapshots").join(commit)
     }
 
-    /// The commit that a branch or tag was at when it was last brought.
+    /// Returns the commit that a branch or tag was at when it was last brought.
     pub(crate) fn commit(&self, revision: &str) -> Result<Option<String>, HubError> {
         if is_commit(revision) {
             return Ok(Some(revision.to_owned()));
@@ -67,12 +67,12 @@ impl Cache {
         write_atomically(&path, commit).map_err(HubError::io(&path))
     }
 
-    /// Whether a snapshot holds a file. A link that leads out of the cache's blobs is as good as no file.
+    /// Returns whether a snapshot holds a file. A link that leads out of the cache's blobs is as good as no file.
     pub(crate) fn has(&self, commit: &str, name: &str) -> Result<bool, HubError> {
         self.holds(&self.snapshot(commit).join(name), Some(commit))
     }
 
-    /// Whether a blob is here, whole.
+    /// Returns whether a blob is here, whole.
     pub(crate) fn has_blob(&self, checksum: &Checksum) -> Result<bool, HubError> {
         self.holds(&self.blob(checksum), None)
     }
@@ -81,7 +81,7 @@ impl Cache {
         self.repo.join("blobs").join(checksum.hex())
     }
 
-    /// The file that a blob is received into, and its folder made.
+    /// Returns the file that a blob is received into, and its folder made.
     pub(crate) fn partial(&self, checksum: &Checksum, lock: &FileLock) -> Result<PathBuf, HubError> {
         let path = self.repo.join("blobs").join(format!("{}.incomplete", checksum.hex()));
         fs::create_dir_all(self.repo.join("blobs")).map_err(HubError::io(&self.repo.join("blobs")))?;
@@ -107,7 +107,7 @@ impl Cache {
         .map_err(HubError::io(&path))
     }
 
-    /// The names of a snapshot's files.
+    /// Returns the names of a snapshot's files.
     pub(crate) fn names(&self, commit: &str) -> Result<Vec<String>, HubError> {
         let (root, mut names) = (self.snapshot(commit), Vec::new());
         let mut folders = vec![String::new()];
@@ -153,20 +153,20 @@ impl Cache {
         }
     }
 
-    /// Whether `path` is, or leads to, a file among this cache's blobs or in the snapshot of `commit`.
+    /// Returns whether `path` is, or leads to, a file among this cache's blobs or in the snapshot of `commit`.
     fn holds(&self, path: &Path, commit: Option<&str>) -> Result<bool, HubError> {
         let target = match fs::canonicalize(path) {
             Ok(target) => target,
             Err(error) if absent(&error) => return Ok(false),
             Err(error) => return Err(HubError::io(path)(error)),
         };
-        // The folder of blobs beside the repositories is where Python keeps content that several of them share.
+        // The folder of blobs next to the repositories is where Python keeps content that several of them share.
         let homes = [Some(self.repo.join("blobs")), Some(self.root.join("blobs")), commit.map(|c| self.snapshot(c))];
         let mut homes = homes.into_iter().flatten().filter_map(|home| fs::canonicalize(home).ok());
         Ok(homes.any(|home| target.starts_with(home)) && target.is_file())
     }
 
-    /// Makes the folders above `path`, which stands in the repository's folder `top`. The cache, the repository and
+    /// Makes the folders above `path`, which is in the repository's folder `top`. The cache, the repository and
     /// `top` may be links that a user has set; below them links are not ours.
     fn make_parents(&self, path: &Path, top: &str) -> Result<(), HubError> {
         let mut folder = self.repo.join(top);
@@ -185,7 +185,7 @@ impl Cache {
     }
 }
 
-/// Whether a revision is a commit in full.
+/// Returns whether a revision is a commit in full.
 pub(crate) fn is_commit(revision: &str) -> bool {
     revision.len() == 40 && revision.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }

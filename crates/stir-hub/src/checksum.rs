@@ -34,7 +34,8 @@ impl Checksum {
         }
     }
 
-    /// The same checksum of a file that is here. It is read back, so that what is on the disk is what is verified.
+    /// Returns the same checksum of a file that is here. It is read back, so that what is on the disk is what is
+    /// verified.
     pub(crate) fn of_file(&self, path: &Path) -> Result<String, HubError> {
         let mut file = File::open(path).map_err(HubError::io(path))?;
         let length = file.metadata().map_err(HubError::io(path))?.len();

@@ -14,7 +14,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// A pause is cut into such pieces, so that cancelling does not wait for its end.
 const PIECE: Duration = Duration::from_millis(100);
 
-/// Which part of a repository a request is about; says what a 404 means.
+/// The part of a repository that a request is about; it decides what a 404 means.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subject<'a> {
     pub repo: &'a str,
@@ -38,7 +38,7 @@ impl From<HubError> for Failure {
 /// An answer, with what the hub said on the way to it.
 pub(crate) struct Reply {
     pub response: Response<Body>,
-    /// Without its query.
+    /// The address, without its query.
     pub url: String,
     /// The file's `ETag`: the one the hub states for it or, where it states none and the request is a `HEAD`, that of
     /// whoever answered in the end.
@@ -79,12 +79,12 @@ impl<'a> Client<'a> {
         Ok(Self { options, endpoint, agent: config.build().new_agent() })
     }
 
-    /// The address of a revision's listing.
+    /// Returns the address of a revision's listing.
     pub(crate) fn listing_url(&self, repo: &str, revision: &str) -> String {
         format!("{}/api/{}/{repo}/revision/{}", self.endpoint, self.options.kind.plural(), url::part(revision))
     }
 
-    /// The address of a file.
+    /// Returns the address of a file.
     pub(crate) fn file_url(&self, repo: &str, revision: &str, file: &str) -> String {
         let kind = match self.options.kind {
             crate::RepoKind::Model => "",
@@ -93,7 +93,7 @@ impl<'a> Client<'a> {
         format!("{}/{kind}{repo}/resolve/{}/{}", self.endpoint, url::part(revision), url::path(file))
     }
 
-    /// One try: a request and what it is redirected to. `from` asks for the bytes from there on.
+    /// Makes one try: a request and those it is redirected to. `from` asks for the bytes from there on.
     ///
     /// A `HEAD` request ends at the redirect that leaves the endpoint, if the hub has said there what it knows.
     pub(crate) fn send(&self, method: &Method, url: &str, from: u64, subject: Subject<'_>) -> Result<Reply, Failure> {
@@ -126,7 +126,7 @@ impl<'a> Client<'a> {
         Err(Failure::Final(HubError::Protocol { url: url::shown(url), reason }))
     }
 
-    /// The bytes of a small answer.
+    /// Returns the bytes of a small answer.
     pub(crate) fn get_small(&self, url: &str, limit: u64, subject: Subject<'_>) -> Result<Vec<u8>, Failure> {
         let reply = self.send(&Method::GET, url, 0, subject)?;
         let mut bytes = Vec::new();
@@ -209,7 +209,7 @@ impl<'a> Client<'a> {
     }
 }
 
-/// How often to try again, and how long to wait before.
+/// The number of further tries, and the waiting time before each.
 pub(crate) struct Retry<'a> {
     options: &'a Options,
     tried: u32,
@@ -269,12 +269,12 @@ impl<'a> Retry<'a> {
     }
 }
 
-/// A header's value.
+/// Returns a header's value.
 pub(crate) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// A header's value, if it is a whole number.
+/// Returns a header's value, if it is a whole number.
 pub(crate) fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }

@@ -31,7 +31,7 @@ pub(crate) struct Remote<'a> {
     pub size: Option<u64>,
 }
 
-/// Told how many bytes are here; breaks to cancel.
+/// Gets the number of bytes that are here; breaks to cancel.
 pub(crate) type Report<'r> = &'r mut dyn FnMut(u64, Option<u64>) -> ControlFlow<()>;
 
 impl<'a> Remote<'a> {
@@ -68,7 +68,7 @@ impl<'a> Remote<'a> {
         let partial = cache.partial(&self.checksum, &lock)?;
         let result = self.fetch_into(&partial, client, options, cache, report);
         if result.is_err() && !lock.is_exclusive() && kept(&partial)? > 0 {
-            // Its name is known to nobody else: no later call would go on with it.
+            // Its name is known nowhere else: no later call could resume it.
             remove(&partial)?;
         }
         result
@@ -129,7 +129,7 @@ impl<'a> Remote<'a> {
         }
     }
 
-    /// One request for what is missing.
+    /// Makes one request for the missing bytes.
     fn attempt(&self, client: &Client<'_>, partial: &Path, kept: u64, report: Report<'_>) -> Result<(), Failure> {
         let kept = if self.size.is_some_and(|size| kept > size) { 0 } else { kept };
         let file = OpenOptions::new().create(true).append(true).open(partial).map_err(HubError::io(partial))?;
@@ -234,7 +234,7 @@ fn remove(path: &Path) -> Result<(), HubError> {
     fs::remove_file(path).map_err(HubError::io(path))
 }
 
-/// First byte and total of `Content-Range: bytes 10-19/20`; the total alone of `bytes */20`.
+/// Returns first byte and total of `Content-Range: bytes 10-19/20`; the total alone of `bytes */20`.
 fn range(reply: &Reply) -> Option<(u64, Option<u64>)> {
     let value = text(reply.response.headers(), "content-range")?;
     let (span, total) = value.strip_prefix("bytes ")?.split_once('/')?;

@@ -49,9 +49,9 @@ pub enum HubError {
         repo: String,
         /// The status of the answer, 401 or 403.
         status: u16,
-        /// True when the request carried a token.
+        /// True if the request carried a token.
         token_sent: bool,
-        /// True when the hub said that the repository is gated.
+        /// True if the hub said that the repository is gated.
         gated: bool,
     },
     /// The hub has no such repository.

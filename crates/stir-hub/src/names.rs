@@ -1,4 +1,4 @@
-//! Which names are let in: of repositories, revisions and files. All of them end up in paths and addresses.
+//! The names that are accepted: of repositories, revisions and files. All of them end up in paths and addresses.
 
 use crate::{HubError, Origin};
 
@@ -70,11 +70,11 @@ fn check_path(path: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Whether `name` matches a shell pattern: `*` stands for any characters, `/` included, and `?` for one.
+/// Returns whether `name` matches a shell pattern: `*` matches any characters, `/` included, and `?` for one.
 pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
     let (mut p, mut n) = (0, 0);
-    // Where to go on when what follows the last star does not fit: the star takes one character more.
+    // Where to continue when what follows the last star does not fit: the star takes one character more.
     let mut star: Option<(usize, usize)> = None;
     while n < name.len() {
         match pattern.get(p) {

@@ -130,7 +130,7 @@ impl Options {
             let reason = "not UTF-8";
             options.endpoint = endpoint.into_string().map_err(|_| HubError::Option { name: "HF_ENDPOINT", reason })?;
         }
-        // Offline nobody is sent one, so that a file that cannot be read does not matter.
+        // Offline none is sent, so a file that cannot be read does not matter.
         if !options.offline && !on("HF_HUB_DISABLE_IMPLICIT_TOKEN").unwrap_or(false) {
             let token = read("HF_TOKEN").or_else(|| read("HUGGING_FACE_HUB_TOKEN"));
             options.token = match (token, path("HF_TOKEN_PATH"), in_home("token")) {
@@ -156,7 +156,7 @@ pub enum Files {
     /// `config.json` and the weights must be there.
     #[default]
     Decoder,
-    /// The files whose path matches one of these shell patterns: `*` stands for any characters, `/` included, and
+    /// The files whose path matches one of these shell patterns: `*` matches any characters, `/` included, and
     /// `?` for one. Of a model's repository, weights in other formats than safetensors (`*.bin`, `*.pth`, `*.pt`,
     /// `*.ckpt`, `*.h5`, `*.msgpack`, `*.gguf`, `consolidated*`) are never brought: nothing here reads them, and
     /// some run code when read.
@@ -219,7 +219,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// `path` with a leading `~` replaced.
+/// Returns `path` with a leading `~` replaced.
 fn from_home(path: &Path, home: Option<&Path>) -> PathBuf {
     match (path.strip_prefix("~"), home) {
         (Ok(rest), Some(home)) => home.join(rest),

@@ -1,4 +1,4 @@
-//! Which files, in which order, and what to say when one is missing.
+//! The files to download, their order, and the message when one is missing.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +20,7 @@ use crate::{
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-/// What else a decoder's folder may hold that loading it looks at.
+/// Further files of a decoder's folder that loading reads if they are there.
 const OPTIONAL: [&str; 6] = [
     "generation_config.json",
     "tokenizer.json",
@@ -130,7 +130,7 @@ impl Visit<'_> {
         Ok(self.cache.snapshot(&commit))
     }
 
-    /// The commit the revision is at, and the names of its files, all of them checked.
+    /// Returns the commit the revision is at, and the names of its files, all of them checked.
     fn list(&mut self) -> Result<(String, BTreeSet<String>), HubError> {
         #[derive(Deserialize)]
         struct Listing {
@@ -178,7 +178,8 @@ impl Visit<'_> {
     }
 }
 
-/// The names to bring from a listing, weights last: a snapshot with weights has the rest. Shards are not among them.
+/// Returns the names to bring from a listing, weights last: a snapshot with weights has the rest. Shards are not among
+/// them.
 fn choose<'n>(id: &str, options: &Options, names: &'n BTreeSet<String>) -> Result<Vec<&'n str>, HubError> {
     let revision = &options.revision;
     let listed = |name: &str| names.get(name).map(String::as_str);
@@ -201,13 +202,13 @@ fn choose<'n>(id: &str, options: &Options, names: &'n BTreeSet<String>) -> Resul
     }
 }
 
-/// Whether a file is never brought, whatever is asked for.
+/// Returns whether a file is never brought, whatever is asked for.
 fn refused(kind: RepoKind, name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap_or(name);
     kind == RepoKind::Model && REFUSED.iter().any(|pattern| names::matches(pattern, file))
 }
 
-/// The files that an index of shards names, all of them checked.
+/// Returns the files that an index of shards names, all of them checked.
 fn shards(id: &str, index: &Path) -> Result<BTreeSet<String>, HubError> {
     #[derive(Deserialize)]
     struct Index {
@@ -232,7 +233,7 @@ fn shards(id: &str, index: &Path) -> Result<BTreeSet<String>, HubError> {
     Ok(shards)
 }
 
-/// The snapshot's folder, from the cache alone.
+/// Returns the snapshot's folder, from the cache alone.
 fn cached(id: &str, options: &Options, cache: &Cache) -> Result<PathBuf, HubError> {
     let lacks = |missing: Vec<String>| {
         let (repo, revision, cache) = (id.to_owned(), options.revision.clone(), options.cache.clone());
@@ -243,7 +244,7 @@ fn cached(id: &str, options: &Options, cache: &Cache) -> Result<PathBuf, HubErro
     };
     let missing = match &options.files {
         Files::Decoder => missing_of_decoder(id, cache, &commit)?,
-        // Of a pattern with stars nobody here knows how much there is; nothing is too little.
+        // How many files a pattern with stars names is not known here; too few is none.
         Files::Matching(patterns) => {
             let names = cache.names(&commit)?;
             let unmet = |pattern: &&String| !names.iter().any(|name| names::matches(pattern, name));

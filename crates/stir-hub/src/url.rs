@@ -4,28 +4,28 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// One part of a path, every special character escaped, slashes too.
+/// Escapes one part of a path: every special character, slashes included.
 pub(crate) fn part(text: &str) -> String {
     utf8_percent_encode(text, PART).to_string()
 }
 
-/// A path, its slashes kept.
+/// Returns a path, its slashes kept.
 pub(crate) fn path(text: &str) -> String {
     text.split('/').map(part).collect::<Vec<_>>().join("/")
 }
 
-/// Scheme, host and port: who gets the token.
+/// Returns scheme, host and port: the origin that gets the token.
 pub(crate) fn origin(url: &str) -> &str {
     let host = url.find("://").map_or(0, |at| at + 3);
     url[host..].find(['/', '?', '#']).map_or(url, |end| &url[..host + end])
 }
 
-/// An address as it may be shown: without the query, which is where signatures stand.
+/// Returns an address as it may be shown: without the query, which is where signatures are.
 pub(crate) fn shown(url: &str) -> String {
     url.split(['?', '#']).next().unwrap_or_default().to_owned()
 }
 
-/// The target of a redirect from `base`.
+/// Returns the target of a redirect from `base`.
 pub(crate) fn join(base: &str, location: &str) -> String {
     let scheme = base.split("://").next().unwrap_or_default();
     let is_absolute = location.split(['/', '?', '#']).next().is_some_and(|start| start.contains(':'));

@@ -190,7 +190,7 @@ fn tries_are_bounded_and_what_came_is_kept() {
     assert_eq!(hub.seen().len(), 4);
     let nobody = get(&Options { endpoint: "http://127.0.0.1:9".into(), ..hub.options() });
     assert!(matches!(nobody, Err(HubError::Connection { .. })), "{nobody:?}");
-    // Nobody waits for a day.
+    // The client does not wait for a day.
     hub.fault("GET", "listing", [Fault::Status(429, vec![("Retry-After", "86400".into())])]);
     hub.seen();
     assert!(matches!(hub.get(), Err(HubError::Status { status: 429, .. })));

@@ -1,4 +1,4 @@
-//! What the hub must not do to us: each ends in an error of its own, and leaves nothing behind that is not verified.
+//! What the hub must not do to us: each ends in its own error, and leaves nothing behind that is not verified.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,4 +1,4 @@
-//! Who is contrasted with whom.
+//! The choice of rollouts to contrast.
 
 use stir_core::{SampleRng, TokenId};
 use stir_rollout::sample_stream;
@@ -9,7 +9,7 @@ use crate::{Contrast, InductionConfig, Skipped};
 #[derive(Debug, Clone)]
 pub(crate) struct Member {
     pub(crate) tokens: Vec<TokenId>,
-    /// The token that completes control point `m` stands at `m - 1`.
+    /// The token that completes control point `m` is at `m - 1`.
     pub(crate) boundaries: Vec<usize>,
     pub(crate) correct: bool,
     /// Finite.
@@ -25,7 +25,7 @@ pub(crate) struct Selection {
     pub(crate) minus: Vec<usize>,
 }
 
-/// The contrasts of problem `id`, by rising `m`. `members` are in order of `k`, which breaks ties.
+/// Returns the contrasts of problem `id`, by rising `m`. `members` are in order of `k`, which breaks ties.
 pub(crate) fn contrasts(
     id: &str,
     members: &[Member],

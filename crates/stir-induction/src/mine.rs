@@ -111,7 +111,7 @@ impl<'e, E: Text> Induction<'e, E> {
             observer,
             total,
             ready: VecDeque::new(),
-            underway: HashMap::new(),
+            pending: HashMap::new(),
             pool: Pool::new(self.config.keep),
             report: InductionReport { found, complete: true, ..InductionReport::default() },
         };
@@ -160,12 +160,12 @@ struct Miner<'r, 'e, E: Text, I> {
     /// Answers of the last problem begun, waiting for room.
     ready: VecDeque<Walk<'r, E::Session>>,
     /// Problems with answers that are still running: no more than the batch has room for.
-    underway: HashMap<usize, Underway>,
+    pending: HashMap<usize, PendingProblem>,
     pool: Pool<Discovery, Pair>,
     report: InductionReport,
 }
 
-struct Underway {
+struct PendingProblem {
     id: String,
     selections: Vec<Selection>,
     /// Per member and token: `[layers, hidden_size]`.
@@ -232,14 +232,14 @@ where
             }
         }
         let prefix = self.prefill(&prompt_tokens)?;
-        let underway = Underway {
+        let pending = PendingProblem {
             id: id.clone(),
             selections,
             states: HashMap::new(),
             boundaries: members.iter().map(|member| member.boundaries.clone()).collect(),
             missing: stops.len(),
         };
-        self.underway.insert(place, underway);
+        self.pending.insert(place, pending);
         self.report.encoded_rollouts += stops.len();
         for (member, stops) in stops {
             let mut tokens = members[member].tokens.clone();
@@ -333,13 +333,13 @@ where
 
     /// Takes the states of one answer; the problem's pairs are made once all are there.
     fn take(&mut self, Walked { problem, member, states }: Walked) {
-        let Some(underway) = self.underway.get_mut(&problem) else { return };
-        underway.states.extend(states.into_iter().map(|(token, state)| ((member, token), state)));
-        underway.missing -= 1;
-        if underway.missing > 0 {
+        let Some(pending) = self.pending.get_mut(&problem) else { return };
+        pending.states.extend(states.into_iter().map(|(token, state)| ((member, token), state)));
+        pending.missing -= 1;
+        if pending.missing > 0 {
             return;
         }
-        let Some(finished) = self.underway.remove(&problem) else { return };
+        let Some(finished) = self.pending.remove(&problem) else { return };
         for selection in &finished.selections {
             for (slot, &layer) in self.run.layers.iter().enumerate() {
                 let pair = finished.pair(selection, slot, layer);
@@ -354,7 +354,7 @@ where
     }
 }
 
-impl Underway {
+impl PendingProblem {
     fn pair(&self, selection: &Selection, slot: usize, layer: usize) -> Pair {
         let m = selection.m;
         let mean = |side: &[usize]| {

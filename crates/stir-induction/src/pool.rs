@@ -27,7 +27,7 @@ impl<K: Ord, T> Pool<K, T> {
         self.heap.len()
     }
 
-    /// Whether an item of this rank would be kept. Once `false` it stays so, as the pool only gets better.
+    /// Returns whether an item of this rank would be kept. Once `false` it stays so, as the pool only gets better.
     pub(crate) fn admits(&self, quality: f64, key: &K) -> bool {
         self.heap.len() < self.capacity
             || self.heap.peek().is_some_and(|worst| rank(quality, key, worst.quality, &worst.key).is_lt())
@@ -43,13 +43,13 @@ impl<K: Ord, T> Pool<K, T> {
         }
     }
 
-    /// What was kept, best first.
+    /// Returns the items that were kept, best first.
     pub(crate) fn into_best(self) -> impl Iterator<Item = T> {
         self.heap.into_sorted_vec().into_iter().map(|ranked| ranked.item)
     }
 }
 
-/// Better is less.
+/// Orders better before worse.
 fn rank<K: Ord>(quality: f64, key: &K, other_quality: f64, other_key: &K) -> Ordering {
     other_quality.total_cmp(&quality).then_with(|| key.cmp(other_key))
 }

@@ -21,7 +21,7 @@ pub struct InductionReport {
     pub encoded_tokens: usize,
     /// The counts of what was skipped, by reason.
     pub skipped: Skipped,
-    /// Whether all problems were read; `false` if the observer stopped the run.
+    /// True if all problems were read; `false` if the observer stopped the run.
     pub complete: bool,
 }
 

@@ -7,13 +7,13 @@ pub(crate) struct Walk<'p, S> {
     session: S,
     tokens: Vec<TokenId>,
     done: usize,
-    /// Where to read: indices into `tokens`, rising.
+    /// The places to read at: indices into `tokens`, rising.
     stops: Vec<usize>,
     points: &'p [HookPoint],
     walked: Walked,
 }
 
-/// What a walk read.
+/// The states that a walk read.
 #[derive(Debug)]
 pub(crate) struct Walked {
     /// Place of the problem.
@@ -25,7 +25,7 @@ pub(crate) struct Walked {
 }
 
 impl<'p, S> Walk<'p, S> {
-    /// A walk of `tokens`, which continue `session`, that reads `points` at `stops` (rising, at least one).
+    /// Returns a walk of `tokens`, which continue `session`, that reads `points` at `stops` (rising, at least one).
     pub(crate) fn new(
         session: S,
         tokens: Vec<TokenId>,
@@ -37,7 +37,7 @@ impl<'p, S> Walk<'p, S> {
         Self { session, tokens, done: 0, stops, points, walked: Walked { problem, member, states: Vec::new() } }
     }
 
-    /// One past the next place to read.
+    /// Returns one past the next place to read.
     fn next_end(&self) -> usize {
         self.stops.get(self.walked.states.len()).map_or(self.tokens.len(), |stop| stop + 1)
     }

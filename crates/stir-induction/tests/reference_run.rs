@@ -92,7 +92,7 @@ impl Ruler {
     }
 }
 
-/// The byte behind a character of a byte-level vocabulary: printable ones stand for themselves, the others were given
+/// The byte behind a character of a byte-level vocabulary: printable ones are themselves, the others were given
 /// the characters from U+0100 on, in order.
 fn byte(c: char) -> u8 {
     let printable = |b: &u8| matches!(b, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);

@@ -320,7 +320,7 @@ impl Text for Watched {
 
 #[test]
 fn non_finite_states_are_counted_and_never_kept() {
-    // The prompt takes three positions, so that both boundaries of m = 1 stand at position 4.
+    // The prompt takes three positions, so that both boundaries of m = 1 are at position 4.
     let engine = Watched { toy: ToyEngine::new(1), rows: Mutex::default(), broken: Some(4) };
     let group = vec![rollout(0, "a\n\nb\n\n", true, 1.0), rollout(1, "c\n\nd\n\n", false, 0.0)];
     let (candidates, report) = induce(&engine, [Ok(group)], config()).unwrap();

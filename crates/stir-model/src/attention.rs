@@ -84,7 +84,7 @@ struct Level {
     groups: Vec<Group>,
     /// The place of each token of the batch in the concatenation of the groups; `None` when they are in order.
     order: Option<Tensor<1, Int>>,
-    /// Whether some token has no span at this depth; such tokens are sent to one extra, empty place.
+    /// True if some token has no span at this depth; such tokens are sent to one extra, empty place.
     gaps: bool,
 }
 
@@ -129,7 +129,7 @@ impl<'c> Cached<'c> {
         cached
     }
 
-    /// The spans at `depth` of which some position can be seen through `window`; `None` when there are none.
+    /// Returns the spans at `depth` of which some position can be seen through `window`; `None` when there are none.
     fn level(&self, depth: usize, window: Option<usize>) -> Option<Level> {
         let mut sharing_rows: Vec<(usize, Vec<usize>)> = Vec::new();
         let span = |row: usize| -> Option<&Span> { self.batch.cache(row).spans().get(depth) };
@@ -172,7 +172,7 @@ impl<'c> Cached<'c> {
         (next > 0).then(|| Level { groups, order: (!in_order).then(|| indices(&order, &self.device)), gaps })
     }
 
-    /// The positions of a row's new tokens.
+    /// Returns the positions of a row's new tokens.
     fn positions(&self, row: usize) -> Range<usize> {
         let past = self.batch.cache(row).len();
         past..past + self.batch.tokens(row).len()
@@ -279,7 +279,7 @@ impl Tokens {
     }
 }
 
-/// The different windows that layers have.
+/// Returns the different windows that layers have.
 fn windows(config: &DecoderConfig) -> Vec<Option<usize>> {
     let mut windows = config.windows.clone();
     windows.sort_unstable();
@@ -287,8 +287,8 @@ fn windows(config: &DecoderConfig) -> Vec<Option<usize>> {
     windows
 }
 
-/// `[tokens, 1, keys]`: 0 where the token at a position sees a key, that is one no further than itself and among the
-/// last `window`, and [`MASKED`] elsewhere.
+/// Returns a mask, `[tokens, 1, keys]`: 0 where the token at a position sees a key, that is one no further than itself
+/// and among the last `window`, and [`MASKED`] elsewhere.
 ///
 /// A token that sees none of these keys gets a maximum of [`MASKED`] here and no weight when partial results are
 /// merged.

@@ -17,7 +17,7 @@ pub(crate) struct Batch<'c> {
     rows: Vec<Extension<'c>>,
     /// For each row the place of its tokens among those that are computed.
     places: Vec<Range<usize>>,
-    /// Which rows are computed by others; `None` when every row is computed.
+    /// The rows that share another row's computation; `None` when every row is computed.
     shared: Option<SharedRows>,
 }
 
@@ -39,12 +39,12 @@ impl<'c> Batch<'c> {
         Some(from)
     }
 
-    /// The number of rows.
+    /// Returns the number of rows.
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// The number of new tokens of all rows.
+    /// Returns the number of new tokens of all rows.
     pub(crate) fn n_tokens(&self) -> usize {
         self.rows.iter().map(|row| row.tokens.len()).sum()
     }
@@ -53,29 +53,29 @@ impl<'c> Batch<'c> {
         self.rows[row].cache
     }
 
-    /// The new tokens of a row among those that are computed.
+    /// Returns the new tokens of a row among those that are computed.
     pub(crate) fn tokens(&self, row: usize) -> Range<usize> {
         self.places[row].clone()
     }
 
-    /// The rows that are computed, each with the place of its tokens.
+    /// Returns the rows that are computed, each with the place of its tokens.
     pub(crate) fn leaders(&self) -> impl Iterator<Item = (&Extension<'c>, Range<usize>)> {
         let is_leader = |row: usize| self.shared.as_ref().is_none_or(|shared| shared.is_leader(row));
         let rows = self.rows.iter().zip(&self.places).enumerate().filter(move |(row, _)| is_leader(*row));
         rows.map(|(_, (row, place))| (row, place.clone()))
     }
 
-    /// Every sequence, computed or not, to write the keys and values of its new tokens to.
+    /// Returns every sequence, computed or not, to write the keys and values of its new tokens to.
     pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = (&mut KvCache, Range<usize>)> {
         self.rows.iter_mut().zip(&self.places).map(|(row, place)| (&mut *row.cache, place.clone()))
     }
 
-    /// The absolute positions of the tokens that are computed.
+    /// Returns the absolute positions of the tokens that are computed.
     pub(crate) fn positions(&self) -> Vec<usize> {
         self.leaders().flat_map(|(row, _)| row.positions()).collect()
     }
 
-    /// The type that keys and values are kept in.
+    /// Returns the type that keys and values are kept in.
     pub(crate) fn dtype(&self) -> Option<DType> {
         self.rows.first().map(|row| row.cache.dtype())
     }
@@ -86,7 +86,7 @@ impl<'c> Batch<'c> {
     }
 }
 
-/// The places of the rows' tokens where all of them are computed.
+/// Returns the places of the rows' tokens where all of them are computed.
 fn places(rows: &[Extension<'_>]) -> Vec<Range<usize>> {
     let mut end = 0;
     let place = |row: &Extension<'_>| {

@@ -8,7 +8,8 @@ use crate::DecoderConfig;
 /// Positions are allocated in multiples of this, and of more where there are many.
 const BLOCK: usize = 64;
 
-/// The number of positions that a span of `positions` takes room for: at most a sixteenth more, or what fills a block.
+/// Returns the number of positions that a span of `positions` takes room for: at most a sixteenth more, or what fills a
+/// block.
 fn capacity(positions: usize) -> usize {
     let sixteenth = positions.next_power_of_two() / 32;
     positions.next_multiple_of(sixteenth.max(BLOCK))
@@ -67,12 +68,13 @@ impl KvCache {
         Self { spans: Vec::new(), tokens: Vec::new(), untouched: config.n_layers, sizes }
     }
 
-    /// The number of bytes of keys and values that this sequence keeps alive. What forks share counts for each of them.
+    /// Returns the number of bytes of keys and values that this sequence keeps alive. What forks share counts for each
+    /// of them.
     pub fn bytes(&self) -> usize {
         self.spans.iter().map(|span| span.piece.capacity * self.sizes.position_bytes()).sum()
     }
 
-    /// The number of bytes that a new sequence takes for `positions`.
+    /// Returns the number of bytes that a new sequence takes for `positions`.
     pub(crate) fn bytes_for(&self, positions: usize) -> usize {
         self.sizes.capacity(positions.min(self.sizes.max_context), 0) * self.sizes.position_bytes()
     }
@@ -131,18 +133,18 @@ impl KvCache {
         self.untouched = self.untouched.min(untouched);
     }
 
-    /// The number of lowest layers whose keys and values follow from the tokens alone.
+    /// Returns the number of lowest layers whose keys and values follow from the tokens alone.
     pub(crate) fn untouched(&self) -> usize {
         self.untouched
     }
 
-    /// An identity of the piece that the sequence begins with, which forks share; `None` for an empty sequence.
+    /// Returns an identity of the piece that the sequence begins with, which forks share; `None` for an empty sequence.
     pub(crate) fn root(&self) -> Option<usize> {
         self.spans.first().map(|span| Arc::as_ptr(&span.piece).addr())
     }
 
-    /// Whether another sequence of the same length holds the same tokens. Called for forks of one sequence, which are
-    /// compared only in what they do not share.
+    /// Returns whether another sequence of the same length holds the same tokens. Called for forks of one sequence,
+    /// which are compared only in what they do not share.
     pub(crate) fn same_tokens(&self, other: &Self) -> bool {
         let mut shared = 0;
         for (own, others) in self.spans.iter().zip(&other.spans) {
@@ -161,12 +163,12 @@ impl KvCache {
         &self.spans
     }
 
-    /// The type that keys and values are kept in.
+    /// Returns the type that keys and values are kept in.
     pub(crate) fn dtype(&self) -> DType {
         self.sizes.dtype
     }
 
-    /// The places for the keys and the values of a layer's next positions; space must have been reserved.
+    /// Returns the places for the keys and the values of a layer's next positions; space must have been reserved.
     pub(crate) fn tail(&mut self, layer: usize) -> Option<[Tail<'_>; 2]> {
         let Span { piece, len } = self.spans.last_mut()?;
         // Unique since `reserve`, so this copies nothing.
@@ -193,7 +195,7 @@ pub(crate) struct Extension<'c> {
 }
 
 impl Extension<'_> {
-    /// The positions of the new tokens.
+    /// Returns the positions of the new tokens.
     pub(crate) fn positions(&self) -> Range<usize> {
         let past = self.cache.len();
         past..past + self.tokens.len()
@@ -248,14 +250,14 @@ impl Span {
         self.piece.capacity
     }
 
-    /// Whether two spans show the same positions of the same piece.
+    /// Returns whether two spans show the same positions of the same piece.
     pub(crate) fn same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.piece, &other.piece) && self.len == other.len
     }
 }
 
 impl Sizes {
-    /// Room for `positions`, at most what the context leaves after `past`.
+    /// Returns the room for `positions`, at most what the context leaves after `past`.
     fn capacity(&self, positions: usize, past: usize) -> usize {
         capacity(positions).min(self.max_context.saturating_sub(past)).max(positions)
     }

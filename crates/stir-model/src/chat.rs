@@ -23,23 +23,23 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message of the user.
+    /// Returns a message of the user.
     pub fn user(content: impl Into<String>) -> Self {
         Self { role: "user".into(), content: content.into() }
     }
 
-    /// A system message.
+    /// Returns a system message.
     pub fn system(content: impl Into<String>) -> Self {
         Self { role: "system".into(), content: content.into() }
     }
 
-    /// A message of the model.
+    /// Returns a message of the model.
     pub fn assistant(content: impl Into<String>) -> Self {
         Self { role: "assistant".into(), content: content.into() }
     }
 }
 
-/// Options of rendering a conversation.
+/// The options of rendering a conversation.
 ///
 /// ```
 /// use stir_model::ChatOptions;
@@ -49,9 +49,9 @@ impl Message {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChatOptions {
-    /// Whether the text ends where the assistant's next message begins.
+    /// True if the text ends where the assistant's next message begins.
     pub add_generation_prompt: bool,
-    /// Further variables for the template (`enable_thinking`, `date_string`, `tools`, ..). They replace variables that
+    /// More variables for the template (`enable_thinking`, `date_string`, `tools`, ..). They replace variables that
     /// the model's files set, such as `bos_token`.
     pub variables: serde_json::Map<String, serde_json::Value>,
     /// The time that the template's clock (`strftime_now`) shows, in UTC. `None` is the time of rendering: the prompts
@@ -60,7 +60,7 @@ pub struct ChatOptions {
 }
 
 impl Default for ChatOptions {
-    /// A prompt for the assistant's next message, now.
+    /// Returns the options of a prompt for the assistant's next message, now.
     fn default() -> Self {
         Self { add_generation_prompt: true, variables: serde_json::Map::new(), now: None }
     }

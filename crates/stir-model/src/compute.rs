@@ -13,15 +13,15 @@ use crate::{
 /// The operations of one pass of the decoder. The default ones are those of burn, which every device has and which can
 /// be differentiated; an implementation may have faster ones.
 pub(crate) trait Compute {
-    /// Attention of the new tokens to what they see of their sequences, these tokens included. `norms` are those of
-    /// every head of the queries and of the keys, in models that have them.
+    /// Computes attention of the new tokens to what they see of their sequences, these tokens included. `norms` are
+    /// those of every head of the queries and of the keys, in models that have them.
     ///
     /// # Shapes
     /// - `qkv`: `[tokens, (n_heads + 2 n_kv_heads) head_dim]`, as projected
     /// - output: `[tokens, n_heads * head_dim]`
     fn attend(&mut self, layer: usize, qkv: Tensor<2>, norms: Option<&[Norm; 2]>) -> Tensor<2>;
 
-    /// The type of the residual stream where the weights are of type `weights`.
+    /// Returns the type of the residual stream where the weights are of type `weights`.
     fn stream_type(&self, weights: DType) -> DType {
         weights
     }
@@ -32,7 +32,7 @@ pub(crate) trait Compute {
         norm.forward(x)
     }
 
-    /// `x weight^T + bias`
+    /// Computes `x weight^T + bias`.
     ///
     /// # Shapes
     /// - `x`: `[rows, in]`, `weight`: `[out, in]`, `bias`: `[out]`
@@ -45,7 +45,7 @@ pub(crate) trait Compute {
         }
     }
 
-    /// The activated first half of every row times its second half.
+    /// Returns the activated first half of every row times its second half.
     ///
     /// # Shapes
     /// - `gate_up`: `[rows, 2 width]`
@@ -60,7 +60,8 @@ pub(crate) trait Compute {
         gate * gate_up.narrow(1, columns / 2, columns / 2)
     }
 
-    /// The stream as it leaves a layer. Rows that were computed as one so far are copied where they begin to differ.
+    /// Returns the stream as it leaves a layer. Rows that were computed as one so far are copied where they begin to
+    /// differ.
     ///
     /// # Shapes
     /// - `stream`: `[tokens, hidden_size]`
@@ -73,7 +74,8 @@ pub(crate) trait Compute {
     fn finish(self);
 }
 
-/// Normed and rotated queries and keys, and values, of a layer's projection: `[tokens, heads, head_dim]` each.
+/// Returns the normed and rotated queries and keys, and values, of a layer's projection: `[tokens, heads, head_dim]`
+/// each.
 ///
 /// # Shapes
 /// - `qkv`: `[tokens, (n_heads + 2 n_kv_heads) head_dim]`
@@ -114,7 +116,8 @@ impl Norm {
     }
 }
 
-/// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`, without the general power that burn's takes the cube by.
+/// Computes `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`, without the general power that burn's takes the
+/// cube by.
 fn gelu_tanh(x: Tensor<2>) -> Tensor<2> {
     let cube = x.clone() * x.clone() * x.clone();
     let inner = (x.clone() + cube * 0.044_715) * std::f32::consts::FRAC_2_PI.sqrt();
@@ -149,13 +152,13 @@ pub(crate) struct Rotations<R> {
 }
 
 impl<R> Rotations<R> {
-    /// The rotations of tokens at the given absolute positions; `turning` brings them into the form used.
+    /// Returns the rotations of tokens at the given absolute positions; `turning` brings them into the form used.
     pub(crate) fn new(config: &DecoderConfig, positions: &[usize], turning: impl Fn(Angles) -> R) -> Self {
         let rotation = |rope: &Rope| turning(Angles::new(positions, rope));
         Self { all: rotation(&config.rope), windowed: config.local_rope.as_ref().map(rotation) }
     }
 
-    /// The rotation in a layer.
+    /// Returns the rotation in a layer.
     pub(crate) fn of(&self, config: &DecoderConfig, layer: usize) -> &R {
         self.windowed.as_ref().filter(|_| config.windows[layer].is_some()).unwrap_or(&self.all)
     }
@@ -196,7 +199,7 @@ impl Rotation {
     }
 }
 
-/// `bound * tanh(x / bound)`, or `x` without a bound.
+/// Computes `bound * tanh(x / bound)`, or `x` without a bound.
 pub(crate) fn softcap<const D: usize>(x: Tensor<D>, bound: Option<f64>) -> Tensor<D> {
     match bound {
         Some(bound) => (x / bound as f32).tanh() * bound as f32,
@@ -204,17 +207,17 @@ pub(crate) fn softcap<const D: usize>(x: Tensor<D>, bound: Option<f64>) -> Tenso
     }
 }
 
-/// The tensor in full precision.
+/// Returns the tensor in full precision.
 pub(crate) fn in_f32<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     in_type(x, DType::F32)
 }
 
-/// The tensor in another type.
+/// Returns the tensor in another type.
 pub(crate) fn in_type<const D: usize>(x: Tensor<D>, dtype: DType) -> Tensor<D> {
     if x.dtype() == dtype { x } else { x.cast(dtype) }
 }
 
-/// The values of a tensor, row by row.
+/// Returns the values of a tensor, row by row.
 ///
 /// Backends on cubecl copy lazily, so the bytes are taken at once: an in-place operation after `to_data` would show in
 /// what is read later.
@@ -222,7 +225,7 @@ pub(crate) fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, ModelE
     tensor.try_into_vec_as::<f32>().map_err(|source| ModelError::Device(DeviceError::Read(ReadError(source))))
 }
 
-/// A list of indices on the device.
+/// Returns a list of indices on the device.
 pub(crate) fn indices(list: &[usize], device: &Device) -> Tensor<1, Int> {
     let list: Vec<i64> = list.iter().map(|&i| i as i64).collect();
     let count = list.len();

@@ -65,7 +65,7 @@ impl Kind {
         }
     }
 
-    /// The cargo feature that compiles the backend.
+    /// Returns the cargo feature that compiles the backend.
     #[cfg(feature = "decoder")]
     fn feature(self) -> &'static str {
         if self == Self::Cpu { FLEX } else { self.name() }
@@ -143,12 +143,12 @@ impl FromStr for DeviceSpec {
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
 pub enum ComputeType {
-    /// 32-bit floating point.
+    /// The 32-bit floating point type.
     #[default]
     F32,
-    /// bfloat16.
+    /// The 16-bit type bfloat16.
     Bf16,
-    /// 16-bit floating point; refuses weights beyond its range.
+    /// The 16-bit floating point type; refuses weights beyond its range.
     F16,
 }
 

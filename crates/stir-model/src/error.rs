@@ -38,7 +38,7 @@ pub enum ModelError {
         /// The values that are supported.
         supported: &'static str,
     },
-    /// Decoder options set by the caller that contradict each other.
+    /// The decoder options set by the caller contradict each other.
     #[error("the decoder option {field} must be {bound}")]
     Options {
         /// The field of [`DecoderConfig`](crate::DecoderConfig).
@@ -81,7 +81,7 @@ pub enum ModelError {
         /// The name.
         name: String,
     },
-    /// Tensors of the checkpoint that the architecture has no place for.
+    /// The checkpoint has tensors that the architecture has no place for.
     #[error(
         "{} holds {} tensors that the architecture has no place for, the first of which is {}",
         path.display(),
@@ -144,7 +144,7 @@ pub enum ModelError {
     NoTokenizer {
         /// The model folder.
         path: PathBuf,
-        /// Whether there is a `tokenizer.model`.
+        /// True if there is a `tokenizer.model`.
         sentencepiece: bool,
     },
     /// A tokenizer with tokens that the model has no embedding for.
@@ -154,7 +154,7 @@ pub enum ModelError {
         path: PathBuf,
         /// One past the tokenizer's largest id.
         tokens: usize,
-        /// Rows of the model's embedding.
+        /// The number of rows of the model's embedding.
         vocab_size: usize,
     },
     /// The tokenizer file could not be used, or the tokenizer refused a text.
@@ -211,10 +211,10 @@ pub enum RowError {
     Token {
         /// The token.
         token: u32,
-        /// Rows of the embedding.
+        /// The number of rows of the embedding.
         vocab_size: usize,
     },
-    /// More positions than the model was made for.
+    /// The positions are more than the model was made for.
     #[error("{positions} positions exceed the context of {max_context} positions")]
     Context {
         /// The number of positions after this row.
@@ -227,15 +227,15 @@ pub enum RowError {
     HookPoint {
         /// The point.
         point: HookPoint,
-        /// Decoder layers.
+        /// The number of decoder layers.
         n_layers: usize,
     },
     /// A vector that does not fit the residual stream.
     #[error("an added vector has {found} elements, the residual stream has {hidden_size}")]
     Width {
-        /// Elements of the vector.
+        /// The number of elements of the vector.
         found: usize,
-        /// Width of the stream.
+        /// The width of the stream.
         hidden_size: usize,
     },
     /// An addition where the row has no token.
@@ -243,7 +243,7 @@ pub enum RowError {
     Position {
         /// The addition's position.
         position: usize,
-        /// First position of the row.
+        /// The first position of the row.
         start: usize,
         /// One past the last.
         end: usize,

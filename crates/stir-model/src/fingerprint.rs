@@ -14,7 +14,8 @@ use crate::{Checkpoint, DecoderConfig, ModelError, StoredTensor};
 /// Endings of the names of tensors that follow from the configuration; old checkpoints hold them.
 const DERIVED: [&str; 1] = [".rotary_emb.inv_freq"];
 
-/// The fingerprint of the model in a Hugging Face folder: what `Lm::load` gives the same model, without loading it.
+/// Returns the fingerprint of the model in a Hugging Face folder: what `Lm::load` gives the same model, without loading
+/// it.
 ///
 /// Reads every byte of the weight files. Whether the tensors fit the configuration is not checked.
 ///
@@ -35,8 +36,8 @@ pub fn fingerprint_of_folder(dir: impl AsRef<Path>) -> Result<Fingerprint, Model
     Ok(fingerprint(&config, tokenizer.as_deref(), checkpoint.tensors()))
 }
 
-/// The fingerprint of the model of `config` with the given tensors, in any order. `tokenizer` is the content of its
-/// `tokenizer.json`, if it has one.
+/// Returns the fingerprint of the model of `config` with the given tensors, in any order. `tokenizer` is the content of
+/// its `tokenizer.json`, if it has one.
 ///
 /// Tensors count as they are stored: under the names, in the types and shapes and with the bytes that they have in the
 /// model's checkpoint, whatever an engine makes of them.
@@ -70,7 +71,7 @@ pub fn fingerprint<'a>(
     of_parts(config, tokenizer.map(tokenizer_digest), weights)
 }
 
-/// The fingerprint of a model with the digests of its tokenizer and of its weights.
+/// Returns the fingerprint of a model with the digests of its tokenizer and of its weights.
 pub(crate) fn of_parts(config: &DecoderConfig, tokenizer: Option<String>, weights: String) -> Fingerprint {
     Fingerprint {
         architecture: config.architecture.clone(),
@@ -82,19 +83,19 @@ pub(crate) fn of_parts(config: &DecoderConfig, tokenizer: Option<String>, weight
     }
 }
 
-/// The digest of a `tokenizer.json`, hexadecimal, as [`Fingerprint::tokenizer`] has it.
+/// Returns the digest of a `tokenizer.json`, hexadecimal, as [`Fingerprint::tokenizer`] has it.
 pub(crate) fn tokenizer_digest(file: &[u8]) -> String {
     blake3::hash(file).to_hex().to_string()
 }
 
-/// A digest of type and shape of a tensor, to be fed with its bytes.
+/// Returns a digest of type and shape of a tensor, to be fed with its bytes.
 pub(crate) fn tensor_hasher(dtype: impl std::fmt::Display, shape: &[usize]) -> blake3::Hasher {
     let mut hasher = blake3::Hasher::new();
     hasher.update(format!("{dtype}{shape:?}\0").as_bytes());
     hasher
 }
 
-/// The digest, hexadecimal, of the tensors' digests by their names, whatever files they are spread over, and of
+/// Returns the digest, hexadecimal, of the tensors' digests by their names, whatever files they are spread over, and of
 /// `options`, what else decides what the weights compute.
 pub(crate) fn weights_digest(options: &str, tensors: &BTreeMap<String, blake3::Hash>) -> String {
     let mut hasher = blake3::Hasher::new();

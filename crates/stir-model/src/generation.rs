@@ -17,11 +17,11 @@ pub struct GenerationDefaults {
     /// The tokens that end a sequence: `eos_token_id` of `generation_config.json`, else of `config.json`, else the
     /// `eos_token` of the tokenizer.
     pub end_tokens: Vec<TokenId>,
-    /// Whether to sample, rather than to decode greedily.
+    /// `true` to sample, `false` to decode greedily.
     pub do_sample: Option<bool>,
-    /// Divisor of the logits.
+    /// The divisor of the logits.
     pub temperature: Option<f64>,
-    /// Probability mass of the nucleus.
+    /// The probability mass of the nucleus.
     pub top_p: Option<f64>,
     /// The number of likeliest tokens that may be drawn.
     pub top_k: Option<u64>,
@@ -88,7 +88,7 @@ impl GenerationDefaults {
     }
 }
 
-/// The end tokens of `generation`, the path and content of that file, or of the files that replace it.
+/// Returns the end tokens of `generation`, the path and content of that file, or of the files that replace it.
 fn end_tokens(
     dir: &Path,
     generation: (&Path, &Value),

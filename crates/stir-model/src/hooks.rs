@@ -17,7 +17,7 @@ pub(crate) trait Hooks {
     /// - both: `[tokens, hidden_size]`
     fn at(&mut self, point: HookPoint, stream: Tensor<2>) -> Tensor<2>;
 
-    /// The number of layers below the first point at which something happens.
+    /// Returns the number of layers below the first point at which something happens.
     fn layers_before(&self) -> usize;
 }
 
@@ -104,14 +104,14 @@ impl Hooks for HookRecorder {
 }
 
 impl Captured {
-    /// The stream of `token`, `[hidden_size]`.
+    /// Returns the stream of `token`, `[hidden_size]`.
     pub(crate) fn of(&self, token: usize) -> Option<&[f32]> {
         let hidden_size = self.values.len() / self.tokens.len();
         let slot = self.tokens.iter().position(|&t| t == token)?;
         self.values.get(slot * hidden_size..(slot + 1) * hidden_size)
     }
 
-    /// Every captured row, in the order asked for.
+    /// Returns every captured row, in the order asked for.
     pub(crate) fn into_values(self) -> Vec<f32> {
         self.values
     }

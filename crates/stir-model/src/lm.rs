@@ -40,17 +40,17 @@ pub struct Lm {
     fingerprint: Fingerprint,
     device: Device,
     chunk: usize,
-    /// Whether passes use this crate's own kernels.
+    /// True if passes use this crate's own kernels.
     #[cfg(feature = "flex")]
     kernels: bool,
 }
 
-/// Options of loading a model.
+/// The options of loading a model.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
     /// The type to compute in.
     pub compute: ComputeType,
-    /// Decoder options that replace those of the folder's `config.json`.
+    /// The decoder options that replace those of the folder's `config.json`.
     pub config: Option<DecoderConfig>,
 }
 
@@ -174,7 +174,7 @@ impl Lm {
         self
     }
 
-    /// Computes with burn's operations even on the CPU, where this crate has kernels of its own. This is slower and
+    /// Computes with burn's operations even on the CPU, where this crate has its own kernels. This is slower and
     /// gives the same numbers except for rounding: a reference to compare with.
     pub fn without_kernels(mut self) -> Self {
         #[cfg(feature = "flex")]
@@ -184,12 +184,12 @@ impl Lm {
         self
     }
 
-    /// The options of the decoder.
+    /// Returns the options of the decoder.
     pub fn config(&self) -> &DecoderConfig {
         self.decoder.config()
     }
 
-    /// The type that the model is computed in.
+    /// Returns the type that the model is computed in.
     pub fn compute(&self) -> ComputeType {
         match self.decoder.dtype() {
             DType::BF16 => ComputeType::Bf16,
@@ -198,8 +198,8 @@ impl Lm {
         }
     }
 
-    /// The number of bytes of keys and values that a sequence of `positions` takes, prompt and answer together. A
-    /// session keeps nothing else; forks share what they have in common. A pass takes more while it runs, mostly
+    /// Returns the number of bytes of keys and values that a sequence of `positions` takes, prompt and answer together.
+    /// A session keeps nothing else; forks share what they have in common. A pass takes more while it runs, mostly
     /// attention scores: 4 bytes for each query head, new token and visible position of a row.
     pub fn session_bytes(&self, positions: usize) -> usize {
         self.session().bytes_for(positions)
@@ -214,7 +214,7 @@ impl Lm {
         self.chat_template()?.render(&[Message::user(question)])
     }
 
-    /// The model's chat template, for whole conversations and options.
+    /// Returns the model's chat template, for whole conversations and options.
     ///
     /// # Errors
     /// [`ModelError::NoChatTemplate`] without one.
@@ -222,7 +222,7 @@ impl Lm {
         self.chat.as_ref().ok_or_else(|| ModelError::NoChatTemplate { path: self.dir.clone() })
     }
 
-    /// The sampling settings that the model's authors recommend.
+    /// Returns the sampling settings that the model's authors recommend.
     pub fn generation_defaults(&self) -> &GenerationDefaults {
         &self.generation
     }

@@ -7,7 +7,7 @@ pub(crate) struct Pieces(Vec<Step>);
 
 #[derive(Debug, Clone, PartialEq)]
 enum Step {
-    /// Every character stands for a byte.
+    /// Every character encodes a byte.
     ByteLevel,
     /// `<0xNN>` is a byte.
     ByteFallback,
@@ -33,7 +33,7 @@ impl Pieces {
         Ok(Self(steps))
     }
 
-    /// The bytes of one vocabulary entry.
+    /// Returns the bytes of one vocabulary entry.
     pub(crate) fn bytes(&self, mut piece: String) -> Vec<u8> {
         for step in &self.0 {
             match step {
@@ -44,7 +44,7 @@ impl Pieces {
                         return vec![byte];
                     }
                 }
-                // A piece with a character that stands for no byte (an added token with a space in it, say) is text.
+                // A piece with a character that encodes no byte (an added token with a space in it, say) is text.
                 Step::ByteLevel => {
                     return piece.chars().map(byte_of).collect::<Option<_>>().unwrap_or_else(|| piece.into_bytes());
                 }
@@ -86,14 +86,14 @@ fn collect<'v>(decoder: &'v Value, steps: &mut Vec<Step>, fused: &mut bool) -> R
     Ok(())
 }
 
-/// The byte that `<0xNN>` stands for.
+/// Returns the byte that `<0xNN>` encodes.
 fn byte_token(piece: &str) -> Option<u8> {
     let hex = piece.strip_prefix("<0x")?.strip_suffix('>').filter(|hex| hex.len() == 2)?;
     u8::from_str_radix(hex, 16).ok()
 }
 
-/// The byte that a character of a byte-level vocabulary stands for. Printable characters stand for themselves; the
-/// other bytes, in order, for the characters from U+0100 on.
+/// Returns the byte that a character of a byte-level vocabulary encodes. Printable characters encode themselves;
+/// the other bytes, in order, for the characters from U+0100 on.
 fn byte_of(c: char) -> Option<u8> {
     let own = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
     match u32::from(c) {

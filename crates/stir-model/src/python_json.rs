@@ -3,7 +3,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
-/// `value` as Python's `json.dumps` writes it, in at most `limit` bytes.
+/// Writes `value` as Python's `json.dumps` writes it, in at most `limit` bytes.
 pub(crate) fn python_json(
     value: impl Serialize,
     indent: Option<u8>,
@@ -39,7 +39,7 @@ struct Python {
     indent: Option<usize>,
     ascii: bool,
     depth: usize,
-    /// Whether the innermost list or object has anything in it.
+    /// True if the innermost list or object has anything in it.
     filled: bool,
 }
 

@@ -10,7 +10,7 @@ use stir_core::{HookPoint, Session};
 
 use crate::cache::Extension;
 
-/// Which rows are computed once in the first layers.
+/// The rows that are computed once in the first layers.
 pub(crate) struct SharedRows {
     /// The number of layers in which rows are shared.
     layers: usize,
@@ -39,17 +39,17 @@ impl SharedRows {
         (found && layers > 0).then_some(Self { layers, leader })
     }
 
-    /// The number of layers after which every row is computed by itself.
+    /// Returns the number of layers after which every row is computed by itself.
     pub(crate) fn layers(&self) -> usize {
         self.layers
     }
 
-    /// Whether a row is computed, and not merely given what another row computes.
+    /// Returns whether a row is computed, and not merely given what another row computes.
     pub(crate) fn is_leader(&self, row: usize) -> bool {
         self.leader[row] == row
     }
 
-    /// The place of each row's tokens among those that are computed, given the places among all tokens.
+    /// Returns the place of each row's tokens among those that are computed, given the places among all tokens.
     pub(crate) fn places(&self, all: &[Range<usize>]) -> Vec<Range<usize>> {
         let mut places: Vec<Range<usize>> = Vec::new();
         let mut end = 0;
@@ -62,10 +62,11 @@ impl SharedRows {
     }
 }
 
-/// The number of layers below `point`: those that an addition there leaves as they are.
+/// Returns the number of layers below `point`: those that an addition there leaves as they are.
 pub(crate) fn layers_before(point: HookPoint) -> usize {
     match point {
-        HookPoint::ResidPre(layer) => layer,
         HookPoint::ResidPost(layer) => layer + 1,
+        // Whatever happens within a layer leaves those below it as they are.
+        point => point.layer(),
     }
 }

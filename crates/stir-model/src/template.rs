@@ -43,8 +43,8 @@ impl Template {
         Ok(Self { environment })
     }
 
-    /// The text that the template makes of `variables`; `now` is what its clock shows. What it may cost grows with
-    /// `input`, the bytes of the variables.
+    /// Returns the text that the template makes of `variables`; `now` is what its clock shows. What it may cost grows
+    /// with `input`, the bytes of the variables.
     pub(crate) fn render(
         &self,
         mut variables: BTreeMap<String, Value>,
@@ -121,7 +121,7 @@ fn join(
     filters::join(state, value, joiner, attribute, kwargs)
 }
 
-/// `json.dumps` as transformers calls it: nothing escaped for HTML, letters of all scripts as they are.
+/// Does `json.dumps` as transformers calls it: nothing escaped for HTML, letters of all scripts as they are.
 fn tojson(state: &mut State<'_, '_>, value: &Value, indent: Option<u8>, kwargs: Kwargs) -> Result<String, Error> {
     let indent = indent.map_or_else(|| kwargs.get::<Option<u8>>("indent"), |indent| Ok(Some(indent)))?;
     let ascii = kwargs.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false);
@@ -133,7 +133,7 @@ fn tojson(state: &mut State<'_, '_>, value: &Value, indent: Option<u8>, kwargs: 
     Ok(json)
 }
 
-/// Python's methods. What minijinja does not charge for is charged for first.
+/// Calls Python's methods. What minijinja does not charge for is charged for first.
 fn call_method(state: &mut State<'_, '_>, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
     let text = value.as_str().unwrap_or_default();
     match (method, args) {
@@ -196,7 +196,7 @@ fn generation_blocks(text: &str) -> String {
     out
 }
 
-/// One past the end of a tag; strings in it may hold what looks like the end.
+/// Returns one past the end of a tag; strings in it may hold what looks like the end.
 fn tag_end(tag: &str, close: &str) -> Option<usize> {
     let mut quote = None;
     let mut bytes = tag.bytes().enumerate().skip(2);

@@ -25,7 +25,7 @@ impl Tokenizer {
     /// Reads the tokenizer in `path`, and from a `tokenizer_config.json` next to it how sequences start.
     ///
     /// # Errors
-    /// A file cannot be read, is not a tokenizer, has a decoder that does not give every token bytes of its own, or
+    /// A file cannot be read, is not a tokenizer, has a decoder that does not give every token its own bytes, or
     /// starts sequences with a token that it does not have.
     pub fn from_file(path: &Path) -> Result<Self, ModelError> {
         let bytes = std::fs::read(path).map_err(ModelError::io(path))?;
@@ -68,13 +68,13 @@ impl Tokenizer {
         if tokens.starts_with(&self.prefix) { Ok(tokens) } else { Ok([self.prefix.as_slice(), &tokens].concat()) }
     }
 
-    /// The tokens in front of every sequence: those that the post-processor puts there. If `tokenizer_config.json` has
-    /// `add_bos_token`, it decides whether the `bos_token` is among them.
+    /// Returns the tokens in front of every sequence: those that the post-processor puts there. If
+    /// `tokenizer_config.json` has `add_bos_token`, it decides whether the `bos_token` is among them.
     pub fn prefix(&self) -> &[TokenId] {
         &self.prefix
     }
 
-    /// The id of a token by its text.
+    /// Returns the id of a token by its text.
     pub fn id(&self, token: &str) -> Option<TokenId> {
         self.inner.token_to_id(token)
     }
@@ -84,7 +84,7 @@ impl Tokenizer {
         self.size
     }
 
-    /// The digest of the file, hexadecimal.
+    /// Returns the digest of the file, hexadecimal.
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -106,7 +106,7 @@ impl Tokenizer {
     }
 }
 
-/// The tokens in front of every sequence.
+/// Returns the tokens in front of every sequence.
 fn prefix(
     tokenizer: &tokenizers::Tokenizer,
     config: &TokenizerConfig,

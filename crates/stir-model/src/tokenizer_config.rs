@@ -12,7 +12,7 @@ use crate::ModelError;
 pub(crate) struct TokenizerConfig {
     /// Special tokens by the names templates know them under (`bos_token`, `eos_token`, ...).
     pub(crate) tokens: BTreeMap<&'static str, String>,
-    /// Whether a sequence starts with the `bos_token`; most files do not say.
+    /// True if a sequence starts with the `bos_token`; most files do not say.
     pub(crate) add_bos_token: Option<bool>,
     /// The value of `chat_template`.
     pub(crate) chat_template: Value,
@@ -46,7 +46,7 @@ impl TokenizerConfig {
     }
 }
 
-/// A special token is a string, or an object with its text as `content`.
+/// Returns a special token is a string, or an object with its text as `content`.
 fn token(path: &Path, name: &str, value: &Value) -> Result<Option<String>, ModelError> {
     match (value, &value["content"]) {
         (Value::Null, _) => Ok(None),
@@ -55,7 +55,7 @@ fn token(path: &Path, name: &str, value: &Value) -> Result<Option<String>, Model
     }
 }
 
-/// The text of a file that may be missing.
+/// Returns the text of a file that may be missing.
 pub(crate) fn read_optional(path: &Path) -> Result<Option<String>, ModelError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -64,7 +64,7 @@ pub(crate) fn read_optional(path: &Path) -> Result<Option<String>, ModelError> {
     }
 }
 
-/// The JSON of a file that may be missing.
+/// Returns the JSON of a file that may be missing.
 pub(crate) fn read_json(path: &Path) -> Result<Option<Value>, ModelError> {
     let parse = |text: String| serde_json::from_str(&text);
     let json = read_optional(path)?.map(parse).transpose();

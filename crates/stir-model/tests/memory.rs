@@ -72,7 +72,7 @@ fn a_session_takes_what_is_stated() {
         let mut session = lm.session();
         (0..200).for_each(|_| encode(&mut session, 1));
         check(&format!("200 one by one as {compute}"), session, 200);
-        // It outlives forks that it went on beside, as at control points.
+        // It outlives forks that ran next to it, as at control points.
         let mut session = lm.session();
         for _ in 0..20 {
             let fork = session.fork();

@@ -41,7 +41,7 @@ const COLUMNS: [&str; 31] = [
     "problems_needed",
 ];
 
-/// All comparisons as comma-separated values, a line a method (RFC 4180).
+/// Returns all comparisons as comma-separated values, a line a method (RFC 4180).
 pub(crate) fn csv<'a>(comparisons: impl Iterator<Item = &'a Comparison>) -> String {
     let mut csv = COLUMNS.join(",") + "\r\n";
     for comparison in comparisons {
@@ -94,14 +94,14 @@ fn cells(comparison: &Comparison, method: &MethodSummary) -> [String; COLUMNS.le
     ]
 }
 
-/// A cell, quoted where it must be. What a spreadsheet would take for a formula gets a space before it.
+/// Returns a cell, quoted where it must be. What a spreadsheet would take for a formula gets a space before it.
 fn quote(cell: &str) -> String {
     let formula = cell.starts_with(['=', '+', '@']) || (cell.starts_with('-') && cell.parse::<f64>().is_err());
     let cell = if formula { format!(" {cell}") } else { cell.to_owned() };
     if cell.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
 }
 
-/// The main tables as Markdown.
+/// Returns the main tables as Markdown.
 pub(crate) fn markdown<'a>(title: &str, comparisons: impl Iterator<Item = &'a Comparison>) -> String {
     let line = |text: &str| text.replace(['\n', '\r'], " ");
     let mut markdown = format!("# {}\n", line(title));

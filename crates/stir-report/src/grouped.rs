@@ -26,15 +26,15 @@ pub(crate) struct Block<'r> {
     pub(crate) task: &'r str,
     /// The baseline's main group first, then by first appearance.
     pub(crate) groups: Vec<Group<'r>>,
-    /// Places in `groups` of the one group of each method that stands for it, the baseline first.
+    /// Places in `groups` of the one group of each method that represents it, the baseline first.
     pub(crate) main: Vec<usize>,
     /// All groups.
     pub(crate) all: Comparison,
-    /// Those of `main`.
+    /// The comparison of `main`.
     pub(crate) table: Comparison,
 }
 
-/// How a method is drawn.
+/// The way a method is drawn.
 #[derive(Clone, Copy)]
 pub(crate) struct Look {
     /// Class of its colour: `f` and this for filling, `s` for strokes.
@@ -79,7 +79,7 @@ impl<'r> GroupedRuns<'r> {
         distinct(self.blocks.iter().map(|block| block.model))
     }
 
-    /// What to add to a title to tell apart blocks: the task, and the model where there are several.
+    /// Returns what to add to a title to tell blocks apart: the task, and the model where there are several.
     pub(crate) fn place(&self, block: &Block<'_>) -> String {
         self.place_of(block.model, block.task)
     }
@@ -117,12 +117,12 @@ impl<'r> Block<'r> {
         Ok(Self { model, task, groups, main, all, table })
     }
 
-    /// The groups that stand for their methods, with what they came to.
+    /// Returns the groups that represent their methods, with their results.
     pub(crate) fn shown(&self) -> impl Iterator<Item = (&Group<'r>, &MethodSummary)> {
         self.main.iter().map(|&place| &self.groups[place]).zip(&self.table.methods)
     }
 
-    /// The best stand-in for `method` with a library from `mined_from`.
+    /// Returns the best substitute for `method` with a library from `mined_from`.
     pub(crate) fn mined(&self, method: &str, mined_from: &str, config: &ReportConfig) -> Option<&MethodSummary> {
         let from = |place: &usize| self.groups[*place][0].settings.mined_from.as_deref() == Some(mined_from);
         let candidates: Vec<usize> = (0..self.groups.len()).filter(from).collect();
@@ -130,8 +130,8 @@ impl<'r> Block<'r> {
     }
 }
 
-/// Which of the `candidates` stands for `method`: one mined on the task itself or not mined, then one that agrees with
-/// the `main` settings, then the first.
+/// Chooses which of the `candidates` represents `method`: one mined on the task itself or not mined, then one that
+/// agrees with the `main` settings, then the first.
 fn choose(
     groups: &[Group<'_>],
     candidates: &[usize],
@@ -148,7 +148,7 @@ fn choose(
     })
 }
 
-/// The values without repetitions, by first appearance.
+/// Returns the values without repetitions, by first appearance.
 pub(crate) fn distinct<'a>(values: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut found = vec![];
     values.for_each(|value| {
@@ -159,7 +159,7 @@ pub(crate) fn distinct<'a>(values: impl Iterator<Item = &'a str>) -> Vec<&'a str
     found
 }
 
-/// A name made of letters, digits and hyphens, for files and ids.
+/// Returns a name made of letters, digits and hyphens, for files and ids.
 pub(crate) fn slug(text: &str) -> String {
     let mut slug = String::new();
     for character in text.chars() {

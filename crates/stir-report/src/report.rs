@@ -111,7 +111,7 @@ impl<'r> Report<'r> {
         Page { title, config, runs, libraries, sections }.html().map_err(ReportError::Page)
     }
 
-    /// The figures, section by section.
+    /// Returns the figures, section by section.
     fn sections(&self) -> Vec<Section> {
         let runs = &self.runs;
         let maps = self.maps.iter().flat_map(|(label, pairs)| figures::map(label, pairs, self.config.map_pairs));

@@ -13,7 +13,7 @@ use crate::{
 /// Runs that differ in nothing but their seeds, in the order given.
 pub(crate) type Group<'r> = Vec<&'r Run>;
 
-/// The groups of `runs`, by first appearance.
+/// Returns the groups of `runs`, by first appearance.
 pub(crate) fn groups<'r>(runs: impl IntoIterator<Item = &'r Run>) -> Vec<Group<'r>> {
     let mut groups: Vec<Group<'r>> = Vec::new();
     for run in runs {
@@ -52,7 +52,7 @@ fn name(settings: &Settings, groups: &[Group<'_>]) -> String {
     if parts.is_empty() { settings.method.clone() } else { format!("{} ({})", settings.method, parts.join(", ")) }
 }
 
-/// A setting as people write it: strings without quotes.
+/// Returns a setting as people write it: strings without quotes.
 pub(crate) fn show(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -60,7 +60,7 @@ pub(crate) fn show(value: &Value) -> String {
     }
 }
 
-/// What a group came to, problem by problem, in the order of the baseline's problems.
+/// The results of a group, problem by problem, in the order of the baseline's problems.
 pub(crate) struct Pooled {
     /// Right answers among the seeds.
     pub(crate) solved: Vec<usize>,
@@ -137,7 +137,7 @@ impl Pooled {
         Ok(())
     }
 
-    /// Share of right answers, problem by problem.
+    /// Returns the share of right answers, problem by problem.
     pub(crate) fn accuracies(&self) -> Vec<f64> {
         self.solved.iter().map(|&solved| solved as f64 / self.seeds as f64).collect()
     }
@@ -147,7 +147,7 @@ fn unclear(record: &Record) -> bool {
     record.judged.grade.as_ref().is_some_and(|grade| grade.verdict == Verdict::Unclear)
 }
 
-/// Where each problem's record is.
+/// Returns the place of each problem's record.
 fn index<'r>(name: &str, run: &'r Run) -> Result<HashMap<&'r str, usize>, ComparisonError> {
     let mut places = HashMap::with_capacity(run.records.len());
     for (place, record) in run.records.iter().enumerate() {

@@ -62,7 +62,7 @@ impl Comparison {
     }
 }
 
-/// One line of the table, in the order of [`HEADER`].
+/// Returns one line of the table, in the order of [`HEADER`].
 fn cells(method: &MethodSummary) -> Cells {
     let percent = |fraction: f64| format!("{:.1}", 100.0 * fraction);
     let against_baseline = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
@@ -80,7 +80,7 @@ fn cells(method: &MethodSummary) -> Cells {
     ]
 }
 
-/// Four decimals, or two digits where those would read as zero.
+/// Writes four decimals, or two digits where those would read as zero.
 pub(crate) fn p_value(p: f64) -> String {
     if p < 0.001 { format!("{p:.1e}") } else { format!("{p:.4}") }
 }

@@ -7,7 +7,7 @@ use stir_grade::{Grade, Judged, Verdict};
 
 use crate::record::{Record, Run, Settings};
 
-/// A run of `method` that solved some problems and not others.
+/// Returns a run of `method` that solved some problems and not others.
 pub(crate) fn run(method: &str, solved: &[(&str, bool)]) -> Run {
     let settings = Settings {
         model: "tiny".into(),
@@ -20,7 +20,7 @@ pub(crate) fn run(method: &str, solved: &[(&str, bool)]) -> Run {
     Run { settings, records: solved.iter().map(|&(id, solved)| record(id, solved)).collect(), seconds: 1.0 }
 }
 
-/// An answer of 10 tokens, with 3 probe tokens.
+/// Returns an answer of 10 tokens, with 3 probe tokens.
 pub(crate) fn record(id: &str, solved: bool) -> Record {
     let verdict = if solved { Verdict::Equal } else { Verdict::Different };
     Record {
@@ -41,7 +41,7 @@ pub(crate) fn record(id: &str, solved: bool) -> Record {
     }
 }
 
-/// The run under other settings.
+/// Returns the run under other settings.
 pub(crate) fn with(mut run: Run, change: impl FnOnce(&mut Settings)) -> Run {
     change(&mut run.settings);
     run

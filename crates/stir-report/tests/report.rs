@@ -123,7 +123,7 @@ fn what_models_write_stays_text() {
     for (name, text) in files(dir.path()) {
         if name.ends_with(".html") || name.ends_with(".svg") {
             assert!(!text.contains("<script>alert") && !text.contains("<img"), "{name}");
-            // One script of the page's own, and nobody evaluated what stands in braces.
+            // One script, the page's, and what is in braces was not evaluated.
             assert_eq!(text.matches("<script").count(), usize::from(name.ends_with(".html")), "{name}");
             assert!(text.contains("{{ 7 * 7 }}"), "{name}");
         }

@@ -20,10 +20,10 @@ pub struct RolloutConfig {
     pub max_tokens: usize,
     /// The reward that a sample of `max_tokens` tokens loses (eta).
     pub eta: f64,
-    /// How a token is drawn.
+    /// The settings by which a token is drawn.
     pub sampling: Sampling,
-    /// Stop strings: a sample ends with the token that completes one of them, and its text ends before it. The published
-    /// settings have none.
+    /// The stop strings: a sample ends with the token that completes one of them, and its text ends before it. The
+    /// published settings have none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stop: Vec<String>,
     /// The seed of all random numbers; see [`sample_stream`](crate::sample_stream).

@@ -6,7 +6,7 @@ use stir_files::{RecordLog, Settings};
 
 use crate::{Prompt, Rollout, RolloutError};
 
-/// An output under way. Holding it locks the file against other runs.
+/// An output in progress. Holding it locks the file against other runs.
 #[derive(Debug)]
 pub(crate) struct Output {
     log: RecordLog<Rollout, Key>,

@@ -29,7 +29,7 @@ pub struct Rollout {
     /// The tokens of the text, with the one that ended the sequence. Empty when the file does not tell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub token_ids: Vec<TokenId>,
-    /// True when the judge found the answer right.
+    /// True if the judge found the answer right.
     pub correct: bool,
     /// The reward, as [`reward`](crate::reward) computes it.
     pub reward: f64,

@@ -19,7 +19,7 @@ pub struct Summary<E> {
     pub tokens: usize,
     /// The samples that could not be drawn, in the order met. All others were.
     pub failures: Vec<Failure<E>>,
-    /// True when the run reached its end, false when the observer stopped it.
+    /// True if the run reached its end, false if the observer stopped it.
     pub complete: bool,
 }
 

@@ -10,15 +10,15 @@
 //! | module | stage | in | out |
 //! |---|---|---|---|
 //! | [`rollout`] | 1: sample, judge, reward | problems | a JSONL file of [`Rollout`](rollout::Rollout)s |
-//! | [`induction`] | 2: contrast successes with failures | rollouts, whoever made them | [`MinedPairs`](basis::MinedPairs) |
-//! | [`basis`] | 3: select what is good and not redundant | candidates | a [`Library`](basis::Library) |
+//! | [`induction`] | 2: contrast successes with failures | rollouts, from any program | [`MinedPairs`](basis::MinedPairs) |
+//! | [`basis`] | 3: select what is good and not redundant | `MinedPairs` | a [`Library`](basis::Library) |
 //! | [`controller`] | 4: retrieve, probe, commit | a library, prompts | steered answers with a log of decisions |
 //! | [`model`] | | a Hugging Face folder | an engine |
 //! | [`eval`] | | tasks, a library | answers of every method |
 //! | [`experiment`] | all | a TOML file that names models, tasks, methods | answers of every combination, resumable |
 //! | [`grade`] | | answers | right or wrong |
 //! | [`report`] | | judged answers | accuracies, intervals, paired tests |
-//! | `core` | | | the words they share, the contract with an engine, the one decoding loop |
+//! | `core` | | | the types they share, the contract with an engine, the one decoding loop |
 //!
 //! # The whole way
 //!
@@ -59,7 +59,7 @@
 //! ```
 //!
 //! One problem makes a poor library; a hundred or so are a start. Every stage can be stopped and looked at: rollouts
-//! are lines of JSON, candidates and libraries have files ([`MinedPairs::save`](basis::MinedPairs::save),
+//! are lines of JSON, mined pairs and libraries have files ([`MinedPairs::save`](basis::MinedPairs::save),
 //! [`Library::load`](basis::Library::load)). A library is bound to its model: a controller refuses another one and names
 //! the field that differs.
 //!
@@ -100,7 +100,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Steering a loop of one's own
+//! # Steering your own loop
 //!
 //! The two decisions of the method are pure functions of a library and of numbers read from a model, so that any
 //! program that can read a hidden state and add a vector can use them. At a segment boundary
@@ -138,13 +138,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What is committed is added once, at the boundary token: `stream += scale * vector` after decoder layer `layer`.
+//! A committed impulse is added once, at the boundary token: `stream += scale * vector` after decoder layer `layer`.
 //! Before the next boundary is read, that segment is to be encoded again without it.
 //!
 //! [`Steering`](controller::Steering) keeps track of all this for one sequence: a loop tells it of every token, and it
 //! says what is wanted next, the probes and their rules included. Its page holds a whole steered loop.
 //!
-//! Where a segment ends is a matter of bytes, not of tokens, and must be the same when mining and when steering:
+//! The end of a segment is a matter of bytes, not of tokens, and must be the same when mining and when steering:
 //!
 //! ```
 //! use stir::core::{Delimiter, SegmentCounter};

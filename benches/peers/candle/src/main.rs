@@ -21,7 +21,7 @@ fn main() -> Result<()> {
     let dtype = if args[2] == "bf16" { DType::BF16 } else { DType::F32 };
     let config: Config = serde_json::from_slice(&std::fs::read(format!("{}/config.json", args[1]))?)?;
     let weights = format!("{}/model.safetensors", args[1]);
-    // SAFETY: nobody writes to the file while this runs.
+    // SAFETY: nothing writes to the file while this runs.
     let vb = unsafe { VarBuilder::from_mmaped_safetensors(&[weights], dtype, &Device::Cpu)? };
     let mut model = ModelForCausalLM::new(&config, vb)?;
     say(json!({ "ready": true, "version": env!("CANDLE_VERSION"), "note": "" }));

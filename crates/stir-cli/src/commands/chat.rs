@@ -7,9 +7,9 @@
 //! ```
 //!
 //! Every line of the input is a message; `/reset` forgets the conversation, `/quit` or the end of the input ends it.
-//! Ctrl-C ends an answer, and the program when there is none under way. The text goes to stdout, with a mark at every
-//! impulse, all else to stderr. Mark and colour stand by the token: text that waited for it (half a character, what might
-//! have become a stop string) is shown with it.
+//! Ctrl-C ends an answer, and the program when there is none in progress. The text goes to stdout, with a mark at every
+//! impulse, all else to stderr. Mark and colour belong to the token: text that waited for it (half a character, what
+//! might have become a stop string) is shown with it.
 #![allow(clippy::print_stderr, reason = "a program for the terminal")]
 
 use std::{
@@ -48,7 +48,7 @@ pub(crate) struct Args {
     /// Most new tokens of an answer
     #[arg(long, value_name = "N", default_value_t = Request::default().max_tokens)]
     max_tokens: usize,
-    /// When to colour what is steered
+    /// Colour steered text: always, never, or on a terminal
     #[arg(long, value_enum, default_value_t = Color::Auto)]
     color: Color,
     #[command(flatten)]
@@ -67,9 +67,9 @@ enum Color {
     Never,
 }
 
-/// Ends the answer under way.
+/// Ends the answer in progress.
 static CANCEL: AtomicBool = AtomicBool::new(false);
-/// Whether an answer is under way.
+/// Set while an answer is being generated.
 static BUSY: AtomicBool = AtomicBool::new(false);
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -93,7 +93,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         }
         color => color == Color::Always,
     };
-    // As the model's makers would have it sample, but for what was asked for.
+    // The model's recommended sampling, except for the settings that were given.
     let sampling = args.sampling.over(lm.generation_defaults().sampling());
     let mut chat = Chat { lm: &lm, controller, sampling, color, args: &args, said: Vec::new() };
     chat.reset();
@@ -117,7 +117,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             "" => {}
             "/quit" => return Ok(()),
             "/reset" => chat.reset(),
-            // In a conversation a message that is too long is not the end of it; an output that nobody reads is.
+            // In a conversation a message that is too long is not the end of it; an output without a reader is.
             message => match chat.answer(message) {
                 Err(error) if terminal && !error.is::<std::io::Error>() => eprintln!("{error:?}"),
                 result => result?,
@@ -161,7 +161,7 @@ impl Chat<'_> {
         }
     }
 
-    /// What is asked of the model after `prompt`.
+    /// Returns the request that continues `prompt`.
     fn request(&self, prompt: Vec<TokenId>) -> Request {
         Request {
             max_tokens: self.args.max_tokens,
@@ -177,9 +177,9 @@ impl Chat<'_> {
         let template = self.lm.chat_template().into_diagnostic()?;
         let prompt = template.render_with(&self.said, &ChatOptions::default()).into_diagnostic()?;
         let request = self.request(self.lm.encode_prompt(&prompt).into_diagnostic()?);
-        let mut shown = Shown { color: self.color, ..Shown::default() };
+        let mut view = AnswerView { color: self.color, ..AnswerView::default() };
         if opens_reasoning(&prompt) {
-            shown.show("<think>\n", None)?;
+            view.show("<think>\n", None)?;
         }
         let (start, requests) = (Instant::now(), [request]);
         let options = GenerateOptions { cancel: Some(&CANCEL), ..GenerateOptions::default() };
@@ -187,20 +187,20 @@ impl Chat<'_> {
         BUSY.store(true, Ordering::SeqCst);
         let result = match &self.controller {
             Some(controller) => controller.stream(self.lm, &requests, options, |_, event| {
-                shown.event(event, Some, |answer| (answer.generated.tokens.len(), answer.generated.finish))
+                view.event(event, Some, |answer| (answer.generated.tokens.len(), answer.generated.finish))
             }),
             None => stream(self.lm, &requests, options, |_, event| {
-                shown.event(event, |()| None, |answer| (answer.tokens.len(), answer.finish))
+                view.event(event, |()| None, |answer| (answer.tokens.len(), answer.finish))
             }),
         };
         BUSY.store(false, Ordering::SeqCst);
-        shown.end(result, start)
+        view.end(result, start)
     }
 }
 
-/// What has been shown of an answer.
+/// The part of an answer that has been shown.
 #[derive(Default)]
-struct Shown {
+struct AnswerView {
     color: bool,
     text: String,
     /// Segments that began with an impulse.
@@ -213,14 +213,14 @@ const STEERED: &str = "\x1b[36m";
 const MARK: &str = "\x1b[2;36m";
 const PLAIN: &str = "\x1b[0m";
 
-impl Shown {
+impl AnswerView {
     fn event<A, N>(
         &mut self,
         event: Event<A, N>,
         place: impl FnOnce(N) -> Option<Place>,
         end: impl FnOnce(A) -> (usize, Finish),
     ) -> Flow {
-        let shown = match event {
+        let written = match event {
             Event::Token(token) => self.show(&token.text, place(token.note).as_ref()),
             Event::Finished { text, answer } => {
                 self.end = Some(end(answer));
@@ -231,9 +231,9 @@ impl Shown {
                 self.show(&text, None)
             }
         };
-        match shown {
+        match written {
             Ok(()) => Flow::Continue,
-            // Nobody listens any more.
+            // There is no reader any more.
             Err(error) => {
                 self.failed.get_or_insert(error);
                 Flow::CancelAll
@@ -271,6 +271,7 @@ impl Shown {
                 Finish::Stop => ", stop string",
                 Finish::Length => ", cut off at its length",
                 Finish::Cancelled => ", cancelled",
+                _ => ", ended for another reason",
             };
             let rate = tokens as f64 / start.elapsed().as_secs_f64();
             eprintln!("[{tokens} tokens, {rate:.1} a second, {} segments steered{why}]", self.steered);
@@ -279,7 +280,7 @@ impl Shown {
     }
 }
 
-/// What was added at a control point, for people to read.
+/// Describes the impulse added at a control point, for people to read.
 fn mark(step: &Step) -> String {
     let entry = step.chosen.map_or_else(String::new, |entry| format!("entry {entry}, "));
     let layer = step.layer.map_or_else(String::new, |layer| format!("layer {layer}, "));

@@ -8,7 +8,7 @@
 //!
 //! The first compares on one set of problems, with one library where a method steers; answers are kept in
 //! `answers.METHOD.jsonl`. The second runs all that a file describes: models, tasks, what is mined, methods, grids of
-//! settings, seeds. Either goes on where it was stopped; what is finished is not done again.
+//! settings, seeds. Either resumes where it was stopped; finished parts are not done again.
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ use crate::{
     answers::{CompareArgs, Problems},
     backend::CliBackend,
     model::ModelArgs,
-    present::{Shown, present},
+    present::{LibraryView, present},
     tasks::TaskArgs,
 };
 
@@ -73,6 +73,7 @@ fn experiment(path: &Path, args: &Args) -> Result<()> {
     let runs = runner.observer(|event| backend.observe(event)).run(&args.out);
     backend.finish();
     let Outcome { runs, libraries, .. } = runs.into_diagnostic()?;
-    let libraries = libraries.iter().map(|files| Shown::of_experiment(files, &libraries)).collect::<Result<_>>()?;
+    let libraries =
+        libraries.iter().map(|files| LibraryView::of_experiment(files, &libraries)).collect::<Result<_>>()?;
     present(&experiment.name, &runs, libraries, experiment.main.clone(), args.compare.json, &args.out)
 }

@@ -20,7 +20,7 @@ use crate::{files::read_jsonl, model::ModelArgs, progress::Progress, settings::I
 /// Stage 2: mine pairs of hidden states from rollouts that went right and wrong
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// File of rollouts, JSONL; settings beside it (FILE.settings.json) are kept with the pairs
+    /// File of rollouts, JSONL; settings next to it (FILE.settings.json) are kept with the pairs
     #[arg(long, value_name = "FILE")]
     rollouts: PathBuf,
     /// File of mined pairs to write

@@ -1,5 +1,5 @@
-//! `stir inspect` shows what a model computes: logits and the residual stream after every layer, for given tokens, plain
-//! or with one impulse added, and how it goes on from there.
+//! `stir inspect` shows what a model computes: logits and the residual stream after every layer, for given tokens,
+//! plain or with one impulse added, and how it continues from there.
 //!
 //! ```text
 //! stir inspect --model tests/fixtures/models/qwen2-tied --greedy 32 \
@@ -125,7 +125,7 @@ fn read_rows(from: &TensorRef) -> Result<Vec<Vec<TokenId>>> {
     ids.chunks(length).map(|row| row.iter().map(token).collect()).collect()
 }
 
-/// A vector that stays finite at `scale`.
+/// Returns a vector that stays finite at `scale`.
 fn read_vector(from: &TensorRef, scale: f32) -> Result<Vec<f32>> {
     let TensorRef { file, name } = from;
     let checkpoint = Checkpoint::open_file(file).into_diagnostic()?;
@@ -136,7 +136,7 @@ fn read_vector(from: &TensorRef, scale: f32) -> Result<Vec<f32>> {
     Ok(vector)
 }
 
-/// The `n` likeliest tokens after every row, one after the other, with the edit in the cache.
+/// Returns the `n` likeliest tokens after every row, one after the other, with the edit in the cache.
 fn continue_greedily(
     lm: &Lm,
     prompts: &[Vec<TokenId>],

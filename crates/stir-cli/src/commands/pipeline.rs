@@ -5,9 +5,9 @@
 //! cargo run --release --example pipeline
 //! ```
 //!
-//! The model was made to know more than it shows (see `stir::eval::word_problems`): this is a positive control, which says that
-//! the machinery works, not what it does for large models.
-#![allow(clippy::print_stderr, reason = "what happens is told on stderr, results go to stdout")]
+//! The model was made to know more than it shows (see `stir::eval::word_problems`): this is a positive control, which
+//! says that the machinery works, not what it does for large models.
+#![allow(clippy::print_stderr, reason = "progress is reported on stderr, results go to stdout")]
 
 use std::{
     fs,

@@ -4,7 +4,7 @@
 //! stir rollout --task problems.jsonl --out rollouts.jsonl
 //! ```
 //!
-//! A stopped run goes on where it stopped when it is started again.
+//! A stopped run resumes when it is started again.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "results go to stdout, what failed to stderr")]
 
 use std::{ops::ControlFlow, path::PathBuf};
@@ -32,16 +32,17 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let config = args.settings.config(args.model.seed);
     config.validate().into_diagnostic()?;
     let lm = args.model.load()?;
-    let asked = args.task.open(&lm)?;
-    let prompts = asked.prompts();
+    let questions = args.task.open(&lm)?;
+    let prompts = questions.prompts();
     let shown = Progress::new(0, "rollout");
-    let run = Rollouts::new(&lm, config).into_diagnostic()?.judge_name(asked.judge_name()).on_progress(|progress| {
-        shown.set_total(progress.total as u64);
-        shown.set_done(progress.done as u64);
-        shown.set_note(format!("{} tokens", progress.tokens));
-        ControlFlow::Continue(())
-    });
-    let summary = run.run(&prompts, &|prompt, text| asked.is_right(prompt, text), &args.out);
+    let run =
+        Rollouts::new(&lm, config).into_diagnostic()?.judge_name(questions.judge_name()).on_progress(|progress| {
+            shown.set_total(progress.total as u64);
+            shown.set_done(progress.done as u64);
+            shown.set_note(format!("{} tokens", progress.tokens));
+            ControlFlow::Continue(())
+        });
+    let summary = run.run(&prompts, &|prompt, text| questions.is_right(prompt, text), &args.out);
     drop(shown);
     let summary = summary.into_diagnostic()?;
 

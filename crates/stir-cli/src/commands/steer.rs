@@ -67,16 +67,16 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let lm = args.model.load()?;
     let problems = Problems::open(&lm, &args.model, Some(&args.library), &TaskArgs::file(&args.prompts))?;
     let config = MethodConfig::Stir(args.answers.steering.config(args.variant, args.model.seed));
-    let exam = problems.exam(&args.answers)?;
-    let (method, settings) = problems.method(&exam, &config)?;
-    problems.check(&exam)?;
+    let answer_run = problems.answer_run(&args.answers)?;
+    let (method, settings) = problems.method(&answer_run, &config)?;
+    problems.check(&answer_run)?;
     let mut answers = problems.begin(&args.out, &settings, |line: &Line| line.id.clone())?;
-    let there: Vec<bool> = (0..problems.asked.questions.len()).map(|place| answers.contains(place)).collect();
+    let there: Vec<bool> = (0..problems.questions.questions.len()).map(|place| answers.contains(place)).collect();
 
     let shown = Progress::new(there.len() as u64, "steer");
     shown.set_done(answers.len() as u64);
     let mut kept = Ok(());
-    let answered = exam.replies(
+    let answered = answer_run.replies(
         &*method,
         |place| there[place],
         |place, reply| {
@@ -94,11 +94,11 @@ pub(crate) fn run(args: Args) -> Result<()> {
 }
 
 fn keep(answers: &mut Answers<Line>, problems: &Problems<'_>, place: usize, reply: Reply) -> Result<()> {
-    let (question, gold) = (&problems.asked.questions[place], problems.asked.golds[place].clone());
+    let (question, gold) = (&problems.questions.questions[place], problems.questions.golds[place].clone());
     let line = Line {
         id: question.id.clone(),
         prompt: question.prompt.clone(),
-        correct: gold.as_deref().map(|gold| (problems.asked.judges)(question).judge(gold, &reply.text).correct()),
+        correct: gold.as_deref().map(|gold| (problems.questions.judges)(question).judge(gold, &reply.text).correct()),
         gold,
         text: reply.text,
         token_ids: reply.token_ids,

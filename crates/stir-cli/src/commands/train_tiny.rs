@@ -104,7 +104,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     report(out, args.seed, &device)
 }
 
-/// AdamW with a linear warm-up over a twentieth of the steps and a linear decay to zero.
+/// Trains by AdamW with a linear warm-up over a twentieth of the steps and a linear decay to zero.
 fn train(
     args: &Args,
     hf: &serde_json::Value,
@@ -202,8 +202,8 @@ impl Data<'_> {
     }
 }
 
-/// A byte-level BPE learned from the problems: digits stand alone, and a full stop takes its line breaks with it, so that
-/// the end of a step is one token.
+/// A byte-level BPE learned from the problems: every digit is a token, and a full stop takes its line breaks with it,
+/// so that the end of a step is one token.
 fn write_tokenizer(out: &Path, seed: u64) -> Result<()> {
     let other = |error: tokenizers::Error| miette::miette!("{error}");
     let pattern = SplitPattern::Regex(r"\d|[^\s\d\p{L}]+\n*|\s*\n+| ?\p{L}+|\s".into());

@@ -77,7 +77,7 @@ fn chat_says_when_nobody_can_read_it() {
 #[test]
 fn control_c_ends_an_answer_and_keeps_what_is_there() {
     let model = reference("model");
-    // Drawn from a flat distribution, an answer goes on until the context is full.
+    // Drawn from a flat distribution, an answer continues until the context is full.
     let mut command = command("chat", &format!("--model {model} --temperature 1000 --message Hello --message Again"));
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut first = [0];

@@ -53,7 +53,7 @@ fn succeed(stage: &str, args: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Checks that a stage refuses and says why: each of `words` stands in its report.
+/// Checks that a stage refuses and says why: each of `words` is in its report.
 fn refuse(stage: &str, args: &str, words: &[&str]) {
     let output = run(stage, args);
     let errors = String::from_utf8_lossy(&output.stderr);

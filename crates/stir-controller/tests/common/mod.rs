@@ -72,11 +72,11 @@ pub fn steer<E: Engine>(
     prompts: &[Vec<TokenId>],
     max_tokens: usize,
     sampling: Sampling,
-    width: usize,
+    batch_size: usize,
 ) -> Vec<Steered> {
     let controller = Controller::new(library.clone(), engine.fingerprint(), config.clone()).unwrap();
     let requests = batch(prompts, max_tokens, sampling, 3);
-    controller.generate(engine, &requests, max_batch(width)).unwrap().concat()
+    controller.generate(engine, &requests, max_batch(batch_size)).unwrap().concat()
 }
 
 /// `stream(resid_post.layer, position) += scale * vector`.

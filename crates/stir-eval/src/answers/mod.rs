@@ -36,7 +36,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use stir_files::{FileError, RecordLog, Settings, with_suffix};
 use stir_report::Record;
 
-/// A file of answers under way; its keys are the ids of problems.
+/// A file of answers in progress; its keys are the ids of problems.
 pub type Answers<R = Record> = RecordLog<R, String>;
 
 /// The reason why a file of answers cannot be begun or resumed.

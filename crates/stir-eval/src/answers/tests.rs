@@ -27,7 +27,8 @@ fn written(out: &Path, order: &[usize]) -> Vec<u8> {
     before
 }
 
-/// As if killed after any byte: what is whole is kept, the rest is written again, and the end is the same.
+/// Cuts the file after any byte, as a kill would: what is whole is kept, the rest is written again, and the end is the
+/// same.
 #[test]
 fn a_kill_at_any_byte_leaves_no_trace() {
     let folder = tempfile::tempdir().unwrap();

@@ -3,7 +3,7 @@ use std::error::Error;
 use stir_core::RequestError;
 use stir_report::Settings;
 
-/// An event of an experiment under way, for [`Runner::observer`](super::Runner::observer).
+/// An event of a running experiment, for [`Runner::observer`](super::Runner::observer).
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -16,7 +16,7 @@ pub enum Event<'a> {
         task: &'a str,
         /// The folder of the stage, relative to that of the experiment.
         folder: &'a str,
-        /// Whether the output exists already.
+        /// True if the output exists already.
         reused: bool,
     },
     /// A stage moves on.
@@ -54,7 +54,7 @@ pub enum Event<'a> {
         /// The length of the prompt and the room there is.
         reason: &'a RequestError,
     },
-    /// Answers of a cell: reported at its start, and after every one.
+    /// Progress in the answers of a cell: reported at its start, and after every one.
     #[non_exhaustive]
     Answers {
         /// The number of the cell, from 0.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::error::ExperimentError;
 
-/// `settings` at every point of `grid`: fields in order of name, the last the fastest. `at` is for messages.
+/// Returns `settings` at every point of `grid`: fields in order of name, the last the fastest. `at` is for messages.
 pub(super) fn points(
     at: &str,
     settings: &Map<String, Value>,
@@ -50,7 +50,7 @@ fn set(fields: &mut Map<String, Value>, path: &str, value: Value) -> bool {
     }
 }
 
-/// The fields of all stages by their own names; where two stages have one of the same name, the later one's is
+/// Returns the fields of all stages by their own names; where two stages have one of the same name, the later one's is
 /// preceded by that of its stage.
 pub(super) fn flat(stages: &Map<String, Value>) -> BTreeMap<String, Value> {
     let mut flat = BTreeMap::new();
@@ -63,7 +63,7 @@ pub(super) fn flat(stages: &Map<String, Value>) -> BTreeMap<String, Value> {
     flat
 }
 
-/// The path of the first null: TOML has none, so it was a number that JSON cannot hold.
+/// Returns the path of the first null: TOML has none, so it was a number that JSON cannot hold.
 pub(super) fn not_finite(value: &Value) -> Option<String> {
     let join = |name: String, rest: String| if rest.is_empty() { name } else { format!("{name}.{rest}") };
     match value {

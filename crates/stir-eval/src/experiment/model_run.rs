@@ -263,7 +263,7 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         Ok(())
     }
 
-    /// Stage 1.
+    /// Runs stage 1.
     fn draw(
         &self,
         questions: &Questions,
@@ -298,7 +298,7 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         Ok(())
     }
 
-    /// Stage 2.
+    /// Runs stage 2.
     fn mine(&self, rollouts: &Path, recipe: usize, task: &str, out: &Path, at: &str) -> Result<(), Failure<B>> {
         let sidecar = stir_files::Settings::path(rollouts);
         let made = fs::read_to_string(&sidecar).map_err(refused("read", &sidecar))?;
@@ -343,7 +343,7 @@ fn unwritable<B: std::error::Error, X: std::error::Error>(error: serde_json::Err
     RunnerError::Unwritable(FormatError::new(error))
 }
 
-/// A cell, for messages.
+/// Returns a cell, for messages.
 fn describe(Settings { task, method, mined_from, seed, .. }: &Settings) -> String {
     let from = mined_from.as_ref().map_or_else(String::new, |from| format!(", with the library of {from:?}"));
     format!("{method:?} answers {task:?}{from}, seed {seed}")

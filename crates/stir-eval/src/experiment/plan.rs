@@ -77,7 +77,7 @@ impl<'x, B: Backend> Plan<'x, B> {
         Ok(cells)
     }
 
-    /// The tasks whose libraries answer `task`: its own first.
+    /// Returns the tasks whose libraries answer `task`: its own first.
     fn mined_for(&self, task: usize) -> Vec<usize> {
         let others = (0..self.tasks.len()).filter(|&other| other != task && self.experiment.transfer);
         std::iter::once(task).chain(others).filter(|&task| self.tasks[task].mine.is_some()).collect()

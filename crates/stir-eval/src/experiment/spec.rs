@@ -23,7 +23,7 @@ pub struct Experiment {
     /// The seeds: everything is run once for each, from the rollouts on.
     #[serde(default = "seed_zero")]
     pub seeds: Vec<u64>,
-    /// Whether a library is used on every task, and not only on the one that it was mined from.
+    /// True if a library is used on every task, and not only on the one that it was mined from.
     #[serde(default)]
     pub transfer: bool,
     /// The number of answers generated side by side at most. No answer depends on it.
@@ -93,11 +93,11 @@ impl Default for AnswerSettings {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mining {
-    /// Settings of stage 1: [`RolloutSettings`].
+    /// The settings of stage 1: [`RolloutSettings`].
     pub rollout: Map<String, Value>,
-    /// Settings of stage 2: an [`InductionConfig`].
+    /// The settings of stage 2: an [`InductionConfig`].
     pub induction: Map<String, Value>,
-    /// Settings of stage 3: a [`BasisConfig`].
+    /// The settings of stage 3: a [`BasisConfig`].
     pub basis: Map<String, Value>,
     /// The values to try, by stage and field: `induction.layers`.
     pub grid: BTreeMap<String, Vec<Value>>,
@@ -132,11 +132,11 @@ pub struct PlannedMethod {
 pub struct Recipe {
     /// The settings that the experiment names, with the values of this point of the grid.
     pub params: BTreeMap<String, Value>,
-    /// Settings of stage 1.
+    /// The settings of stage 1.
     pub rollout: RolloutSettings,
-    /// Settings of stage 2.
+    /// The settings of stage 2.
     pub induction: InductionConfig,
-    /// Settings of stage 3.
+    /// The settings of stage 3.
     pub basis: BasisConfig,
 }
 

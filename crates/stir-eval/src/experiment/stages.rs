@@ -5,7 +5,7 @@ use stir_core::{Sampling, SettingError};
 use stir_induction::{InductionConfig, PositiveSource};
 use stir_rollout::{RolloutConfig, RolloutError};
 
-/// Settings of stage 1. The seed is that of the experiment.
+/// The settings of stage 1. The seed is that of the experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RolloutSettings {

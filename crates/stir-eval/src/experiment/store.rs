@@ -1,4 +1,4 @@
-//! Where the outputs of stages lie.
+//! The folders that hold the outputs of stages.
 
 use std::{
     fs::{self, File},
@@ -9,7 +9,8 @@ use std::{
 use serde_json::Value;
 use stir_files::{FileError, FileLock, Settings, write_atomically};
 
-/// The digest of settings: BLAKE3 of their JSON text with the fields of every object in order of name, hexadecimal.
+/// Returns the digest of settings: BLAKE3 of their JSON text with the fields of every object in order of name,
+/// hexadecimal.
 ///
 /// ```
 /// use serde_json::json;
@@ -23,7 +24,7 @@ pub fn digest(settings: &Value) -> String {
     blake3::hash(text.as_bytes()).to_hex().to_string()
 }
 
-/// Whether the map of a JSON object keeps the order of insertion is up to other crates; here it does not matter.
+/// Writes a value in a way that does not depend on the order of a JSON object's map, which is up to other crates.
 fn canonical(value: &Value, text: &mut String) {
     match value {
         Value::Object(fields) => {
@@ -72,7 +73,7 @@ impl Store {
         Ok(Self { root: root.to_owned(), _lock: FileLock::acquire(root.join("lock"))? })
     }
 
-    /// The folder of the stage `kind` under `settings`, which stand in it as `settings.json`.
+    /// Returns the folder of the stage `kind` under `settings`, which are in it as `settings.json`.
     pub(super) fn place(&self, kind: &str, settings: &Value) -> Result<Place, FileError> {
         // Half of the digest names a folder; the settings in it tell whether it is the right one.
         let name = format!("{kind}/{}", &digest(settings)[..32]);
@@ -85,14 +86,14 @@ impl Store {
         Ok(Place { dir, name })
     }
 
-    /// A file of the experiment itself.
+    /// Writes a file of the experiment itself.
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
         write(&self.root.join(name), bytes)
     }
 }
 
 impl Place {
-    /// Whether the stage came to its end here.
+    /// Returns whether the stage came to its end here.
     pub(super) fn is_done(&self) -> bool {
         self.dir.join("done").exists()
     }
@@ -102,7 +103,7 @@ impl Place {
         write(&self.dir.join("done"), b"")
     }
 
-    /// The digest of a file's content.
+    /// Returns the digest of a file's content.
     pub(super) fn content(&self, file: &str) -> Result<String, FileError> {
         let path = self.dir.join(file);
         let mut hasher = blake3::Hasher::new();

@@ -32,7 +32,7 @@ use super::{
 #[serde(tag = "method", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum MethodConfig {
-    /// Decoding as the request says: greedy by default.
+    /// Plain decoding, as the request says: greedy by default.
     Plain {},
     /// Decoding with every token drawn at random.
     Sampling {

@@ -16,7 +16,7 @@ use super::{
 
 const NAME: &str = "constant_vector";
 
-/// Settings of a constant steering vector, in the manner of SEAL (Chen et al. 2025, "SEAL: Steerable reasoning
+/// The settings of a constant steering vector, in the manner of SEAL (Chen et al. 2025, "SEAL: Steerable reasoning
 /// calibration of large language models for free"): at every layer of the library, the mean of its vectors there is
 /// added, whatever the state, and stays in the cache.
 ///
@@ -59,7 +59,7 @@ pub(super) struct Constant<'m, E> {
     engine: &'m E,
     library: &'m Library,
     settings: ConstantVector,
-    /// What is added, `[hidden_size]` each, and where.
+    /// The vectors that are added, `[hidden_size]` each, and the points where they are added.
     vectors: Vec<(HookPoint, Vec<f32>)>,
 }
 
@@ -105,7 +105,7 @@ struct StaticLane<'a, E: Engine> {
     session: E::Session,
     sequence: Sequence,
     counter: SegmentCounter,
-    /// Whether the vector is added where the last token is encoded.
+    /// True if the vector is added where the last token is encoded.
     steering: bool,
     steps: Vec<Step>,
 }

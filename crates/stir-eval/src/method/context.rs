@@ -13,9 +13,9 @@ pub struct Question {
     pub id: String,
     /// The whole prompt, with the chat template applied.
     pub prompt: String,
-    /// The system message in the prompt, for methods that write prompts of their own.
+    /// The system message in the prompt, for methods that write their own prompts.
     pub system: Option<String>,
-    /// The user message in the prompt, for methods that write prompts of their own.
+    /// The user message in the prompt, for methods that write their own prompts.
     pub user: String,
     /// The right answer.
     pub gold: String,

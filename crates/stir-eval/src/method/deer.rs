@@ -14,8 +14,8 @@ use super::{
 
 const NAME: &str = "deer";
 
-/// Settings of DEER (Yang et al. 2025, "Dynamic early exit in reasoning models"): at every transition of the model's
-/// reasoning a trial answer is generated, and reasoning ends as soon as the model is confident of one.
+/// The settings of DEER (Yang et al. 2025, "Dynamic early exit in reasoning models"): at every transition of the
+/// model's reasoning a trial answer is generated, and reasoning ends as soon as the model is confident of one.
 ///
 /// A trial is a fork of the cache, so it costs only its own tokens. A trial above the threshold is kept: the answer
 /// continues from it, and the reasoning that it cut off counts as other tokens, as does anything that follows a stop
@@ -26,7 +26,7 @@ const NAME: &str = "deer";
 pub struct Deer {
     /// The text that marks a transition.
     pub transition: String,
-    /// Whether that text stays before a trial, as a line break may; if not, the trial replaces it.
+    /// True if that text stays before a trial, as a line break may; if not, the trial replaces it.
     pub keep_transition: bool,
     /// The text that asks for an answer.
     pub elicit: String,
@@ -107,7 +107,7 @@ impl<E: Text> Method<E> for EarlyExit<'_, E> {
             Ok(elicit) => elicit,
             Err(error) => return Ok(AnswerLane::ended(Err(LaneError::Prompt(error)))),
         };
-        // What follows a trial draws from a stream of its own.
+        // What follows a trial draws from its own stream.
         let after = Request { stream: request.stream.wrapping_add(1), ..request.clone() };
         Ok(AnswerLane::new(DeerLane {
             method: self,
@@ -147,7 +147,7 @@ struct Trial<S> {
     session: S,
     /// Prompt, thoughts that are kept, `elicit`, and the trial itself.
     tokens: Vec<TokenId>,
-    /// How many of the answer's tokens are kept before it.
+    /// The number of the answer's tokens that are kept before it.
     kept: usize,
     /// The trial itself.
     choices: Vec<Choice>,
@@ -218,7 +218,7 @@ impl<E: Text> DeerLane<'_, E> {
         });
     }
 
-    /// One more token of the trial.
+    /// Takes one more token of the trial.
     fn try_on(&mut self, vocab: &Vocab, mut trial: Trial<E::Session>, logits: &[f32]) {
         // Greedy decoding draws nothing. A trial of broken logits is given up.
         let choice = Sampling::GREEDY.pick(logits, &[], &mut SampleRng::new(0, 0)).ok();
@@ -254,7 +254,7 @@ impl<E: Text> DeerLane<'_, E> {
         confidence >= self.method.settings.threshold
     }
 
-    /// Goes on from the trial: thinking is over.
+    /// Continues from the trial: thinking is over.
     fn conclude(&mut self, vocab: &Vocab, trial: Trial<E::Session>) {
         let Some(mut conclusion) = self.conclusion.take() else { return };
         let thoughts = self.sequence.answer().iter().zip(self.sequence.log_probs());
@@ -274,7 +274,7 @@ impl<E: Text> DeerLane<'_, E> {
     }
 }
 
-/// The token of `answer` in which the byte lies that stands `back` bytes before the end.
+/// Returns the token of `answer` that holds the byte `back` bytes before the end.
 fn token_at(vocab: &Vocab, answer: &[TokenId], mut back: usize) -> usize {
     for (index, &token) in answer.iter().enumerate().rev() {
         let len = vocab.bytes(token).len();

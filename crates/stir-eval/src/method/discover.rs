@@ -11,7 +11,7 @@ use super::{
 
 const NAME: &str = "self_discover";
 
-/// Settings of Self-Discover (Zhou et al. 2024, "Self-Discover: Large language models self-compose reasoning
+/// The settings of Self-Discover (Zhou et al. 2024, "Self-Discover: Large language models self-compose reasoning
 /// structures"): the model selects reasoning modules, adapts them, turns them into a plan, and solves by that plan.
 ///
 /// In the paper, the three stages are done once per task, and all problems of the task share the plan. Here they are
@@ -81,7 +81,7 @@ impl<E: Text> Method<E> for Discover<'_, E> {
     }
 }
 
-/// What is asked after the stages whose texts are `done`.
+/// Returns the question that follows the stages whose texts are `done`.
 fn ask(question: &str, modules: &[String], done: &[String]) -> String {
     let task = format!("Here is a task:\n\n{question}\n\n");
     match done {
@@ -110,13 +110,13 @@ fn ask(question: &str, modules: &[String], done: &[String]) -> String {
 struct DiscoverLane<'a, E: Text> {
     method: &'a Discover<'a, E>,
     question: &'a Question,
-    /// Of the solution; its prompt is still to be made.
+    /// The request for the solution; its prompt is still to be made.
     request: Request,
-    /// Of the stages that are done.
+    /// The texts of the stages that are done.
     texts: Vec<String>,
     other_tokens: usize,
     passes: usize,
-    /// The prompt of the text under way, and that text; `None` where there was no room for it.
+    /// The prompt of the text in progress, and that text; `None` where there was no room for it.
     now: Option<(String, Decode<E::Session>)>,
 }
 

@@ -17,7 +17,7 @@ pub trait Method<E: Engine> {
 /// The result of a lane: an answer, or the reason why there is none.
 pub type LaneResult<E> = Result<Reply, LaneError<<E as Engine>::Error>>;
 
-/// An answer under way.
+/// An answer in progress.
 pub struct AnswerLane<'a, E: Engine>(Box<dyn Lane<E::Session, Done = LaneResult<E>> + 'a>);
 
 impl<'a, E: Engine + 'a> AnswerLane<'a, E> {

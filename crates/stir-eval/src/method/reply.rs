@@ -98,7 +98,8 @@ impl Reply {
     }
 }
 
-/// Where in `text`, the text of `tokens`, each of `steps` ends. A step that ends within a character ends before it.
+/// Returns the places in `text`, the text of `tokens`, where each of `steps` ends. A step that ends within a character
+/// ends before it.
 fn segment_ends(vocab: &Vocab, tokens: &[TokenId], text: &str, steps: &[Step]) -> Vec<usize> {
     let (mut token, mut end) = (0, 0);
     let ends = steps.iter().map(|step| {

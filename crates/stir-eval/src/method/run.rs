@@ -175,8 +175,8 @@ impl<E: Text> AnswerRun<'_, E> {
     }
 }
 
-/// What computes: the model, the tokens that end its texts (its folder says which, its weights do not), the type and
-/// the device, as each rounds in its own way.
+/// Describes what computes: the model, the tokens that end its texts (its folder says which, its weights do not), the
+/// type and the device, as each rounds in its own way.
 pub(crate) fn computed_by<E: Engine>(engine: &E) -> Value {
     let mut end_tokens = engine.vocab().eos().to_vec();
     end_tokens.sort_unstable();
@@ -188,8 +188,8 @@ pub(crate) fn computed_by<E: Engine>(engine: &E) -> Value {
     })
 }
 
-/// The random stream of a question, and of the first of those that follow for a method that needs several: the first
-/// eight bytes (little endian) of the BLAKE3 hash of its id.
+/// Returns the random stream of a question, and of the first of those that follow for a method that needs several: the
+/// first eight bytes (little endian) of the BLAKE3 hash of its id.
 fn stream_of(id: &str) -> u64 {
     let hash = blake3::hash(id.as_bytes());
     hash.as_bytes().iter().take(8).rev().fold(0, |stream, &byte| stream << 8 | u64::from(byte))

@@ -15,8 +15,8 @@ use super::{
 };
 use stir_grade::{Judge, Verdict};
 
-/// Settings of self-consistency (Wang et al. 2023, "Self-consistency improves chain of thought reasoning in language
-/// models"): several answers are drawn, and the majority decides.
+/// The settings of self-consistency (Wang et al. 2023, "Self-consistency improves chain of thought reasoning in
+/// language models"): several answers are drawn, and the majority decides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SelfConsistency {
@@ -69,14 +69,14 @@ struct VoteLane<'a, E: Engine> {
     /// All of the prompt but its last token, once the first pass is done.
     head: E::Session,
     /// By number; empty before that.
-    running: Vec<Ballot<E::Session>>,
+    running: Vec<Sample<E::Session>>,
     passes: usize,
 }
 
-/// One sample, under way or finished.
-enum Ballot<S> {
-    Open(Box<Decode<S>>),
-    Cast(Generated),
+/// One sample, in progress or finished.
+enum Sample<S> {
+    Running(Box<Decode<S>>),
+    Finished(Generated),
 }
 
 impl<E: Engine> VoteLane<'_, E> {
@@ -87,7 +87,7 @@ impl<E: Engine> VoteLane<'_, E> {
     fn fan_out(&mut self) -> Result<(), RequestError> {
         let open = |k| {
             let decode = Decode::resume(self.method.engine, stir_core::Session::fork(&self.head), &self.request, k)?;
-            Ok(Ballot::Open(Box::new(decode)))
+            Ok(Sample::Running(Box::new(decode)))
         };
         self.running = (0..self.request.samples).map(open).collect::<Result<_, RequestError>>()?;
         // The samples hold the prompt from now on.
@@ -95,13 +95,13 @@ impl<E: Engine> VoteLane<'_, E> {
         Ok(())
     }
 
-    /// The reply, once every sample is there.
+    /// Returns the reply, once every sample is there.
     fn count(&self, vocab: &Vocab) -> Option<Reply> {
-        let cast = self.running.iter().map(|ballot| match ballot {
-            Ballot::Cast(generated) => Some(generated),
-            Ballot::Open(_) => None,
+        let finished = self.running.iter().map(|sample| match sample {
+            Sample::Finished(generated) => Some(generated),
+            Sample::Running(_) => None,
         });
-        let samples: Vec<&Generated> = cast.collect::<Option<_>>()?;
+        let samples: Vec<&Generated> = finished.collect::<Option<_>>()?;
         let answers: Vec<Option<String>> =
             samples.iter().map(|sample| self.judge.extract(&sample.text(vocab))).collect();
         let chosen = majority(&*self.judge, &answers);
@@ -120,8 +120,8 @@ impl<E: Engine> Lane<E::Session> for VoteLane<'_, E> {
             let session = &mut self.head;
             rows.push(Row { session, tokens, additions: Vec::new(), capture: &[], logits: false });
         }
-        for ballot in &mut self.running {
-            if let Ballot::Open(decode) = ballot {
+        for sample in &mut self.running {
+            if let Sample::Running(decode) = sample {
                 decode.rows(rows);
             }
         }
@@ -133,20 +133,20 @@ impl<E: Engine> Lane<E::Session> for VoteLane<'_, E> {
             return Ok(self.fan_out().err().map(|error| Err(error.into())));
         }
         let mut outputs = outputs.into_iter();
-        for ballot in &mut self.running {
-            if let Ballot::Open(decode) = ballot
+        for sample in &mut self.running {
+            if let Sample::Running(decode) = sample
                 && let Some(generated) = decode.absorb(vocab, outputs.by_ref().take(1).collect())?
             {
                 // The cache of a finished sample is given back at once.
-                *ballot = Ballot::Cast(generated);
+                *sample = Sample::Finished(generated);
             }
         }
         Ok(self.count(vocab).map(Ok))
     }
 }
 
-/// The place of the answer that most say, under the equality of `judge`: the first of the largest group, ties to the
-/// group that began earlier. Texts without an answer have no vote; where no text has one, the first stands.
+/// Returns the place of the answer that most say, under the equality of `judge`: the first of the largest group, ties
+/// to the group that began earlier. Texts without an answer have no vote; where no text has one, the first is taken.
 fn majority(judge: &dyn Judge, answers: &[Option<String>]) -> usize {
     // The first of each group speaks for it.
     let mut groups: Vec<(usize, &str, usize)> = Vec::new();

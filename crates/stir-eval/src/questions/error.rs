@@ -4,7 +4,7 @@ use stir_rollout::RolloutError;
 
 use crate::task::TaskError;
 
-/// Why problems cannot be asked; `X` is the error of the chat template.
+/// The reason why problems cannot be asked; `X` is the error of the chat template.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuestionError<X> {

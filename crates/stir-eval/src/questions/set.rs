@@ -14,7 +14,7 @@ use crate::{
     task::{PromptMessages, Task},
 };
 
-/// Problems, ready to be asked.
+/// The problems of a task, ready to be asked.
 pub struct Questions {
     /// The questions, in order.
     pub questions: Vec<Question>,

@@ -29,19 +29,19 @@ const GOLD: [&str; 11] = [
 const CHOICES: [&str; 2] = ["choices", "options"];
 const SUBJECT: [&str; 4] = ["subject", "type", "Type", "category"];
 const LEVEL: [&str; 2] = ["level", "difficulty"];
-/// What the prompts of some published files end with.
+/// The end of the prompts in some published files.
 const INSTRUCTION: &str = "Please reason step by step, and put your final answer within \\boxed{}.";
 
-/// How the rows of a task are read.
+/// The way the rows of a task are read.
 pub(super) struct Reading<'a> {
     pub(super) task: &'a str,
     pub(super) form: AnswerForm,
-    /// Whether a field `prompt` is a whole prompt and not a question.
+    /// True if a field `prompt` is a whole prompt and not a question.
     pub(super) whole_prompts: bool,
 }
 
 impl Reading<'_> {
-    /// The problem in a row, the `index`-th of its task from 0.
+    /// Returns the problem in a row, the `index`-th of its task from 0.
     pub(super) fn problem(&self, index: usize, place: &Place, row: &Row) -> Result<Problem, TaskError> {
         let cell = Cell { place, row };
         let (question, is_prompt) = self.question(cell)?;
@@ -83,7 +83,7 @@ impl Reading<'_> {
         Ok(Problem { id, question, choices, gold, subject: cell.optional(&SUBJECT), level, is_prompt })
     }
 
-    /// What is asked, and whether that is a whole prompt.
+    /// Returns the question, and whether it is a whole prompt.
     fn question(&self, cell: Cell<'_>) -> Result<(String, bool), TaskError> {
         if let (Some(Value::String(body)), Some(Value::String(question))) =
             (cell.row.get("Body"), cell.row.get("Question"))
@@ -108,7 +108,7 @@ impl Reading<'_> {
     }
 }
 
-/// What the answers of rows look like: see [`Task::custom`](super::Task::custom).
+/// Returns the form of the answers of rows: see [`Task::custom`](super::Task::custom).
 pub(super) fn form_of(rows: &[(Place, Row)]) -> AnswerForm {
     let cells = || rows.iter().map(|(place, row)| Cell { place, row });
     let texts = || cells().map(|cell| cell.optional(&GOLD).unwrap_or_default());
@@ -132,7 +132,7 @@ struct Choice {
     text: String,
 }
 
-/// A row and where it stands.
+/// A row and its place.
 #[derive(Clone, Copy)]
 struct Cell<'a> {
     place: &'a Place,
@@ -140,7 +140,7 @@ struct Cell<'a> {
 }
 
 impl<'a> Cell<'a> {
-    /// The first of these fields that is there and not null.
+    /// Returns the first of these fields that is there and not null.
     fn first(self, names: &[&'static str]) -> Option<(&'static str, &'a Value)> {
         names.iter().find_map(|name| Some((*name, self.row.get(*name).filter(|value| !value.is_null())?)))
     }
@@ -150,7 +150,7 @@ impl<'a> Cell<'a> {
         self.text(name, value).ok().filter(|text| !text.is_empty())
     }
 
-    /// A text, a number in its shortest decimal, or a truth value.
+    /// Returns a text, a number in its shortest decimal, or a truth value.
     fn text(self, name: &str, value: &Value) -> Result<String, TaskError> {
         match value {
             Value::String(text) => Ok(text.trim().to_owned()),
@@ -163,7 +163,7 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// The options of the row, which may stand in its question; empty where it has none.
+    /// Returns the options of the row, which may be part of its question; empty where it has none.
     fn options(self) -> Result<Vec<Choice>, TaskError> {
         let nested = self.row.get("question").and_then(Value::as_object);
         let inside = nested.and_then(|question| question.get("choices"));
@@ -213,8 +213,8 @@ impl<'a> Cell<'a> {
     }
 }
 
-/// Which option is right: by its label; by its place, where that is a number (from 0) or the label is a digit (from 1);
-/// by its text.
+/// Returns the place of the right option: by its label; by its place, where that is a number (from 0) or the label is a
+/// digit (from 1); by its text.
 fn place_of(gold: &Value, labels: &[&str], texts: &[&str]) -> Option<usize> {
     match gold {
         Value::Number(place) => {
@@ -238,7 +238,8 @@ fn place_of(gold: &Value, labels: &[&str], texts: &[&str]) -> Option<usize> {
     }
 }
 
-/// The answer in a gold field: that of a solution with `####`, or in a box where the field is called a solution.
+/// Returns the answer in a gold field: that of a solution with `####`, or in a box where the field is called a
+/// solution.
 fn answer_of(gold: &str, field: &str) -> String {
     if let Some(answer) = final_answer(gold) {
         return answer.to_owned();

@@ -236,7 +236,7 @@ impl fmt::Debug for Task {
 }
 
 impl Benchmark {
-    /// The problems of a split, from a file or folder.
+    /// Returns the problems of a split, from a file or folder.
     fn load(&self, source: &Path, split: &str) -> Result<Task, TaskError> {
         let files = match source::files(source, self.config, split) {
             // The hub calls the only split of some exams "train", other places "test".
@@ -250,7 +250,7 @@ impl Benchmark {
     }
 }
 
-/// The problems of all files, with names that are theirs alone.
+/// Returns the problems of all files, with names that are theirs alone.
 fn problems(source: &Path, files: &[PathBuf], reading: &Reading<'_>) -> Result<Vec<Problem>, TaskError> {
     let (mut problems, mut seen) = (Vec::new(), HashMap::new());
     for file in files {

@@ -20,7 +20,7 @@ pub struct Problem {
     /// The difficulty, where the data have one: `3` for `Level 3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<String>,
-    /// Whether `question` is a whole prompt, to be used as it is.
+    /// True if `question` is a whole prompt, to be used as it is.
     #[serde(default)]
     pub is_prompt: bool,
 }

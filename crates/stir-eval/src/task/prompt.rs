@@ -17,7 +17,7 @@ pub struct PromptMessages {
     pub system: Option<String>,
     /// The user message.
     pub user: String,
-    /// Whether `user` is the whole prompt, to be used as it is and without a chat template.
+    /// True if `user` is the whole prompt, to be used as it is and without a chat template.
     #[serde(default)]
     pub is_raw: bool,
 }
@@ -48,8 +48,8 @@ pub struct PromptTemplate {
 }
 
 impl PromptTemplate {
-    /// Returns a template: `{question}` in `user` stands for the question and `{choices}` for the options, a line each.
-    /// Without `{choices}` the options of a problem that has some come after everything else.
+    /// Returns a template: `{question}` in `user` is replaced by the question and `{choices}` by the options, a line
+    /// each. Without `{choices}` the options of a problem that has some come after everything else.
     ///
     /// # Errors
     /// When there is no `{question}`, or another word in braces.
@@ -121,7 +121,7 @@ impl PromptTemplate {
 const QUESTION: &str = "{question}";
 const CHOICES: &str = "{choices}";
 
-/// A template cut at its placeholders, and whether a piece is one.
+/// Returns a template cut at its placeholders, and whether a piece is one.
 fn pieces(template: &str) -> Vec<(&str, bool)> {
     let mut cuts: Vec<(usize, usize)> = [QUESTION, CHOICES]
         .iter()
@@ -137,7 +137,7 @@ fn pieces(template: &str) -> Vec<(&str, bool)> {
     pieces
 }
 
-/// Whether text has a word in braces; `\boxed{}`, `\text{of LaTeX}` and `\frac{1}{2}` have none.
+/// Returns whether text has a word in braces; `\boxed{}`, `\text{of LaTeX}` and `\frac{1}{2}` have none.
 fn has_placeholder(text: &str) -> bool {
     text.match_indices('{').any(|(at, _)| {
         let (before, after) = (&text[..at], &text[at + 1..]);
@@ -147,7 +147,7 @@ fn has_placeholder(text: &str) -> bool {
     })
 }
 
-/// The options, a line each: `A. ..`.
+/// Returns the options, a line each: `A. ..`.
 fn listed(choices: &[String]) -> String {
     let line =
         |(place, text): (usize, &String)| format!("{}. {}", stir_grade::ChoiceJudge::letter_at(place), text.trim());

@@ -14,7 +14,7 @@ use crate::FormatError;
 /// The fields of one row.
 pub(super) type Row = Map<String, Value>;
 
-/// The rows of a file with their places, whichever kind of file it is; its content tells.
+/// Returns the rows of a file with their places, whichever kind of file it is; its content tells.
 pub(super) fn read(path: &Path) -> Result<Vec<(Place, Row)>, TaskError> {
     let io = |error| TaskError::io(path)(error);
     let mut file = File::open(path).map_err(io)?;
@@ -67,7 +67,7 @@ fn array(path: &Path, file: File) -> Result<Vec<(Place, Row)>, TaskError> {
     rows.map(|(i, value)| object(Place { path: path.to_owned(), row: i + 1 }, value)).collect()
 }
 
-/// Blank lines are skipped and counted.
+/// Returns the lines of a file. Blank ones are skipped and counted.
 fn lines(path: &Path, file: File) -> Result<Vec<(Place, Row)>, TaskError> {
     let (mut reader, mut rows, mut line) = (BufReader::new(file), Vec::new(), Vec::new());
     for number in 1.. {

@@ -1,4 +1,4 @@
-//! Which files of a folder hold a split.
+//! The files of a folder that hold a split.
 
 use std::path::{Path, PathBuf};
 
@@ -8,11 +8,11 @@ use super::TaskError;
 const EXTENSIONS: [&str; 3] = ["parquet", "jsonl", "json"];
 /// Names of one split.
 const SYNONYMS: [&[&str]; 1] = [&["validation", "dev", "valid", "val"]];
-/// How many folders deep a data set may lie.
+/// The number of folders deep that a data set may lie.
 const DEEPEST: usize = 4;
 
-/// The files to read, in order: the path itself if it is one, else the shards of `split` in that folder, from the
-/// subfolder `config` where there is one. The only file of a folder is taken whatever its name.
+/// Returns the files to read, in order: the path itself if it is one, else the shards of `split` in that folder, from
+/// the subfolder `config` where there is one. The only file of a folder is taken whatever its name.
 pub(super) fn files(source: &Path, config: &str, split: &str) -> Result<Vec<PathBuf>, TaskError> {
     if !source.metadata().map_err(TaskError::io(source))?.is_dir() {
         return Ok(vec![source.to_owned()]);
@@ -52,7 +52,7 @@ pub(super) fn files(source: &Path, config: &str, split: &str) -> Result<Vec<Path
     Ok(files)
 }
 
-/// All files that may hold problems, names with a leading dot left out.
+/// Collects all files that may hold problems, names with a leading dot left out.
 fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), TaskError> {
     for entry in folder.read_dir().map_err(TaskError::io(folder))? {
         let path = entry.map_err(TaskError::io(folder))?.path();
@@ -71,13 +71,13 @@ fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), 
     Ok(())
 }
 
-/// Whether a file is `test.jsonl` or `test-00000-of-00002.parquet`.
+/// Returns whether a file is `test.jsonl` or `test-00000-of-00002.parquet`.
 fn is_named(file: &Path, split: &str) -> bool {
     let stem = file.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
     stem.strip_prefix(split).is_some_and(|rest| rest.is_empty() || rest.starts_with("-0"))
 }
 
-/// Whether a file has the split in its name (`gsm8k_test.jsonl`) or is in a folder of that name.
+/// Returns whether a file has the split in its name (`gsm8k_test.jsonl`) or is in a folder of that name.
 fn is_of_split(file: &Path, split: &str) -> bool {
     let is = |name: &str| name.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == split);
     let stem = file.file_stem().map(|stem| stem.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
@@ -85,7 +85,7 @@ fn is_of_split(file: &Path, split: &str) -> bool {
     is(&stem) || folder == split
 }
 
-/// What the shards of one set have in common: all but the number of the shard.
+/// Returns what the shards of one set have in common: everything except the number of the shard.
 fn set(file: &Path) -> (Option<&Path>, String) {
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let set = match name.split_once("-of-") {

@@ -48,7 +48,7 @@ impl Folder {
     }
 }
 
-/// The bytes before and after the end of a run whose records come in the given order.
+/// Returns the bytes before and after the end of a run whose records come in the given order.
 fn run(folder: &Folder, order: &[usize]) -> (Vec<u8>, Vec<u8>) {
     let mut log = folder.open().unwrap();
     order.iter().for_each(|&place| log.push(&record(place)).unwrap());

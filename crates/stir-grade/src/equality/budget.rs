@@ -3,7 +3,7 @@ use super::{
     why::Why,
 };
 
-/// What is left of the work one comparison may take.
+/// The work that one comparison may still take.
 #[derive(Debug)]
 pub(crate) struct Budget {
     left: u64,
@@ -28,7 +28,7 @@ impl Budget {
         Ok(())
     }
 
-    /// What multiplying or dividing integers of these sizes costs; refuses results that are too long.
+    /// Charges for multiplying or dividing integers of these sizes; refuses results that are too long.
     pub(crate) fn multiply(&mut self, a: u64, b: u64) -> Result<(), Why> {
         if a + b > MAX_BITS {
             return Err(Why::TooManyBits);

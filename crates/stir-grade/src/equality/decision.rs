@@ -3,7 +3,7 @@
 use super::{options::Options, why::Why};
 use crate::Verdict;
 
-/// What decided; its name is the `rule` of a [`Grade`].
+/// The rule that decided; its name is the `rule` of a [`Grade`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Rule {
     Identical,
@@ -32,7 +32,7 @@ pub(crate) enum Rule {
 }
 
 impl Rule {
-    /// The name of the rule, as `docs/grading.md` lists it.
+    /// Returns the name of the rule, as `docs/grading.md` lists it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Identical => "identical",
@@ -62,7 +62,7 @@ impl Rule {
     }
 }
 
-/// What a rule decided.
+/// The verdict of a rule.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Decision {
     pub(crate) verdict: Verdict,
@@ -83,7 +83,7 @@ impl Decision {
         Self { verdict: Verdict::Unclear, rule, why: Some(why) }
     }
 
-    /// The same decision, where one of the answers leaves out what the other says.
+    /// Returns the same decision, where one of the answers leaves out what the other says.
     pub(crate) fn left_out(self, options: &Options) -> Self {
         match self.verdict {
             Verdict::Equal if options.complete => Self::unclear(self.rule, Why::LeftOut),
@@ -91,7 +91,7 @@ impl Decision {
         }
     }
 
-    /// The same decision, made by the rule around the one that made it.
+    /// Returns the same decision, made by the rule around the one that made it.
     pub(crate) fn by(mut self, rule: Rule) -> Self {
         self.rule = rule;
         self

@@ -12,7 +12,7 @@
 //! assert_eq!(verdict(r"\frac13", "0.33"), Verdict::Different);
 //! ```
 //!
-//! A comparison has four steps, each in a folder of its own:
+//! A comparison has four steps, each in its own folder:
 //!
 //! 1. `read/`: the answer is split into tokens and parsed into a tree.
 //! 2. `algebra/`: expressions are computed exactly, as quotients of polynomials over variables, roots, pi, e and
@@ -60,8 +60,8 @@ impl Options {
 /// Compares the answer `pred` with the right answer `gold`. Both are LaTeX or plain text, and bare answers: to find the
 /// answer in a longer text, use [`extract`](crate::extract) or one of the judges.
 ///
-/// The order of the arguments matters where `gold` is a decimal (an answer that rounds to it is right, but not the other
-/// way round) and where it is a choice letter.
+/// The order of the arguments matters where `gold` is a decimal (an answer that rounds to it is right, but not the
+/// other way round) and where it is a choice letter.
 pub fn equal(gold: &str, pred: &str) -> Grade {
     Options::default().equal(gold, pred)
 }

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// Options of a comparison that the answers do not determine.
+/// The options of a comparison that the answers do not determine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {

@@ -103,7 +103,7 @@ fn powers_of_roots_are_rewritten() {
     assert_eq!(algebra.power(&nothing, 0), Err(Why::DivisionByZero));
 }
 
-/// The steps that reading and comparing take.
+/// Returns the steps that reading and comparing take.
 fn work(gold: &str, pred: &str) -> u64 {
     let mut algebra = Algebra::new();
     let mut read = |text| lex(text, Commas::Thousands).and_then(parse).map(|tree| shape(&mut algebra, &tree));

@@ -10,7 +10,7 @@ const ROOM: [&str; 5] = ["phantom", "hphantom", "vphantom", "hspace", "rule"];
 /// Most blank boxes that are passed over. Without a limit, boxes nested thousandfold take quadratic time.
 const MOST_BLANKS: usize = 64;
 
-/// The content of the last box that is not blank, joined with those right before it.
+/// Returns the content of the last box that is not blank, joined with those right before it.
 pub(super) fn last(text: &str) -> Found<'_> {
     let Some(found) = before(text, text.len()) else { return Found::Nothing };
     let Span::Closed { start, content, .. } = found else { return Found::Unfinished };
@@ -30,7 +30,7 @@ pub(super) fn last(text: &str) -> Found<'_> {
     Found::Answer(contents.join(", ").into())
 }
 
-/// Where a box lies in a text.
+/// The place of a box in a text.
 enum Span<'t> {
     /// From the backslash to behind the closing brace.
     Closed { start: usize, content: &'t str, end: usize },
@@ -38,7 +38,7 @@ enum Span<'t> {
     Open,
 }
 
-/// The last box that begins in `text[..limit]` and is not blank.
+/// Returns the last box that begins in `text[..limit]` and is not blank.
 fn before(text: &str, limit: usize) -> Option<Span<'_>> {
     let mut blanks = 0;
     for (start, _) in text[..limit].rmatch_indices('\\') {
@@ -78,7 +78,7 @@ fn before(text: &str, limit: usize) -> Option<Span<'_>> {
     None
 }
 
-/// Where the brace closes that was opened before `text`.
+/// Returns where the brace closes that was opened before `text`.
 fn closing(text: &str) -> Option<usize> {
     let (mut depth, mut escaped) = (0_usize, false);
     for (at, byte) in text.bytes().enumerate() {
@@ -94,7 +94,7 @@ fn closing(text: &str) -> Option<usize> {
     None
 }
 
-/// Whether a box is one to be filled in, as in "which number belongs into the box?".
+/// Returns whether a box is one to be filled in, as in "which number belongs into the box?".
 fn is_blank(content: &str) -> bool {
     let mut rest = content.trim_start_matches(is_gap);
     while let Some(command) = rest.strip_prefix('\\') {
@@ -114,7 +114,7 @@ fn is_blank(content: &str) -> bool {
     rest.is_empty()
 }
 
-/// `text` behind the command `name`, unless it is a longer one.
+/// Returns `text` behind the command `name`, unless it is a longer one.
 fn skip<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     let rest = text.strip_prefix(name)?;
     let is_word = name.ends_with(|c: char| c.is_ascii_alphabetic());
@@ -125,7 +125,7 @@ fn is_gap(c: char) -> bool {
     c.is_whitespace() || matches!(c, '~' | '_' | '?')
 }
 
-/// Whether two boxes with `between` between them are items of one list.
+/// Returns whether two boxes with `between` between them are items of one list.
 fn is_list_glue(between: &str) -> bool {
     if between.len() > 40 {
         return false;

@@ -1,6 +1,6 @@
 //! Markup around an answer.
 
-/// Signs that stand in pairs around an answer.
+/// Signs that come in pairs around an answer.
 const PAIRS: [(&str, &str); 9] = [
     ("$$", "$$"),
     ("$", "$"),
@@ -13,7 +13,7 @@ const PAIRS: [(&str, &str); 9] = [
     ("\"", "\""),
 ];
 
-/// `answer` without white space, closing punctuation, and signs of emphasis or mathematics around all of it.
+/// Returns `answer` without white space, closing punctuation, and signs of emphasis or mathematics around all of it.
 pub(crate) fn strip_markup(answer: &str) -> &str {
     let mut rest = answer;
     loop {
@@ -36,7 +36,7 @@ pub(crate) fn strip_markup(answer: &str) -> &str {
     }
 }
 
-/// A line without the "So" or "Thus," that it may begin with.
+/// Returns a line without the "So" or "Thus," that it may begin with.
 pub(crate) fn conclusion(line: &str) -> &str {
     let rest = ["so", "thus", "therefore", "hence"].iter().find_map(|word| {
         let head = line.get(..word.len()).filter(|head| head.eq_ignore_ascii_case(word))?;
@@ -45,12 +45,12 @@ pub(crate) fn conclusion(line: &str) -> &str {
     rest.map_or(line, str::trim_start)
 }
 
-/// Whether a character belongs to a word.
+/// Returns whether a character belongs to a word.
 pub(crate) fn is_letter(c: char) -> bool {
     c.is_alphanumeric()
 }
 
-/// The first `length` bytes of a text, or a few less so that no character is cut.
+/// Returns the first `length` bytes of a text, or a few less so that no character is cut.
 pub(crate) fn head(text: &str, length: usize) -> &str {
     let mut end = length.min(text.len());
     while !text.is_char_boundary(end) {
@@ -59,7 +59,7 @@ pub(crate) fn head(text: &str, length: usize) -> &str {
     &text[..end]
 }
 
-/// The last `length` bytes of a text, or a few less so that no character is cut.
+/// Returns the last `length` bytes of a text, or a few less so that no character is cut.
 pub(crate) fn tail(text: &str, length: usize) -> &str {
     let mut start = text.len().saturating_sub(length);
     while !text.is_char_boundary(start) {

@@ -1,4 +1,4 @@
-//! Answers that have a line of their own: `#### 7` and `A: 7`.
+//! Answers that are on their own line: `#### 7` and `A: 7`.
 
 use super::{found::Found, number};
 use crate::final_number::final_answer;
@@ -19,7 +19,7 @@ pub(crate) fn hashes(text: &str) -> Found<'_> {
     }
 }
 
-/// Whether a line begins as the headings of a list do: `2. Add`, `1) Add`, `3rd step`.
+/// Returns whether a line begins as the headings of a list do: `2. Add`, `1) Add`, `3rd step`.
 fn is_numbered(line: &str) -> bool {
     let rest = line.trim_start_matches(|c: char| c.is_ascii_digit());
     let words = rest.strip_prefix(['.', ')', ':']).filter(|rest| rest.starts_with(' '));

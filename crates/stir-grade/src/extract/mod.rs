@@ -63,7 +63,7 @@ pub enum Fallback {
     /// The text gives no answer.
     #[default]
     None,
-    /// The last number in the text is the answer, whatever it stands for. The extractor of the paper does this.
+    /// The last number in the text is the answer, whatever it means. The extractor of the paper does this.
     LastNumber,
 }
 
@@ -111,7 +111,7 @@ impl Extractor {
         self.extract_or(text, read, |_| None)
     }
 
-    /// Like [`extract_with`](Self::extract_with); `unmarked` looks at the parts of the text that use no marker.
+    /// Works like [`extract_with`](Self::extract_with); `unmarked` looks at the parts of the text that use no marker.
     pub(crate) fn extract_or(
         &self,
         text: &str,

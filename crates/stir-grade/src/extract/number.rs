@@ -9,7 +9,7 @@ use crate::{Verdict, equality, final_number::decimal};
 const LONGEST_PHRASE: usize = 4096;
 /// With these a phrase does not say that the answer is the number in it; the letter is what is left of "isn't".
 const NEGATIONS: [&str; 8] = ["not", "t", "never", "cannot", "neither", "nor", "without", "except"];
-/// Words right before a number, but for "of" and articles, that make another one of it or name one more.
+/// Words right before a number, except "of" and articles, that make it another number or name one more.
 const OPERATORS: [&str; 18] = [
     "than", "least", "most", "twice", "double", "triple", "square", "cube", "sqrt", "log", "ln", "multiple", "factor",
     "opposite", "under", "out", "or", "and",
@@ -18,8 +18,8 @@ const CURRENCIES: [char; 6] = ['$', '\u{20ac}', '\u{a3}', '\u{a5}', '\u{20b9}', 
 /// Longest unit, in bytes.
 const LONGEST_UNIT: usize = 40;
 
-/// The number that an answer comes to: its shortest plain decimal, or a fraction or formula as written. `None` where
-/// it is words, or names more than one number.
+/// Returns the number that an answer comes to: its shortest plain decimal, or a fraction or formula as written. `None`
+/// where it is words, or names more than one number.
 ///
 /// `$1,200.00`, `1200 dollars`, `1{,}200\text{ dollars}`, `x = 1200` and `a total of 1200` are all `1200`, `minus 5` is
 /// `-5`; `5 million` and `5!` are left as they are to those who compare formulas.
@@ -68,19 +68,19 @@ pub(crate) fn read(answer: &str) -> Option<String> {
     (is_formula && !has_words).then(|| plain.to_owned())
 }
 
-/// The part of an answer that gives it, without what is said beside it: brackets, and a clause behind a comma. `None`
-/// where that says it is wrong.
+/// Returns the part of an answer that gives it, without additional remarks: brackets, and a clause behind a comma.
+/// `None` where that says it is wrong.
 fn clause(answer: &str) -> Option<&str> {
     let is_beside = |at: usize, c: char| {
         let (before, rest) = (&answer[..at], answer[at + c.len_utf8()..].trim_start());
         let first = rest.split(|c: char| !c.is_alphabetic()).next().unwrap_or_default();
         let begins = match c {
             '(' | '[' => before.ends_with(' '),
-            // `x = 3, y = 4` and `2 hours, 30 minutes` go on.
+            // `x = 3, y = 4` and `2 hours, 30 minutes` continue.
             ',' => !before.contains('=') && !matches!(first, "" | "and" | "or"),
             _ => false,
         };
-        // `10 - (3 + 2)` goes on, too.
+        // `10 - (3 + 2)` continues, too.
         let is_said = before.trim_end().ends_with(|c: char| c.is_alphanumeric() || matches!(c, '%' | '$' | '}'));
         begins && is_said && before.contains(|c: char| c.is_ascii_digit())
     };
@@ -89,7 +89,7 @@ fn clause(answer: &str) -> Option<&str> {
     (!is_wrong).then(|| answer[..at].trim_end())
 }
 
-/// The `3 1/2` of `3 1/2 hours`.
+/// Returns the `3 1/2` of `3 1/2 hours`.
 fn fraction(plain: &str) -> Option<&str> {
     let end = plain.find(|c: char| !c.is_ascii_digit() && c != ' ' && c != '/')?;
     let (number, after) = (plain[..end].trim_end(), &plain[end..]);
@@ -98,18 +98,18 @@ fn fraction(plain: &str) -> Option<&str> {
     (is_fraction && is_prose(after) && matches!(follows("1", &format!(" {after}")), Follows::Words)).then_some(number)
 }
 
-/// Whether a formula is this number.
+/// Returns whether a formula is this number.
 fn is_same(number: &str, formula: &str) -> bool {
     equality::equal(number, formula).verdict == Verdict::Equal
 }
 
-/// The last number of a text, with its sign, as it is written.
+/// Returns the last number of a text, with its sign, as it is written.
 pub(super) fn last(text: &str) -> Option<&str> {
     ranges(text).last().map(|range| &text[range])
 }
 
-/// Where the numbers of a text are: digits with thousands separators, one decimal point, and a minus sign that is not
-/// one of a difference.
+/// Returns the places of the numbers in a text: digits with thousands separators, one decimal point, and a minus sign
+/// that is not one of a difference.
 fn ranges(text: &str) -> impl Iterator<Item = Range<usize>> {
     let bytes = text.as_bytes();
     let is_digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
@@ -142,18 +142,18 @@ fn ranges(text: &str) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// Whether what stands beside a number is words, signs of currency and punctuation, so that the number stands alone.
+/// Returns whether the text next to a number is words, signs of currency and punctuation, so that the number is alone.
 fn is_prose(text: &str) -> bool {
     let is_mark = |c| CURRENCIES.contains(&c) || "%.,:;'()\u{b0}\"-*!\u{2019}".contains(c) || is_picture(c);
     text.chars().all(|c| c.is_alphabetic() || c.is_whitespace() || is_mark(c))
 }
 
-/// Whether a character is a tick, an emoji or what changes the look of one.
+/// Returns whether a character is a tick, an emoji or what changes the look of one.
 fn is_picture(c: char) -> bool {
     matches!(c, '\u{2600}'..='\u{27bf}' | '\u{fe0f}' | '\u{1f300}'..='\u{1faff}')
 }
 
-/// Whether `number` is a number of its own between these texts: no digit, sign or word there makes another one of it.
+/// Returns whether `number` is complete between these texts: no digit, sign or word there makes it another one.
 pub(crate) fn stands_alone(before: &str, number: &str, after: &str) -> bool {
     let signs = ['-', '\u{2212}', '\u{2013}', '/', '+', '^'];
     let (left, right) = (before.trim_end_matches([' ', '$']), after.trim_start());
@@ -167,17 +167,17 @@ pub(crate) fn stands_alone(before: &str, number: &str, after: &str) -> bool {
     !is_part && sign(before) == Some(false) && matches!(follows(number, after), Follows::Words)
 }
 
-/// What follows a number in prose.
+/// The kind of text that follows a number in prose.
 enum Follows {
     /// Words that leave it what it is.
     Words,
-    /// What makes it another number or a formula at once: `million`, `k`, `x`.
+    /// A word that makes it another number or a formula at once: `million`, `k`, `x`.
     Factor,
     /// Words that make another number of it, or deny it.
     Change,
 }
 
-/// The words of a text in lower case.
+/// Returns the words of a text in lower case.
 fn words(text: &str) -> Vec<String> {
     text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
 }
@@ -186,7 +186,7 @@ fn is_negation(word: &str) -> bool {
     NEGATIONS.contains(&word)
 }
 
-/// Whether the words before a number make it negative; `None` where they may make another number of it.
+/// Returns whether the words before a number make it negative; `None` if they may make it another number.
 fn sign(before: &str) -> Option<bool> {
     let is_room = |c: char| c.is_whitespace() || c == '*' || CURRENCIES.contains(&c);
     let near = before.trim_end_matches(is_room);
@@ -213,7 +213,7 @@ fn sign(before: &str) -> Option<bool> {
     }
 }
 
-/// What the words after `number` make of it. Formulas are what those who compare formulas take them for.
+/// Classifies the words after `number`. Formulas are left to the comparison of formulas.
 fn follows(number: &str, after: &str) -> Follows {
     let trimmed = after.trim_start_matches(['%', '*', ' ', '"', ')']);
     let first = trimmed.split(|c: char| !c.is_alphabetic()).next().unwrap_or_default();
@@ -238,7 +238,7 @@ fn follows(number: &str, after: &str) -> Follows {
     }
 }
 
-/// The spellings of LaTeX that matter for a number, as plain text.
+/// Returns the spellings of LaTeX that matter for a number, as plain text.
 fn without_latex(answer: &str) -> String {
     // What GSM8K writes for a calculator, `<<3+2=5>>5`.
     let answer = answer.strip_prefix("<<").and_then(|sum| sum.split_once(">>")).map_or(answer, |(_, value)| value);

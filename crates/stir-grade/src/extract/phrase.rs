@@ -6,7 +6,7 @@ use super::{
 };
 
 const NOUN: &str = "answer";
-/// What makes the noun's sentence one that states the answer.
+/// The words that make the noun's sentence one that states the answer.
 const COPULAS: [&str; 10] =
     ["is", "are", "was", "would be", "will be", "must be", "should be", "can be", "becomes", "equals"];
 /// Words after the copula that are no part of the answer.
@@ -49,7 +49,7 @@ const NO_CLAIMS: [&str; 12] = [
 /// Furthest that a copula may be from the noun ("the answer to the second question is"), in bytes.
 const REACH: usize = 60;
 
-/// What the last claim of a text says the answer is. A claim that is taken back later on leaves the answer open.
+/// Returns the answer that the last claim of a text states. A claim that is taken back later on leaves the answer open.
 pub(super) fn last(text: &str) -> Found<'_> {
     let lower = text.to_ascii_lowercase();
     for (at, _) in lower.rmatch_indices(NOUN) {
@@ -72,7 +72,7 @@ pub(super) fn last(text: &str) -> Found<'_> {
     Found::Nothing
 }
 
-/// Where the answer begins in what follows the noun, if that goes on to state it.
+/// Returns where the answer begins in what follows the noun, if that states it.
 fn claim(after: &str, is_heading: bool) -> Option<usize> {
     let rest = after.trim_start_matches(['*', '_', ')']);
     let bare = rest.trim_start_matches([' ', '\t']);
@@ -95,7 +95,7 @@ fn claim(after: &str, is_heading: bool) -> Option<usize> {
     })
 }
 
-/// `text` behind the copula, fillers and colon it begins with.
+/// Returns `text` behind the copula, fillers and colon it begins with.
 fn copula(text: &str) -> Option<&str> {
     let mut rest = &text[word(text, &COPULAS)?..];
     loop {
@@ -107,13 +107,14 @@ fn copula(text: &str) -> Option<&str> {
     }
 }
 
-/// The length of the one of `words` that `text` begins with.
+/// Returns the length of the one of `words` that `text` begins with.
 fn word(text: &str, words: &[&str]) -> Option<usize> {
     let begins = |word: &&&str| text.strip_prefix(**word).is_some_and(|rest| !rest.starts_with(is_letter));
     words.iter().find(begins).map(|word| word.len())
 }
 
-/// What is stated at the start of `text`: a formula, or the rest of a sentence. `None` where the text ends first.
+/// Returns the statement at the start of `text`: a formula, or the rest of a sentence. `None` where the text ends
+/// first.
 fn content(text: &str) -> Option<&str> {
     let mut rest =
         text.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '*' | '_' | ':' | '\u{ff1a}' | '#'));
@@ -139,7 +140,8 @@ fn content(text: &str) -> Option<&str> {
     Some(sentence).filter(|sentence| !strip_markup(sentence).is_empty())
 }
 
-/// The length of the statement at the start of a line: to the end of the sentence, or to a clause that gives reasons.
+/// Returns the length of the statement at the start of a line: to the end of the sentence, or to a clause that gives
+/// reasons.
 fn sentence(line: &str) -> usize {
     let (mut in_math, mut depth) = (false, 0_i32);
     let mut dollars = line.matches('$').count();
@@ -170,13 +172,13 @@ fn sentence(line: &str) -> usize {
     line.len()
 }
 
-/// Whether words give reasons for a statement and are not part of it.
+/// Returns whether words give reasons for a statement and are not part of it.
 fn is_reason(words: &str) -> bool {
     let is_denial = words.starts_with("which is wrong") || words.starts_with("which is incorrect");
     !is_denial && ["because ", "since ", "so that ", "which ", "as the "].iter().any(|start| words.starts_with(start))
 }
 
-/// Whether the noun is a heading or what a line begins with ("**Final Answer**").
+/// Returns whether the noun is a heading or what a line begins with ("**Final Answer**").
 fn is_heading(before: &str) -> bool {
     let before = tail(before, 40);
     let Some(line) = before.rsplit_once('\n').map(|(_, line)| line).or((before.len() < 40).then_some(before)) else {
@@ -191,7 +193,7 @@ fn is_hedged(before: &str) -> bool {
     sentence.split(|c: char| !is_letter(c)).any(|word| HEDGES.contains(&word))
 }
 
-/// Whether the noun is that of an answer which is said to be wrong: "the wrong answer is".
+/// Returns whether the noun is that of an answer which is said to be wrong: "the wrong answer is".
 fn is_denied(before: &str) -> bool {
     let before = tail(before, 40).trim_end();
     ["wrong", "incorrect", "false", "not the", "not the correct", "not the right", "not the final", "not my"]
@@ -199,7 +201,7 @@ fn is_denied(before: &str) -> bool {
         .any(|words| before.strip_suffix(words).is_some_and(|rest| !rest.ends_with(is_letter)))
 }
 
-/// Whether a later sentence takes back what was claimed.
+/// Returns whether a later sentence takes back what was claimed.
 fn is_retracted(after: &str) -> bool {
     let starts = after.split_inclusive(['.', '\n', '!', '?']).map(|s| s.trim_start_matches(|c: char| !is_letter(c)));
     starts.into_iter().any(|sentence| {

@@ -1,4 +1,4 @@
-//! Which part of a text speaks to the reader.
+//! Finds the part of a text that speaks to the reader.
 
 const OPEN: &str = "<think>";
 const CLOSE: &str = "</think>";
@@ -17,16 +17,16 @@ const END_TOKENS: [&str; 10] = [
     "<\u{ff5c}end\u{2581}of\u{2581}sentence\u{ff5c}>",
 ];
 
-/// What a line begins with, before a colon, where a model goes on with somebody else's words.
+/// The start of a line, before a colon, where a model continues with somebody else's words.
 const SPEAKERS: [&str; 7] = ["Question", "Problem", "Exercise", "Instruction", "Q", "User", "Human"];
 
-/// What is not thinking: the text after the last `</think>`, up to a `<think>` that is never closed.
+/// Returns the text that is not thinking: everything after the last `</think>`, up to a `<think>` that is never closed.
 pub(crate) fn outside_thinking(text: &str) -> &str {
     let said = text.rsplit_once(CLOSE).map_or(text, |(_, said)| said);
     said.split_once(OPEN).map_or(said, |(said, _)| said)
 }
 
-/// The stretches between the marks that begin a new question or turn, in order.
+/// Returns the stretches between the marks that begin a new question or turn, in order.
 pub(crate) fn parts(text: &str) -> Vec<&str> {
     let mut cuts: Vec<usize> =
         END_TOKENS.iter().flat_map(|token| text.match_indices(token)).map(|(at, _)| at).collect();
@@ -49,7 +49,7 @@ pub(crate) fn parts(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Whether a line is of the kind `Question: ..`, `**Problem 2:** ..`, `Q: ..`, `USER: ..`, `## Problem 2`.
+/// Returns whether a line is of the kind `Question: ..`, `**Problem 2:** ..`, `Q: ..`, `USER: ..`, `## Problem 2`.
 fn is_speaker(line: &str) -> bool {
     let is_heading = line.starts_with('#');
     let line = line.trim_start_matches(['#', '*', '>', ' ', '\t']);

@@ -57,7 +57,8 @@ impl ChoiceJudge {
     /// The largest number of options, one for each letter.
     pub const MOST: usize = 26;
 
-    /// Creates a judge of these options, of which the first is A. Options beyond the 26th have no letter and are dropped.
+    /// Creates a judge of these options, of which the first is A. Options beyond the 26th have no letter and are
+    /// dropped.
     pub fn new<T: AsRef<str>>(options: impl IntoIterator<Item = T>) -> Self {
         let options: Vec<String> = options.into_iter().take(Self::MOST).map(|text| spelling(text.as_ref())).collect();
         Self { count: options.len(), options, ..Self::letters(0) }
@@ -78,7 +79,7 @@ impl ChoiceJudge {
         ('A'..='Z').nth(place).unwrap_or('?')
     }
 
-    /// The letter that an answer stands for.
+    /// Returns the letter that an answer means.
     fn read(&self, answer: &str) -> Option<char> {
         let bare = unwrapped(answer);
         // A capital alone is a label, also where it is the text of another option.
@@ -92,7 +93,8 @@ impl ChoiceJudge {
         self.read_number(bare).or_else(|| self.read_text(bare, is_named))
     }
 
-    /// The letter in `B`, `B. the moon`, `(B)`, `option B` and what follows it, but not the article in "A star".
+    /// Returns the letter in `B`, `B. the moon`, `(B)`, `option B` and what follows it, but not the article in "A
+    /// star".
     fn label<'a>(&self, bare: &'a str) -> Option<(char, &'a str)> {
         let opened = bare.trim_start_matches(|c: char| !is_letter(c));
         let first = opened.chars().next()?;
@@ -111,7 +113,8 @@ impl ChoiceJudge {
         is_label.then_some((letter, closed))
     }
 
-    /// Whether what follows a letter denies it or leaves it open: "is wrong", "the moon is not it", "or the sun".
+    /// Returns whether what follows a letter denies it or leaves it open: "is wrong", "the moon is not it", "or the
+    /// sun".
     fn is_denied(&self, letter: char, rest: &str) -> bool {
         let line = rest.trim_start_matches(|c: char| !is_letter(c)).lines().next().unwrap_or_default();
         let said = spelling(head(line, 200));
@@ -134,7 +137,7 @@ impl ChoiceJudge {
         option.is_some_and(|option| !option.is_empty() && spelling(rest).starts_with(option.as_str()))
     }
 
-    /// Whether a list goes on after its first letter: `B and C`, `B, C`, `B or C`, `B/C`.
+    /// Returns whether a list continues after its first letter: `B and C`, `B, C`, `B or C`, `B/C`.
     fn names_another(&self, letter: char, rest: &str) -> bool {
         let list = rest.trim_start_matches([' ', ')', ',', '/', '&', '(']);
         let joined = rest.trim_start().starts_with([',', '/', '&', ')']) && list.len() < rest.len();
@@ -149,7 +152,7 @@ impl ChoiceJudge {
         other.is_ascii_uppercase() && self.is_label(other) && other != letter && ends
     }
 
-    /// `2`, `(2)`, `2.`: a number from 1.
+    /// Reads `2`, `(2)`, `2.`: a number from 1.
     fn read_number(&self, bare: &str) -> Option<char> {
         let digits = bare.trim_matches(|c: char| matches!(c, '(' | ')' | '[' | ']' | '.' | ' ' | '}'));
         // With options like "2 cm" it is not clear what "2" means.
@@ -163,7 +166,7 @@ impl ChoiceJudge {
         Some(Self::letter_at(number - 1))
     }
 
-    /// The one option that fits what is said; of options that contain each other, the longest.
+    /// Returns the one option that fits what is said; of options that contain each other, the longest.
     fn read_text(&self, said: &str, fits: impl Fn(&str, &str) -> bool) -> Option<char> {
         if self.options.is_empty() || said.len() > 4096 {
             return None;
@@ -178,7 +181,7 @@ impl ChoiceJudge {
         (is_only && is_unique).then(|| Self::letter_at(place))
     }
 
-    /// The option that a part of a text chooses without saying "answer".
+    /// Returns the option that a part of a text chooses without saying "answer".
     fn read_unmarked(&self, part: &str) -> Option<char> {
         self.read_statement(part)
             .or_else(|| {
@@ -198,7 +201,7 @@ impl ChoiceJudge {
             })
     }
 
-    /// "B is correct", "the correct option is B", "I choose B"; the last one.
+    /// Reads "B is correct", "the correct option is B", "I choose B"; the last one.
     fn read_statement(&self, part: &str) -> Option<char> {
         let mut found = None;
         for (at, c) in part.char_indices() {
@@ -216,7 +219,7 @@ impl ChoiceJudge {
         found
     }
 
-    /// A line with one letter and nothing else.
+    /// Returns a line with one letter and nothing else.
     fn read_lone(&self, line: &str) -> Option<char> {
         let bare = strip_markup(line).trim_matches(['(', ')', '[', ']', '.']);
         let mut chars = bare.chars();
@@ -224,7 +227,7 @@ impl ChoiceJudge {
         self.is_label(letter).then_some(letter)
     }
 
-    /// A line of the form `B. the moon`, `B) the moon`, `(B) the moon`, `B - the moon`.
+    /// Returns a line of the form `B. the moon`, `B) the moon`, `(B) the moon`, `B - the moon`.
     fn read_labelled(&self, line: &str) -> Option<char> {
         let inside = line.trim_start_matches(['*', '(', '[']);
         let letter = inside.chars().next().filter(|&c| c.is_ascii_uppercase() && self.is_label(c))?;
@@ -260,7 +263,7 @@ impl Judge for ChoiceJudge {
     }
 }
 
-/// One spelling of an option: lower case, single spaces, no punctuation at its ends.
+/// Returns one spelling of an option: lower case, single spaces, no punctuation at its ends.
 fn spelling(text: &str) -> String {
     let words: Vec<&str> = strip_markup(text).split_whitespace().collect();
     let text = words.join(" ").to_lowercase();
@@ -273,7 +276,7 @@ fn spelling(text: &str) -> String {
     rest[start..].to_owned()
 }
 
-/// Whether `words` stand in `text` as whole words. Signs and marks next to a digit belong to its word.
+/// Returns whether `text` contains `words` as whole words. Signs and marks next to a digit belong to its word.
 fn contains_words(words: &str, text: &str) -> bool {
     text.match_indices(words).any(|(at, _)| {
         let (before, after) = (&text[..at], &text[at + words.len()..]);
@@ -285,13 +288,13 @@ fn contains_words(words: &str, text: &str) -> bool {
     })
 }
 
-/// Whether `text` denies something with a word that the option does not have itself.
+/// Returns whether `text` denies something with a word that the option does not have itself.
 fn denies(option: &str, text: &str) -> bool {
     let has = |text: &str, word: &str| text.split(|c: char| !is_letter(c)).any(|it| it == word);
     DENIALS.iter().any(|word| has(text, word) && !has(option, word))
 }
 
-/// An answer without what may stand around its letter: commands of LaTeX, "option", "letter".
+/// Returns an answer without what may surround its letter: commands of LaTeX, "option", "letter".
 fn unwrapped(answer: &str) -> &str {
     let mut rest = strip_markup(answer);
     loop {
@@ -311,7 +314,7 @@ fn unwrapped(answer: &str) -> &str {
     }
 }
 
-/// Whether what follows a letter says that it is the answer: "is correct", ") the moon is the best choice".
+/// Returns whether what follows a letter says that it is the answer: "is correct", ") the moon is the best choice".
 fn is_praised(after: &str) -> bool {
     let rest = after.trim_start_matches([')', ']', '*', '"']);
     if rest.starts_with([':', '.', ',', '(']) || after.starts_with(')') {
@@ -330,9 +333,9 @@ fn is_praised(after: &str) -> bool {
     words.find(told).is_some_and(|word| PRAISES.contains(&word.as_str()))
 }
 
-/// Whether what precedes a letter chooses it: "I choose", "the correct option is", "correct choice:".
+/// Returns whether what precedes a letter chooses it: "I choose", "the correct option is", "correct choice:".
 fn is_chosen(before: &str, after: &str) -> bool {
-    // "A plant" is none, whatever stands before it.
+    // "A plant" is none, whatever precedes it.
     let stands_alone = after.is_empty() || after.starts_with([')', ']', '.', ',', ':', ';', '*', '\n', '"', '}']);
     let tail = tail(before, 80).trim_end_matches([' ', '(', '[', '*', '"', ':', '\n', '{']).to_ascii_lowercase();
     let sentence = tail.rsplit(['.', '\n', '!', '?']).next().unwrap_or_default();

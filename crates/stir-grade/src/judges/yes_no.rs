@@ -46,7 +46,7 @@ impl Judge for YesNoJudge {
     }
 }
 
-/// `yes` or `no`, as the first word of an answer has it.
+/// Reads `yes` or `no` from the first word of an answer.
 fn read(answer: &str) -> Option<&'static str> {
     let mut rest = answer.trim_start();
     for wrapper in ["\\text", "\\textbf", "\\mathrm", "\\mathbf"] {
@@ -68,14 +68,14 @@ fn truth(word: &str) -> Option<&'static str> {
         .find_map(|(spelling, answer)| word.eq_ignore_ascii_case(spelling).then_some(answer))
 }
 
-/// Whether "no" belongs to the word after it: "no information".
+/// Returns whether "no" belongs to the word after it: "no information".
 fn is_phrase(after: &str) -> bool {
     let Some(rest) = after.strip_prefix([' ', '\t', '-']) else { return false };
     let word = rest.trim_start().split(|c: char| !is_letter(c)).next().unwrap_or_default().to_ascii_lowercase();
     !word.is_empty() && !["because", "since", "as", "it", "they", "he", "she"].contains(&word.as_str())
 }
 
-/// Whether what follows an answer gives the other one too, or denies it.
+/// Returns whether what follows an answer gives the other one too, or denies it.
 fn is_open(said: &str, after: &str) -> bool {
     let words = head(after, 80).split(|c: char| !is_letter(c)).filter(|word| !word.is_empty());
     let words: Vec<String> = words.take(3).map(str::to_ascii_lowercase).collect();
@@ -93,7 +93,7 @@ fn is_open(said: &str, after: &str) -> bool {
     }
 }
 
-/// What a text without a marked answer says in its last line, or else as its first word.
+/// Returns the answer of a text without a marked one: that of its last line, or else its first word.
 fn unmarked(text: &str) -> Option<&'static str> {
     let mut lines = text.lines().map(strip_markup).filter(|line| !line.is_empty());
     let first = lines.next()?;
@@ -101,7 +101,7 @@ fn unmarked(text: &str) -> Option<&'static str> {
     opening(conclusion(last)).or_else(|| opening(first))
 }
 
-/// `yes` or `no` at the start of a statement ("No. ..", "Yes, ..") and not of a phrase ("No rock floats").
+/// Reads `yes` or `no` at the start of a statement ("No. ..", "Yes, ..") and not of a phrase ("No rock floats").
 fn opening(line: &str) -> Option<&'static str> {
     let word = line.split(|c: char| !is_letter(c)).next().unwrap_or_default();
     let rest = &line[word.len()..];

@@ -24,13 +24,14 @@ pub(crate) fn exact(line: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Whether a number is another one once it is read. What is none is left to the reader to refuse.
+/// Returns whether a number changes when it is read. Text that is no number is left to the reader to refuse.
 fn is_rounded(number: &[u8]) -> bool {
     let read = serde_json::from_slice::<Number>(number);
     read.is_ok_and(|read| value_of(&read.to_string()) != value_of(&String::from_utf8_lossy(number)))
 }
 
-/// What a number says however it is written: its sign, its digits without zeros around them, and the place of the first.
+/// Returns the value of a number, however it is written: its sign, its digits without zeros around them, and the place
+/// of the first.
 fn value_of(number: &str) -> (bool, String, i64) {
     let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
     let unsigned = mantissa.trim_start_matches('-');

@@ -69,11 +69,11 @@ pub struct Pairs {
 /// The number of pairs by verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Pairs that were shown to be equal.
+    /// The number of pairs that were shown to be equal.
     pub equal: usize,
-    /// Pairs that were shown to differ, and predictions without an answer.
+    /// The number of pairs that were shown to differ, or whose prediction holds no answer.
     pub different: usize,
-    /// Pairs on which the rules do not decide.
+    /// The number of pairs on which the rules do not decide.
     pub unclear: usize,
 }
 

@@ -71,7 +71,7 @@ fn hostile_answers_are_answered_in_time() {
         for (gold, pred) in [(text.as_str(), "7"), ("7", text), (text, &format!("{text}+0")), (text, text)] {
             let start = Instant::now();
             let grade = equal(gold, pred);
-            // 50 ms are promised; tests run beside others, on slow machines.
+            // 50 ms are promised; tests run next to others, on slow machines.
             assert!(start.elapsed() < Duration::from_millis(500), "{:?}: {:.60}", start.elapsed(), text);
             assert!(
                 gold != pred || text.trim().is_empty() || grade.verdict != Different || text.contains('$'),
@@ -220,7 +220,7 @@ fn random_answers_are_answered_in_time() {
         if time > slowest.0 {
             slowest = (time, gold.clone(), pred.clone());
         }
-        // No order of the two makes equal what is different the other way round, but for rounding and repetition.
+        // No order of the two makes equal what is different the other way round, except for rounding and repetition.
         let back = equal(&pred, &gold);
         let opposite = (there == Equal && back.verdict == Different) || (there == Different && back.verdict == Equal);
         let directed =

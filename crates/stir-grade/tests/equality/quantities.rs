@@ -108,7 +108,7 @@ fn letters_behind_a_digit_may_be_variables() {
         ("5 m/s", r"5\,\mathrm{m}/\mathrm{s}", Equal, "number"),
         (r"5\text{ m/s}", r"5\text{ m}/\text{h}", Different, "unit"),
         (r"2\text{e}", "2e", Equal, "number"),
-        // Nobody means a product by these.
+        // These are never meant as products.
         ("10", "10cm", Equal, "unit"),
         ("5", "5 mg", Equal, "unit"),
         ("5", "5 m/s", Equal, "unit"),

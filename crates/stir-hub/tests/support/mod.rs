@@ -40,7 +40,7 @@ pub enum Fault {
     Endless,
     /// So many bytes, and then nothing for a while.
     Stall(usize),
-    /// Headers that stand in place of those of the same name; an empty value removes one.
+    /// Headers that replace those of the same name; an empty value removes one.
     Headers(Vec<(&'static str, String)>),
 }
 
@@ -227,7 +227,7 @@ pub fn tree(root: &Path) -> Vec<String> {
     found
 }
 
-/// The file whose bytes an address stands for, if any.
+/// The file whose bytes an address names, if any.
 fn content_of(path: &str) -> Option<String> {
     let rest = path.strip_prefix("/store/").or_else(|| path.strip_prefix("/api/resolve-cache/"))?;
     Some(unescape(rest.split('?').next().unwrap()))

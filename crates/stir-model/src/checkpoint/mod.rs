@@ -114,7 +114,7 @@ impl Checkpoint {
         Ok(Self { path: path.to_owned(), shards, index })
     }
 
-    /// The number of weight files, and their size in bytes.
+    /// Returns the number of weight files, and their size in bytes.
     #[cfg(feature = "decoder")]
     pub(crate) fn size(&self) -> (usize, usize) {
         (self.shards.len(), self.shards.iter().map(|shard| shard.map.len()).sum())
@@ -167,7 +167,7 @@ struct ShardIndex {
     weight_map: BTreeMap<String, String>,
 }
 
-/// Whether `name` names a file in the same folder as the index, and not a path out of it.
+/// Returns whether `name` names a file in the same folder as the index, and not a path out of it.
 fn is_file_name(name: &str) -> bool {
     let mut parts = Path::new(name).components();
     matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)
@@ -207,7 +207,7 @@ impl Raw<'_> {
     }
 }
 
-/// The elements of little-endian bytes.
+/// Returns the elements of little-endian bytes.
 fn elements<const N: usize, T>(bytes: &[u8], element: impl Fn([u8; N]) -> T) -> Vec<T> {
     bytes.as_chunks::<N>().0.iter().map(|chunk| element(*chunk)).collect()
 }

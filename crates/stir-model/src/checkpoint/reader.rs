@@ -11,12 +11,12 @@ use crate::{
     fingerprint::{is_derived, tensor_hasher, weights_digest},
 };
 
-/// How much of a model's weights has been read.
+/// The amount of a model's weights that has been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoadProgress {
-    /// Bytes of the weight files that have been read.
+    /// The number of bytes of the weight files that have been read.
     pub bytes: u64,
-    /// Bytes to be read in all.
+    /// The number of bytes to be read in all.
     pub total: u64,
 }
 
@@ -137,7 +137,7 @@ impl Shard {
 }
 
 impl Raw<'_> {
-    /// The error of a tensor in which some value is not finite.
+    /// Returns the error of a tensor in which some value is not finite.
     fn non_finite<T: Weight>(&self, name: &str) -> ModelError {
         let values = self.floats(name).unwrap_or_default();
         let finite = |x: f32| x.is_finite();

@@ -54,7 +54,7 @@ impl<'p> Fields<'p> {
         Self { path, prefix: String::new(), fields }
     }
 
-    /// No field at all, of the same file.
+    /// Returns no field at all, of the same file.
     pub(super) fn none(&self) -> Self {
         Self::new(self.path, Map::new())
     }
@@ -68,7 +68,7 @@ impl<'p> Fields<'p> {
         self.fields.contains_key(name)
     }
 
-    /// The error that refuses `value` for `field`.
+    /// Returns the error that refuses `value` for `field`.
     pub(super) fn refuse(&self, field: &str, value: impl Into<Value>, supported: &'static str) -> ModelError {
         let field = format!("{}{field}", self.prefix);
         ModelError::Config { path: self.path.to_owned(), field, value: value.into().to_string(), supported }
@@ -86,7 +86,7 @@ impl<'p> Fields<'p> {
         }
     }
 
-    /// The value of a field that is there and not null.
+    /// Returns the value of a field that is there and not null.
     fn given(&mut self, name: &str) -> Option<Value> {
         self.take(name).filter(|value| !value.is_null())
     }
@@ -102,7 +102,7 @@ impl<'p> Fields<'p> {
         }
     }
 
-    /// A whole number.
+    /// Returns a whole number.
     pub(super) fn whole(&mut self, name: &str) -> Result<Option<usize>, ModelError> {
         let Some(value) = self.given(name) else { return Ok(None) };
         match value.as_u64().and_then(|n| usize::try_from(n).ok()) {
@@ -111,7 +111,7 @@ impl<'p> Fields<'p> {
         }
     }
 
-    /// A number above 0.
+    /// Returns a number above 0.
     pub(super) fn positive(&mut self, name: &str) -> Result<Option<f64>, ModelError> {
         let Some(value) = self.given(name) else { return Ok(None) };
         match value.as_f64().filter(|x| x.is_finite() && *x > 0.0) {
@@ -124,17 +124,17 @@ impl<'p> Fields<'p> {
         self.positive(name)?.ok_or_else(|| self.refuse(name, Value::Null, "a finite number above 0"))
     }
 
-    /// Like [`optional_size`](Self::optional_size), for a field whose absence means something else than null.
+    /// Works like [`optional_size`](Self::optional_size), for a field whose absence means something else than null.
     pub(super) fn size_or(&mut self, name: &str, absent: Option<usize>) -> Result<Option<usize>, ModelError> {
         if self.has(name) { self.optional_size(name) } else { Ok(absent) }
     }
 
-    /// Like [`positive`](Self::positive), for a field whose absence means something else than null.
+    /// Works like [`positive`](Self::positive), for a field whose absence means something else than null.
     pub(super) fn positive_or(&mut self, name: &str, absent: Option<f64>) -> Result<Option<f64>, ModelError> {
         if self.has(name) { self.positive(name) } else { Ok(absent) }
     }
 
-    /// A list of `length` numbers above 0.
+    /// Returns a list of `length` numbers above 0.
     pub(super) fn positives(&mut self, name: &str, length: usize) -> Result<Vec<f64>, ModelError> {
         let value = self.take(name).unwrap_or(Value::Null);
         let numbers: Option<Vec<f64>> = value.as_array().and_then(|list| list.iter().map(Value::as_f64).collect());
@@ -170,7 +170,7 @@ impl<'p> Fields<'p> {
         }
     }
 
-    /// The fields of an object; `None` if it is missing or null.
+    /// Returns the fields of an object; `None` if it is missing or null.
     pub(super) fn object(&mut self, name: &str) -> Result<Option<Fields<'p>>, ModelError> {
         match self.given(name) {
             None => Ok(None),

@@ -25,7 +25,7 @@ pub(super) fn gemma3(fields: &mut Fields<'_>) -> Result<DecoderConfig, ModelErro
     Ok(DecoderConfig { logit_softcap, qk_norm: true, ..config })
 }
 
-/// The options that both share: every `pattern`-th layer sees everything, the others have a window.
+/// Returns the options that both share: every `pattern`-th layer sees everything, the others have a window.
 fn common(fields: &mut Fields<'_>, family: &Family, pattern: usize) -> Result<DecoderConfig, ModelError> {
     fields.only("use_bidirectional_attention", false, "false")?;
     let scale = fields.positive("query_pre_attn_scalar")?.unwrap_or(256.0).powf(-0.5);

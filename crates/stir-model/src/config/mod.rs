@@ -22,55 +22,55 @@ use crate::ModelError;
 pub struct DecoderConfig {
     /// The `model_type` of the checkpoint.
     pub architecture: String,
-    /// Rows of the embedding and of the output head.
+    /// The number of rows of the embedding and of the output head.
     pub vocab_size: usize,
-    /// Width of the residual stream.
+    /// The width of the residual stream.
     pub hidden_size: usize,
-    /// Width inside the feed-forward block.
+    /// The width inside the feed-forward block.
     pub intermediate_size: usize,
-    /// Decoder layers.
+    /// The number of decoder layers.
     pub n_layers: usize,
-    /// Query heads.
+    /// The number of query heads.
     pub n_heads: usize,
-    /// Key and value heads; divides `n_heads`.
+    /// The number of key and value heads; it divides `n_heads`.
     pub n_kv_heads: usize,
-    /// Elements of one head; even.
+    /// The number of elements of one head; even.
     pub head_dim: usize,
-    /// Positions the model was made for.
+    /// The number of positions that the model was made for.
     pub max_context: usize,
-    /// Added to the mean square in every norm.
+    /// The number added to the mean square in every norm.
     pub rms_norm_eps: f64,
-    /// Whether norms multiply by one more than their weight (Gemma).
+    /// True if norms multiply by one more than their weight (Gemma).
     pub norm_offset: bool,
-    /// Whether attention and feed-forward are normed once more before they join the stream (Gemma).
+    /// True if attention and feed-forward are normed once more before they join the stream (Gemma).
     pub sandwich_norms: bool,
-    /// Whether every head of queries and keys is normed (Qwen3, Gemma 3).
+    /// True if every head of queries and keys is normed (Qwen3, Gemma 3).
     pub qk_norm: bool,
-    /// Rotary position embedding.
+    /// The rotary position embedding.
     pub rope: Rope,
     /// The rotary embedding of the layers with a window, if it differs.
     pub local_rope: Option<Rope>,
     /// For each layer the number of positions that a token sees, itself included; `None` for all.
     pub windows: Vec<Option<usize>>,
-    /// Factor of queries times keys; `head_dim^-0.5` in most families.
+    /// The factor of queries times keys; `head_dim^-0.5` in most families.
     pub attention_scale: f64,
-    /// Soft cap of attention scores: `cap * tanh(score / cap)` (Gemma 2).
+    /// The soft cap of attention scores: `cap * tanh(score / cap)` (Gemma 2).
     pub attention_softcap: Option<f64>,
-    /// Soft cap of logits, in the same way.
+    /// The soft cap of logits, in the same way.
     pub logit_softcap: Option<f64>,
-    /// Factor of the token embedding; `sqrt(hidden_size)` in Gemma, 1 elsewhere.
+    /// The factor of the token embedding; `sqrt(hidden_size)` in Gemma, 1 elsewhere.
     pub embedding_scale: f64,
     /// The gate of the feed-forward block.
     pub activation: Activation,
-    /// Whether query, key and value projections have biases.
+    /// True if query, key and value projections have biases.
     pub qkv_bias: bool,
-    /// Whether the output projection of the attention has a bias.
+    /// True if the output projection of the attention has a bias.
     pub output_bias: bool,
-    /// Whether the projections of the feed-forward block have biases.
+    /// True if the projections of the feed-forward block have biases.
     pub mlp_bias: bool,
-    /// Whether the checkpoint stores query, key and value in one tensor, gate and up in another (Phi-3).
+    /// True if the checkpoint stores query, key and value in one tensor, gate and up in another (Phi-3).
     pub fused_projections: bool,
-    /// Whether the output head is the embedding.
+    /// True if the output head is the embedding.
     pub tie_embeddings: bool,
 }
 
@@ -92,9 +92,9 @@ struct Family {
     /// `None`: `hidden_size / n_heads`.
     head_dim: Option<usize>,
     rope_theta: f64,
-    /// Whether layers with a window have a rotary embedding of their own.
+    /// True if layers with a window have their own rotary embedding.
     local_rope: bool,
-    /// Whether part of a head may be left unrotated.
+    /// True if part of a head may be left unrotated.
     partial_rope: bool,
 }
 
@@ -178,7 +178,7 @@ impl DecoderConfig {
         Ok(config)
     }
 
-    /// The sizes that the layers above the model need.
+    /// Returns the sizes that the layers above the model need.
     pub fn shape(&self) -> ModelShape {
         ModelShape {
             n_layers: self.n_layers,
@@ -204,8 +204,8 @@ impl DecoderConfig {
         }
     }
 
-    /// The options that change what the same weights compute, as text. Options with the value of a plain decoder are
-    /// left out, so that a future option does not change the text of a model without it.
+    /// Returns the options that change what the same weights compute, as text. Options with the value of a plain
+    /// decoder are left out, so that a future option does not change the text of a model without it.
     pub(crate) fn digest(&self) -> String {
         let Self { n_heads, n_kv_heads, head_dim, rms_norm_eps, rope, attention_scale, embedding_scale, .. } = self;
         let mut text = format!("{n_heads} {n_kv_heads} {head_dim} {rms_norm_eps:e} {rope:?}");

@@ -4,9 +4,9 @@ use crate::ModelError;
 /// A rotary position embedding: which elements of a head turn, and how fast.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rope {
-    /// Base of the frequencies: element `i` turns by `theta^(-2i / rotary_dim)` radians per position.
+    /// The base of the frequencies: element `i` turns by `theta^(-2i / rotary_dim)` radians per position.
     pub theta: f64,
-    /// Leading elements of a head that turn; even, at most the size of a head.
+    /// The number of leading elements of a head that turn; even, at most the size of a head.
     pub rotary_dim: usize,
     /// The scaling of the frequencies for longer contexts.
     pub scaling: RopeScaling,
@@ -34,7 +34,7 @@ pub enum RopeScaling {
         low_freq_factor: f64,
         /// A wavelength below `original_context / high_freq_factor` is fast.
         high_freq_factor: f64,
-        /// Context before the stretch.
+        /// The context before the stretch.
         original_context: f64,
     },
     /// `yarn` (arXiv 2309.00071): like `llama3`, with a ramp over the index of the frequency and a factor of the
@@ -42,22 +42,22 @@ pub enum RopeScaling {
     Yarn {
         /// The divisor of slow frequencies.
         factor: f64,
-        /// Context before the stretch.
+        /// The context before the stretch.
         original_context: f64,
         /// A frequency with more turns than this within the original context is fast.
         beta_fast: f64,
         /// A frequency with fewer turns is slow.
         beta_slow: f64,
-        /// Whether the ends of the ramp are rounded outwards to whole frequencies.
+        /// True if the ends of the ramp are rounded outwards to whole frequencies.
         truncate: bool,
-        /// Factor of the cosines and sines.
+        /// The factor of the cosines and sines.
         attention_factor: f64,
     },
     /// `longrope` (arXiv 2402.13753) within the original context: a divisor for each frequency.
     LongRope {
         /// `[rotary_dim / 2]`
         factors: Vec<f64>,
-        /// Factor of the cosines and sines.
+        /// The factor of the cosines and sines.
         attention_factor: f64,
     },
 }
@@ -65,10 +65,10 @@ pub enum RopeScaling {
 /// The precision of the rotary frequencies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RopeFrequencies {
-    /// Full precision.
+    /// The frequencies have full precision.
     #[default]
     F32,
-    /// Rounded to bfloat16, as in a model whose buffers were cast along with its weights.
+    /// The frequencies are rounded to bfloat16, as in a model whose buffers were cast along with its weights.
     Bf16,
 }
 
@@ -81,7 +81,7 @@ pub(super) struct ParsedRope {
 }
 
 impl Rope {
-    /// An embedding of all elements of a head, without scaling.
+    /// Returns an embedding of all elements of a head, without scaling.
     pub fn plain(theta: f64, head_dim: usize) -> Self {
         Self { theta, rotary_dim: head_dim, scaling: RopeScaling::None, frequencies: RopeFrequencies::F32 }
     }
@@ -138,7 +138,7 @@ impl Rope {
         }
     }
 
-    /// Factor of the cosines and sines.
+    /// Returns the factor of the cosines and sines.
     pub(crate) fn attention_factor(&self) -> f32 {
         match self.scaling {
             RopeScaling::Yarn { attention_factor, .. } | RopeScaling::LongRope { attention_factor, .. } => {
@@ -150,7 +150,7 @@ impl Rope {
 }
 
 impl Fields<'_> {
-    /// The rotary embedding that the root of a file describes, for heads of `head_dim`, and the context that
+    /// Returns the rotary embedding that the root of a file describes, for heads of `head_dim`, and the context that
     /// `max_position_embeddings` and the scaling give.
     ///
     /// Older files have `rope_theta` and `rope_scaling` at the root, newer ones both in `rope_parameters`,

@@ -12,7 +12,7 @@ use super::{
 /// About how many query vectors of one key head are processed together; they share what is read of the cache.
 const QUERIES: usize = 32;
 
-/// How many registers of a value are summed up together.
+/// The number of registers of a value that are summed up together.
 const WIDE: usize = 4;
 
 /// SpanView and values of consecutive positions of one layer, `[n_kv_heads, capacity, head_dim]` each.
@@ -147,8 +147,8 @@ impl<T: Element> Kernel for Block<'_, T> {
     }
 }
 
-/// The spans in which some of the positions `seen` are, with those of their own positions and the place of the first
-/// of them among all seen.
+/// Returns the spans in which some of the positions `seen` are, with those of their own positions and the place of the
+/// first of them among all seen.
 fn overlaps<'a, T>(
     spans: &'a [SpanView<'a, T>],
     seen: &Range<usize>,

@@ -15,7 +15,7 @@ const BLOCK: usize = 64;
 /// The most weights that a thread takes at once, and the fewest.
 const PART: std::ops::RangeInclusive<usize> = 1 << 15..=1 << 19;
 
-/// `y = x w^T + bias`, computed in f32 whatever the weights are kept in.
+/// Computes `y = x w^T + bias`, computed in f32 whatever the weights are kept in.
 ///
 /// # Shapes
 /// - `x`: `[rows, k]`, `w`: `[n, k]`, `bias`: `[n]`, `y`: `[rows, n]`
@@ -76,7 +76,7 @@ impl<W: Element> Kernel for Columns<'_, W> {
 }
 
 impl<W: Element> Columns<'_, W> {
-    /// What the elements `from..from + DEPTH` add to four columns of as many rows as fit into registers.
+    /// Adds the products of the elements `from..from + DEPTH` to four columns of as many rows as fit into registers.
     ///
     /// Every number is summed up in the same order whatever else is computed: a row of a batch gets, bit for bit, what
     /// it gets alone.

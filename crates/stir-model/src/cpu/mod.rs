@@ -38,7 +38,7 @@ pub(crate) struct Native<'c> {
 }
 
 impl<'c> Native<'c> {
-    /// Whether these kernels run on `device`.
+    /// Returns whether these kernels run on `device`.
     pub(crate) fn runs_on(device: &Device) -> bool {
         *device == Device::flex()
     }
@@ -197,11 +197,11 @@ impl Compute for Native<'_> {
 
 /// A type of elements that tensors hold.
 trait FlexElement: Element {
-    /// All elements in the tensor's memory.
+    /// Returns all elements in the tensor's memory.
     fn all(tensor: &FlexTensor) -> &[Self];
-    /// The same elements, to be written to; they are copied first if the memory is shared.
+    /// Returns the same elements, to be written to; they are copied first if the memory is shared.
     fn all_mut(tensor: &mut FlexTensor) -> &mut [Self];
-    /// The tensor's elements row by row, if they lie in memory like that.
+    /// Returns the tensor's elements row by row, if they lie in memory like that.
     fn in_order(tensor: &FlexTensor) -> Option<&[Self]>;
 }
 
@@ -224,7 +224,7 @@ macro_rules! flex_element {
 }
 flex_element!(f32 bf16 f16);
 
-/// The memory of a tensor, row by row.
+/// Returns the memory of a tensor, row by row.
 fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
     match tensor.try_into_primitive::<Flex>() {
         Ok(tensor) if tensor.is_contiguous() => tensor,
@@ -233,7 +233,7 @@ fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
     }
 }
 
-/// The elements of a tensor, row by row.
+/// Returns the elements of a tensor, row by row.
 fn values<T: FlexElement>(tensor: &FlexTensor) -> &[T] {
     match T::in_order(tensor) {
         Some(values) => values,

@@ -19,7 +19,7 @@ use std::{
 /// A job of fewer multiplications is done before another thread has noticed it.
 const SMALL: usize = 1 << 16;
 
-/// How long an idle worker spins before it sleeps.
+/// The time that an idle worker spins before it sleeps.
 const SPIN: Duration = Duration::from_micros(300);
 
 /// Calls `work` with every number below `parts`, from several threads if `cost` multiplications are worth it. The
@@ -89,7 +89,7 @@ const WORKERS: u64 = OPEN - 1;
 unsafe impl Sync for Shared {}
 
 impl Pool {
-    /// A pool of `workers` threads, or of as many as the system grants.
+    /// Returns a pool of `workers` threads, or of as many as the system grants.
     fn new(workers: usize) -> Self {
         let workers = workers.min(WORKERS as usize);
         let shared = Arc::new(Shared {
@@ -210,7 +210,7 @@ impl<'a, T> SharedSlice<'a, T> {
         Self { start: slice.as_mut_ptr(), len: slice.len(), slice: PhantomData }
     }
 
-    /// The elements from `start` on.
+    /// Returns the elements from `start` on.
     ///
     /// # Safety
     /// No other slice that holds one of them is in use at the same time.

@@ -1,4 +1,4 @@
-//! What is done to each row, or to each number, by itself.
+//! Kernels that work on each row, or on each number, by itself.
 
 use super::{
     parallel::{SharedSlice, parallel},
@@ -12,7 +12,7 @@ const ROWS: usize = 8;
 /// Multiplications that an exponential counts for.
 const EXPONENTIAL: usize = 16;
 
-/// Every row divided by its root mean square and multiplied by `gamma`.
+/// Writes every row divided by its root mean square and multiplied by `gamma`.
 ///
 /// # Shapes
 /// - `x` and `out`: `[rows, width]`, `gamma`: `[width]`

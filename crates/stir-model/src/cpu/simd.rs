@@ -16,7 +16,7 @@ pub(crate) enum Isa {
 }
 
 impl Isa {
-    /// The sets that this processor has, the best last.
+    /// Returns the sets that this processor has, the best last.
     pub(crate) fn available() -> impl DoubleEndedIterator<Item = Self> {
         let all = [
             (Self::Portable, true),
@@ -33,7 +33,7 @@ impl Isa {
         all.into_iter().filter_map(|(isa, there)| there.then_some(isa))
     }
 
-    /// The best set that this processor has.
+    /// Returns the best set that this processor has.
     pub(crate) fn best() -> Self {
         Self::available().next_back().unwrap_or(Self::Portable)
     }
@@ -103,15 +103,15 @@ pub(crate) trait Simd: Copy {
     unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
-    /// `a * b + c`
+    /// Computes `a * b + c`.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// The smaller; `b` where one is NaN.
+    /// Returns the smaller; `b` where one is NaN.
     unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
-    /// The larger; `b` where one is NaN.
+    /// Returns the larger; `b` where one is NaN.
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
-    /// The nearest whole number.
+    /// Returns the nearest whole number.
     unsafe fn round(v: Self::V) -> Self::V;
-    /// `2^v` of whole numbers from -126 to 127.
+    /// Computes `2^v` of whole numbers from -126 to 127.
     unsafe fn exp2(v: Self::V) -> Self::V;
 
     /// Makes the processor fetch what lies at `_p`, if anything does, into its second-level cache, where it displaces
@@ -119,7 +119,7 @@ pub(crate) trait Simd: Copy {
     #[inline(always)]
     unsafe fn prefetch<T>(_p: *const T) {}
 
-    /// The sum of a register's elements.
+    /// Returns the sum of a register's elements.
     #[inline(always)]
     unsafe fn sum(v: Self::V) -> f32 {
         // SAFETY: as promised by the caller.
@@ -127,7 +127,7 @@ pub(crate) trait Simd: Copy {
         all[..Self::ELEMENTS].iter().sum()
     }
 
-    /// The sums of four registers.
+    /// Returns the sums of four registers.
     #[inline(always)]
     unsafe fn sum4(v: [Self::V; 4]) -> [f32; 4] {
         // SAFETY: as promised by the caller.
@@ -138,7 +138,7 @@ pub(crate) trait Simd: Copy {
 /// The largest number of elements in a register of any processor.
 pub(crate) const MAX_ELEMENTS: usize = 16;
 
-/// The elements of a register, followed by zeros.
+/// Returns the elements of a register, followed by zeros.
 #[inline(always)]
 pub(crate) unsafe fn elements<S: Simd>(v: S::V) -> [f32; MAX_ELEMENTS] {
     let mut out = [0.0; MAX_ELEMENTS];
@@ -212,7 +212,7 @@ impl Element for f16 {
     }
 }
 
-/// The first `count` elements behind `p`, fewer than a register holds, and zeros.
+/// Returns the first `count` elements behind `p`, fewer than a register holds, and zeros.
 #[inline(always)]
 pub(crate) unsafe fn load_part<S: Simd, T: Element>(p: *const T, count: usize) -> S::V {
     let mut whole = [0.0; MAX_ELEMENTS];
@@ -224,7 +224,7 @@ pub(crate) unsafe fn load_part<S: Simd, T: Element>(p: *const T, count: usize) -
     unsafe { S::load(whole.as_ptr()) }
 }
 
-/// `e^v`, to 2 units in the last place; what would be smaller than 1e-38 is about that.
+/// Computes `e^v`, to 2 units in the last place; what would be smaller than 1e-38 is about that.
 #[inline(always)]
 pub(crate) unsafe fn exp<S: Simd>(v: S::V) -> S::V {
     // SAFETY: as promised by the caller.

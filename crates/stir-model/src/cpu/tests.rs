@@ -150,7 +150,7 @@ fn norms_and_gates() {
     }
 }
 
-/// Attention of sequences of several spans with some new tokens each.
+/// Computes attention of sequences of several spans with some new tokens each.
 fn attention<T: Element>(shape: AttentionShape, lens: &[&[usize]], new: &[usize], rng: &mut SampleRng) {
     let AttentionShape { n_heads, n_kv_heads, head_dim, window, softcap } = shape;
     let group = n_heads / n_kv_heads;

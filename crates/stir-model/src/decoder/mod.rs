@@ -68,12 +68,12 @@ impl Projection {
 }
 
 impl Decoder {
-    /// The options.
+    /// Returns the options.
     pub(crate) fn config(&self) -> &DecoderConfig {
         &self.config
     }
 
-    /// The type of the weights and of what is computed.
+    /// Returns the type of the weights and of what is computed.
     pub(crate) fn dtype(&self) -> DType {
         self.embedding.val().dtype()
     }
@@ -92,7 +92,7 @@ impl Decoder {
         logits.reshape([batch, length, vocab_size])
     }
 
-    /// The residual stream after the last layer.
+    /// Returns the residual stream after the last layer.
     ///
     /// # Shapes
     /// - `tokens`: `[tokens]`

@@ -23,11 +23,11 @@ const HEAD: &str = "lm_head.weight";
 /// The values of a weight, with its name in a checkpoint.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedTensor {
-    /// Name, as Hugging Face has it.
+    /// The tensor's name, as Hugging Face has it.
     pub name: String,
-    /// Shape, as PyTorch has it.
+    /// The tensor's shape, as PyTorch has it.
     pub shape: Vec<usize>,
-    /// Values, row by row.
+    /// The tensor's values, row by row.
     pub values: Vec<f32>,
 }
 
@@ -80,7 +80,7 @@ impl Names {
 }
 
 impl Decoder {
-    /// The decoder of `config` with the weights of a checkpoint, kept and computed with as `compute` says.
+    /// Returns the decoder of `config` with the weights of a checkpoint, kept and computed with as `compute` says.
     pub(crate) fn load(
         config: &DecoderConfig,
         reader: &mut Reader<'_>,

@@ -4,8 +4,8 @@ use crate::{
     svg::{Axis, Canvas, Figure, Labels, Plot, fit, number},
 };
 
-/// Accuracy against tokens, one figure a block: where the methods lie, how sure that is, and which of them are on the
-/// Pareto front. A hollow mark shows what an answer costs with probes and discarded samples.
+/// Draws accuracy against tokens, one figure a block: where the methods lie, how sure that is, and which of them are on
+/// the Pareto front. A hollow mark shows what an answer costs with probes and discarded samples.
 pub(crate) fn cost(runs: &GroupedRuns<'_>) -> Vec<Figure> {
     runs.blocks.iter().map(|block| one(runs, block)).collect()
 }
@@ -68,7 +68,8 @@ fn one(runs: &GroupedRuns<'_>, block: &Block<'_>) -> Figure {
     }
 }
 
-/// The methods that no other beats in accuracy at equal or lower cost, as tokens and accuracy, by rising tokens.
+/// Returns the methods that no other beats in accuracy at equal or lower cost, as tokens and accuracy, by rising
+/// tokens.
 fn front(methods: &[crate::MethodSummary]) -> Vec<(f64, f64)> {
     let mut points: Vec<(f64, f64)> = methods.iter().map(|m| (m.tokens, m.accuracy)).collect();
     points.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.total_cmp(&a.1)));
@@ -81,7 +82,7 @@ fn front(methods: &[crate::MethodSummary]) -> Vec<(f64, f64)> {
     points
 }
 
-/// What can be had for up to so many tokens.
+/// Returns the accuracy that can be had for up to so many tokens.
 fn staircase(plot: &Plot, front: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let mut points = vec![];
     for (place, &(tokens, accuracy)) in front.iter().enumerate() {

@@ -11,7 +11,7 @@ const LINE: f64 = 44.0;
 /// Room for the headings.
 const TOP: f64 = 26.0;
 
-/// How each method differs from the baseline in accuracy and in tokens, with intervals; one figure a block.
+/// Draws how each method differs from the baseline in accuracy and in tokens, with intervals; one figure a block.
 pub(crate) fn differences(runs: &GroupedRuns<'_>) -> Vec<Figure> {
     runs.blocks.iter().filter(|block| block.table.methods.len() > 1).map(|block| one(runs, block)).collect()
 }

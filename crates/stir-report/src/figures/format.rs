@@ -5,12 +5,12 @@ use crate::svg::number;
 /// The width of a figure, which a phone shows without making the letters too small.
 pub(crate) const WIDTH: f64 = 440.0;
 
-/// A share as a percentage with one decimal.
+/// Returns a share as a percentage with one decimal.
 pub(crate) fn percent(share: f64) -> String {
     number(100.0 * share, 1)
 }
 
-/// As [`percent`], with a sign also where it is a plus.
+/// Formats like [`percent`], and writes the sign even if it is a plus.
 pub(crate) fn signed(value: f64, decimals: usize) -> String {
     let text = number(value, decimals);
     if value > 0.0 { format!("+{text}") } else { text }

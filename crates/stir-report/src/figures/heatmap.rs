@@ -11,15 +11,15 @@ const TOP: f64 = 66.0;
 pub(crate) struct Heatmap<'h> {
     pub(crate) name: String,
     pub(crate) title: String,
-    /// What is shown, with its unit.
+    /// The quantity shown, with its unit.
     pub(crate) unit: &'h str,
     pub(crate) more_is_better: bool,
-    /// What varies from row to row, and its values.
+    /// The setting that varies from row to row, and its values.
     pub(crate) rows: (&'h str, Vec<String>),
     pub(crate) columns: (&'h str, Vec<String>),
     /// The difference in a row and column; `None` where there is none.
     pub(crate) value: &'h dyn Fn(usize, usize) -> Option<f64>,
-    /// Whether a cell has a frame.
+    /// Returns whether a cell has a frame.
     pub(crate) framed: &'h dyn Fn(usize, usize) -> bool,
 }
 

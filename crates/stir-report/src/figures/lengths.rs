@@ -10,7 +10,7 @@ const ROW: f64 = 70.0;
 /// Bins, about.
 const BINS: usize = 30;
 
-/// How long the answers are: a histogram a method, that of the baseline drawn behind; one figure a block.
+/// Draws how long the answers are: a histogram a method, that of the baseline drawn behind; one figure a block.
 pub(crate) fn lengths(runs: &GroupedRuns<'_>) -> Vec<Figure> {
     runs.blocks.iter().map(|block| one(runs, block)).collect()
 }
@@ -80,7 +80,7 @@ fn tokens(group: &Group<'_>) -> Vec<usize> {
     group.iter().flat_map(|run| &run.records).map(|record| record.tokens).collect()
 }
 
-/// A round width that makes about [`BINS`] of `0..=longest`.
+/// Returns a round width that makes about [`BINS`] of `0..=longest`.
 fn bin_width(longest: usize) -> usize {
     let mut power = 1usize;
     loop {
@@ -91,7 +91,7 @@ fn bin_width(longest: usize) -> usize {
     }
 }
 
-/// Which part of the answers falls into each bin.
+/// Returns the share of the answers that falls into each bin.
 fn shares(tokens: &[usize], bin: usize, longest: usize) -> Vec<f64> {
     let mut shares = vec![0.0; longest / bin + 1];
     tokens.iter().for_each(|&length| shares[length / bin] += 1.0 / tokens.len() as f64);

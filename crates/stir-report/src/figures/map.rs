@@ -11,9 +11,9 @@ use crate::{
     svg::{Anchor, Axis, Canvas, Figure, Plot},
 };
 
-/// Mean states of failures and of successes in two dimensions, joined by the vectors that lead from one to the other:
-/// by principal components and by t-SNE. Shown are the best `limit` pairs of the layer that has most, as the states of
-/// different layers lie in different places whatever they are.
+/// Draws mean states of failures and of successes in two dimensions, joined by the vectors that lead from one to the
+/// other: by principal components and by t-SNE. Shown are the best `limit` pairs of the layer that has most, as the
+/// states of different layers lie in different places whatever they are.
 pub(crate) fn map(label: &str, pairs: &[Pair], limit: usize) -> Vec<Figure> {
     let mut layers: BTreeMap<usize, Vec<&Pair>> = BTreeMap::new();
     for pair in pairs.iter().filter(|pair| usable(pair, pairs)) {
@@ -38,7 +38,7 @@ pub(crate) fn map(label: &str, pairs: &[Pair], limit: usize) -> Vec<Figure> {
     figures
 }
 
-/// Whether a pair can be drawn: finite numbers, as many as the first pair has.
+/// Returns whether a pair can be drawn: finite numbers, as many as the first pair has.
 fn usable(pair: &Pair, pairs: &[Pair]) -> bool {
     let width = pairs[0].mu_minus.len();
     let states = [&pair.mu_minus, &pair.mu_plus];

@@ -17,7 +17,7 @@ pub(crate) struct Gram {
 }
 
 impl Gram {
-    /// Of points of equal width.
+    /// Projects points of equal width.
     pub(crate) fn new(points: &[&[f32]]) -> Self {
         let n = points.len();
         let width = points.iter().map(|point| point.len()).min().unwrap_or(0);
@@ -36,7 +36,7 @@ impl Gram {
         Self { n, products }
     }
 
-    /// The first two principal components, and which part of the variance each explains.
+    /// Returns the first two principal components, and which part of the variance each explains.
     ///
     /// Their scores are the leading eigenvectors of the Gram matrix, found by orthogonal iteration. Of the two signs,
     /// the one that puts the farthest point on the positive side is taken, so that the same points give the same plane.
@@ -82,8 +82,8 @@ impl Gram {
         self.products.chunks(self.n).map(|row| dot(row, vector)).collect()
     }
 
-    /// The t-SNE embedding (van der Maaten and Hinton 2008), started from the principal components, which keeps the
-    /// large structure and makes it repeatable (Kobak and Berens 2019); `None` for too few points.
+    /// Returns the t-SNE embedding (van der Maaten and Hinton 2008), started from the principal components, which keeps
+    /// the large structure and makes it repeatable (Kobak and Berens 2019); `None` for too few points.
     ///
     /// On one thread: sums over threads come in an order of their own.
     pub(crate) fn neighbours(&self, start: &Plane) -> Option<Plane> {
@@ -116,7 +116,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// Gram and Schmidt; a vector that depends on those before it becomes zero.
+/// Orthonormalizes by Gram and Schmidt; a vector that depends on those before it becomes zero.
 fn orthonormalize(vectors: &mut [Vec<f64>; 4]) {
     for k in 0..vectors.len() {
         let (before, rest) = vectors.split_at_mut(k);

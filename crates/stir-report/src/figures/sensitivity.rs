@@ -13,9 +13,9 @@ use crate::{
     svg::{Axis, Canvas, Figure, Labels, Plot, fit, number},
 };
 
-/// What a setting does to accuracy and tokens: one figure for every setting of a block that some method was run with
-/// several values of, its other settings being those of the main table; and a heatmap for every two settings that were
-/// varied together.
+/// Draws what a setting does to accuracy and tokens: one figure for every setting of a block that some method was run
+/// with several values of, its other settings being those of the main table; and a heatmap for every two settings that
+/// were varied together.
 pub(crate) fn sensitivity(runs: &GroupedRuns<'_>) -> Vec<Figure> {
     let of_block = |block| {
         let keys: BTreeSet<&String> = experiment_keys(block);
@@ -39,7 +39,7 @@ struct Series<'b> {
     points: Vec<(&'b Value, &'b MethodSummary)>,
 }
 
-/// The methods of a block that were run with several values of `key`.
+/// Returns the methods of a block that were run with several values of `key`.
 fn series<'b>(block: &'b Block<'_>, key: &str) -> Vec<Series<'b>> {
     let others = |m: &MethodSummary| {
         let mut params = m.params.clone();
@@ -75,7 +75,7 @@ fn one(runs: &GroupedRuns<'_>, block: &Block<'_>, key: &str) -> Option<Figure> {
     let bounds = shown().flat_map(|m| [m.tokens_ci95.low, m.tokens_ci95.high]);
     let tokens = Axis::holding("tokens per answer", bounds, 4);
     let mut lower = Plot::within(&canvas, (215.0, 420.0), Axis::at(key, &ticks), tokens);
-    // One column of numbers, so that values stand below each other.
+    // One column of numbers, so that values are below each other.
     let mut upper = upper;
     let left = upper.left.max(lower.left);
     for plot in [&mut upper, &mut lower] {
@@ -104,8 +104,8 @@ fn one(runs: &GroupedRuns<'_>, block: &Block<'_>, key: &str) -> Option<Figure> {
     })
 }
 
-/// The gain in accuracy over the values of two settings, for each method that has more of their pairs than the cross
-/// through its main ones, which the lines show.
+/// Returns the gain in accuracy over the values of two settings, for each method that has more of their pairs than the
+/// cross through its main ones, which the lines show.
 fn grids(runs: &GroupedRuns<'_>, block: &Block<'_>, first: &str, second: &str) -> Vec<Figure> {
     let without = |m: &MethodSummary| {
         let mut params = m.params.clone();
@@ -152,7 +152,8 @@ fn grids(runs: &GroupedRuns<'_>, block: &Block<'_>, first: &str, second: &str) -
     block.main.iter().filter_map(of).collect()
 }
 
-/// The values of all series with their places on the axis: the numbers they are, or, where some are none, 0, 1, ...
+/// Returns the values of all series with their places on the axis: the numbers they are, or, where some are none, 0, 1,
+/// ...
 fn places<'b>(all: &[Series<'b>]) -> Vec<(&'b Value, f64, String)> {
     placed(all.iter().flat_map(|series| series.points.iter().map(|(value, _)| *value)))
 }
@@ -171,7 +172,7 @@ fn placed<'b>(all: impl Iterator<Item = &'b Value>) -> Vec<(&'b Value, f64, Stri
     placed
 }
 
-/// A number, also one in a string, also a fraction: `0.6`, `"0.6"`, `"3/5"`.
+/// Returns a number, also one in a string, also a fraction: `0.6`, `"0.6"`, `"3/5"`.
 pub(crate) fn as_number(value: &Value) -> Option<f64> {
     let parse = |text: &str| text.trim().parse::<f64>().ok().filter(|number| number.is_finite());
     match value {

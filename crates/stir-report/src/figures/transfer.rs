@@ -6,8 +6,8 @@ use crate::{
     svg::Figure,
 };
 
-/// How far a library helps on tasks that it was not mined from: two heatmaps for every model and method that was run
-/// with a library from elsewhere, of accuracy and of tokens, against the baseline on the same task.
+/// Draws how far a library helps on tasks that it was not mined from: two heatmaps for every model and method that was
+/// run with a library from elsewhere, of accuracy and of tokens, against the baseline on the same task.
 pub(crate) fn transfer(runs: &GroupedRuns<'_>, config: &ReportConfig) -> Vec<Figure> {
     let mut figures = vec![];
     for model in runs.models() {
@@ -49,7 +49,7 @@ pub(crate) fn transfer(runs: &GroupedRuns<'_>, config: &ReportConfig) -> Vec<Fig
     figures
 }
 
-/// Gain in points of accuracy and in percent of tokens.
+/// Returns the gain in points of accuracy and in percent of tokens.
 fn effects(method: &MethodSummary, baseline: &MethodSummary) -> Option<[f64; 2]> {
     let paired = method.paired?;
     let tokens = 100.0 * paired.tokens_difference.mean / baseline.tokens.max(f64::MIN_POSITIVE);

@@ -13,25 +13,25 @@ const ROWS: usize = 16;
 /// Control points shown, at most.
 const COLUMNS: usize = 12;
 
-/// How a method used its library.
+/// A method's use of its library.
 #[derive(Default)]
 pub(crate) struct LibraryUsage {
     /// Control points reached.
     pub(crate) points: usize,
     /// Control points where something was added.
     pub(crate) steered: usize,
-    /// By entry; `None` stands for vectors that are not entries.
+    /// By entry; `None` for vectors that are not entries.
     pub(crate) entries: BTreeMap<Option<usize>, EntryUsage>,
 }
 
-/// How an entry was used.
+/// The use of an entry.
 #[derive(Default)]
 pub(crate) struct EntryUsage {
-    /// How often it was near the state.
+    /// The number of times it was near the state.
     pub(crate) retrieved: usize,
-    /// How often it was a candidate.
+    /// The number of times it was a candidate.
     pub(crate) considered: usize,
-    /// How often it was added, by control point.
+    /// The number of times it was added, by control point.
     pub(crate) at: BTreeMap<usize, usize>,
     /// Scales it was added with.
     pub(crate) scales: Vec<f64>,
@@ -88,7 +88,7 @@ impl LibraryUsage {
     }
 }
 
-/// How the methods that steer used their libraries.
+/// Returns how the methods that steer used their libraries.
 pub(crate) fn usages<'b>(runs: &'b GroupedRuns<'_>) -> Vec<(&'b Block<'b>, &'b MethodSummary, LibraryUsage)> {
     let of_block = |block: &'b Block<'_>| {
         let used = block.shown().map(move |(group, method)| (block, method, LibraryUsage::new(group)));
@@ -97,17 +97,17 @@ pub(crate) fn usages<'b>(runs: &'b GroupedRuns<'_>) -> Vec<(&'b Block<'b>, &'b M
     runs.blocks.iter().flat_map(of_block).collect()
 }
 
-/// The name of an entry.
+/// Returns the name of an entry.
 pub(crate) fn entry_name(entry: Option<usize>) -> String {
     entry.map_or_else(|| "no entry".to_owned(), |entry| format!("entry {entry}"))
 }
 
-/// Mean of some values; 0 of none.
+/// Returns the mean of some values; 0 of none.
 pub(crate) fn mean(values: &[f64]) -> f64 {
     if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 }
 }
 
-/// Which entries were added, at which control points, how strongly: the area of a disc is how often.
+/// Draws which entries were added, at which control points, how strongly: the area of a disc is how often.
 pub(crate) fn usage(
     runs: &GroupedRuns<'_>,
     block: &Block<'_>,

@@ -30,7 +30,7 @@ struct Case {
     id: String,
     gold: String,
     prompt: Text,
-    /// Whether some methods solve it and others do not.
+    /// True if some methods solve it and others do not.
     differs: bool,
     answers: Vec<Answer>,
 }
@@ -45,7 +45,7 @@ struct Answer {
     colour: usize,
     right: bool,
     verdict: &'static str,
-    /// What the text answers.
+    /// The answer of the text.
     answer: Option<String>,
     facts: String,
     segments: Vec<Segment>,
@@ -56,7 +56,7 @@ struct Answer {
 struct Segment {
     number: usize,
     steered: bool,
-    /// What was decided, in a few words; `None` where there was nothing to decide.
+    /// The decision, in a few words; `None` if there was nothing to decide.
     decision: Option<String>,
     candidates: Vec<Candidate>,
     null_score: String,
@@ -89,14 +89,14 @@ impl Text {
     }
 }
 
-/// The cases of a block, in the order of the problems: those first that a steering method loses (they are few, and should
-/// not be lost among its wins), then those that it wins, those that other methods differ on, and the others.
+/// Returns the cases of a block, in the order of the problems: those first that a steering method loses (they are few,
+/// and should not be lost among its wins), then those that it wins, those that other methods differ on, and the others.
 /// `names` are those of all methods of the page.
 pub(crate) fn cases(runs: &GroupedRuns<'_>, block: &Block<'_>, config: &ReportConfig, names: &[&str]) -> Cases {
     let index = |records: &'_ [Record]| -> HashMap<String, usize> {
         records.iter().enumerate().map(|(place, record)| (record.id.clone(), place)).collect()
     };
-    // The first seed stands for all.
+    // The first seed represents all.
     let methods: Vec<_> = block.shown().map(|(group, summary)| (group[0], index(&group[0].records), summary)).collect();
     let Some((baseline, ..)) = methods.first() else {
         return Cases { task: runs.place(block), shown: 0, problems: 0, differing: 0, cases: vec![] };
@@ -108,7 +108,7 @@ pub(crate) fn cases(runs: &GroupedRuns<'_>, block: &Block<'_>, config: &ReportCo
         let right: Vec<bool> = answers(id).iter().map(|record| record.judged.correct()).collect();
         right.windows(2).any(|pair| pair[0] != pair[1])
     };
-    // The method that steers, where there is one, is what most want to see beside the baseline.
+    // The method that steers, where there is one, is what most readers want to see next to the baseline.
     let steers = |run: &Run| run.records.iter().any(|record| record.steps.iter().any(Step::steered));
     let steered = methods.iter().position(|(run, ..)| steers(run)).unwrap_or(1);
     let rank = |id: &str| {
@@ -160,6 +160,7 @@ fn answer(method: String, record: &Record, room: usize) -> Answer {
         Finish::Length if record.tokens == 0 => ", no room in the model's context",
         Finish::Length => ", cut off by the budget",
         Finish::Cancelled => ", cancelled",
+        _ => ", ended for another reason",
     };
     let thrown = record.spent() - record.tokens;
     let besides = if thrown > 0 { format!(" and {} thrown away", number(thrown as f64, 0)) } else { String::new() };
@@ -176,8 +177,8 @@ fn answer(method: String, record: &Record, room: usize) -> Answer {
     }
 }
 
-/// The text in pieces: one for every step, and what follows the last. Ends that lie outside the text, or inside a
-/// letter, are moved to where they can be.
+/// Returns the text in pieces: one for every step, and what follows the last. Ends that lie outside the text, or inside
+/// a letter, are moved to where they can be.
 fn segments(record: &Record, room: usize) -> Vec<Segment> {
     let text = record.text.as_str();
     let (mut start, mut room) = (0, room);
@@ -233,7 +234,7 @@ fn segment(number_of: usize, step: Option<&Step>, text: Text) -> Segment {
     }
 }
 
-/// The last place in `text` that is at most `end` and between two letters.
+/// Returns the last place in `text` that is at most `end` and between two letters.
 fn floor(text: &str, end: usize) -> usize {
     (0..=end.min(text.len())).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0)
 }

@@ -36,7 +36,7 @@ pub(crate) struct Section {
 /// Lines of a table of entries, at most.
 const ENTRIES: usize = 30;
 
-/// What stands where there is nothing to say.
+/// The mark in place of a missing value.
 const NONE: &str = "\u{2013}";
 
 /// The values that the template shows.
@@ -66,7 +66,7 @@ struct Values<'p> {
     map: Vec<Picture>,
     libraries: Vec<LibraryUse>,
     cases: Vec<Cases>,
-    /// What the viewer shows side by side at first.
+    /// The answers that the viewer shows side by side at first.
     left: &'p str,
     right: &'p str,
 }
@@ -102,7 +102,7 @@ struct Row {
     mined_from: String,
 }
 
-/// How one method used its library.
+/// One method's use of its library.
 #[derive(Serialize)]
 struct LibraryUse {
     title: String,
@@ -252,7 +252,7 @@ fn row(page: &Page<'_>, method: &MethodSummary, baseline: &MethodSummary) -> Row
     }
 }
 
-/// `1.2e-7` as people write it.
+/// Writes `1.2e-7` as people write it.
 fn powers(text: &str) -> String {
     let Some((digits, power)) = text.split_once('e') else { return text.to_owned() };
     let raised = |c: char| match c {

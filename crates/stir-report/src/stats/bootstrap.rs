@@ -68,7 +68,7 @@ pub fn paired_bootstrap(
     })
 }
 
-/// The quantile of sorted values, linear between neighbours (type 7 of Hyndman and Fan 1996).
+/// Returns the quantile of sorted values, linear between neighbours (type 7 of Hyndman and Fan 1996).
 fn quantile(sorted: &[f64], q: f64) -> f64 {
     let position = q * (sorted.len() - 1) as f64;
     let below = position.floor() as usize;
@@ -88,7 +88,7 @@ impl SplitMix64 {
         z ^ (z >> 31)
     }
 
-    /// An index below `bound`, by the high half of a product: off from even by less than `bound / 2^64`.
+    /// Returns an index below `bound`, by the high half of a product: off from even by less than `bound / 2^64`.
     fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.next()) * bound as u128) >> 64) as usize
     }

@@ -57,7 +57,7 @@ pub fn wilson(successes: usize, n: usize, confidence: f64) -> Result<Interval, S
     Ok(score_interval(successes as f64 / n as f64, n as f64, confidence))
 }
 
-/// The score interval of a proportion `p` of `n` trials, which need not be a whole number.
+/// Returns the score interval of a proportion `p` of `n` trials, which need not be a whole number.
 pub(crate) fn score_interval(p: f64, n: f64, confidence: f64) -> Interval {
     // From the lower tail: 1/2 + confidence/2 rounds to 1 for the largest confidences, which lie an infinite z away.
     let z = -normal_quantile((1.0 - confidence) / 2.0);
@@ -70,7 +70,7 @@ pub(crate) fn score_interval(p: f64, n: f64, confidence: f64) -> Interval {
     Interval { low, high }
 }
 
-/// The value that a standard normal variable falls short of with probability `p`.
+/// Returns the value that a standard normal variable falls short of with probability `p`.
 pub(crate) fn normal_quantile(p: f64) -> f64 {
     Normal::standard().inverse_cdf(p)
 }

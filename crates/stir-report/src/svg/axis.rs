@@ -11,7 +11,7 @@ pub(crate) struct Axis {
 }
 
 impl Axis {
-    /// An axis with about `count` round ticks that holds all of `values`; those not finite are passed over.
+    /// Returns an axis with about `count` round ticks that holds all of `values`; those not finite are passed over.
     pub(crate) fn holding(label: &str, values: impl IntoIterator<Item = f64>, count: usize) -> Self {
         let (low, high) = range(values);
         let step = nice((high - low).max(f64::MIN_POSITIVE) / count as f64);
@@ -27,7 +27,8 @@ impl Axis {
         }
     }
 
-    /// As [`holding`](Self::holding), on a logarithmic scale where positive values differ by more than a factor of 5.
+    /// Works like [`holding`](Self::holding), but on a logarithmic scale where positive values differ by more than a
+    /// factor of 5.
     pub(crate) fn wide(label: &str, values: impl IntoIterator<Item = f64>, count: usize) -> Self {
         let values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
         let (low, high) = range(values.iter().copied());
@@ -44,7 +45,7 @@ impl Axis {
         Self { label, low: all[first], high: all[last], ticks: ticks.collect(), logarithmic: true }
     }
 
-    /// An axis with ticks at `values` and nowhere else.
+    /// Returns an axis with ticks at `values` and nowhere else.
     pub(crate) fn at(label: &str, values: &[(f64, String)]) -> Self {
         let (low, high) = range(values.iter().map(|(value, _)| *value));
         let margin = 0.06 * (high - low);
@@ -57,7 +58,7 @@ impl Axis {
         }
     }
 
-    /// Without ticks and with a little air.
+    /// Returns a scale without ticks and with a little air.
     pub(crate) fn bare(values: impl IntoIterator<Item = f64>) -> Self {
         let (low, high) = range(values);
         let margin = 0.05 * (high - low);
@@ -68,7 +69,7 @@ impl Axis {
         self.high
     }
 
-    /// Where `value` lies: 0 at the low end, 1 at the high one.
+    /// Returns where `value` lies: 0 at the low end, 1 at the high one.
     fn part(&self, value: f64) -> f64 {
         let scaled = |value: f64| if self.logarithmic { value.max(f64::MIN_POSITIVE).ln() } else { value };
         let part = (scaled(value) - scaled(self.low)) / (scaled(self.high) - scaled(self.low));
@@ -76,7 +77,7 @@ impl Axis {
     }
 }
 
-/// The least and the greatest of the finite values, apart from each other; 0 and 1 where there are none.
+/// Returns the least and the greatest of the finite values, apart from each other; 0 and 1 where there are none.
 fn range(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
     // What is finite by a hair has differences that are not.
     let finite = values.into_iter().filter(|value| value.abs() < 1e300);
@@ -88,7 +89,7 @@ fn range(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
     }
 }
 
-/// The smallest of 1, 2, 5, 10, .. that is at least `step`.
+/// Returns the smallest of 1, 2, 5, 10, .. that is at least `step`.
 fn nice(step: f64) -> f64 {
     let power = 10f64.powf(step.log10().floor());
     [1.0, 2.0, 5.0]
@@ -98,7 +99,7 @@ fn nice(step: f64) -> f64 {
         .unwrap_or(10.0 * power)
 }
 
-/// A number with commas between thousands.
+/// Returns a number with commas between thousands.
 pub(crate) fn number(value: f64, decimals: usize) -> String {
     let text = format!("{:.decimals$}", value.abs());
     let (whole, fraction) = text.split_once('.').map_or((text.as_str(), None), |(whole, part)| (whole, Some(part)));
@@ -128,7 +129,7 @@ pub(crate) struct Plot {
 }
 
 impl Plot {
-    /// The plot that fills the canvas between `top` and `bottom`, with room for the axes' numbers and labels.
+    /// Returns the plot that fills the canvas between `top` and `bottom`, with room for the axes' numbers and labels.
     pub(crate) fn within(canvas: &Canvas, (top, bottom): (f64, f64), x: Axis, y: Axis) -> Self {
         let numbers = y.ticks.iter().map(|(_, text)| width(text, FONT)).fold(0.0, f64::max);
         let left = if y.ticks.is_empty() { 10.0 } else { numbers + 12.0 };
@@ -159,8 +160,8 @@ impl Plot {
         self.top + self.height
     }
 
-    /// Horizontal grid lines, ticks with their numbers, and the labels: the vertical axis' above it, where it reads
-    /// without turning one's head.
+    /// Draws horizontal grid lines, ticks with their numbers, and the labels: the vertical axis' above it, where it
+    /// reads without turning one's head.
     pub(crate) fn draw(&self, canvas: &mut Canvas) {
         for (value, text) in &self.y.ticks {
             let y = self.y(*value);

@@ -20,12 +20,12 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
-    /// The figure for a page that has the [`style`].
+    /// Returns the figure for a page that has the [`style`].
     pub(crate) fn inline(&self) -> String {
         self.render("", "")
     }
 
-    /// The figure as a file of its own.
+    /// Returns the figure as a file of its own.
     pub(crate) fn standalone(&self) -> String {
         let background = format!("<style>{}</style><rect class=\"paper\" width=\"100%\" height=\"100%\"/>", style());
         format!("{}\n", self.render(" xmlns=\"http://www.w3.org/2000/svg\"", &background))
@@ -50,7 +50,7 @@ pub(crate) struct Canvas {
     body: String,
 }
 
-/// Which end of a text is at its position.
+/// The end of a text that is at its position.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Anchor {
     Start,
@@ -88,7 +88,7 @@ impl Canvas {
         let _ = write!(self.body, "<circle class=\"{class}\" cx=\"{x}\" cy=\"{y}\" r=\"{r}\"/>");
     }
 
-    /// One of several shapes of equal weight, so that colour is not all that tells methods apart.
+    /// Draws one of several shapes of equal weight, so that colour is not all that tells methods apart.
     pub(crate) fn marker(&mut self, shape: usize, (x, y): (f64, f64), r: f64, class: &str) {
         let corners: &[(f64, f64)] = match shape % 6 {
             0 => return self.circle((x, y), r, class),
@@ -127,7 +127,7 @@ impl Canvas {
     }
 }
 
-/// Text for XML and HTML. Characters that XML forbids become U+FFFD.
+/// Escapes text for XML and HTML. Characters that XML forbids become U+FFFD.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -145,12 +145,12 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
-/// Width of `text` in letters of `size`, roughly; letters outside ASCII may be twice as wide.
+/// Returns the width of `text` in letters of `size`, roughly; letters outside ASCII may be twice as wide.
 pub(crate) fn width(text: &str, size: f64) -> f64 {
     text.chars().map(|c| if c.is_ascii() { LETTER } else { 2.0 * LETTER }).sum::<f64>() * size
 }
 
-/// `text`, cut to what fits in `room`.
+/// Returns `text`, cut to what fits in `room`.
 pub(crate) fn fit(text: &str, room: f64, size: f64) -> String {
     if width(text, size) <= room {
         return text.to_owned();
@@ -166,7 +166,7 @@ pub(crate) fn fit(text: &str, room: f64, size: f64) -> String {
     cut + "\u{2026}"
 }
 
-/// A coordinate with one decimal, where it has one.
+/// Returns a coordinate with one decimal, where it has one.
 fn short(value: f64) -> String {
     let rounded = (value * 10.0).round() / 10.0 + 0.0; // no -0
     format!("{rounded}")

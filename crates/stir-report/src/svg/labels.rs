@@ -1,6 +1,6 @@
 use super::canvas::{Anchor, Canvas, FONT, width};
 
-/// Puts names beside points so that they hide neither each other nor the points.
+/// Puts names next to points so that they hide neither each other nor the points.
 pub(crate) struct Labels {
     /// Left, top, right and bottom of what is taken.
     taken: Vec<[f64; 4]>,

@@ -36,7 +36,7 @@ const DARK: Theme = Theme {
     methods: ["#a9b2bc", "#5cb3f0", "#ff9d5c", "#4fd1a1", "#e79bd3", "#e3c04d", "#9fb0ff", "#ff8fb0"],
 };
 
-/// The style sheet of figures: light, and dark where the reader prefers that.
+/// Returns the style sheet of figures: light, and dark where the reader prefers that.
 pub(crate) fn style() -> String {
     let shapes = "\
 .figure{font:13px/1.2 system-ui,-apple-system,\"Segoe UI\",Roboto,\"Helvetica Neue\",Arial,sans-serif}\
@@ -74,7 +74,7 @@ fn colours(theme: &Theme) -> String {
 mod tests {
     use super::*;
 
-    /// Relative luminance of `#rrggbb` (WCAG 2.2).
+    /// Returns the relative luminance of `#rrggbb` (WCAG 2.2).
     fn luminance(colour: &str) -> f64 {
         let channel = |at: usize| {
             let value = f64::from(u8::from_str_radix(&colour[at..at + 2], 16).unwrap()) / 255.0;

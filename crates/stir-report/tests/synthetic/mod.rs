@@ -1,4 +1,4 @@
-//! An experiment that nobody ran: numbers, texts and decisions as a real one has them.
+//! An experiment that was never run: numbers, texts and decisions as a real one has them.
 
 use std::collections::BTreeMap;
 

@@ -26,8 +26,8 @@ impl Algebra {
         }
     }
 
-    /// Cosine and sine. Sums and small multiples are expanded, known angles evaluated, so that what is left are angles
-    /// of one term with a numerator of one.
+    /// Returns cosine and sine. Sums and small multiples are expanded, known angles evaluated, so that what is left are
+    /// angles of one term with a numerator of one.
     pub(crate) fn angle(&mut self, arg: &Frac) -> Result<(Frac, Frac), Why> {
         let Some(den) = arg.den.as_integer() else { return Ok(self.sine_and_cosine(arg.clone())) };
         let (mut cosine, mut sine) = (Frac::integer(1), Frac::integer(0));
@@ -38,7 +38,7 @@ impl Algebra {
         Ok((cosine, sine))
     }
 
-    /// Cosine and sine of the sum of two angles.
+    /// Returns cosine and sine of the sum of two angles.
     fn turned(&mut self, c: &Frac, s: &Frac, d: &Frac, t: &Frac) -> Result<(Frac, Frac), Why> {
         let (cd, st) = (self.mul(c, d)?, self.mul(s, t)?);
         let (ct, sd) = (self.mul(c, t)?, self.mul(s, d)?);
@@ -68,7 +68,7 @@ impl Algebra {
         Ok((cosine, if multiple < 0 { sine.neg() } else { sine }))
     }
 
-    /// Cosine and sine of `num / den` half turns.
+    /// Returns cosine and sine of `num / den` half turns.
     fn turn(&mut self, num: &BigInt, den: &BigInt) -> Result<(Frac, Frac), Why> {
         let cosine = self.cosine_of_turn(num, den)?;
         // sin(x) = cos(1/2 - x), in half turns.
@@ -76,7 +76,7 @@ impl Algebra {
         Ok((cosine, sine))
     }
 
-    /// The cosine of `num / den` half turns, from that of an angle in the first quarter.
+    /// Returns the cosine of `num / den` half turns, from that of an angle in the first quarter.
     fn cosine_of_turn(&mut self, num: &BigInt, den: &BigInt) -> Result<Frac, Why> {
         let mut num = num.mod_floor(&(den * 2));
         if &num > den {
@@ -123,7 +123,7 @@ impl Algebra {
         }
     }
 
-    /// A quarter of a sum of multiples of square roots.
+    /// Returns a quarter of a sum of multiples of square roots.
     fn surds(&mut self, parts: &[(i32, i32)]) -> Result<Frac, Why> {
         let mut sum = Frac::integer(0);
         for &(scale, radicand) in parts {

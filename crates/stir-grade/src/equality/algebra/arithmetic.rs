@@ -80,7 +80,7 @@ impl Algebra {
         Frac::atom(self.intern(Atom::Symbol(name.to_owned())))
     }
 
-    /// The cosine and sine of an argument as atoms.
+    /// Returns the cosine and sine of an argument as atoms.
     pub(crate) fn sine_and_cosine(&mut self, arg: Frac) -> (Frac, Frac) {
         let cosine = self.intern(Atom::Call(Func::Cos, arg.clone()));
         let sine = self.intern(Atom::Call(Func::Sin, arg));
@@ -190,7 +190,7 @@ impl Algebra {
         Ok(frac.tidy())
     }
 
-    /// `base` to an integer power.
+    /// Returns `base` to an integer power.
     pub(crate) fn power(&mut self, base: &Frac, exponent: i64) -> Result<Frac, Why> {
         let (base, times) = match exponent {
             ..0 => (self.div(&Frac::integer(1), base)?, exponent.unsigned_abs()),

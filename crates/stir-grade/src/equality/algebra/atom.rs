@@ -26,7 +26,7 @@ pub(crate) enum Func {
     Factorial,
 }
 
-/// What an atom stands for.
+/// The meaning of an atom.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Atom {
     /// A variable or a name without a known value.
@@ -47,7 +47,7 @@ pub(crate) enum Atom {
     Power(Frac, Frac),
 }
 
-/// What is known of an atom.
+/// The facts known of an atom.
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) atom: Atom,

@@ -46,13 +46,13 @@ impl Algebra {
         }
     }
 
-    /// Whether all atoms are real algebraic numbers and the imaginary unit, which is among them.
+    /// Returns whether all atoms are real algebraic numbers and the imaginary unit, which is among them.
     fn is_complex(&self, poly: &Poly) -> bool {
         let imaginary = |id: u32| self.known(id).atom == Atom::I;
         poly.atoms().any(imaginary) && poly.atoms().all(|id| imaginary(id) || self.known(id).algebraic)
     }
 
-    /// |a + b i| = sqrt(a^2 + b^2).
+    /// Returns |a + b i| = sqrt(a^2 + b^2).
     fn modulus(&mut self, of: &Frac) -> Result<Frac, Why> {
         let i = self.intern(Atom::I);
         let (mut re, mut im) = (Poly::default(), Poly::default());
@@ -124,7 +124,7 @@ impl Algebra {
         Ok(Frac::integer(out))
     }
 
-    /// `base` to any power.
+    /// Returns `base` to any power.
     pub(crate) fn pow(&mut self, base: &Frac, exponent: &Frac) -> Result<Frac, Why> {
         if let Some((num, den)) = exponent.as_rational() {
             let num = num.to_i64().ok_or(Why::TooManyBits)?;
@@ -166,7 +166,7 @@ impl Algebra {
         Ok(out)
     }
 
-    /// `base^(scale * mono)`.
+    /// Returns `base^(scale * mono)`.
     fn power_by_term(&mut self, base: &Frac, mono: &Mono, scale: &Frac) -> Result<Frac, Why> {
         if mono.is_empty() {
             return self.pow(base, scale);

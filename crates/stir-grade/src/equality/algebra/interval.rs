@@ -9,7 +9,7 @@ pub(crate) struct Interval {
     pub(crate) hi: f64,
 }
 
-/// How far a function of the standard library may be off, as a share of its value; far more than any is.
+/// The error allowed to a function of the standard library, as a share of its value; far more than any has.
 const SLACK: f64 = 1e-14;
 
 impl Interval {
@@ -21,7 +21,7 @@ impl Interval {
         Self { lo: value, hi: value }
     }
 
-    /// Around a value that a function of the standard library gave.
+    /// Returns an interval around a value that a function of the standard library gave.
     fn around(lo: f64, hi: f64) -> Self {
         Self::checked(lo - lo.abs() * SLACK - f64::MIN_POSITIVE, hi + hi.abs() * SLACK + f64::MIN_POSITIVE)
     }
@@ -75,17 +75,17 @@ impl Interval {
         self.mul(Self::checked((1.0 / other.hi).next_down(), (1.0 / other.lo).next_up()))
     }
 
-    /// Whether zero is certainly not inside.
+    /// Returns whether zero is certainly not inside.
     pub(crate) fn excludes_zero(self) -> bool {
         self.lo > 0.0 || self.hi < 0.0
     }
 
-    /// The largest distance from zero.
+    /// Returns the largest distance from zero.
     pub(crate) fn reach(self) -> f64 {
         self.lo.abs().max(self.hi.abs())
     }
 
-    /// An increasing function, applied to both ends, where both ends are in its domain.
+    /// Applies an increasing function to both ends, if both are in its domain.
     pub(crate) fn rising(self, domain: (f64, f64), f: impl Fn(f64) -> f64) -> Self {
         if self.lo < domain.0 || self.hi > domain.1 {
             return Self::WHOLE;
@@ -93,7 +93,7 @@ impl Interval {
         Self::around(f(self.lo), f(self.hi))
     }
 
-    /// A function that never changes faster than its argument, with values from -1 to 1: sine and cosine.
+    /// Applies a function that never changes faster than its argument, with values from -1 to 1: sine and cosine.
     pub(crate) fn lazy(self, f: impl Fn(f64) -> f64) -> Self {
         let (middle, width) = (self.lo / 2.0 + self.hi / 2.0, self.hi - self.lo);
         // Beyond this the reduction of the argument may lose digits.

@@ -67,7 +67,7 @@ impl Poly {
         self
     }
 
-    /// The value of a polynomial without atoms.
+    /// Returns the value of a polynomial without atoms.
     pub(crate) fn as_integer(&self) -> Option<BigInt> {
         match self.0.len() {
             0 => Some(BigInt::zero()),
@@ -80,7 +80,7 @@ impl Poly {
         self.0.len() == 1 && self.0.get(&Mono::new()).is_some_and(BigInt::is_one)
     }
 
-    /// Greatest common divisor of the coefficients; positive, or zero without any.
+    /// Returns the greatest common divisor of the coefficients; positive, or zero without any.
     pub(crate) fn content(&self) -> BigInt {
         let mut content = BigInt::zero();
         for coefficient in self.0.values() {
@@ -102,7 +102,7 @@ impl Poly {
         self
     }
 
-    /// Whether the last term, in the order of monomials, is negative. Of `p` and `-p` one is.
+    /// Returns whether the last term, in the order of monomials, is negative: true of exactly one of `p` and `-p`.
     pub(crate) fn leads_negative(&self) -> bool {
         self.0.last_key_value().is_some_and(|(_, coefficient)| coefficient.is_negative())
     }
@@ -130,8 +130,8 @@ impl Frac {
         Self { num: self.num.neg(), den: self.den }
     }
 
-    /// Numerator and positive denominator of a rational number in lowest terms. A quotient of proportional polynomials
-    /// is one.
+    /// Returns numerator and positive denominator of a rational number in lowest terms. A quotient of proportional
+    /// polynomials is one.
     pub(crate) fn as_rational(&self) -> Option<(BigInt, BigInt)> {
         if self.num.is_empty() {
             return Some((BigInt::zero(), BigInt::one()));
@@ -149,7 +149,7 @@ impl Frac {
         Some((a / &divisor, b / &divisor))
     }
 
-    /// The value, where that is an integer.
+    /// Returns the value, where that is an integer.
     pub(crate) fn as_integer(&self) -> Option<BigInt> {
         self.as_rational().filter(|(_, den)| den.is_one()).map(|(num, _)| num)
     }
@@ -166,7 +166,7 @@ impl Frac {
         self.num.atoms().chain(self.den.atoms())
     }
 
-    /// Without common integer factors and with a denominator that leads positive.
+    /// Returns the fraction without common integer factors and with a denominator that leads positive.
     pub(crate) fn tidy(mut self) -> Self {
         if self.num.is_empty() {
             return Self::integer(0);
@@ -186,7 +186,7 @@ impl Frac {
     }
 }
 
-/// The product of two monomials.
+/// Returns the product of two monomials.
 pub(crate) fn merge(a: &[(AtomId, u32)], b: &[(AtomId, u32)]) -> Mono {
     let mut out = Mono::with_capacity(a.len() + b.len());
     let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());

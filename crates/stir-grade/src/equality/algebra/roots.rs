@@ -17,8 +17,8 @@ use crate::equality::{limits::MAX_BITS, why::Why};
 pub(crate) const MAX_DEGREE: u32 = 64;
 
 impl Algebra {
-    /// The principal root of a real number or expression, real for odd degrees; `i` times a real one for square roots
-    /// of negative numbers.
+    /// Returns the principal root of a real number or expression, real for odd degrees; `i` times a real one for square
+    /// roots of negative numbers.
     pub(crate) fn root(&mut self, degree: u32, of: &Frac) -> Result<Frac, Why> {
         if degree == 1 || of.is_zero() {
             return Ok(of.clone());
@@ -129,8 +129,8 @@ impl Algebra {
         self.div(&out, &Frac::integer(den.clone()))
     }
 
-    /// Prime factors with exponents, ascending. What is left after the small primes is split no further, except where
-    /// it is a perfect power.
+    /// Returns prime factors with exponents, ascending. What is left after the small primes is split no further, except
+    /// where it is a perfect power.
     pub(crate) fn factor(&mut self, of: &BigInt) -> Result<Vec<(BigInt, u32)>, Why> {
         let mut rest = of.abs();
         let mut out = Vec::new();

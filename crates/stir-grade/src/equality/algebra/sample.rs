@@ -23,7 +23,7 @@ impl Algebra {
         Ok(evaluate(poly, &self.samples[sample]))
     }
 
-    /// The value of an atom from those of earlier ones.
+    /// Returns the value of an atom from those of earlier ones.
     fn sample_atom(&mut self, id: AtomId, sample: usize) -> Result<Complex, Why> {
         let terms = match &self.known(id).atom {
             Atom::Root(_, p) => p.0.len(),
@@ -113,8 +113,8 @@ fn call(func: Func, arg: Interval) -> Interval {
     }
 }
 
-/// Where a variable is evaluated: fixed by its name, with few binary digits so that integers of it stay exact. Some
-/// points are positive, so that roots and logarithms exist.
+/// Returns the value at which a variable is evaluated: fixed by its name, with few binary digits so that integers of it
+/// stay exact. Some points are positive, so that roots and logarithms exist.
 fn point(name: &str, sample: usize) -> f64 {
     // FNV-1a: the same on every machine and in every release.
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;

@@ -33,7 +33,7 @@ struct Fixed {
     hi: BigInt,
 }
 
-/// The sign of a polynomial in real algebraic atoms.
+/// Returns the sign of a polynomial in real algebraic atoms.
 pub(crate) fn sign(algebra: &mut Algebra, poly: &Poly) -> Result<Sign, Why> {
     match poly.0.first_key_value() {
         None => return Ok(Sign::Zero),
@@ -73,7 +73,7 @@ fn of(value: &BigInt) -> Sign {
     }
 }
 
-/// The atoms of a polynomial and those they are made of, ascending: each after those it needs.
+/// Returns the atoms of a polynomial and those they are made of, ascending: each after those it needs.
 fn below(algebra: &Algebra, poly: &Poly) -> Vec<AtomId> {
     let mut needed: Vec<bool> = vec![false; algebra.len()];
     for id in poly.atoms() {
@@ -102,7 +102,7 @@ fn sizes(algebra: &Algebra, atoms: &[AtomId]) -> (Vec<f64>, f64) {
     (sizes, field)
 }
 
-/// The logarithm of the sum of all terms' bounds, rounded up.
+/// Returns the logarithm of the sum of all terms' bounds, rounded up.
 fn size(poly: &Poly, sizes: &[f64]) -> f64 {
     let term = |(mono, coefficient): (&Vec<(AtomId, u32)>, &BigInt)| {
         mono.iter().map(|&(id, e)| sizes[id as usize] * f64::from(e)).sum::<f64>() + coefficient.bits() as f64

@@ -1,4 +1,4 @@
-//! Whether a polynomial in atoms is zero: what decides that two expressions are equal.
+//! Decides whether a polynomial in atoms is zero, and so whether two expressions are equal.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::equality::why::Why;
 
-/// What is known of the difference of two expressions.
+/// The state of knowledge about the difference of two expressions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Zero {
     Yes,
@@ -23,7 +23,7 @@ pub(crate) enum Zero {
 }
 
 impl Algebra {
-    /// Whether two expressions are the same function, `None` where that is not decided.
+    /// Returns whether two expressions are the same function, `None` where that is not decided.
     pub(crate) fn equal(&mut self, a: &Frac, b: &Frac) -> Result<Option<bool>, Why> {
         Ok(match self.difference(a, b)? {
             Zero::Yes => Some(true),
@@ -55,7 +55,7 @@ impl Algebra {
         }
     }
 
-    /// Whether a polynomial is zero.
+    /// Returns whether a polynomial is zero.
     ///
     /// Variables are independent of each other and of all numbers, and pi (or e) of all algebraic numbers. So without
     /// other atoms it is zero exactly if all its coefficients, algebraic numbers, are. Other atoms (logarithms, sines,
@@ -99,7 +99,7 @@ impl Algebra {
         })
     }
 
-    /// The real and imaginary parts of the algebraic coefficients of all other atoms.
+    /// Returns the real and imaginary parts of the algebraic coefficients of all other atoms.
     fn coefficients(&mut self, poly: &Poly) -> Result<BTreeMap<(Mono, bool), Poly>, Why> {
         self.budget.spend(poly.0.len() as u64)?;
         let mut out = BTreeMap::<(Mono, bool), Poly>::new();
@@ -117,7 +117,7 @@ impl Algebra {
         Ok(out)
     }
 
-    /// Whether a real constant is positive, where that is known and it is not zero.
+    /// Returns whether a real constant is positive, where that is known and it is not zero.
     pub(crate) fn sign(&mut self, poly: &Poly) -> Result<Option<bool>, Why> {
         if let Some(value) = poly.as_integer() {
             return Ok((!poly.is_empty()).then(|| value.is_positive()));
@@ -144,7 +144,7 @@ impl Algebra {
     }
 }
 
-/// Whether a polynomial in real algebraic atoms is zero.
+/// Returns whether a polynomial in real algebraic atoms is zero.
 fn algebraic_zero(algebra: &mut Algebra, poly: &Poly) -> Result<Zero, Why> {
     Ok(match separation::sign(algebra, poly)? {
         Sign::Zero => Zero::Yes,

@@ -6,7 +6,7 @@ use crate::equality::{
     why::Why,
 };
 
-/// The letter of a choice, and whether it is written as one: `(C)`, not `C`.
+/// Returns the letter of a choice, and whether it is written as one: `(C)`, not `C`.
 fn choice(text: &str) -> Option<(char, bool)> {
     let text = text.trim().trim_end_matches(['.', ':']);
     let inner = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).or_else(|| text.strip_suffix(')'));
@@ -21,7 +21,7 @@ fn choice(text: &str) -> Option<(char, bool)> {
     letter(text).filter(|letter| ('A'..='J').contains(letter)).map(|letter| (letter, false))
 }
 
-/// The letter that a text starts with and explains: `C. 12`, `(C) 12`.
+/// Returns the letter that a text starts with and explains: `C. 12`, `(C) 12`.
 fn explained(text: &str) -> Option<char> {
     let text = text.trim();
     let text = text.strip_prefix("\\text{").or_else(|| text.strip_prefix("\\textbf{")).unwrap_or(text);
@@ -54,14 +54,14 @@ pub(crate) fn choices(gold: &str, pred: &str) -> Option<Decision> {
     }
 }
 
-/// A single letter, as a capital.
+/// Returns a single letter, as a capital.
 fn lower(text: &str) -> Option<char> {
     let mut chars = text.chars();
     let letter = chars.next().filter(|_| chars.next().is_none())?;
     letter.is_ascii_lowercase().then(|| letter.to_ascii_uppercase())
 }
 
-/// What follows a choice letter in brackets, and that letter: `(C) 27`.
+/// Returns a choice letter in brackets and the text that follows it: `(C) 27`.
 pub(crate) fn chosen(text: &str) -> Option<(char, &str)> {
     let text = text.trim_start();
     let commands = ["\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{", "\\textrm{", "\\mbox{"];

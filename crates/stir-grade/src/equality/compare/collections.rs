@@ -70,7 +70,7 @@ impl Comparer<'_> {
         }
     }
 
-    /// Whether all elements are one value, which the gold answer is.
+    /// Returns whether all elements are one value, which the gold answer is.
     fn one_value(&mut self, gold: &Shape, items: &[Shape]) -> bool {
         let met = items.iter().all(|item| self.compare(gold, item).verdict == Verdict::Equal);
         met && self.distinct(items).is_ok_and(|distinct| distinct.len() == 1)
@@ -234,7 +234,7 @@ fn is_assignment(shape: &Shape) -> bool {
     matches!(shape, Shape::Relations(_, relations) if assigns(relations))
 }
 
-/// The cells of a matrix of one row or column.
+/// Returns the cells of a matrix of one row or column.
 fn vector(rows: &[Vec<Shape>]) -> Option<Vec<Shape>> {
     (rows.len() == 1 || rows[0].len() == 1).then(|| rows.concat())
 }

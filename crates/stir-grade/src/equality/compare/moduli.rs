@@ -7,7 +7,7 @@ use crate::equality::{
     why::Why,
 };
 
-/// An answer without the modulus behind it, and that: `27 \pmod{100}`, `27 (mod 100)`.
+/// Returns an answer without the modulus behind it, and that: `27 \pmod{100}`, `27 (mod 100)`.
 pub(crate) fn modulus(text: &str) -> (&str, Option<&str>) {
     split_modulus(text).map_or((text, None), |(number, modulus)| (number, Some(modulus)))
 }
@@ -36,7 +36,7 @@ fn split_modulus(text: &str) -> Option<(&str, &str)> {
     (!number.is_empty() && modulus.starts_with(|c: char| c.is_ascii_digit())).then_some((number, modulus))
 }
 
-/// What a modulus on one side, or on both, makes of the verdict on the numbers before it.
+/// Returns the verdict on the numbers, `numbers`, as a modulus on one side or on both changes it.
 pub(crate) fn congruent(gold: (&str, Option<&str>), pred: (&str, Option<&str>), numbers: Decision) -> Decision {
     let same = |a: &str, b: &str| spelling(a) == spelling(b);
     let modulus = match (gold.1, pred.1) {

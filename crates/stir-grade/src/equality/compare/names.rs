@@ -41,7 +41,7 @@ impl Comparer<'_> {
         self.each(&gold.values, &ordered, Rule::Assignment)
     }
 
-    /// `(x, y) = (1, 2)` and `x = 1, y = 2`.
+    /// Compares `(x, y) = (1, 2)` and `x = 1, y = 2`.
     pub(crate) fn tuple_and_list(&mut self, relation: &Shape, items: &[Shape], relation_is_gold: bool) -> Decision {
         let tuple = match self.meaning(relation) {
             Some((Some(Shape::Sequence(_, _, names)), Shape::Sequence(_, _, values)))
@@ -58,8 +58,8 @@ impl Comparer<'_> {
         }
     }
 
-    /// A point and a list. Values of `x`, `y` and `z` are those of a point in this order; it is not known in which order
-    /// values of other names are asked for, nor whether values without names are a point or solutions.
+    /// Compares a point and a list. Values of `x`, `y` and `z` are those of a point in this order; it is not known in
+    /// which order values of other names are asked for, nor whether values without names are a point or solutions.
     pub(crate) fn point_and_list(&mut self, point: &[Shape], list: &[Shape], list_is_gold: bool) -> Decision {
         let named = self.named(list).filter(|named| !named.one);
         let coordinates = named.as_ref().and_then(|named| self.coordinates(named));
@@ -78,7 +78,7 @@ impl Comparer<'_> {
         if unsure { Decision::unclear(Rule::Tuple, Why::Order) } else { decision }
     }
 
-    /// The values of `x` and `y`, or of these and `z`, where nothing else has a name.
+    /// Returns the values of `x` and `y`, or of these and `z`, where nothing else has a name.
     fn coordinates(&self, named: &Named) -> Option<Vec<Shape>> {
         let axes = ["x", "y", "z"].get(..named.names.len()).filter(|axes| axes.len() > 1)?;
         let value = |axis: &&str| {
@@ -88,7 +88,7 @@ impl Comparer<'_> {
         axes.iter().map(value).collect()
     }
 
-    /// The values of elements that are assignments, in their order.
+    /// Returns the values of elements that are assignments, in their order.
     pub(crate) fn unnamed(&mut self, items: &[Shape]) -> Vec<Shape> {
         self.named(items).map_or_else(|| items.to_vec(), |named| named.values)
     }
@@ -134,13 +134,13 @@ impl Comparer<'_> {
 /// Letters whose indices number the solutions of an equation; other indexed names are sequences.
 const UNKNOWNS: [&str; 6] = ["x", "y", "z", "t", "r", "\u{3b8}"];
 
-/// The letter of an unknown with an index.
+/// Returns the letter of an unknown with an index.
 fn stem(algebra: &Algebra, name: &Shape) -> Option<String> {
     let (stem, _) = symbol(algebra, name)?.split_once('_')?;
     Some(stem.to_owned()).filter(|stem| UNKNOWNS.contains(&stem.as_str()))
 }
 
-/// The one letter that a name is, with its index.
+/// Returns the one letter that a name is, with its index.
 fn symbol<'a>(algebra: &'a Algebra, name: &Shape) -> Option<&'a str> {
     let Shape::Value(value) = name else { return None };
     let mut atoms = value.frac.atoms();

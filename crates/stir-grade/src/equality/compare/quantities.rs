@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// Fewest digits after the point that let a gold decimal stand for what rounds to it.
+/// Fewest digits after the point that let a gold decimal count as what rounds to it.
 const MIN_DECIMALS: u32 = 2;
 
 /// Most digits after the point that are rounded to.
@@ -106,7 +106,7 @@ impl Comparer<'_> {
         decision.by(Rule::Ratio)
     }
 
-    /// Whether two expressions are the same number or function.
+    /// Returns whether two expressions are the same number or function.
     pub(crate) fn fracs(&mut self, gold: &Frac, pred: &Frac) -> Decision {
         let constant = |this: &Self, frac: &Frac| frac.atoms().all(|id| this.algebra.known(id).constant);
         let rule = if constant(self, gold) && constant(self, pred) { Rule::Number } else { Rule::Expression };
@@ -128,7 +128,7 @@ impl Comparer<'_> {
 
     /// Numbers with their units and signs.
     pub(crate) fn measured(&mut self, gold: &Value, pred: &Value) -> Result<Decision, Why> {
-        // A letter behind a number may be a unit, beside a number without variables.
+        // A letter behind a number may be a unit, next to a number without variables.
         let bare = |value: &Value| value.frac.atoms().all(|id| self.algebra.known(id).constant);
         let read = |value: &Value, other: &Value| self.letters(value).filter(|_| value.unit.is_none() && bare(other));
         let (a, b) = (read(gold, pred), read(pred, gold));
@@ -165,7 +165,7 @@ impl Comparer<'_> {
         Ok(self.fracs(&a, &b).by(Rule::Unit))
     }
 
-    /// A product of a number and letters that are a unit as well: `5m^2`, `9.8m/s^2`, `6mg`.
+    /// Returns a product of a number and letters that are a unit as well: `5m^2`, `9.8m/s^2`, `6mg`.
     fn letters(&self, value: &Value) -> Option<Value> {
         let (num, den) = (&value.frac.num.0, &value.frac.den.0);
         let (above, times) = num.first_key_value().filter(|_| num.len() == 1)?;
@@ -180,7 +180,7 @@ impl Comparer<'_> {
         Some(Value { frac, unit: Some(unit(&name, power)), ..value.clone() })
     }
 
-    /// The unit that one letter is, or two side by side, and the power of the last.
+    /// Returns the unit that one letter is, or two side by side, and the power of the last.
     fn unit_of(&self, mono: &[(u32, u32)]) -> Option<(String, u32)> {
         let letter = |id: u32| match &self.algebra.known(id).atom {
             Atom::Symbol(name) => Some(name.as_str()).filter(|name| matches!(name.as_bytes(), [b'a'..=b'z'])),
@@ -231,7 +231,7 @@ impl Comparer<'_> {
         Ok(if decision.verdict == Verdict::Equal { decision.by(rule) } else { dropped })
     }
 
-    /// Equality, or, where the gold answer is a decimal, equality after rounding to its digits.
+    /// Decides equality, or, where the gold answer is a decimal, equality after rounding to its digits.
     pub(crate) fn rounded(&mut self, gold: &Value, pred: &Value) -> Result<Decision, Why> {
         let decision = self.fracs(&gold.frac, &pred.frac);
         let decimals = gold.decimals.filter(|&d| (MIN_DECIMALS..=MAX_DECIMALS).contains(&d));
@@ -244,7 +244,7 @@ impl Comparer<'_> {
         Ok(if within { Decision::equal(Rule::Rounded) } else { decision })
     }
 
-    /// Whether a constant is within half a unit of the last digit of a decimal.
+    /// Returns whether a constant is within half a unit of the last digit of a decimal.
     pub(crate) fn rounds_to(&mut self, decimal: &Frac, exact: &Frac, decimals: u32) -> Result<bool, Why> {
         let scale = self.algebra.power(&Frac::integer(10), decimals.into())?;
         let off = self.algebra.add(exact.clone(), &decimal.clone().neg())?;

@@ -93,7 +93,8 @@ impl Comparer<'_> {
         if *over == turned { self.each(a, &back, Rule::Inequality) } else { Decision::different(Rule::Inequality) }
     }
 
-    /// Whether `a - b` and `c - d` are multiples of each other: by a positive number where the direction counts.
+    /// Returns whether `a - b` and `c - d` are multiples of each other: by a positive number where the direction
+    /// counts.
     pub(crate) fn proportional(
         &mut self,
         a: &Shape,
@@ -165,7 +166,8 @@ impl Comparer<'_> {
         }
     }
 
-    /// What a relation says of one name, if it does: that name, where there is one, and a value, set or interval.
+    /// Returns what a relation says of one name, if it does: that name, where there is one, and a value, set or
+    /// interval.
     pub(crate) fn meaning(&mut self, shape: &Shape) -> Option<(Option<Shape>, Shape)> {
         let Shape::Relations(sides, relations) = shape else { return None };
         if assigns(relations) {
@@ -177,7 +179,8 @@ impl Comparer<'_> {
         self.range(sides, relations)
     }
 
-    /// The verdict on `number` and a chain, like `10\pi \approx 31.4` or `x = 5`, from that on the value it gives.
+    /// Returns the verdict on `number` and a chain, like `10\pi \approx 31.4` or `x = 5`, from that on the value it
+    /// gives.
     pub(crate) fn chained(
         &mut self,
         decision: Decision,
@@ -215,7 +218,7 @@ impl Comparer<'_> {
         }
     }
 
-    /// Whether a number is a decimal among the approximations of a value, and the value rounds to it.
+    /// Returns whether a number is a decimal among the approximations of a value, and the value rounds to it.
     fn approximated(&mut self, number: &Shape, value: &Shape, approximations: &[Shape]) -> bool {
         let decimal = matches!(number, Shape::Value(Value { decimals: Some(_), .. }));
         decimal
@@ -223,7 +226,7 @@ impl Comparer<'_> {
             && approximations.iter().any(|side| self.compare(number, side).verdict == Verdict::Equal)
     }
 
-    /// Whether one number rounds to another, at the digits of that.
+    /// Returns whether one number rounds to another, at the digits of that.
     fn rounds_to_value(&mut self, rounded: &Shape, exact: &Shape) -> bool {
         let (Shape::Value(rounded), Shape::Value(exact)) = (rounded, exact) else { return false };
         let decimals = rounded.decimals.unwrap_or(0);
@@ -259,7 +262,7 @@ impl Comparer<'_> {
         (!inside).then(|| (Some(name.clone()), value.clone()))
     }
 
-    /// `x > 2`, `1 < x <= 2` and `x != 3` as sets of numbers.
+    /// Returns `x > 2`, `1 < x <= 2` and `x != 3` as sets of numbers.
     pub(crate) fn range(&mut self, sides: &[Shape], relations: &[Relation]) -> Option<(Option<Shape>, Shape)> {
         let constant = |this: &Self, shape: &Shape| match shape {
             Shape::Value(value) => value.frac.atoms().all(|id| {
@@ -307,7 +310,7 @@ impl Comparer<'_> {
         }
     }
 
-    /// The numbers whose absolute value is between two bounds.
+    /// Returns the numbers whose absolute value is between two bounds.
     pub(crate) fn around_zero(
         &mut self,
         lo: &Shape,
@@ -335,7 +338,7 @@ impl Comparer<'_> {
     }
 }
 
-/// The smaller and the larger side of an inequality of two, and whether it is strict.
+/// Returns the smaller and the larger side of an inequality of two, and whether it is strict.
 fn ordered<'a>(sides: &'a [Shape], relations: &[Relation]) -> Option<(&'a Shape, &'a Shape, bool)> {
     let ([a, b], [relation]) = (sides, relations) else { return None };
     match relation {

@@ -1,4 +1,4 @@
-//! Equations that give no name a value, beside an answer that is none.
+//! Equations that give no name a value, compared with an answer that is no equation.
 
 use num_bigint::BigInt;
 use num_traits::One;
@@ -59,7 +59,7 @@ impl Comparer<'_> {
         matches!(shape, Shape::Value(value) if value.frac.atoms().all(|id| self.algebra.known(id).constant))
     }
 
-    /// Whether a shape is the sum of two or more different names, each of them once.
+    /// Returns whether a shape is the sum of two or more different names, each of them once.
     fn is_sum_of_names(&self, shape: &Shape) -> bool {
         let Shape::Value(Value { frac, mark: None, unit: None, .. }) = shape else { return false };
         let terms = &frac.num.0;

@@ -27,7 +27,7 @@ enum End {
 struct Part {
     lo: End,
     hi: End,
-    /// Whether the ends belong to it.
+    /// True if the ends belong to it.
     closed: (bool, bool),
 }
 
@@ -62,7 +62,7 @@ impl Comparer<'_> {
         if same { Decision::equal(Rule::Interval) } else { Decision::different(Rule::Interval) }
     }
 
-    /// The parts in ascending order, none touching the next; `None` where they cannot be ordered.
+    /// Returns the parts in ascending order, none touching the next; `None` where they cannot be ordered.
     fn joined(&mut self, parts: &[Shape]) -> Result<Option<Vec<Part>>, Why> {
         let mut sorted: Vec<Part> = Vec::new();
         for shape in parts {
@@ -106,7 +106,7 @@ impl Comparer<'_> {
         Ok(Some(out))
     }
 
-    /// The intervals and points of one part of a union.
+    /// Returns the intervals and points of one part of a union.
     fn parts(&mut self, shape: &Shape) -> Option<Vec<Part>> {
         match shape {
             Shape::Sequence(open, close, ends) => {

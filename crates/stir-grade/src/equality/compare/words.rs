@@ -8,7 +8,7 @@ use crate::equality::{
     why::Why,
 };
 
-/// The words of an answer that is nothing but words of more than one letter, without the commands around them.
+/// Returns the words of an answer that is nothing but words of more than one letter, without the commands around them.
 fn only_words(text: &str) -> Option<Vec<String>> {
     let mut plain = text.to_owned();
     for command in ["\\text", "\\mbox", "\\textbf", "\\mathrm", "\\textit", "\\textrm"] {
@@ -22,7 +22,7 @@ fn only_words(text: &str) -> Option<Vec<String>> {
     (worded && words.iter().any(|word| word.chars().count() > 1)).then_some(words)
 }
 
-/// Whether an answer is mostly words.
+/// Returns whether an answer is mostly words.
 pub(crate) fn worded(text: &str) -> bool {
     let letters = text.chars().filter(|c| c.is_alphabetic() || c.is_whitespace()).count();
     letters * 10 > text.chars().count() * 8

@@ -24,11 +24,11 @@ const FRACTIONS: [(char, &str); 18] = [
     ('\u{215e}', "\\frac{7}{8}"),
 ];
 
-/// The same text in ASCII, where it has full-width characters or fractions that are one character.
+/// Returns the same text in ASCII, where it has full-width characters or fractions that are one character.
 pub(crate) fn ascii(text: &str) -> Cow<'_, str> {
     let fraction = |c: char| FRACTIONS.iter().find(|(known, _)| *known == c).map(|&(_, written)| written);
     let plain = |c: char| match c {
-        // Full-width characters stand in the order of ASCII.
+        // Full-width characters are in the order of ASCII.
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0),
         _ => None,
     };

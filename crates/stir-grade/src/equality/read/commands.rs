@@ -73,7 +73,7 @@ impl Lexer {
         name.len() == 2 && name.iter().all(|c| c.is_ascii_uppercase())
     }
 
-    /// A backslash before a sign.
+    /// Reads a backslash before a sign.
     fn control(&mut self) -> Result<(), Why> {
         let Some(c) = self.peek(0) else { return Ok(()) };
         self.at += 1;
@@ -93,7 +93,7 @@ impl Lexer {
         Ok(())
     }
 
-    /// `\text{...}`: words stand for themselves, anything else is read as if it were not in a text.
+    /// Reads `\text{...}`: words are kept as they are, anything else is read as if it were not in a text.
     fn text(&mut self) {
         let rest = &self.chars[self.at..];
         let Some(open) = rest.iter().position(|c| !c.is_whitespace()).filter(|&i| rest[i] == '{') else { return };
@@ -133,7 +133,7 @@ impl Lexer {
         self.push(token);
     }
 
-    /// The text after a slash at `from`, as in `\text{m}/\text{s}`, and where it ends.
+    /// Returns the text after a slash at `from`, as in `\text{m}/\text{s}`, and where it ends.
     fn per(&self, from: usize) -> Option<(String, usize)> {
         let mut at = from + self.chars.get(from..)?.iter().take_while(|c| c.is_whitespace()).count();
         let starts = |at: usize, mark: &str| self.chars[at..].iter().copied().take(mark.len()).eq(mark.chars());
@@ -144,7 +144,7 @@ impl Lexer {
         (self.chars.get(end) == Some(&'}')).then_some((word, end + 1))
     }
 
-    /// Boxes beside each other, or with words between, are the parts of one answer.
+    /// Boxes next to each other, or with words between, are the parts of one answer.
     fn boxed(&mut self) {
         let joined = !matches!(
             self.out.last().map(|last| &last.token),

@@ -7,14 +7,14 @@ use super::{
 };
 use crate::equality::why::Why;
 
-/// How commas between digits are read.
+/// The way commas between digits are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Commas {
     /// Before groups of three digits, outside brackets, they set off thousands; all others separate.
     Thousands,
     /// All separate.
     Separate,
-    /// They stand for the decimal point.
+    /// They are the decimal point.
     Decimal,
 }
 
@@ -124,7 +124,7 @@ impl Lexer {
         self.push(token);
     }
 
-    /// Whether `\circ` follows, perhaps in braces; skips it.
+    /// Returns whether `\circ` follows, perhaps in braces; skips it.
     fn degree_follows(&mut self) -> bool {
         let rest = &self.chars[self.at..];
         let braced: Vec<char> = rest.iter().copied().filter(|c| !c.is_whitespace()).take(7).collect();
@@ -183,14 +183,14 @@ impl Lexer {
         Ok(())
     }
 
-    /// Behind a number `cup` is a unit, else the union.
+    /// Returns whether `word` is the unit `cup`, which it is behind a number; elsewhere it is the union.
     pub(crate) fn is_cup(&self, word: &str) -> bool {
         let last = self.out.last().map(|last| &last.token);
         word == "cup" && matches!(last, Some(Token::Number(_) | Token::Close(Bracket::Group)))
     }
 
-    /// Where a compound unit behind a number ends, if one starts with `run`: `km/h`. Letters right behind a digit, and
-    /// one letter over one letter, may be a quotient of names.
+    /// Returns the end of the compound unit behind a number, if one starts with `run`: `km/h`. Letters right behind a
+    /// digit, and one letter over one letter, may be a quotient of names.
     fn compound_end(&self, run: &str, glued: bool) -> Option<usize> {
         let behind = matches!(self.out.last().map(|last| &last.token), Some(Token::Number(_)));
         if !behind || self.peek(0) != Some('/') {
@@ -204,7 +204,7 @@ impl Lexer {
         (unit && units::compound(&format!("{run}/{below}"))).then_some(self.at + 1 + below.len())
     }
 
-    /// A run of letters: a known name, a word, or one-letter names side by side.
+    /// Reads a run of letters: a known name, a word, or one-letter names side by side.
     fn words(&mut self, run: &str, may_be_unit: bool) {
         match vocabulary::meaning(run, may_be_unit) {
             Meaning::Token(token) => self.push(token),

@@ -4,7 +4,7 @@ use super::vocabulary::NUMBERS;
 
 const TENS: [&str; 8] = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
 
-/// The number that is all an answer says, where that takes words of more than twenty: `one hundred and five`.
+/// Returns the number that is all an answer says, where that takes words of more than twenty: `one hundred and five`.
 pub(crate) fn spelled_out(text: &str) -> Option<u64> {
     const LONGEST: usize = 160;
     if text.len() > LONGEST || !text.chars().all(|c| c.is_ascii_alphabetic() || c == ' ' || c == '-') {
@@ -48,7 +48,7 @@ pub(crate) fn spelled_out(text: &str) -> Option<u64> {
     }
 }
 
-/// A number below a thousand, or hundreds of one below a hundred, off the front of words.
+/// Returns a number below a thousand, or hundreds of one below a hundred, off the front of words.
 fn group(words: &mut &[&str]) -> Option<u64> {
     let first = below_hundred(words)?;
     let ["hundred", after @ ..] = *words else { return Some(first) };

@@ -43,7 +43,7 @@ impl Lexer {
         self.push(Token::Number(Number { digits, decimals, repeating, exponent }));
     }
 
-    /// `\overline{36}` after a decimal point: the length of that and the period.
+    /// Reads `\overline{36}` after a decimal point: the length of that and the period.
     fn repeats(&self, ahead: usize) -> Option<(usize, String)> {
         let rest = self.chars.get(self.at + ahead..)?;
         let mark = "\\overline{";
@@ -55,7 +55,7 @@ impl Lexer {
         (closed && !period.is_empty()).then(|| (mark.len() + period.len() + 1, period))
     }
 
-    /// `e-5` right after digits.
+    /// Reads `e-5` right after digits.
     fn exponent(&mut self) -> i32 {
         if !matches!(self.peek(0), Some('e' | 'E')) {
             return 0;
@@ -70,8 +70,8 @@ impl Lexer {
         if negative { -value } else { value }
     }
 
-    /// The length of a separator of thousands here, before exactly three digits. LaTeX has marks that say so; others do
-    /// where `first`, the digits before the first of them, can be thousands.
+    /// Returns the length of a separator of thousands here, before exactly three digits. LaTeX has marks that say so;
+    /// others do where `first`, the digits before the first of them, can be thousands.
     fn separator(&self, first: &str) -> Option<usize> {
         let rest = &self.chars[self.at..];
         let starts = |mark: &str| rest.iter().copied().take(mark.chars().count()).eq(mark.chars());

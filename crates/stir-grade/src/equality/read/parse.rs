@@ -10,7 +10,7 @@ use crate::equality::{
     why::Why,
 };
 
-/// How tightly operators bind.
+/// The binding powers of operators.
 pub(crate) mod power {
     pub(crate) const CHOOSE: u8 = 1;
     pub(crate) const UNION: u8 = 2;
@@ -72,7 +72,7 @@ impl Parser {
         Ok(self.tree.nodes.len() - 1)
     }
 
-    /// Elements up to a closing bracket (left unread) or the end: one stands for itself, more are a list. Semicolons
+    /// Elements up to a closing bracket (left unread) or the end: one is itself, more are a list. Semicolons
     /// separate tuples.
     pub(crate) fn items(&mut self, open: Option<Bracket>) -> Result<Id, Why> {
         let (mut groups, mut group) = (Vec::new(), vec![self.relation()?]);
@@ -136,7 +136,7 @@ impl Parser {
         if relations.is_empty() { Ok(sides[0]) } else { self.push(Node::Relations(sides, relations)) }
     }
 
-    /// A ratio or expression, and a unit after it; or words.
+    /// Reads a ratio or expression, and a unit after it; or words.
     pub(crate) fn operand(&mut self) -> Result<Id, Why> {
         match self.unit()? {
             Some((words, 1)) => return self.push(Node::Words(words)),
@@ -182,7 +182,7 @@ impl Parser {
         Ok(Some((words, power)))
     }
 
-    /// An expression whose operators bind more tightly than `least`.
+    /// Reads an expression whose operators bind more tightly than `least`.
     pub(crate) fn expression(&mut self, least: u8) -> Result<Id, Why> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
@@ -196,7 +196,7 @@ impl Parser {
         Ok(left)
     }
 
-    /// What stands after `left`, joined with it; `None` where that ends the expression.
+    /// Reads what follows `left` and joins the two; `None` if that ends the expression.
     pub(crate) fn infix(&mut self, left: Id, least: u8) -> Result<Option<Id>, Why> {
         let Some(token) = self.peek().cloned() else { return Ok(None) };
         let binds = match token {
@@ -256,7 +256,7 @@ impl Parser {
         self.push(Node::Union(parts))
     }
 
-    /// Whether a token starts a factor that stands beside the one before it without a sign.
+    /// Returns whether a token starts a factor that follows the one before it without a sign.
     pub(crate) fn starts_factor(&self, token: &Token, least: u8) -> bool {
         let before = self.at.checked_sub(1).and_then(|i| self.tokens.get(i)).map(|spaced| &spaced.token);
         match token {

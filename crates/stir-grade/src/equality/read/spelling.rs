@@ -2,8 +2,8 @@
 
 use super::lex::Commas;
 
-/// An answer without white space, formula delimiters and full stops around it, and without a box or text command that
-/// holds all of it.
+/// Returns an answer without white space, formula delimiters and full stops around it, and without a box or text
+/// command that holds all of it.
 pub(crate) fn bare(text: &str) -> &str {
     let mut text = text;
     // Each turn takes something off, and real answers need few.
@@ -26,7 +26,7 @@ pub(crate) fn bare(text: &str) -> &str {
     text
 }
 
-/// Whether no brace of a text closes one before it.
+/// Returns whether no brace of a text closes one before it.
 fn balanced(text: &str) -> bool {
     let mut depth = 0usize;
     let mut escaped = false;
@@ -44,7 +44,7 @@ fn balanced(text: &str) -> bool {
     depth == 0
 }
 
-/// A spelling that is the same for answers that differ in nothing but white space and typesetting.
+/// Returns a spelling that is the same for answers that differ in nothing but white space and typesetting.
 pub(crate) fn spelling(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -79,7 +79,7 @@ pub(crate) fn spelling(text: &str) -> String {
     out
 }
 
-/// Other ways to read the commas of two answers, where there are any.
+/// Returns other ways to read the commas of two answers, where there are any.
 pub(crate) fn other_commas(gold: &str, pred: &str) -> Vec<(Commas, Commas)> {
     let between_digits = |text: &str| {
         let bytes = text.as_bytes();
@@ -101,8 +101,8 @@ pub(crate) fn other_commas(gold: &str, pred: &str) -> Vec<(Commas, Commas)> {
     out
 }
 
-/// Whether a text has one comma, with digits before and at least two, but not three, after it: `1,22` is a list or a
-/// decimal, `1,2` a list, `1,222` a thousand and more.
+/// Returns whether a text has one comma, with digits before and at least two, but not three, after it: `1,22` is a list
+/// or a decimal, `1,2` a list, `1,222` a thousand and more.
 fn decimal_comma(text: &str) -> bool {
     let Some((before, after)) = text.split_once(',') else { return false };
     let last = before.bytes().last().is_some_and(|b| b.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! What an expression can start with: numbers, names, functions, brackets, tables.
+//! The terms that an expression can start with: numbers, names, functions, brackets, tables.
 
 use super::{
     parse::{Parser, power},
@@ -77,7 +77,7 @@ impl Parser {
         Ok(value)
     }
 
-    /// The fraction of a mixed number: `\frac` of literal integers, or `1/2` after a space.
+    /// Returns the fraction of a mixed number: `\frac` of literal integers, or `1/2` after a space.
     pub(crate) fn fraction_after_whole(&mut self) -> Result<Option<Id>, Why> {
         let integer = |token: Option<&Spaced>| match token.map(|spaced| &spaced.token) {
             Some(Token::Number(Number { decimals: 0, exponent: 0, digits, .. })) => Some(digits.clone()),
@@ -108,7 +108,7 @@ impl Parser {
         self.push(Node::Div(above, below)).map(Some)
     }
 
-    /// The digits of the two arguments of a fraction at `at`, where both are literal integers.
+    /// Returns the digits of the two arguments of a fraction at `at`, where both are literal integers.
     pub(crate) fn literal_fraction(&self, at: usize) -> Option<(String, String)> {
         let number = |at: usize| match self.tokens.get(at).map(|spaced| &spaced.token) {
             Some(Token::Number(Number { digits, decimals: 0, exponent: 0, .. })) => Some(digits.as_str()),
@@ -155,7 +155,7 @@ impl Parser {
         self.push(Node::Symbol(name))
     }
 
-    /// Whether `(x) =` follows, so that the letter before it is a function whatever its name.
+    /// Returns whether `(x) =` follows, so that the letter before it is a function whatever its name.
     fn is_defined_here(&self) -> bool {
         let ahead = |i: usize| self.tokens.get(self.at + i).map(|spaced| &spaced.token);
         ahead(0) == Some(&Token::Open(Bracket::Paren))
@@ -164,7 +164,7 @@ impl Parser {
             && ahead(3) == Some(&Token::Relation(Relation::Equal))
     }
 
-    /// What a subscript says, letter by letter.
+    /// Reads a subscript, letter by letter.
     pub(crate) fn subscript(&mut self) -> Result<String, Why> {
         let mut out = String::new();
         let grouped = self.eat(&Token::Open(Bracket::Group));
@@ -188,7 +188,7 @@ impl Parser {
         }
     }
 
-    /// An argument of a command: a group, a bracket or one term; of a fraction, one digit.
+    /// Reads an argument of a command: a group, a bracket or one term; of a fraction, one digit.
     pub(crate) fn argument(&mut self, one_digit: bool) -> Result<Id, Why> {
         if let (true, Some(Token::Number(number))) = (one_digit, self.tokens.get_mut(self.at).map(|s| &mut s.token))
             && number.digits.len() > 1
@@ -226,7 +226,7 @@ impl Parser {
         matches!(&self.tree.nodes[id], &Node::Neg(of) if one(of))
     }
 
-    /// A bracket, or factors up to the next sign or function.
+    /// Reads a bracket, or factors up to the next sign or function.
     pub(crate) fn function_argument(&mut self) -> Result<Id, Why> {
         if matches!(self.peek(), Some(Token::Open(Bracket::Paren | Bracket::Group))) {
             return self.prefix();

@@ -37,7 +37,7 @@ pub(crate) enum Relation {
 }
 
 impl Relation {
-    /// Whether this is an inequality.
+    /// Returns whether this is an inequality.
     pub(crate) fn orders(self) -> bool {
         !matches!(self, Self::Equal | Self::Approx | Self::In)
     }

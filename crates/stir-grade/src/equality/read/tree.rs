@@ -46,14 +46,14 @@ pub(crate) enum Node {
     Without(Id, Id),
 }
 
-/// An answer as a tree. Children stand before their parents, so walking and dropping need no recursion.
+/// An answer as a tree. Children come before their parents, so walking and dropping need no recursion.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
     pub(crate) nodes: Vec<Node>,
     pub(crate) root: Id,
 }
 
-/// The nodes that the value of an expression is made of.
+/// Returns the nodes that the value of an expression is made of.
 pub(crate) fn children(node: &Node) -> Vec<Id> {
     match node {
         Node::Neg(a)
@@ -73,7 +73,7 @@ pub(crate) fn children(node: &Node) -> Vec<Id> {
         | Node::Binomial(a, b) => vec![*a, *b],
         Node::Root(a, b) | Node::Both(a, b, _) => a.iter().copied().chain([*b]).collect(),
         Node::Apply(_, items) => items.clone(),
-        // In these every element says for itself whether it stands for two.
+        // In these every element says for itself whether it means two.
         _ => Vec::new(),
     }
 }

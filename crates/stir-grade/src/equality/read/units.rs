@@ -53,33 +53,34 @@ fn find(word: &str) -> Option<(&'static str, (i64, i64))> {
     row(&lower).or_else(plural).map(|row| (row.1, row.2))
 }
 
-/// Whether letters are a known unit.
+/// Returns whether letters are a known unit.
 pub(crate) fn named(word: &str) -> bool {
     find(word).is_some()
 }
 
-/// Whether letters behind a number and a space are a unit and not a product of names: those of more than one letter
+/// Returns whether letters behind a number and a space are a unit and not a product of names: more than one letter
 /// that mean nothing else.
 pub(crate) fn known(word: &str) -> bool {
     word.len() > 1 && named(word)
 }
 
-/// Whether letters right behind a digit are no product of names, if they are a unit. Of two letters these are not.
+/// Returns whether letters right behind a digit are no product of names, if they are a unit: these units of two
+/// letters.
 pub(crate) fn no_product(word: &str) -> bool {
     word.len() > 2 || ["cm", "mm", "km", "kg"].contains(&word)
 }
 
-/// Whether letters are one known unit over another: `km/h`.
+/// Returns whether letters are one known unit over another: `km/h`.
 pub(crate) fn compound(text: &str) -> bool {
     text.split_once('/').is_some_and(|(a, b)| find(a.trim()).is_some() && find(b.trim()).is_some())
 }
 
-/// Whether a dimension is one of a known unit.
+/// Returns whether a dimension is one of a known unit.
 pub(crate) fn dimension(name: &str) -> bool {
     UNITS.iter().any(|row| row.1 == name)
 }
 
-/// The unit that words name, with its power: `square meters` and `m` with a power of 2 are the same.
+/// Returns the unit that words name, with its power: `square meters` and `m` with a power of 2 are the same.
 pub(crate) fn unit(words: &str, power: u32) -> Unit {
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
     let words = words.replace('.', "");
@@ -100,7 +101,7 @@ pub(crate) fn unit(words: &str, power: u32) -> Unit {
     }
 }
 
-/// One known unit over another: `miles/hour`, `miles per hour`. A power belongs to the second, so this has none.
+/// Reads one known unit over another: `miles/hour`, `miles per hour`. A power belongs to the second, so this has none.
 fn quotient(name: &str) -> Option<Unit> {
     let (above, below) = name.split_once('/').or_else(|| name.split_once(" per "))?;
     let ((above, size), (below, part)) = (find(above.trim())?, find(below.trim())?);
@@ -108,7 +109,7 @@ fn quotient(name: &str) -> Option<Unit> {
     Some(Unit { dimension, power: 1, size: (size.0 * part.1, size.1 * part.0) })
 }
 
-/// A word like `million` at the start of the words behind a number, and the words after it.
+/// Returns a word like `million` at the start of the words behind a number, and the words after it.
 pub(crate) fn multiplier(words: &str) -> (Option<i64>, &str) {
     let (first, rest) = words.split_once(' ').unwrap_or((words, ""));
     let times = match first.to_ascii_lowercase().trim_end_matches('s') {
@@ -123,7 +124,7 @@ pub(crate) fn multiplier(words: &str) -> (Option<i64>, &str) {
     (Some(times), rest)
 }
 
-/// Whether words behind a number change it in a way that is not worked out here: `5 squared`, `5 less than`.
+/// Returns whether words behind a number change it in a way that is not worked out here: `5 squared`, `5 less than`.
 pub(crate) fn operation(words: &str) -> bool {
     const OPERATIONS: [&str; 51] = [
         "squared",

@@ -1,4 +1,4 @@
-//! What names, signs and commands mean.
+//! The meaning of names, signs and commands.
 
 use super::{
     token::{Bracket, Number, Relation, Token},
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::equality::algebra::Func;
 
-/// What a run of letters is.
+/// The meaning of a run of letters.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Meaning {
     Token(Token),
@@ -86,7 +86,7 @@ pub(crate) fn is_number(lower: &str) -> bool {
     NUMBERS.contains(&lower)
 }
 
-/// What a run of letters is; `may_be_unit` where it stands as units do.
+/// Returns the meaning of a run of letters; `may_be_unit` if it is where units are.
 pub(crate) fn meaning(run: &str, may_be_unit: bool) -> Meaning {
     let lower = run.to_ascii_lowercase();
     if let Some(token) = name(run).or_else(|| english(&lower)) {
@@ -103,7 +103,7 @@ pub(crate) fn meaning(run: &str, may_be_unit: bool) -> Meaning {
     if run.len() <= 3 { Meaning::Letters } else { Meaning::Word }
 }
 
-/// A name with a meaning in formulas, with or without a backslash.
+/// Returns a name with a meaning in formulas, with or without a backslash.
 fn name(run: &str) -> Option<Token> {
     if let Some(&(_, func)) = FUNCTIONS.iter().find(|(name, _)| *name == run) {
         return Some(Token::Function(func));
@@ -316,7 +316,7 @@ pub(crate) fn superscript(c: char) -> Option<char> {
     char::from_digit(value as u32, 10)
 }
 
-/// Whether words name the set of all real numbers.
+/// Returns whether words name the set of all real numbers.
 pub(crate) fn reals(words: &str) -> bool {
     let lower = words.to_lowercase();
     let words: Vec<&str> = lower.split_whitespace().collect();
@@ -324,7 +324,7 @@ pub(crate) fn reals(words: &str) -> bool {
     matches!(words, ["all", "reals"] | ["all", "real", "numbers"])
 }
 
-/// Whether words name the empty set. That there are none among the real numbers says less.
+/// Returns whether words name the empty set. That there is no value among the real numbers says less.
 pub(crate) fn nothing(words: &str) -> bool {
     let lower = words.to_lowercase();
     let words: Vec<&str> = lower.split_whitespace().collect();

@@ -11,7 +11,7 @@ use super::{
     why::Why,
 };
 
-/// What an answer says, before anything is compared.
+/// The content of an answer, before anything is compared.
 #[derive(Debug, Clone)]
 pub(crate) enum Shape {
     Value(Value),
@@ -60,7 +60,7 @@ impl Shape {
     }
 }
 
-/// Whether one of these is a relation.
+/// Returns whether one of these is a relation.
 pub(crate) fn has_relations(items: &[Shape]) -> bool {
     items.iter().any(|item| matches!(item, Shape::Relations(..)))
 }

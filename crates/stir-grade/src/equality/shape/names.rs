@@ -8,14 +8,14 @@ use crate::equality::{
     why::Why,
 };
 
-/// Whether one real constant is less than another; `None` where they are equal or that is not known.
+/// Returns whether one real constant is less than another; `None` where they are equal or that is not known.
 pub(crate) fn less(algebra: &mut Algebra, a: &Frac, b: &Frac) -> Result<Option<bool>, Why> {
     let difference = algebra.add(b.clone(), &a.clone().neg())?;
     let (num, den) = (algebra.sign(&difference.num)?, algebra.sign(&difference.den)?);
     Ok(num.zip(den).map(|(num, den)| num == den))
 }
 
-/// Whether an expression is a name: a variable, points side by side, an unknown function of something.
+/// Returns whether an expression is a name: a variable, points side by side, an unknown function of something.
 pub(crate) fn is_name(algebra: &Algebra, shape: &Shape) -> bool {
     match shape {
         Shape::Words(_) => true,
@@ -34,7 +34,7 @@ pub(crate) fn is_name(algebra: &Algebra, shape: &Shape) -> bool {
     }
 }
 
-/// Whether a product is one name. Letters side by side are points, `AB`; `xy` is a product.
+/// Returns whether a product is one name. Letters next to each other are points, `AB`; `xy` is a product.
 pub(crate) fn is_named(algebra: &Algebra, mono: &Mono) -> bool {
     let capital = |name: &str| name.len() == 1 && name.starts_with(|c: char| c.is_ascii_uppercase());
     let named = |&(id, exponent): &(u32, u32)| match &algebra.known(id).atom {
@@ -45,7 +45,7 @@ pub(crate) fn is_named(algebra: &Algebra, mono: &Mono) -> bool {
     !mono.is_empty() && mono.iter().all(named)
 }
 
-/// The inside of an absolute value that stands alone.
+/// Returns the inside of an absolute value that is alone.
 pub(crate) fn absolute(algebra: &Algebra, frac: &Frac) -> Option<Frac> {
     let (mono, coefficient) = frac.num.0.first_key_value()?;
     if frac.num.0.len() != 1 || !frac.den.is_one() || !coefficient.is_one() || mono.len() != 1 || mono[0].1 != 1 {

@@ -12,7 +12,7 @@ use crate::equality::{
     why::Why,
 };
 
-/// The shape of an answer.
+/// Returns the shape of an answer.
 pub(crate) fn shape(algebra: &mut Algebra, tree: &Tree) -> Shape {
     let mut both = Vec::with_capacity(tree.nodes.len());
     let mut signs: Vec<usize> = Vec::with_capacity(tree.nodes.len());
@@ -31,9 +31,9 @@ pub(crate) fn shape(algebra: &mut Algebra, tree: &Tree) -> Shape {
 pub(crate) struct Reader<'a> {
     pub(crate) algebra: &'a mut Algebra,
     tree: &'a Tree,
-    /// Whether a node stands for two values.
+    /// Set for the nodes that mean two values.
     both: Vec<bool>,
-    /// How many `\pm` a node has.
+    /// The number of `\pm` of each node.
     signs: Vec<usize>,
     plus: Vec<Result<Frac, Why>>,
     minus: Vec<Result<Frac, Why>>,
@@ -128,7 +128,7 @@ impl Reader<'_> {
         }
     }
 
-    /// An expression and the signs and units around it; two values where it has a `\pm`.
+    /// Reads an expression and the signs and units around it; two values where it has a `\pm`.
     fn value(&mut self, id: Id) -> Result<Shape, Why> {
         let (mut at, mut negative, mut mark, mut measure, mut scale) = (id, false, None, None, None);
         // `-\$5`, `-5\%`, `\$5\text{ per hour}`: each sign once.
@@ -219,7 +219,7 @@ impl Reader<'_> {
         Shape::Sequence(Bracket::Paren, Bracket::Paren, ends)
     }
 
-    /// All real numbers but some: intervals between these, in order.
+    /// Returns all real numbers except some: intervals between these, in order.
     fn without(&mut self, from: Shape, what: Shape) -> Result<Shape, Why> {
         let Shape::Sequence(open, close, ends) = &from else { return Err(Why::Forms) };
         let infinity = self.algebra.symbol("\u{221e}");
@@ -248,7 +248,7 @@ impl Reader<'_> {
         Ok(if parts.len() == 1 { parts.remove(0) } else { Shape::Union(parts) })
     }
 
-    /// Where a number belongs among ascending ones.
+    /// Returns the place of a number among ascending ones.
     fn place(&mut self, values: &[Frac], value: &Frac) -> Result<usize, Why> {
         for (place, other) in values.iter().enumerate() {
             match less(self.algebra, value, other)? {

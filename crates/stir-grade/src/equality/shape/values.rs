@@ -10,8 +10,8 @@ use crate::equality::{
     why::Why,
 };
 
-/// The values of all nodes, with one of the two signs of `\pm`. A node that is no expression, or has no value, says
-/// why.
+/// Returns the values of all nodes, with one of the two signs of `\pm`. A node that is no expression, or has no value,
+/// says why.
 pub(crate) fn values(algebra: &mut Algebra, tree: &Tree, plus: bool) -> Vec<Result<Frac, Why>> {
     let mut values = Vec::with_capacity(tree.nodes.len());
     // Infinity is an end of intervals and no number: nothing is computed with it.
@@ -103,7 +103,7 @@ fn symbol(algebra: &mut Algebra, name: &str) -> Frac {
     Frac::atom(algebra.intern(atom))
 }
 
-/// The exact value of a literal.
+/// Returns the exact value of a literal.
 fn literal(algebra: &mut Algebra, number: &Number) -> Result<Frac, Why> {
     let integer = |digits: &str| digits.parse::<BigInt>().unwrap_or_default();
     let length = number.digits.len() as u64;

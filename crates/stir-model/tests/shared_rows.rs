@@ -95,8 +95,8 @@ impl Scene {
         if self.once_in(2) { HookPoint::ResidPre(layer) } else { HookPoint::ResidPost(layer) }
     }
 
-    /// Forks one branch, as at a control point, in place of some others, and rewinds some: by little to one position, or
-    /// anywhere.
+    /// Forks one branch, as at a control point, in place of some others, and rewinds some: by little to one position,
+    /// or anywhere.
     fn fork(&mut self) {
         let one = self.rng.below(self.branches.len());
         self.branches.swap(0, one);
@@ -122,7 +122,7 @@ impl Scene {
         }
     }
 
-    /// Lets some branches go on in one pass, and compares each.
+    /// Continues some branches in one pass, and compares each.
     fn pass(&mut self, what: &str) {
         let (common, point) = (self.some_tokens(), self.some_point());
         let capture: Vec<HookPoint> = if self.once_in(3) { vec![self.some_point(), point] } else { Vec::new() };
