@@ -52,7 +52,8 @@ fn filter(verbose: u8, detail: Option<&str>) -> Result<EnvFilter> {
         [LevelFilter::WARN, LevelFilter::INFO, LevelFilter::DEBUG, LevelFilter::TRACE][usize::from(verbose.min(3))];
     let detail = detail.unwrap_or_default();
     // A level without a target counts for these crates too, although a directive that names them would come before it.
-    let own = match detail.split(',').rev().find_map(|directive| directive.trim().parse::<LevelFilter>().ok()) {
+    let words = detail.split(',').map(str::trim).filter(|word| !word.is_empty());
+    let own = match words.rev().find_map(|word| word.parse::<LevelFilter>().ok()) {
         Some(all) if verbose == 0 => all,
         Some(all) => own.max(all),
         None => own,
