@@ -195,24 +195,28 @@
 //!
 //! `flex` (default) computes on the CPU; `cuda`, `wgpu`, `vulkan` and `metal` add devices.
 //! [`DeviceSpec`](model::DeviceSpec) chooses one at run time and says which feature is missing. `hub` adds
-//! `Lm::from_hub`, models by their name on the Hugging Face hub.
+//! `Lm::from_hub`, models by their name on the Hugging Face hub. `eval` (default) adds tasks, methods, experiments and
+//! reports, `clustering` (default) two selection methods. Without default features what is left is the method itself,
+//! for engines of your own.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(unreachable_pub)]
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "model")]
+#[cfg(all(feature = "eval", feature = "model"))]
 pub mod experiment;
 pub mod guide;
 
 pub use stir_basis as basis;
 pub use stir_controller as controller;
 pub use stir_core as core;
+#[cfg(feature = "eval")]
 pub use stir_eval as eval;
 pub use stir_files as files;
 pub use stir_grade as grade;
 pub use stir_induction as induction;
 #[cfg(feature = "model")]
 pub use stir_model as model;
+#[cfg(feature = "eval")]
 pub use stir_report as report;
 pub use stir_rollout as rollout;
