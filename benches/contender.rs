@@ -49,7 +49,7 @@ struct Args {
     /// Rounds of each of them
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// What cargo bench adds
+    /// The flag that cargo bench adds
     #[arg(long, hide = true)]
     bench: bool,
 }

@@ -1,4 +1,4 @@
-//! What decoding costs on a device, as a share of what the device's memory allows, and what steering adds.
+//! The cost of decoding on a device, as a share of what the device's memory allows, and the cost that steering adds.
 //!
 //! ```text
 //! cargo bench --bench gpu --features cuda -- --device cuda --shape 1.5b --lanes 1,32,128
@@ -57,7 +57,7 @@ struct Args {
     /// Folder of the checkpoint, to keep it; one that is there is used
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// What cargo bench adds
+    /// The flag that cargo bench adds
     #[arg(long, hide = true)]
     bench: bool,
 }

@@ -1,4 +1,4 @@
-//! How long a checkpoint takes to load, next to reading its files into memory and next to reading them through one
+//! The time that a checkpoint takes to load, next to reading its files into memory and next to reading them through one
 //! small buffer, and the most memory that a load takes on the way.
 //!
 //! ```text
@@ -47,7 +47,7 @@ struct Args {
     /// Measure once in this folder: read, stream or load
     #[arg(long, hide = true, num_args = 2)]
     once: Option<Vec<String>>,
-    /// What cargo bench adds
+    /// The flag that cargo bench adds
     #[arg(long, hide = true)]
     bench: bool,
 }

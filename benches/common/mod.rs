@@ -6,7 +6,7 @@ use safetensors::{Dtype, serialize_to_file, tensor::TensorView};
 use serde_json::json;
 use stir::{core::SampleRng, model::ComputeType};
 
-/// What a checkpoint's size follows from.
+/// The sizes that determine a checkpoint's size.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
     pub vocab: usize,

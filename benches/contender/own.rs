@@ -42,7 +42,7 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0
 }
 
-/// What each of `measures` gives in each of `rounds` in which they take turns, after one in which they warm up.
+/// Returns what each of `measures` gives in each of `rounds` in which they take turns, after one in which they warm up.
 pub fn turns<const N: usize>(rounds: usize, mut measures: [&mut dyn FnMut() -> f64; N]) -> Vec<[f64; N]> {
     measures.iter_mut().for_each(|measure| _ = measure());
     (0..rounds).map(|_| measures.each_mut().map(|measure| measure())).collect()

@@ -1,4 +1,4 @@
-//! What steering costs: in the long run, and at one control point next to the scheme that has no cache.
+//! The cost of steering: in the long run, and at one control point next to the scheme that has no cache.
 
 use stir::{
     basis::{Action, Entry, Library, normalize},
@@ -20,7 +20,7 @@ const SEGMENT: usize = 50;
 /// Positions of the prefix at the control point that is looked at alone.
 const PREFIX: usize = 1000;
 
-/// What the entries of a library say: half of the eight at a control point steer, half stay.
+/// The content of a library's entries: half of the eight at a control point steer, half stay.
 #[derive(Clone, Copy)]
 enum Says {
     Steer,

@@ -1,4 +1,4 @@
-//! How fast the machine reads memory: no decoding of one sequence can be faster than its weights are read.
+//! The speed at which the machine reads memory: no decoding of one sequence can be faster than its weights are read.
 
 use std::{hint::black_box, thread, time::Instant};
 

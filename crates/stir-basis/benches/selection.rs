@@ -31,7 +31,7 @@ fn dpp(budget: usize) -> DppConfig {
     DppConfig { budget, lambda: LAMBDA, epsilon: EPSILON, ..DppConfig::default() }
 }
 
-/// What is allocated now, and the most that was.
+/// The bytes allocated now, and their maximum so far.
 struct Counting;
 
 static NOW: AtomicUsize = AtomicUsize::new(0);
@@ -55,7 +55,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// How the candidates lie.
+/// The arrangement of the candidates.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     /// Around 300 directions, as states at like moments of like problems do, and of differing quality.

@@ -43,7 +43,7 @@ impl Default for DppConfig {
 /// have fallen since, could make it the next pick (Minoux 1978; for this objective Hemmi et al. 2022, "Lazy and Fast
 /// Greedy MAP Inference for Determinantal Point Process"). The picks are those of the plain greedy rule, on any number
 /// of threads. With `n` rows of width `d`, a pick costs `O(n (d + budget))` at worst; memory is `O(n budget)` at worst
-/// beside the keys.
+/// in addition to the keys.
 ///
 /// ```
 /// use stir_basis::{DppConfig, greedy_dpp};

@@ -1,4 +1,4 @@
-//! What is chosen, by which rule.
+//! The entries that each rule chooses.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

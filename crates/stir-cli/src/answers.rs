@@ -76,7 +76,7 @@ impl CompareArgs {
 struct MethodName {
     name: String,
     config: MethodConfig,
-    /// The tokens that a name stands for which says them.
+    /// The place that the method's name gives for the vector: every boundary or every token.
     at: Option<StaticAt>,
 }
 

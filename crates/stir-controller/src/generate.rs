@@ -22,7 +22,7 @@ impl Controller {
     /// ```
     ///
     /// # Errors
-    /// As [`stir_core::generate`].
+    /// Fails like [`stir_core::generate`].
     pub fn generate<E: Engine>(
         &self,
         engine: E,
@@ -59,7 +59,7 @@ impl Controller {
     /// ```
     ///
     /// # Errors
-    /// As [`stir_core::stream`].
+    /// Fails like [`stir_core::stream`].
     pub fn stream<E: Engine>(
         &self,
         engine: E,

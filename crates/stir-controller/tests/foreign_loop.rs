@@ -12,7 +12,7 @@ use stir_controller::{
 };
 use stir_core::{Engine, GenerateOptions, HookPoint, Request, SampleRng, Sampling, TokenId, toy::ToyEngine};
 
-/// What a loop of somebody else's has at the end of a sequence.
+/// The results of a foreign loop at the end of a sequence.
 #[derive(Debug, Default)]
 struct Foreign {
     tokens: Vec<TokenId>,
@@ -111,7 +111,7 @@ fn settings(rng: &mut SampleRng, variant: Variant, scope: Scope) -> ControllerCo
     }
 }
 
-/// What was at stake over a set of cases.
+/// The decisions that mattered over a set of cases.
 #[derive(Debug, Default)]
 struct Seen {
     steered: usize,

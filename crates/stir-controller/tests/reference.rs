@@ -9,7 +9,7 @@ use common::{Reference, WARM, assert_same, batch, library, plain, prompts, steer
 use stir_controller::{ControllerConfig, Scope, Steered, Variant};
 use stir_core::{SampleRng, Sampling, TokenId, toy::ToyEngine};
 
-/// What happened over a set of generations: a comparison in which nothing is at stake proves nothing.
+/// The events counted over a set of generations: a comparison in which nothing is at stake proves nothing.
 #[derive(Debug, Default)]
 struct Seen {
     /// Segments that began with an impulse.

@@ -74,7 +74,7 @@ pub fn generate<E: Engine>(
 /// Works like [`generate`], for any kind of generation; `start` is the one of [`Generator::with`].
 ///
 /// # Errors
-/// As [`generate`].
+/// Fails like [`generate`].
 pub fn generate_with<E, G>(
     engine: E,
     requests: &[Request],
@@ -144,7 +144,7 @@ pub fn stream<E: Engine>(
 /// Works like [`stream`], for any kind of generation; `start` is the one of [`Generator::with`].
 ///
 /// # Errors
-/// As [`stream`].
+/// Fails like [`stream`].
 pub fn stream_with<E, G>(
     engine: E,
     requests: &[Request],

@@ -265,7 +265,7 @@ pub fn argmax(logits: &[f32]) -> Result<usize, SamplingError> {
 /// Returns the log-probability of `token` under the distribution that `logits` describe at temperature 1.
 ///
 /// # Errors
-/// As [`argmax`]; also if `token` is outside the row.
+/// Fails like [`argmax`]; also if `token` is outside the row.
 pub fn log_prob(logits: &[f32], token: TokenId) -> Result<f32, SamplingError> {
     let best = argmax(logits)?;
     let token = token as usize;

@@ -38,7 +38,7 @@ fn ask(engine: &ToyEngine, text: &str) -> Request {
     Request { max_tokens: 24, sampling: WARM, ..Request::new(engine.encode(text).unwrap()) }
 }
 
-/// What a listener has heard of one answer.
+/// The events of one answer that a listener received.
 #[derive(Debug, Default)]
 struct Heard {
     tokens: Vec<TokenId>,

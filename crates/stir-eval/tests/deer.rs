@@ -7,7 +7,7 @@ mod common;
 use common::toy::{config, logits, questions, replies, request};
 use stir_core::{Engine, Request, Text, TokenId, toy::ToyEngine};
 
-/// What DEER does, without caches, forks or lanes.
+/// DEER as it is defined, without caches, forks or lanes.
 struct PlainDeer {
     answer: Vec<TokenId>,
     /// Tokens that were generated and are not in the answer.

@@ -38,7 +38,7 @@ struct Model {
     device: String,
 }
 
-/// What was made, in order.
+/// The outputs made, in order.
 #[derive(Default)]
 struct ToyBackend {
     log: RefCell<Vec<String>>,
@@ -92,7 +92,7 @@ impl Backend for ToyBackend {
     }
 }
 
-/// What a text answers is whether its length is odd: about half of all noise is right.
+/// The answer of a text is whether its length is odd: about half of all noise is right.
 struct Parity;
 
 impl Judge for Parity {

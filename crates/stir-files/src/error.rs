@@ -38,7 +38,7 @@ pub enum FileError {
     /// A value cannot be written as JSON.
     #[error("a value cannot be written as JSON")]
     Unwritable(#[source] JsonError),
-    /// Two records of a run have the same key, so they could not be told apart.
+    /// Two records of a run have the same key, so they could not be distinguished.
     #[error("records {first} and {second} of the run share the key {key}")]
     DuplicateKey {
         /// The `Debug` text of the key.

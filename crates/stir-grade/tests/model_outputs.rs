@@ -7,7 +7,7 @@ use common::shared_rows;
 use serde_json::Value;
 use stir_grade::{ChoiceJudge, Judge, MathJudge, NumberJudge};
 
-/// How many of the verdicts are those of the labels; every other one is reported.
+/// Returns the share of the verdicts that agree with the labels; every other one is reported.
 fn agreement(what: &str, cases: impl IntoIterator<Item = (String, bool, bool, String)>) -> f64 {
     let (mut same, mut total) = (0, 0);
     for (place, label, verdict, story) in cases {

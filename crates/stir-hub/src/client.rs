@@ -41,7 +41,7 @@ pub(crate) struct Reply {
     /// The address, without its query.
     pub url: String,
     /// The file's `ETag`: the one the hub states for it or, where it states none and the request is a `HEAD`, that of
-    /// whoever answered in the end.
+    /// the server that answered in the end.
     pub etag: Option<String>,
     /// The file's size as the hub states it for files in a store.
     pub linked_size: Option<u64>,

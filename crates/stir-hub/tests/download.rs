@@ -188,8 +188,8 @@ fn tries_are_bounded_and_what_came_is_kept() {
     hub.fault("GET", "listing", vec![Fault::Status(503, vec![]); 4]);
     assert!(matches!(hub.get(), Err(HubError::Status { status: 503, .. })));
     assert_eq!(hub.seen().len(), 4);
-    let nobody = get(&Options { endpoint: "http://127.0.0.1:9".into(), ..hub.options() });
-    assert!(matches!(nobody, Err(HubError::Connection { .. })), "{nobody:?}");
+    let unreachable = get(&Options { endpoint: "http://127.0.0.1:9".into(), ..hub.options() });
+    assert!(matches!(unreachable, Err(HubError::Connection { .. })), "{unreachable:?}");
     // The client does not wait for a day.
     hub.fault("GET", "listing", [Fault::Status(429, vec![("Retry-After", "86400".into())])]);
     hub.seen();
@@ -217,7 +217,7 @@ fn servers_that_do_not_do_ranges_as_asked() {
     assert_eq!(hub.ranges(WEIGHTS), ["", "bytes=1000000-", ""]);
 }
 
-/// What an earlier process may have left behind.
+/// Files that an earlier process may have left behind.
 #[test]
 fn partial_files_of_an_earlier_process() {
     let good = weights();

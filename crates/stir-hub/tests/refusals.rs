@@ -1,4 +1,4 @@
-//! What the hub must not do to us: each ends in its own error, and leaves nothing behind that is not verified.
+//! Attacks by a hostile hub: each ends in its own error, and leaves nothing behind that is not verified.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -22,7 +22,7 @@ use crate::{
 /// [crate](crate) for an example, and [`Induction`] for more options.
 ///
 /// # Errors
-/// As [`Induction::new`] and [`Induction::run`].
+/// Fails like [`Induction::new`] and [`Induction::run`].
 pub fn induce<E: Text>(
     engine: &E,
     rollouts: impl IntoIterator<Item = Result<Vec<Rollout>, RolloutError>>,

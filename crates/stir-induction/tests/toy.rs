@@ -56,7 +56,7 @@ fn mine(groups: &[Vec<Rollout>], config: InductionConfig) -> (MinedPairs, Induct
     induce(&ToyEngine::new(1), groups.iter().cloned().map(Ok), config).unwrap()
 }
 
-/// What stage 2 says, the slow way: every prefix encoded from scratch, everything kept and sorted.
+/// Computes stage 2 the slow way: every prefix encoded from scratch, everything kept and sorted.
 fn direct(engine: &ToyEngine, groups: &[Vec<Rollout>], config: &InductionConfig) -> Vec<Pair> {
     let state = |r: &Rollout, m: usize, layer: usize| -> Vec<f32> {
         let boundary = boundaries(engine, r, config)[m - 1];

@@ -1,4 +1,4 @@
-//! What a checkpoint must hold to be loaded, and what is said when it does not.
+//! The content that a checkpoint needs to be loaded, and the errors when it lacks some.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -56,7 +56,7 @@ fn load(dir: &Path) -> Result<Lm, ModelError> {
     load_as(dir, ComputeType::F32)
 }
 
-/// What comes of a checkpoint with a change.
+/// Returns the result of loading a checkpoint with a change.
 fn changed(change: impl FnOnce(&mut Tensors)) -> Result<Lm, ModelError> {
     let (dir, mut tensors) = (folder(), tensors());
     change(&mut tensors);

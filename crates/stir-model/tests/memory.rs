@@ -1,4 +1,4 @@
-//! What a session takes is what it says. This file counts every allocation of its process and so holds one test.
+//! A session takes the memory that it states. This file counts every allocation of its process and so holds one test.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -81,6 +81,6 @@ fn a_session_takes_what_is_stated() {
             drop(fork);
             encode(&mut session, 7);
         }
-        check(&format!("beside 20 forks as {compute}"), session, 200);
+        check(&format!("next to 20 forks as {compute}"), session, 200);
     }
 }

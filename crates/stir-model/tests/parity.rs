@@ -201,8 +201,8 @@ fn a_row_of_a_batch_gets_bit_for_bit_what_it_gets_alone() {
     }
 }
 
-/// What transformers itself computes when it loads the bf16 checkpoint (`tests/fixtures/from_pretrained.py`): rotary
-/// frequencies in f32, our default.
+/// Compares with what transformers itself computes when it loads the bf16 checkpoint
+/// (`tests/fixtures/from_pretrained.py`): rotary frequencies in f32, our default.
 #[test]
 fn a_bf16_checkpoint_loads_as_transformers_loads_it() {
     let dir = fixture("models").join(BF16);

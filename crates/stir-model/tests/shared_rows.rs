@@ -28,7 +28,7 @@ const MOST: usize = 7;
 struct Added {
     point: HookPoint,
     position: usize,
-    /// Which of the scene's vectors.
+    /// The index among the scene's vectors.
     vector: usize,
     scale: f32,
 }
@@ -53,7 +53,8 @@ impl Branch {
 }
 
 struct Scene {
-    /// What is tested, which encodes few tokens at a time, and what it is compared with, which encodes all at once.
+    /// The model under test, which encodes few tokens at a time, and the one to compare with, which encodes all at
+    /// once.
     lm: Lm,
     whole: Lm,
     vectors: Vec<Vec<f32>>,
@@ -79,7 +80,7 @@ impl Scene {
         Self { whole: load(), lm, vectors, rng, branches, alike: 0 }
     }
 
-    /// Whether something happens that does so once in `times`.
+    /// Returns whether something happens that does so once in `times`.
     fn once_in(&mut self, times: usize) -> bool {
         self.rng.below(times) == 0
     }

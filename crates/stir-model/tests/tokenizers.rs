@@ -129,7 +129,7 @@ fn random_text(rng: &mut SampleRng) -> String {
     (0..length).map(|_| alphabet[rng.below(alphabet.len())]).collect()
 }
 
-/// What a text is to the bytes of its tokens, fed one by one to a decoder that waits for whole characters.
+/// Compares a text with the bytes of its tokens, fed one by one to a decoder that waits for whole characters.
 fn streamed(vocab: &Vocab, ids: &[TokenId]) -> String {
     let (mut held, mut text) = (Vec::new(), String::new());
     for &id in ids {

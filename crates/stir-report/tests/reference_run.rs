@@ -9,7 +9,7 @@ use stir_core::Finish;
 use stir_grade::{FinalNumber, Grade, Judged, Verdict, final_number::final_answer};
 use stir_report::{Comparison, Record, Run, Settings};
 
-/// What is read of a line; the rest of it belongs to other crates.
+/// The fields read of a line; the rest of it belongs to other crates.
 #[derive(Deserialize)]
 struct Line {
     id: String,

@@ -47,7 +47,7 @@ pub enum RolloutError {
         /// The line that it is on first.
         first: usize,
     },
-    /// Two prompts of one id were given; their samples could not be told apart.
+    /// Two prompts of one id were given; their samples could not be distinguished.
     #[error("prompts {first} and {second} share the id {id:?}")]
     DuplicatePrompt {
         /// The id.

@@ -70,7 +70,7 @@ impl Folder {
     }
 }
 
-/// What an undisturbed run writes.
+/// Returns what an undisturbed run writes.
 fn whole() -> Vec<u8> {
     let folder = Folder::new();
     run(config(), &prompts(), &folder.out(), all).unwrap();

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{Folder, command, feed, records, reference, succeed};
 
-/// What `chat` prints for these lines of input.
+/// Returns what `chat` prints for these lines of input.
 fn chat(args: &str, input: &str) -> Output {
     feed("chat", args, input)
 }

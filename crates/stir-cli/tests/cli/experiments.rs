@@ -93,7 +93,7 @@ fn outputs(out: &str) -> BTreeMap<String, String> {
     found
 }
 
-/// How many finished answers and rollouts lie below a folder.
+/// Counts the finished answers and rollouts below a folder.
 fn finished(out: &str) -> usize {
     let mut lines = 0;
     for kind in ["rollouts", "answers"] {

@@ -1,4 +1,4 @@
-//! What `inspect` finds, and what it refuses.
+//! The results of `inspect`, and the input that it refuses.
 
 use std::{fs, path::Path};
 

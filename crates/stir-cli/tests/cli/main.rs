@@ -45,7 +45,7 @@ fn feed(stage: &str, args: &str, input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// What a stage that ends well prints.
+/// Returns the output of a stage that succeeds.
 fn succeed(stage: &str, args: &str) -> String {
     let output = run(stage, args);
     let errors = String::from_utf8_lossy(&output.stderr);

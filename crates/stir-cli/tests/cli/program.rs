@@ -1,4 +1,4 @@
-//! What all commands share: the model that comes with the program, messages, completions.
+//! The parts that all commands share: the model that comes with the program, messages, completions.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What bad input and other settings get.
+//! The errors for bad input and for other settings.
 
 use std::{fs, path::Path};
 

@@ -313,7 +313,7 @@ fn near(found: f64, expected: f64) {
     assert!((found - expected).abs() < 1e-4, "{found} is not {expected}");
 }
 
-/// What the controller did is what the reference does.
+/// Checks that the controller did what the reference does.
 #[track_caller]
 pub fn assert_same(found: &Steered, slow: &Slow) {
     assert_eq!(found.generated.tokens, slow.tokens);

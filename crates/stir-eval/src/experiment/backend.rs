@@ -41,7 +41,7 @@ pub trait Backend {
     /// Returns the prompt of a system and a user message for the model.
     ///
     /// # Errors
-    /// Those of the engine.
+    /// The engine's error.
     fn render(
         &self,
         engine: &Self::Engine,

@@ -252,7 +252,7 @@ impl TaskSpec {
     /// Returns the source of the problems that are answered, checked as far as it can be without a model.
     ///
     /// # Errors
-    /// As [`mined`](Self::mined).
+    /// Fails like [`mined`](Self::mined).
     pub fn answered(&self) -> Result<Option<ProblemSource>, ExperimentError> {
         self.source("answer", self.answer.as_ref())
     }

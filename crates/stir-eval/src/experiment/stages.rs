@@ -38,7 +38,7 @@ impl RolloutSettings {
     /// Checks every setting.
     ///
     /// # Errors
-    /// As [`RolloutConfig::validate`].
+    /// Fails like [`RolloutConfig::validate`].
     pub fn validate(&self) -> Result<(), RolloutError> {
         self.config(0).validate()
     }

@@ -136,7 +136,7 @@ impl MethodConfig {
     /// Returns the method, ready to answer.
     ///
     /// # Errors
-    /// As [`validate`](Self::validate); [`MethodError`] for a library that is missing, made for another model or
+    /// Fails like [`validate`](Self::validate); [`MethodError`] for a library that is missing, made for another model or
     /// without a vector, and for a text that the model's tokenizer refuses.
     pub fn build<'m, E: Text>(&self, context: MethodContext<'m, E>) -> Result<Box<dyn Method<E> + 'm>, MethodError> {
         self.validate()?;

@@ -68,7 +68,7 @@ impl<E: Text> AnswerRun<'_, E> {
     /// answer gets [`Reply::no_room`], whatever the method.
     ///
     /// # Errors
-    /// As [`requests`](Self::requests), before anything is generated; [`AnswerError`] when a question cannot be
+    /// Fails like [`requests`](Self::requests), before anything is generated; [`AnswerError`] when a question cannot be
     /// answered after all, or the engine fails.
     pub fn replies(
         &self,

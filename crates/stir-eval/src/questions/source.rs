@@ -103,7 +103,7 @@ impl TaskSource {
     /// Returns the problems with prompts by `render`: the chat template of a model.
     ///
     /// # Errors
-    /// As [`check`](Self::check); [`QuestionError`] for problems that cannot be read or rendered.
+    /// Fails like [`check`](Self::check); [`QuestionError`] for problems that cannot be read or rendered.
     pub fn open<X>(&self, render: &Render<'_, X>) -> Result<Questions, QuestionError<X>> {
         self.check()?;
         let asked = match self.is_plain() {

@@ -70,7 +70,7 @@ impl Stories {
     /// Draws the stories and makes their prompts by `render`: the chat template of a model.
     ///
     /// # Errors
-    /// As [`draw`](Self::draw); [`QuestionError::Prompt`] for a prompt that cannot be rendered.
+    /// Fails like [`draw`](Self::draw); [`QuestionError::Prompt`] for a prompt that cannot be rendered.
     pub fn questions<X>(&self, render: &Render<'_, X>) -> Result<Questions, QuestionError<X>> {
         let ask = |(i, problem): (usize, WordProblem)| {
             let id = format!("story-{i}");

@@ -47,7 +47,7 @@ impl Task {
     /// ```
     ///
     /// # Errors
-    /// As [`load`](Self::load); when the description has other fields than `name`, `data`, `answer`, `system`, `user`,
+    /// Fails like [`load`](Self::load); when the description has other fields than `name`, `data`, `answer`, `system`, `user`,
     /// or the file is of neither kind.
     pub fn custom(path: impl AsRef<Path>, form: Option<AnswerForm>) -> Result<Self, TaskError> {
         let path = path.as_ref();

@@ -19,7 +19,7 @@ impl Task {
     /// ```
     ///
     /// # Errors
-    /// As [`load`](Self::load), and when the hub does not provide the files.
+    /// Fails like [`load`](Self::load), and if the hub does not provide the files.
     pub fn from_hub(
         name: &str,
         split: Option<&str>,

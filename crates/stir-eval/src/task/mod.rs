@@ -132,7 +132,7 @@ impl Task {
     /// from the file `name` (see [`custom`](Self::custom)).
     ///
     /// # Errors
-    /// Those of [`load`](Self::load) and [`custom`](Self::custom); a name of the catalogue without data.
+    /// Fails like [`load`](Self::load) and [`custom`](Self::custom); a name of the catalogue without data.
     pub fn open(name: &str, data: Option<&Path>) -> Result<Self, TaskError> {
         match (data, Benchmark::find(name)) {
             (Some(data), _) => Self::load(name, data),

@@ -1,4 +1,4 @@
-//! What the tests on the toy engine share.
+//! Helpers of the tests on the toy engine.
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -28,7 +28,7 @@ pub fn first_mark(_: &Question) -> Arc<dyn Judge> {
     Arc::new(FirstMark)
 }
 
-/// What the toy engine's vocabulary has of a message: its end, which is what differs between stages.
+/// The part of a message that the toy engine's vocabulary has: its end, which is what differs between stages.
 pub fn render(system: Option<&str>, user: &str) -> String {
     let text = format!("{}{user}", system.unwrap_or_default());
     let known: Vec<char> = text.chars().filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit()).collect();

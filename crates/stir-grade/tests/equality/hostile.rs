@@ -81,7 +81,7 @@ fn hostile_answers_are_answered_in_time() {
     }
 }
 
-/// What answers are made of, and what they are not.
+/// The parts that answers are made of, and others that they are not made of.
 const PIECES: [&str; 75] = [
     "1",
     "2",

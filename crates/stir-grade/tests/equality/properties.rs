@@ -1,4 +1,4 @@
-//! What holds for all answers, against values in floating point.
+//! Properties of all answers, tested against values in floating point.
 
 use proptest::prelude::*;
 use stir_grade::{
@@ -6,7 +6,7 @@ use stir_grade::{
     equality::equal,
 };
 
-/// Where formulas are evaluated in floating point: values of x.
+/// The values of x at which formulas are evaluated in floating point.
 const POINTS: [f64; 3] = [3.0 / 7.0, 1.7, -0.9];
 
 type Formula = (String, [f64; 3]);
@@ -49,7 +49,7 @@ fn formulas() -> impl Strategy<Value = Formula> {
     })
 }
 
-/// Whether two formulas agree where both have a value, and where that is.
+/// Returns whether two formulas agree where both have a value, and where that is.
 fn agree(x: &[f64; 3], y: &[f64; 3]) -> Option<bool> {
     let both = x.iter().zip(y).filter(|(x, y)| x.is_finite() && y.is_finite() && x.abs() < 1e6 && y.abs() < 1e6);
     let mut some = None;

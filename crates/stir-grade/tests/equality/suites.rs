@@ -71,7 +71,7 @@ fn equals(pairs: &[(&str, &str)], options: &Options) -> BTreeMap<String, usize> 
     rules
 }
 
-/// How many of these are not of the rules for what is spelled in another way (`number`, `identical`), and not of those
+/// Counts those that are not of the rules for what is spelled in another way (`number`, `identical`), and not of those
 /// for what one answer leaves out (a unit, a degree sign, a name).
 fn others(rules: &BTreeMap<String, usize>) -> usize {
     let same = ["identical", "number", "degrees", "unit", "assignment"];
@@ -101,7 +101,7 @@ fn different_golds_of_math_500_are_different() {
     }
 }
 
-/// What it costs to count what one answer leaves out: rows of the suites, and answers of real models.
+/// The cost of counting what one answer leaves out: rows of the suites, and answers of real models.
 #[test]
 #[ignore = "needs the folder of shared data in STIR_SHARED_DATA"]
 fn complete_answers_are_fewer() {

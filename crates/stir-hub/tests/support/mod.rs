@@ -19,7 +19,7 @@ use stir_hub::{HubError, Options, Progress, snapshot};
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 pub const REPO: &str = "org/model";
 
-/// What goes wrong with one answer.
+/// The fault of one answer.
 #[derive(Debug, Clone)]
 pub enum Fault {
     /// The connection ends after so many bytes of the body.
@@ -47,7 +47,7 @@ pub enum Fault {
 /// A request as it came in.
 #[derive(Debug, Clone)]
 pub struct Seen {
-    /// Whether it came to the store that large files are redirected to.
+    /// True if it came to the store that large files are redirected to.
     pub store: bool,
     pub method: String,
     pub path: String,

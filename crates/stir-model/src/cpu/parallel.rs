@@ -201,7 +201,7 @@ pub(crate) struct SharedSlice<'a, T> {
     slice: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: it stands for a mutable slice, which threads may hand to each other and, by the promise that callers of
+// SAFETY: it represents a mutable slice, which threads may hand to each other and, by the promise that callers of
 // `slice` make, use at the same time.
 unsafe impl<T: Send> Sync for SharedSlice<'_, T> {}
 

@@ -13,7 +13,7 @@ pub(crate) const MODEL: &str = "planted-1m";
 pub(crate) const TASKS: [(&str, usize); 2] = [("stories", 300), ("puzzles", 120)];
 const ENTRIES: usize = 64;
 
-/// How well a method does and what it costs.
+/// The accuracy of a method and its cost.
 #[derive(Clone, Copy)]
 struct Skill {
     ability: f64,
@@ -195,7 +195,7 @@ fn step(segment: usize, tokens: usize, skill: Skill, k_scale: f64, own: &mut Sam
     }
 }
 
-/// What the entries are.
+/// The entries.
 pub(crate) fn library(task: &str) -> LibraryDescription {
     let entry = |index: usize| EntryDescription {
         problem: format!("{task}-train-{}", index * 3),
