@@ -105,7 +105,7 @@ impl Library {
         }
         let fingerprint = Fingerprint {
             architecture: String::new(),
-            n_layers: entries.iter().map(|entry| entry.layer + 1).max().unwrap_or(0),
+            n_layers: entries.iter().map(|entry| entry.layer.saturating_add(1)).max().unwrap_or(0),
             hidden_size: entries.first().map_or(0, |entry| entry.key.len()),
             vocab_size: 0,
             tokenizer: String::new(),

@@ -118,6 +118,17 @@ fn build_library(args: &Args, lm: &Lm, mined: &Questions) -> Result<Library> {
         seed: args.model.seed,
         ..RolloutConfig::default()
     };
+    // What is wrong with a later stage is found before the first takes its time.
+    let induction = InductionConfig {
+        layers: args.layers.clone(),
+        max_control_points: args.compare.answers.steering.max_control_points,
+        max_tokens: args.compare.answers.max_tokens,
+        ..InductionConfig::default()
+    };
+    let induction = Induction::new(lm, induction).into_diagnostic()?;
+    let (budget, min_per_control_point) = (args.budget, args.min_per_control_point);
+    let basis = BasisConfig { budget, min_per_control_point, ..BasisConfig::default() };
+    basis.validate().into_diagnostic()?;
     let path = out.join("rollouts.jsonl");
     let shown = Progress::new((prompts.len() * args.samples) as u64, "rollout");
     let run = Rollouts::new(lm, config).into_diagnostic()?.judge_name(mined.judge_name()).on_progress(|progress| {
@@ -135,14 +146,8 @@ fn build_library(args: &Args, lm: &Lm, mined: &Questions) -> Result<Library> {
         percent(summary.mixed_share())
     );
 
-    let config = InductionConfig {
-        layers: args.layers.clone(),
-        max_control_points: args.compare.answers.steering.max_control_points,
-        max_tokens: args.compare.answers.max_tokens,
-        ..InductionConfig::default()
-    };
     let shown = Progress::new(prompts.len() as u64, "induce");
-    let run = Induction::new(lm, config).into_diagnostic()?.on_progress(|progress| {
+    let run = induction.on_progress(|progress| {
         shown.set_done(progress.problems as u64);
         ControlFlow::Continue(())
     });
@@ -152,9 +157,7 @@ fn build_library(args: &Args, lm: &Lm, mined: &Questions) -> Result<Library> {
     candidates.save(out.join("candidates.stir")).into_diagnostic()?;
     tell!("induction: {} pairs kept of {} found", report.kept, report.found.iter().sum::<usize>());
 
-    let (budget, min_per_control_point) = (args.budget, args.min_per_control_point);
-    let config = BasisConfig { budget, min_per_control_point, ..BasisConfig::default() };
-    let library = select(&candidates, &config).into_diagnostic()?;
+    let library = select(&candidates, &basis).into_diagnostic()?;
     tell!("library: {} entries of {}", library.entries().len(), 2 * candidates.pairs.len());
     Ok(library)
 }

@@ -44,6 +44,46 @@ fn progress_is_a_line_where_there_is_no_terminal() {
 }
 
 #[test]
+fn every_line_of_the_standard_error_is_json_for_who_asks() {
+    let folder = Folder::new();
+    let (_, _, prompts) = folder.stages(2);
+    let task = fs::read_to_string(&prompts).unwrap() + "\n{\"id\": \"empty\", \"prompt\": \"\", \"gold\": 1}";
+    let task = folder.write("t.jsonl", task);
+    let told = |stage: &str, flags: &str, out: &str| {
+        let (model, out) = (reference("model"), folder.path(out));
+        let output = run(stage, &format!("{flags} --log-format json --model {model} --out {out} --max-tokens 9"));
+        let told = String::from_utf8(output.stderr).unwrap();
+        let lines = told.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
+        lines.map(|line| (line["level"].clone(), line["fields"]["message"].to_string())).collect::<Vec<_>>()
+    };
+    let lines = told("evaluate", &format!("--task {prompts} --methods plain --json"), "o");
+    assert!(lines.iter().any(|(level, message)| level == "INFO" && message.contains("report: ")), "{lines:?}");
+    let lines = told("rollout", &format!("--task {task} --samples 1"), "r.jsonl");
+    assert!(lines.iter().any(|(level, message)| level == "WARN" && message.contains("no token")), "{lines:?}");
+    assert!(
+        lines.last().is_some_and(|(level, message)| level == "ERROR" && message.contains("1 problems")),
+        "{lines:?}"
+    );
+}
+
+/// Where nobody reads, and where the disk is full.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_cannot_be_written_is_no_panic() {
+    let folder = Folder::new();
+    let (_, _, prompts) = folder.stages(1);
+    let (model, out) = (reference("model"), folder.path("o.jsonl"));
+    let rollout = format!("--task {prompts} --model {model} --out {out} --samples 1 --max-tokens 9");
+    for (stage, flags) in [("completions", "bash"), ("rollout", &rollout)] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = command(stage, flags).stdout(full).stderr(std::process::Stdio::piped()).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains("cannot write to the standard output") && !told.contains("panicked"), "{told}");
+    }
+}
+
+#[test]
 fn every_decision_is_told_to_who_asks() {
     let folder = Folder::new();
     let (_, library, prompts) = folder.stages(1);

@@ -57,6 +57,27 @@ fn bad_settings_are_named() {
     refuse("induce", &format!("{induce} --layers 5"), &["5"]);
     refuse("induce", &format!("{induce} --min-correct 3"), &["min_correct is 3"]);
     refuse("induce", &format!("{induce} --max-tokens 0"), &["max_tokens is 0"]);
+    // Before the model is loaded, and before a method that comes first is run.
+    refuse("steer", &format!("{steer} --k-scale -1"), &["k_scale is -1"]);
+    let evaluate = format!("--model {model} --library {library} --task {prompts} --out {out}");
+    for (flags, words) in [
+        ("--methods plain,stir --tau-null nan", ["tau_null is NaN", ""]),
+        ("--methods plain,deer --deer-threshold 2", ["threshold is 2", "deer"]),
+        ("--methods plain,plain", ["\"plain\"", "twice"]),
+    ] {
+        refuse("evaluate", &format!("{evaluate} {flags}"), &words);
+        assert!(fs::read_dir(&out).unwrap().next().is_none(), "{flags}");
+    }
+    fs::remove_dir(&out).unwrap();
+    for (flags, word) in [
+        ("--mined-problems 0", "mined_problems is 0"),
+        ("--compared-problems 0", "compared_problems is 0"),
+        ("--mined-problems 2 --layers 99", "layer 99"),
+    ] {
+        refuse("pipeline", &format!("--model {model} --out {} {flags}", folder.path("all")), &[word]);
+        assert!(!Path::new(&folder.path("all/rollouts.jsonl")).exists(), "{flags}");
+    }
+    refuse("train-tiny", &format!("--out {out} --batch 0"), &["batch is 0"]);
     assert!(!Path::new(&out).exists());
     // What does not parse is a matter of usage.
     for (flag, word) in [("--layers 1.5", "1.5"), (r"--delimiter \q", r"\q"), ("--positives gold", "--gold")] {
