@@ -2,7 +2,94 @@
 #![doc = include_str!("../README.md")]
 #![warn(unreachable_pub)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+#![allow(
+    clippy::needless_range_loop,
+    reason = "closures are compiled without the instructions of the kernel they are in"
+)]
 
+mod attention;
 mod format;
+mod linear;
+mod parallel;
+mod rows;
+mod simd;
 
+pub use attention::{AttentionShape, Sequence, SpanView};
 pub use format::Format;
+pub use rows::Heads;
+pub use simd::Element;
+use simd::Isa;
+
+/// The activation of a gated feed-forward block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// `x * sigmoid(x)`
+    Silu,
+    /// The Gaussian error linear unit in its approximation by tanh.
+    GeluTanh,
+}
+
+/// Computes `y = x w^T + bias`, in f32 whatever the weights are kept in.
+///
+/// # Shapes
+/// - `x`: `[rows, k]`, `w`: `[n, k]`, `bias`: `[n]`, `y`: `[rows, n]`
+///
+/// # Panics
+/// If the lengths disagree.
+pub fn linear<W: Element>(x: &[f32], w: &[W], bias: Option<&[W]>, y: &mut [f32], k: usize) {
+    linear::linear(Isa::best(), x, w, bias, y, k);
+}
+
+/// Computes attention of every new token to what it sees of its sequence.
+///
+/// # Shapes
+/// - `q`: `[tokens, n_heads, head_dim]` in rows of `stride`, scaled
+/// - `out`: `[tokens, n_heads * head_dim]`
+///
+/// # Panics
+/// If the lengths disagree.
+pub fn attend<T: Element>(
+    shape: AttentionShape,
+    q: &[f32],
+    stride: usize,
+    sequences: &[Sequence<'_, T>],
+    out: &mut [f32],
+) {
+    attention::attend(Isa::best(), shape, q, stride, sequences, out);
+}
+
+/// Norms and turns queries and keys in place, and scales the queries.
+///
+/// # Shapes
+/// - `qkv`: `[tokens, stride]`, each row beginning with the heads of the queries and those of the keys
+///
+/// # Panics
+/// If the lengths disagree.
+pub fn prepare_heads(qkv: &mut [f32], stride: usize, heads: &Heads<'_>) {
+    rows::heads(qkv, stride, heads);
+}
+
+/// Writes every row divided by its root mean square and multiplied by `gamma`.
+///
+/// # Shapes
+/// - `x` and `out`: `[rows, width]`, `gamma`: `[width]`
+///
+/// # Panics
+/// If the lengths disagree.
+pub fn norm(x: &[f32], gamma: &[f32], epsilon: f32, out: &mut [f32]) {
+    rows::norm(Isa::best(), x, gamma, epsilon, out);
+}
+
+/// Writes the activated first half of every row times its second half.
+///
+/// # Shapes
+/// - `gate_up`: `[rows, 2 width]`, `out`: `[rows, width]`
+///
+/// # Panics
+/// If the lengths disagree.
+pub fn gate(gate_up: &[f32], activation: Activation, width: usize, out: &mut [f32]) {
+    rows::gate(Isa::best(), gate_up, activation, width, out);
+}
+
+#[cfg(test)]
+mod tests;

@@ -15,10 +15,6 @@ mod checkpoint;
 mod compute;
 mod config;
 #[cfg(feature = "flex")]
-#[allow(
-    clippy::needless_range_loop,
-    reason = "closures are compiled without the instructions of the kernel they are in"
-)]
 mod cpu;
 #[cfg(feature = "decoder")]
 mod decoder;

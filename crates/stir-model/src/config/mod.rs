@@ -12,6 +12,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use stir_core::ModelShape;
+pub use stir_kernels::Activation;
 
 pub use self::rope::{Rope, RopeFrequencies, RopeScaling};
 use self::{fields::Fields, rope::ParsedRope};
@@ -72,16 +73,6 @@ pub struct DecoderConfig {
     pub fused_projections: bool,
     /// True if the output head is the embedding.
     pub tie_embeddings: bool,
-}
-
-/// The gate of a feed-forward block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Activation {
-    /// `x * sigmoid(x)`
-    Silu,
-    /// The Gaussian error linear unit in its approximation by tanh.
-    GeluTanh,
 }
 
 /// The defaults of a model family for fields that a file leaves out.
