@@ -10,12 +10,16 @@
 mod attention;
 mod format;
 mod linear;
+mod memory;
+mod packed;
 mod parallel;
 mod rows;
 mod simd;
 
 pub use attention::{AttentionShape, Sequence, SpanView};
 pub use format::Format;
+pub use memory::in_large_pages;
+pub use packed::Packed;
 pub use rows::Heads;
 pub use simd::Element;
 use simd::Isa;
@@ -27,6 +31,29 @@ pub enum Activation {
     Silu,
     /// The Gaussian error linear unit in its approximation by tanh.
     GeluTanh,
+}
+
+/// What quantised weights are multiplied with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Activations {
+    /// Activations as they are, in f32.
+    Exact,
+    /// Each 32 activations as whole numbers of 8 bits and a scale.
+    #[default]
+    Int8,
+}
+
+/// Computes `y = x w^T + bias`, where `w` is made of quantised matrices one above another.
+///
+/// A row of `x` gets, bit for bit, what it gets alone.
+///
+/// # Shapes
+/// - `x`: `[rows, k]`, `weights`: `[n_i, k]` each, `bias`: `[n]` and `y`: `[rows, n]` with `n` the sum of all `n_i`
+///
+/// # Panics
+/// If the lengths disagree.
+pub fn linear_packed(x: &[f32], weights: &[&Packed], bias: Option<&[f32]>, y: &mut [f32], activations: Activations) {
+    packed::multiply(packed::Integers::best(), x, weights, bias, y, activations);
 }
 
 /// Computes `y = x w^T + bias`, in f32 whatever the weights are kept in.
