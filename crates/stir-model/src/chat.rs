@@ -100,12 +100,13 @@ impl ChatTemplate {
         if config.chat_template.as_str().is_some_and(|other| other != text) {
             tracing::warn!(folder = %dir.display(), "the template of tokenizer_config.json is ignored for another file's");
         }
-        let refused = |source| ModelError::ChatTemplate { path: dir.to_owned(), source: ChatTemplateError(source) };
-        Ok(Some(Self {
-            dir: dir.to_owned(),
-            template: Template::parse(&text).map_err(refused)?,
-            special: config.tokens,
-        }))
+        Self::parse(dir, &text, config.tokens).map(Some)
+    }
+
+    /// Parses a template of the model in `path`, whose special tokens are `special`.
+    pub(crate) fn parse(path: &Path, text: &str, special: BTreeMap<&'static str, String>) -> Result<Self, ModelError> {
+        let refused = |source| ModelError::ChatTemplate { path: path.to_owned(), source: ChatTemplateError(source) };
+        Ok(Self { dir: path.to_owned(), template: Template::parse(text).map_err(refused)?, special })
     }
 
     /// Renders the prompt for the assistant's next message.

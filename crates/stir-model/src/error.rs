@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use stir_core::HookPoint;
 
-use crate::{ComputeType, DeviceError};
+use crate::{ComputeType, DeviceError, gguf::GgufError};
 
 /// An error of loading or running a model.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +33,7 @@ pub enum ModelError {
         path: PathBuf,
         /// The field.
         field: String,
-        /// Its value, as JSON.
+        /// Its value, as JSON; `missing` for a key that a GGUF file lacks.
         value: String,
         /// The values that are supported.
         supported: &'static str,
@@ -54,6 +54,15 @@ pub enum ModelError {
         /// The reason.
         #[source]
         source: SafetensorsError,
+    },
+    /// A file that is not in the GGUF format, is truncated, or holds what is not supported.
+    #[error("{} cannot be read as GGUF", path.display())]
+    Gguf {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        #[source]
+        source: GgufError,
     },
     /// A tensor the architecture needs and the checkpoint lacks.
     #[error("{} lacks the tensor {name}", path.display())]
@@ -113,7 +122,7 @@ pub enum ModelError {
         path: PathBuf,
         /// The tensor.
         name: String,
-        /// The type in the file, as safetensors spells it.
+        /// The type in the file, as safetensors or ggml spells it.
         found: String,
         /// The types that can be read.
         supported: &'static str,

@@ -63,12 +63,16 @@ pub fn fingerprint<'a>(
     tokenizer: Option<&[u8]>,
     tensors: impl IntoIterator<Item = StoredTensor<'a>>,
 ) -> Fingerprint {
+    of_parts(config, tokenizer.map(tokenizer_digest), weights_of(config, tensors))
+}
+
+/// Returns the digest of tensors as the model of `config` uses them.
+pub(crate) fn weights_of<'a>(config: &DecoderConfig, tensors: impl IntoIterator<Item = StoredTensor<'a>>) -> String {
     let hashes = tensors.into_iter().filter(|tensor| !is_derived(tensor.name)).map(|tensor| {
         let hash = tensor_hasher(&tensor.dtype, tensor.shape).update_rayon(tensor.data).finalize();
         (tensor.name.to_owned(), hash)
     });
-    let weights = weights_digest(&config.digest(), &hashes.collect());
-    of_parts(config, tokenizer.map(tokenizer_digest), weights)
+    weights_digest(&config.digest(), &hashes.collect())
 }
 
 /// Returns the fingerprint of a model with the digests of its tokenizer and of its weights.

@@ -22,6 +22,7 @@ mod device;
 mod error;
 mod fingerprint;
 mod generation;
+pub mod gguf;
 #[cfg(feature = "decoder")]
 mod hooks;
 #[cfg(feature = "decoder")]
@@ -39,7 +40,7 @@ pub use cache::KvCache;
 pub use chat::{ChatOptions, ChatTemplate, Message, opens_reasoning};
 #[cfg(feature = "decoder")]
 pub use checkpoint::LoadProgress;
-pub use checkpoint::{Checkpoint, StoredTensor};
+pub use checkpoint::{Checkpoint, StoredRows, StoredTensor};
 pub use config::{Activation, DecoderConfig, Rope, RopeFrequencies, RopeScaling};
 #[cfg(feature = "decoder")]
 pub use decoder::{Decoder, NamedTensor};
@@ -53,4 +54,5 @@ pub use generation::GenerationDefaults;
 pub use lm::{Inspection, Lm, LoadOptions};
 #[cfg(feature = "hub")]
 pub use stir_hub as hub;
+pub use stir_kernels::Format;
 pub use tokenizer::Tokenizer;

@@ -8,7 +8,7 @@ use crate::{
     ModelError, TokenizerError, fingerprint::tokenizer_digest, pieces::Pieces, tokenizer_config::TokenizerConfig,
 };
 
-/// A Hugging Face `tokenizer.json`.
+/// A tokenizer: a Hugging Face `tokenizer.json`, or that of a GGUF file.
 #[derive(Debug)]
 pub struct Tokenizer {
     path: PathBuf,
@@ -37,11 +37,21 @@ impl Tokenizer {
             tracing::warn!(tokenizer = %path.display(), "truncation and padding in the file are ignored");
         }
         inner.with_truncation(None).map_err(refused)?.with_padding(None);
-        let pieces = Pieces::of_decoder(&json["decoder"])
-            .map_err(|step| ModelError::config(path, "decoder", step, Pieces::SUPPORTED))?;
         let config = TokenizerConfig::from_dir(path.parent().unwrap_or(Path::new("")))?;
-        let prefix = prefix(&inner, &config, path)?;
-        let digest = tokenizer_digest(&bytes);
+        Self::of_parts(path, inner, &json["decoder"], &config, tokenizer_digest(&bytes))
+    }
+
+    /// Returns the tokenizer `inner`, whose `decoder` this is and whose sequences start as `config` says.
+    pub(crate) fn of_parts(
+        path: &Path,
+        inner: tokenizers::Tokenizer,
+        decoder: &Value,
+        config: &TokenizerConfig,
+        digest: String,
+    ) -> Result<Self, ModelError> {
+        let pieces =
+            Pieces::of_decoder(decoder).map_err(|step| ModelError::config(path, "decoder", step, Pieces::SUPPORTED))?;
+        let prefix = prefix(&inner, config, path)?;
         let size = inner.get_vocab(true).into_values().max().map_or(0, |last| last as usize + 1);
         Ok(Self { path: path.to_owned(), inner, digest, size, pieces, prefix })
     }
@@ -84,7 +94,7 @@ impl Tokenizer {
         self.size
     }
 
-    /// Returns the digest of the file, hexadecimal.
+    /// Returns the digest of the file, or of what a GGUF file says about its tokenizer, hexadecimal.
     pub fn digest(&self) -> &str {
         &self.digest
     }

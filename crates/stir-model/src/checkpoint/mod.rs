@@ -1,18 +1,21 @@
-//! The tensors of safetensors files.
+//! The tensors of a model's weight files.
 
 mod place;
 #[cfg(feature = "decoder")]
 mod reader;
+mod safetensors;
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-    fs::File,
-    path::{Component, Path, PathBuf},
+    collections::BTreeMap,
+    fmt,
+    ops::Range,
+    path::{Path, PathBuf},
 };
 
+use ::safetensors::Dtype;
 use memmap2::Mmap;
-use safetensors::{Dtype, SafeTensors, tensor::Metadata};
+use stir_kernels::Format;
 
 pub(crate) use self::place::Weight;
 use self::place::put;
@@ -20,15 +23,19 @@ use self::place::put;
 pub use self::reader::LoadProgress;
 #[cfg(feature = "decoder")]
 pub(crate) use self::reader::Reader;
-use crate::{ModelError, SafetensorsError};
+use crate::{
+    ModelError,
+    gguf::{self, RowOrder},
+};
 
-/// The tensors of one or more safetensors files, which are memory-mapped and read one at a time.
+/// The tensors of one or more safetensors or GGUF files, which are memory-mapped and read one at a time.
+///
+/// Tensors have the names and shapes of Hugging Face checkpoints, whatever their files call them.
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
     shards: Vec<Shard>,
-    /// Tensor name to shard.
-    index: BTreeMap<String, usize>,
+    index: BTreeMap<String, Entry>,
 }
 
 /// A tensor as a checkpoint stores it.
@@ -36,80 +43,89 @@ pub struct Checkpoint {
 pub struct StoredTensor<'a> {
     /// Its name in the checkpoint, such as `model.norm.weight`.
     pub name: &'a str,
-    /// The type of its elements, as safetensors files spell it: `F32`, `BF16` or `F16`.
+    /// The type of its elements, as safetensors files spell it (`F32`, `BF16`, `F16`), or ggml (`Q4_K`).
     pub dtype: Cow<'a, str>,
     /// Its shape.
     pub shape: &'a [usize],
-    /// Its elements row by row, little-endian.
+    /// Its elements, little-endian, row by row in the order of the file.
     pub data: &'a [u8],
 }
 
-/// The types that [`put`] reads.
-const FLOATS: &str = "F32, BF16, F16";
+/// The rows of a floating-point tensor in the format of their file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredRows<'a> {
+    /// The format of the elements. A row is a whole number of blocks.
+    pub format: Format,
+    /// The shape, `[out, in]` for the weight of a projection. The last number is the length of a row.
+    pub shape: &'a [usize],
+    /// The rows, in the order of the file.
+    pub data: &'a [u8],
+    /// The order of the rows in the file; `None` if it is that of the checkpoint.
+    pub order: Option<RowOrder>,
+}
 
+/// The types that [`Checkpoint::floats`] reads.
+const FLOATS: &str = "F32, BF16, F16 or, in GGUF files, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and Q2_K to Q6_K";
+
+/// A weight file.
 #[derive(Debug)]
-struct Shard {
-    path: PathBuf,
-    map: Mmap,
-    /// The offset at which tensor data starts.
-    data: usize,
-    metadata: Metadata,
+pub(crate) struct Shard {
+    pub(crate) path: PathBuf,
+    pub(crate) map: Mmap,
+}
+
+/// Where a tensor is.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) shard: usize,
+    pub(crate) dtype: StoredType,
+    pub(crate) shape: Vec<usize>,
+    /// Its bytes in the file.
+    pub(crate) data: Range<usize>,
+    pub(crate) order: Option<RowOrder>,
+}
+
+/// The type of a tensor's elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StoredType {
+    Float(Format),
+    /// Anything else that a safetensors file holds.
+    Other(Dtype),
 }
 
 /// A tensor as it lies in its file.
 struct Raw<'a> {
     shard: &'a Shard,
-    dtype: Dtype,
+    dtype: StoredType,
     shape: &'a [usize],
     data: &'a [u8],
+    order: Option<RowOrder>,
 }
 
 impl Checkpoint {
-    /// Opens the weights of a model folder: `model.safetensors`, or the shards of `model.safetensors.index.json`.
+    /// Opens the weights of a model: a folder with `model.safetensors` or the shards of `model.safetensors.index.json`,
+    /// or a `.gguf` file, of several the first.
     ///
     /// # Errors
-    /// A file is missing, unreadable or truncated, or the index names a tensor that its shard does not hold.
-    pub fn open(dir: &Path) -> Result<Self, ModelError> {
-        let index_path = dir.join("model.safetensors.index.json");
-        let single = dir.join("model.safetensors");
-        if single.exists() || !index_path.exists() {
-            if index_path.exists() {
-                tracing::warn!(index = %index_path.display(), "model.safetensors is there, the index is ignored");
-            }
-            return Self::from_files(dir, &[single]);
-        }
-        let text = std::fs::read_to_string(&index_path).map_err(ModelError::io(&index_path))?;
-        let index: ShardIndex = serde_json::from_str(&text).map_err(ModelError::json(&index_path))?;
-        let names: BTreeSet<&str> = index.weight_map.values().map(String::as_str).collect();
-        if let Some(name) = names.iter().find(|name| !is_file_name(name)) {
-            return Err(ModelError::ShardName { path: index_path, name: (*name).to_owned() });
-        }
-        let files: Vec<PathBuf> = names.into_iter().map(|name| dir.join(name)).collect();
-        let checkpoint = Self::from_files(dir, &files)?;
-        match index.weight_map.keys().find(|name| !checkpoint.index.contains_key(*name)) {
-            Some(name) => Err(ModelError::MissingTensor { path: dir.to_owned(), name: name.clone() }),
-            None => Ok(checkpoint),
-        }
+    /// A file is missing, unreadable or truncated, or the index names a tensor that its shard does not hold; for a GGUF
+    /// file also the errors of its configuration, on which the names of the tensors depend.
+    pub fn open(path: &Path) -> Result<Self, ModelError> {
+        if gguf::is_gguf(path) { gguf::checkpoint(path) } else { Self::of_folder(path) }
     }
 
-    /// Opens a single safetensors file.
-    ///
-    /// # Errors
-    /// The file is missing, unreadable, truncated or not safetensors.
-    pub fn open_file(path: &Path) -> Result<Self, ModelError> {
-        Self::from_files(path, &[path.to_owned()])
-    }
-
-    fn from_files(path: &Path, files: &[PathBuf]) -> Result<Self, ModelError> {
-        let shards = files.iter().map(|file| Shard::open(file)).collect::<Result<Vec<_>, _>>()?;
-        let mut index = BTreeMap::new();
-        for (i, shard) in shards.iter().enumerate() {
-            for name in shard.metadata.tensors().into_keys() {
-                if let Some(earlier) = index.insert(name.clone(), i) {
-                    let [first, second] = [earlier, i].map(|i: usize| shards[i].path.clone());
-                    return Err(ModelError::DuplicateTensor { name, first, second });
-                }
+    /// Joins the tensors of `shards`.
+    pub(crate) fn of_entries(
+        path: &Path,
+        shards: Vec<Shard>,
+        entries: impl IntoIterator<Item = (String, Entry)>,
+    ) -> Result<Self, ModelError> {
+        let mut index = BTreeMap::<String, Entry>::new();
+        for (name, entry) in entries {
+            if let Some(earlier) = index.get(&name) {
+                let [first, second] = [earlier.shard, entry.shard].map(|i: usize| shards[i].path.clone());
+                return Err(ModelError::DuplicateTensor { name, first, second });
             }
+            index.insert(name, entry);
         }
         Ok(Self { path: path.to_owned(), shards, index })
     }
@@ -129,6 +145,18 @@ impl Checkpoint {
         Ok((raw.floats(name)?, raw.shape.to_vec()))
     }
 
+    /// Returns the rows of a floating-point tensor as they are stored, without copying them.
+    ///
+    /// # Errors
+    /// The tensor is missing or of another type.
+    pub fn rows(&self, name: &str) -> Result<StoredRows<'_>, ModelError> {
+        let raw = self.raw(name)?;
+        match raw.dtype {
+            StoredType::Float(format) => Ok(StoredRows { format, shape: raw.shape, data: raw.data, order: raw.order }),
+            StoredType::Other(_) => Err(raw.unsupported(name, FLOATS)),
+        }
+    }
+
     /// Returns the elements of an integer tensor, row by row, and its shape.
     ///
     /// # Errors
@@ -136,9 +164,9 @@ impl Checkpoint {
     pub fn integers(&self, name: &str) -> Result<(Vec<i64>, Vec<usize>), ModelError> {
         let raw = self.raw(name)?;
         let values = match raw.dtype {
-            Dtype::I64 => elements(raw.data, i64::from_le_bytes),
-            Dtype::U32 => elements(raw.data, |b| i64::from(u32::from_le_bytes(b))),
-            Dtype::I32 => elements(raw.data, |b| i64::from(i32::from_le_bytes(b))),
+            StoredType::Other(Dtype::I64) => elements(raw.data, i64::from_le_bytes),
+            StoredType::Other(Dtype::U32) => elements(raw.data, |b| i64::from(u32::from_le_bytes(b))),
+            StoredType::Other(Dtype::I32) => elements(raw.data, |b| i64::from(i32::from_le_bytes(b))),
             _ => return Err(raw.unsupported(name, "I64, I32, U32")),
         };
         Ok((values, raw.shape.to_vec()))
@@ -154,47 +182,54 @@ impl Checkpoint {
 
     fn raw(&self, name: &str) -> Result<Raw<'_>, ModelError> {
         let missing = || ModelError::MissingTensor { path: self.path.clone(), name: name.to_owned() };
-        let shard = &self.shards[*self.index.get(name).ok_or_else(missing)?];
-        let info = shard.metadata.info(name).ok_or_else(missing)?;
-        let (start, end) = info.data_offsets;
-        let data = &shard.map[shard.data + start..shard.data + end];
-        Ok(Raw { shard, dtype: info.dtype, shape: &info.shape, data })
+        let entry = self.index.get(name).ok_or_else(missing)?;
+        let shard = &self.shards[entry.shard];
+        let data = &shard.map[entry.data.clone()];
+        Ok(Raw { shard, dtype: entry.dtype, shape: &entry.shape, data, order: entry.order })
     }
 }
 
-#[derive(serde::Deserialize)]
-struct ShardIndex {
-    weight_map: BTreeMap<String, String>,
+impl StoredRows<'_> {
+    /// Returns the bytes of a row, counted as in the checkpoint; `None` past the last.
+    pub fn row(&self, row: usize) -> Option<&[u8]> {
+        // Each element of a vector is a row of its own, so that the order of rows means the same for biases.
+        let length = if self.shape.len() > 1 { self.shape.last().copied()? } else { 1 };
+        let size = self.format.bytes_for(length)?;
+        let start = self.order.map_or(row, |order| order.stored(row)).checked_mul(size)?;
+        self.data.get(start..start.checked_add(size)?)
+    }
 }
 
-/// Returns whether `name` names a file in the same folder as the index, and not a path out of it.
-fn is_file_name(name: &str) -> bool {
-    let mut parts = Path::new(name).components();
-    matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)
-        && !name.contains(['\\', ':', '\0'])
-}
-
-impl Shard {
-    fn open(path: &Path) -> Result<Self, ModelError> {
-        let file = File::open(path).map_err(ModelError::io(path))?;
-        // SAFETY: the map is read-only and its contents are validated before use. A file that another process cuts
-        // short while it is mapped raises SIGBUS, as in every program that maps its weights.
-        let map = unsafe { Mmap::map(&file) }.map_err(ModelError::io(path))?;
-        let broken = |source| ModelError::Safetensors { path: path.to_owned(), source: SafetensorsError(source) };
-        // This also checks that the data section is whole.
-        let (header, metadata) = SafeTensors::read_metadata(&map).map_err(broken)?;
-        // The header is preceded by its length in 8 bytes.
-        Ok(Self { path: path.to_owned(), map, data: header + 8, metadata })
+impl fmt::Display for StoredType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Float(format) => format.fmt(f),
+            Self::Other(dtype) => dtype.fmt(f),
+        }
     }
 }
 
 impl Raw<'_> {
     fn floats(&self, name: &str) -> Result<Vec<f32>, ModelError> {
         let mut values = f32::zeros(self.shape.iter().product());
-        match put(self.dtype, self.data, &mut values) {
+        match self.put(&mut values) {
             Some(_) => Ok(values),
             None => Err(self.unsupported(name, FLOATS)),
         }
+    }
+
+    /// Puts the elements into `place`, in the order of the checkpoint. Returns whether all of them are finite; `None`
+    /// for a type that is not supported.
+    fn put<T: Weight>(&self, place: &mut [T]) -> Option<bool> {
+        let StoredType::Float(format) = self.dtype else { return None };
+        let Some(_) = self.order else { return Some(put(format, self.data, place)) };
+        let rows = StoredRows { format, shape: self.shape, data: self.data, order: self.order };
+        let length = if self.shape.len() > 1 { self.shape.last().copied()? } else { 1 };
+        let mut finite = true;
+        for (i, place) in place.chunks_mut(length).enumerate() {
+            finite &= put(format, rows.row(i)?, place);
+        }
+        Some(finite)
     }
 
     fn unsupported(&self, name: &str, supported: &'static str) -> ModelError {

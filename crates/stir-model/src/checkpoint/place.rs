@@ -2,7 +2,7 @@
 
 use half::{bf16, f16, vec::HalfBitsVecExt};
 use rayon::prelude::*;
-use safetensors::Dtype;
+use stir_kernels::Format;
 
 #[cfg(feature = "decoder")]
 use crate::ComputeType;
@@ -123,15 +123,36 @@ fn in_large_pages<T>(memory: Vec<T>) -> Vec<T> {
     memory
 }
 
-/// Puts stored elements into `place`. Returns whether all of them are finite, as stored and in `T`; `None` for a type
-/// that is not supported.
-pub(crate) fn put<T: Weight>(dtype: Dtype, bytes: &[u8], place: &mut [T]) -> Option<bool> {
-    Some(match dtype {
-        Dtype::F32 => decode(bytes.as_chunks().0, place, |b| T::from_f32(f32::from_le_bytes(b))),
-        Dtype::BF16 => decode(bytes.as_chunks().0, place, |b| T::from_bf16(bf16::from_le_bytes(b))),
-        Dtype::F16 => decode(bytes.as_chunks().0, place, |b| T::from_f16(f16::from_le_bytes(b))),
-        _ => return None,
-    })
+/// Puts stored elements into `place`, which has room for exactly as many. Returns whether all of them are finite, as
+/// stored and in `T`.
+pub(crate) fn put<T: Weight>(format: Format, bytes: &[u8], place: &mut [T]) -> bool {
+    match format {
+        Format::F32 => decode(bytes.as_chunks().0, place, |b| T::from_f32(f32::from_le_bytes(b))),
+        Format::Bf16 => decode(bytes.as_chunks().0, place, |b| T::from_bf16(bf16::from_le_bytes(b))),
+        Format::F16 => decode(bytes.as_chunks().0, place, |b| T::from_f16(f16::from_le_bytes(b))),
+        _ => dequantise(format, bytes, place),
+    }
+}
+
+/// Puts the values of whole blocks into `place`.
+fn dequantise<T: Weight>(format: Format, bytes: &[u8], place: &mut [T]) -> bool {
+    /// The number of values that are converted at once, a multiple of every block.
+    const VALUES: usize = 1 << 12;
+    let size = VALUES / format.block_len() * format.block_bytes();
+    let parts = place.par_chunks_mut(VALUES).zip(bytes.par_chunks(size));
+    parts
+        .map(|(place, bytes)| {
+            let mut values = [0.0; VALUES];
+            let values = &mut values[..place.len()];
+            format.dequantise(bytes, values);
+            let mut finite = true;
+            for (x, &value) in place.iter_mut().zip(&*values) {
+                *x = T::from_f32(value);
+                finite &= x.is_finite();
+            }
+            finite
+        })
+        .reduce(|| true, |a, b| a && b)
 }
 
 fn decode<T: Weight, const N: usize>(
@@ -166,13 +187,26 @@ mod tests {
     }
 
     #[test]
+    fn blocks_become_their_values_in_every_type() {
+        // Scale 0.5 and quanta that are their own number, in more than one part.
+        let block = [[0x00, 0x38].as_slice(), &(0..32).collect::<Vec<u8>>()].concat();
+        let bytes = block.repeat(200);
+        let expected: Vec<f32> = (0..200).flat_map(|_| (0..32).map(|q| 0.5 * q as f32)).collect();
+        let (mut single, mut half) = (vec![0.0f32; 6400], vec![f16::ZERO; 6400]);
+        assert!(put(Format::Q8_0, &bytes, &mut single) && put(Format::Q8_0, &bytes, &mut half));
+        assert_eq!(single, expected);
+        assert!(half.iter().zip(&expected).all(|(x, y)| x.to_f32() == *y));
+        let infinite = [&[0x00, 0x7c], &block[2..]].concat();
+        assert!(!put(Format::Q8_0, &infinite, &mut single[..32]));
+    }
+
+    #[test]
     fn values_that_are_not_finite_are_told() {
         for (value, finite) in [(1.0f32, true), (f32::NAN, false), (f32::INFINITY, false), (-0.0, true), (1e6, true)] {
             let bytes: Vec<u8> = [0.5, value].iter().flat_map(|x| x.to_le_bytes()).collect();
-            assert_eq!(put(Dtype::F32, &bytes, &mut [0.0f32; 2]), Some(finite));
+            assert_eq!(put(Format::F32, &bytes, &mut [0.0f32; 2]), finite);
             // 1e6 does not fit into f16.
-            assert_eq!(put(Dtype::F32, &bytes, &mut [f16::ZERO; 2]), Some(finite && value < 65504.0));
+            assert_eq!(put(Format::F32, &bytes, &mut [f16::ZERO; 2]), finite && value < 65504.0);
         }
-        assert_eq!(put(Dtype::I64, &[0; 8], &mut [0.0f32; 1]), None);
     }
 }

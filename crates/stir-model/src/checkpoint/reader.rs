@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 #[cfg(unix)]
 use memmap2::UncheckedAdvice;
 
-use super::{Checkpoint, FLOATS, Raw, Shard, Weight, put};
+use super::{Checkpoint, FLOATS, Raw, Shard, StoredType, Weight, put};
 use crate::{
     ModelError,
     fingerprint::{is_derived, tensor_hasher, weights_digest},
@@ -68,18 +68,30 @@ impl<'p> Reader<'p> {
     pub(crate) fn take<T: Weight>(&mut self, name: &str, shape: &[usize], place: &mut [T]) -> Result<(), ModelError> {
         self.check(name, shape)?;
         let raw = self.checkpoint.raw(name)?;
+        let StoredType::Float(format) = raw.dtype else { return Err(raw.unsupported(name, FLOATS)) };
         let mut hasher = tensor_hasher(raw.dtype, raw.shape);
-        let elements = BLOCK / (raw.dtype.bitsize() / 8).max(1);
-        for (place, block) in place.chunks_mut(elements).zip(raw.data.chunks(BLOCK)) {
-            hasher.update_rayon(block);
-            match put(raw.dtype, block, place) {
+        if raw.order.is_some() {
+            hasher.update_rayon(raw.data);
+            match raw.put(place) {
                 Some(true) => {}
                 Some(false) => return Err(raw.non_finite::<T>(name)),
                 None => return Err(raw.unsupported(name, FLOATS)),
             }
-            raw.shard.release(block);
-            self.done.bytes += block.len() as u64;
+            raw.shard.release(raw.data);
+            self.done.bytes += raw.data.len() as u64;
             (self.progress)(self.done);
+        } else {
+            let blocks = BLOCK / format.block_bytes();
+            let parts = place.chunks_mut(blocks * format.block_len());
+            for (place, part) in parts.zip(raw.data.chunks(blocks * format.block_bytes())) {
+                hasher.update_rayon(part);
+                if !put(format, part, place) {
+                    return Err(raw.non_finite::<T>(name));
+                }
+                raw.shard.release(part);
+                self.done.bytes += part.len() as u64;
+                (self.progress)(self.done);
+            }
         }
         self.taken.insert(name.to_owned(), hasher.finalize());
         Ok(())

@@ -1,0 +1,97 @@
+//! Safetensors files: one, or the shards that an index names.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    path::{Component, Path, PathBuf},
+};
+
+use memmap2::Mmap;
+use safetensors::{Dtype, SafeTensors, tensor::Metadata};
+use stir_kernels::Format;
+
+use super::{Checkpoint, Entry, Shard, StoredType};
+use crate::{ModelError, SafetensorsError};
+
+impl Checkpoint {
+    /// Opens the weights of a model folder.
+    pub(super) fn of_folder(dir: &Path) -> Result<Self, ModelError> {
+        let index_path = dir.join("model.safetensors.index.json");
+        let single = dir.join("model.safetensors");
+        if single.exists() || !index_path.exists() {
+            if index_path.exists() {
+                tracing::warn!(index = %index_path.display(), "model.safetensors is there, the index is ignored");
+            }
+            return Self::from_files(dir, &[single]);
+        }
+        let text = std::fs::read_to_string(&index_path).map_err(ModelError::io(&index_path))?;
+        let index: ShardIndex = serde_json::from_str(&text).map_err(ModelError::json(&index_path))?;
+        let names: BTreeSet<&str> = index.weight_map.values().map(String::as_str).collect();
+        if let Some(name) = names.iter().find(|name| !is_file_name(name)) {
+            return Err(ModelError::ShardName { path: index_path, name: (*name).to_owned() });
+        }
+        let files: Vec<PathBuf> = names.into_iter().map(|name| dir.join(name)).collect();
+        let checkpoint = Self::from_files(dir, &files)?;
+        match index.weight_map.keys().find(|name| !checkpoint.index.contains_key(*name)) {
+            Some(name) => Err(ModelError::MissingTensor { path: dir.to_owned(), name: name.clone() }),
+            None => Ok(checkpoint),
+        }
+    }
+
+    /// Opens a single safetensors file.
+    ///
+    /// # Errors
+    /// The file is missing, unreadable, truncated or not safetensors.
+    pub fn open_file(path: &Path) -> Result<Self, ModelError> {
+        Self::from_files(path, &[path.to_owned()])
+    }
+
+    fn from_files(path: &Path, files: &[PathBuf]) -> Result<Self, ModelError> {
+        let (mut shards, mut entries) = (Vec::new(), Vec::new());
+        for file in files {
+            let (shard, data, metadata) = open(file)?;
+            for (name, info) in metadata.tensors() {
+                let (start, end) = info.data_offsets;
+                let (dtype, shape) = (stored_type(info.dtype), info.shape.clone());
+                let data = data + start..data + end;
+                entries.push((name, Entry { shard: shards.len(), dtype, shape, data, order: None }));
+            }
+            shards.push(shard);
+        }
+        Self::of_entries(path, shards, entries)
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct ShardIndex {
+    weight_map: BTreeMap<String, String>,
+}
+
+/// Returns whether `name` names a file in the same folder as the index, and not a path out of it.
+fn is_file_name(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)
+        && !name.contains(['\\', ':', '\0'])
+}
+
+/// Returns a file, the offset at which its tensor data starts, and what it holds.
+fn open(path: &Path) -> Result<(Shard, usize, Metadata), ModelError> {
+    let file = File::open(path).map_err(ModelError::io(path))?;
+    // SAFETY: the map is read-only and its contents are validated before use. A file that another process cuts
+    // short while it is mapped raises SIGBUS, as in every program that maps its weights.
+    let map = unsafe { Mmap::map(&file) }.map_err(ModelError::io(path))?;
+    let broken = |source| ModelError::Safetensors { path: path.to_owned(), source: SafetensorsError(source) };
+    // This also checks that the data section is whole.
+    let (header, metadata) = SafeTensors::read_metadata(&map).map_err(broken)?;
+    // The header is preceded by its length in 8 bytes.
+    Ok((Shard { path: path.to_owned(), map }, header + 8, metadata))
+}
+
+fn stored_type(dtype: Dtype) -> StoredType {
+    match dtype {
+        Dtype::F32 => StoredType::Float(Format::F32),
+        Dtype::F16 => StoredType::Float(Format::F16),
+        Dtype::BF16 => StoredType::Float(Format::Bf16),
+        other => StoredType::Other(other),
+    }
+}
