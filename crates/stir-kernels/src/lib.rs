@@ -34,7 +34,8 @@ pub enum Activation {
 }
 
 /// What quantised weights are multiplied with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Activations {
     /// Activations as they are, in f32.
     Exact,
@@ -42,6 +43,39 @@ pub enum Activations {
     #[default]
     Int8,
 }
+
+impl std::fmt::Display for Activations {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Exact => "exact",
+            Self::Int8 => "int8",
+        })
+    }
+}
+
+impl std::str::FromStr for Activations {
+    type Err = UnknownActivations;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "exact" => Ok(Self::Exact),
+            "int8" => Ok(Self::Int8),
+            _ => Err(UnknownActivations(name.to_owned())),
+        }
+    }
+}
+
+/// A name that is neither `exact` nor `int8`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownActivations(String);
+
+impl std::fmt::Display for UnknownActivations {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "activations are exact or int8, not {:?}", self.0)
+    }
+}
+
+impl std::error::Error for UnknownActivations {}
 
 /// Computes `y = x w^T + bias`, where `w` is made of quantised matrices one above another.
 ///

@@ -9,14 +9,15 @@ use burn::{
 };
 use half::{bf16, f16};
 use stir_core::Session;
-use stir_kernels::{AttentionShape, Element, Heads, Sequence, SpanView, linear};
+use stir_kernels::{Activations, AttentionShape, Element, Heads, Packed, Sequence, SpanView, linear};
 
 use crate::{
     DecoderConfig,
     batch::Batch,
     cache::Tail,
-    compute::{Angles, Compute, Norm, Rotations, indices},
+    compute::{Angles, Compute, Norm, Rotations, in_f32, indices},
     config::Activation,
+    decoder::Matrix,
 };
 
 /// Rows of different lengths, each over its own cache, on the CPU. The batch's tokens lie one row after another.
@@ -24,6 +25,7 @@ pub(crate) struct Native<'c> {
     config: &'c DecoderConfig,
     batch: Batch<'c>,
     rotations: Rotations<Angles>,
+    activations: Activations,
 }
 
 impl<'c> Native<'c> {
@@ -32,9 +34,9 @@ impl<'c> Native<'c> {
         *device == Device::flex()
     }
 
-    pub(crate) fn new(config: &'c DecoderConfig, batch: Batch<'c>) -> Self {
+    pub(crate) fn new(config: &'c DecoderConfig, batch: Batch<'c>, activations: Activations) -> Self {
         let rotations = Rotations::new(config, &batch.positions(), |angles| angles);
-        Self { config, batch, rotations }
+        Self { config, batch, rotations, activations }
     }
 
     /// Turns queries and keys, writes keys and values to the caches, and attends.
@@ -93,6 +95,16 @@ impl<'c> Native<'c> {
         out
     }
 
+    /// Multiplies with the parts of a packed matrix.
+    fn linear_packed(&self, x: Tensor<2>, parts: &[Packed], bias: Option<Tensor<1>>) -> Tensor<2> {
+        let (rows, n) = (x.dims()[0], parts.iter().map(|part| part.shape()[0]).sum());
+        let (x, bias) = (primitive(x), bias.map(|bias| primitive(in_f32(bias))));
+        let mut out = vec![0.0; rows * n];
+        let parts: Vec<&Packed> = parts.iter().collect();
+        stir_kernels::linear_packed(values(&x), &parts, bias.as_ref().map(values), &mut out, self.activations);
+        tensor(out, [rows, n])
+    }
+
     /// Norms and turns queries and keys, and scales the queries.
     fn prepare(&self, layer: usize, qkv: &mut [f32], stride: usize, norms: Option<&[Norm; 2]>) {
         let DecoderConfig { n_heads, n_kv_heads, head_dim, rms_norm_eps, attention_scale, .. } = *self.config;
@@ -125,7 +137,11 @@ impl Compute for Native<'_> {
         tensor(out, shape)
     }
 
-    fn linear(&self, x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    fn linear(&self, x: Tensor<2>, weight: &Matrix, bias: Option<Tensor<1>>) -> Tensor<2> {
+        if weight.is_packed() {
+            return self.linear_packed(x, weight.packed(), bias);
+        }
+        let weight = weight.tensor();
         let ([rows, k], [n, _]) = (x.dims(), weight.dims());
         let (x, weight, bias) = (primitive(x), primitive(weight), bias.map(primitive));
         let mut out = vec![0.0; rows * n];

@@ -54,5 +54,6 @@ pub use generation::GenerationDefaults;
 pub use lm::{Inspection, Lm, LoadOptions};
 #[cfg(feature = "hub")]
 pub use stir_hub as hub;
+pub use stir_kernels::Activations;
 pub use stir_kernels::Format;
 pub use tokenizer::Tokenizer;
