@@ -117,18 +117,18 @@ const FAMILIES: [(&str, FromHf); 7] = [
     ("phi3", phi::phi3),
 ];
 
-/// Reads the options of a model: of a GGUF file, or of the `config.json` in a Hugging Face folder.
-///
-/// # Errors
-/// The errors of [`from_file`](Self::from_file), or of [`gguf::Model::open`](crate::gguf::Model::open).
-pub fn open(path: &Path) -> Result<Self, ModelError> {
-    if crate::gguf::is_gguf(path) {
-        return crate::gguf::config_of(path);
-    }
-    Self::from_file(&path.join("config.json"))
-}
-
 impl DecoderConfig {
+    /// Reads the options of a model: of a GGUF file, or of the `config.json` in a Hugging Face folder.
+    ///
+    /// # Errors
+    /// The errors of [`from_file`](Self::from_file), or of [`gguf::Model::open`](crate::gguf::Model::open).
+    pub fn open(path: &Path) -> Result<Self, ModelError> {
+        if crate::gguf::is_gguf(path) {
+            return crate::gguf::config_of(path);
+        }
+        Self::from_file(&path.join("config.json"))
+    }
+
     /// Reads the configuration in `path`, a Hugging Face `config.json`.
     ///
     /// # Errors
