@@ -1,12 +1,7 @@
 //! Memory for weights.
 
-/// Returns `count` copies of an element that is all zero bits, in memory that is asked for in large pages: weights are
-/// read from beginning to end for every token, and looking up the addresses of small pages takes a quarter of that time.
-pub(crate) fn zeroed<T: Copy>(count: usize, zero: T) -> Vec<T> {
-    in_large_pages(vec![zero; count])
-}
-
-/// Asks the system to back memory that nothing has been written to by large pages.
+/// Asks the system to back memory that nothing has been written to by large pages. Weights are read from beginning to
+/// end for every token, and looking up the addresses of small pages takes a quarter of that time.
 #[cfg(target_os = "linux")]
 pub fn in_large_pages<T>(memory: Vec<T>) -> Vec<T> {
     /// Pages begin at multiples of this or of less.

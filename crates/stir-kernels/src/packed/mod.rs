@@ -28,13 +28,13 @@ pub struct Packed {
     format: Format,
     n: usize,
     k: usize,
-    lines: Vec<Line>,
+    /// The tiles, from the first multiple of [`LINE`] on.
+    memory: Vec<u8>,
+    start: usize,
 }
 
-/// What a processor reads at once.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Line(#[allow(dead_code, reason = "read as bytes")] [u8; 64]);
+/// The bytes that a processor reads at once.
+const LINE: usize = 64;
 
 /// The weights that a thread takes at once, at least.
 const PART: usize = 1 << 15;
@@ -73,9 +73,10 @@ impl Packed {
         let blocks = k / format.block_len();
         let tile_bytes = blocks * with_tile!(format, T => T::BYTES, else return None);
         let tiles = n.div_ceil(ROWS);
-        let lines = crate::memory::zeroed((tiles * tile_bytes).div_ceil(64), Line([0; 64]));
-        let mut packed = Self { format, n, k, lines };
-        let shared = SharedSlice::new(packed.bytes_mut());
+        // Memory that the system has zeroed is not touched before a thread fills its part.
+        let mut memory = crate::in_large_pages(vec![0; tiles * tile_bytes + LINE - 1]);
+        let start = memory.as_ptr().align_offset(LINE).min(LINE - 1);
+        let shared = SharedSlice::new(&mut memory[start..start + tiles * tile_bytes]);
         parallel(tiles, n * k, |tile| {
             // SAFETY: a tile is one part.
             let tile_memory = unsafe { shared.slice(tile * tile_bytes, tile_bytes) };
@@ -90,7 +91,7 @@ impl Packed {
                 }, else {});
             }
         });
-        Some(packed)
+        Some(Self { format, n, k, memory, start })
     }
 
     /// Returns the format.
@@ -105,7 +106,7 @@ impl Packed {
 
     /// Returns the number of bytes in memory.
     pub fn memory(&self) -> usize {
-        size_of_val(&*self.lines)
+        self.memory.len()
     }
 
     /// Writes the values of a row.
@@ -120,21 +121,9 @@ impl Packed {
         }, else {});
     }
 
-    fn bytes(&self) -> &[u8] {
-        let len = 64 * self.lines.len();
-        // SAFETY: a line is 64 bytes without padding.
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), len) }
-    }
-
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        let len = 64 * self.lines.len();
-        // SAFETY: as in `bytes`.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), len) }
-    }
-
     fn tile(&self, tile: usize) -> &[u8] {
         let bytes = self.k / self.format.block_len() * with_tile!(self.format, T => T::BYTES, else 0);
-        &self.bytes()[tile * bytes..(tile + 1) * bytes]
+        &self.memory[self.start + tile * bytes..][..bytes]
     }
 }
 

@@ -2,7 +2,7 @@
 
 use half::{bf16, f16, vec::HalfBitsVecExt};
 use rayon::prelude::*;
-use stir_kernels::Format;
+use stir_kernels::{Format, in_large_pages};
 
 #[cfg(feature = "decoder")]
 use crate::ComputeType;
@@ -99,28 +99,6 @@ impl Weight for f16 {
     fn is_finite(self) -> bool {
         f16::is_finite(self)
     }
-}
-
-/// Asks the system to back memory that nothing has been written to by large pages. Weights are read from beginning to
-/// end for every token, and looking up the addresses of small pages takes a quarter of that time.
-#[cfg(target_os = "linux")]
-fn in_large_pages<T>(memory: Vec<T>) -> Vec<T> {
-    /// Pages begin at multiples of this or of less.
-    const PAGE: usize = 1 << 16;
-    let range = memory.as_ptr_range();
-    let (start, end) = (range.start.addr().next_multiple_of(PAGE), range.end.addr() / PAGE * PAGE);
-    if start < end {
-        let inside = memory.as_ptr().cast_mut().wrapping_byte_add(start - range.start.addr());
-        // SAFETY: the pages are inside the vector's memory, and advice changes nothing of what they hold. A refusal
-        // costs time, nothing else.
-        let _ = unsafe { libc::madvise(inside.cast(), end - start, libc::MADV_HUGEPAGE) };
-    }
-    memory
-}
-
-#[cfg(not(target_os = "linux"))]
-fn in_large_pages<T>(memory: Vec<T>) -> Vec<T> {
-    memory
 }
 
 /// Puts stored elements into `place`, which has room for exactly as many. Returns whether all of them are finite, as

@@ -1,0 +1,111 @@
+//! What models compute from GGUF files, against values recorded with transformers.
+
+#![cfg(feature = "flex")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
+
+mod common;
+
+use std::path::PathBuf;
+
+use common::shared;
+use stir_core::{Engine, GenerateOptions, Request, Sampling, TokenId, argmax, conformance, generate};
+use stir_model::{Activations, Checkpoint, DeviceSpec, Lm, LoadOptions};
+
+const MODELS: [&str; 3] = ["smollm2-135m", "gemma3-270m", "qwen2.5-coder-0.5b"];
+const IGNORED: &str = "STIR_REAL_MODELS names the folder of real models";
+
+struct Recorded {
+    json: serde_json::Value,
+    tensors: Checkpoint,
+}
+
+impl Recorded {
+    fn of(name: &str) -> Self {
+        let file = |end: &str| shared(&format!("../fixtures/real/{name}.{end}"));
+        let json = serde_json::from_str(&std::fs::read_to_string(file("json")).unwrap()).unwrap();
+        Self { json, tensors: Checkpoint::open_file(&file("safetensors")).unwrap() }
+    }
+
+    fn ids(&self, name: &str) -> Vec<TokenId> {
+        self.tensors.integers(name).unwrap().0.into_iter().map(|id| id as TokenId).collect()
+    }
+
+    fn floats(&self, name: &str) -> Vec<f32> {
+        self.tensors.floats(name).unwrap().0
+    }
+
+    fn load(&self, activations: Activations, dequantise: bool) -> Lm {
+        let path = PathBuf::from(std::env::var_os("STIR_REAL_MODELS").expect(IGNORED));
+        let path = path.join(self.json["gguf"].as_str().unwrap());
+        let options = LoadOptions { activations, dequantise, ..LoadOptions::default() };
+        Lm::load_with(path, &DeviceSpec::CPU.open().unwrap(), options, |_| ()).unwrap()
+    }
+}
+
+/// Returns the largest difference, relative to the largest magnitude.
+fn gap(expected: &[f32], found: &[f32]) -> f32 {
+    assert_eq!(expected.len(), found.len());
+    let largest = expected.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+    let gaps = expected.iter().zip(found).map(|(a, b)| (a - b).abs());
+    gaps.fold(0.0, f32::max) / largest
+}
+
+/// Checks states, logits and greedy tokens. Returns the largest gap.
+fn check(recorded: &Recorded, lm: &Lm, tolerance: f32) -> f32 {
+    let mut worst = 0.0f32;
+    let layers: Vec<usize> = serde_json::from_value(recorded.json["layers"].clone()).unwrap();
+    for text in 0..4 {
+        let ids = recorded.ids(&format!("ids.{text}"));
+        let found = lm.inspect(&ids, vec![]).unwrap();
+        for layer in &layers {
+            let expected = recorded.floats(&format!("resid_post.{layer}.{text}"));
+            worst = worst.max(gap(&expected, &found.resid_post[*layer]));
+        }
+        let vocab = lm.config().vocab_size;
+        let logits: Vec<&[f32]> = found.logits.chunks(vocab).collect();
+        let top_ids = recorded.ids(&format!("top_ids.{text}"));
+        let top: Vec<f32> = top_ids.iter().enumerate().map(|(i, &id)| logits[i / 64][id as usize]).collect();
+        worst = worst.max(gap(&recorded.floats(&format!("top.{text}")), &top));
+        let lse = |row: &&[f32]| {
+            let most = row.iter().copied().fold(f32::MIN, f32::max);
+            most + row.iter().map(|x| (x - most).exp()).sum::<f32>().ln()
+        };
+        worst = worst.max(gap(&recorded.floats(&format!("lse.{text}")), &logits.iter().map(lse).collect::<Vec<_>>()));
+        assert!(worst <= tolerance, "text {text}: {worst}");
+        let best = argmax(logits[logits.len() - 1]).unwrap();
+        let expected = recorded.ids(&format!("greedy.{text}"));
+        assert_eq!(best as TokenId, expected[0]);
+        let request = Request { max_tokens: expected.len(), sampling: Sampling::GREEDY, ..Request::new(ids) };
+        let answers = generate(lm, &[request], GenerateOptions::default()).unwrap();
+        let tokens = &answers[0][0].tokens;
+        assert_eq!(tokens, &expected[..tokens.len()], "text {text}");
+        assert!(tokens.len() == expected.len() || lm.vocab().is_eos(expected[tokens.len()]), "text {text}");
+    }
+    worst
+}
+
+#[test]
+#[ignore = "needs the folder of shared data in STIR_SHARED_DATA and that of real models in STIR_REAL_MODELS"]
+fn exact_products_equal_transformers() {
+    for name in MODELS {
+        let recorded = Recorded::of(name);
+        for dequantise in [false, true] {
+            let worst = check(&recorded, &recorded.load(Activations::Exact, dequantise), 1e-4);
+            println!("{name}, decoded when loaded {dequantise}: largest gap {worst:.1e}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs the folder of shared data in STIR_SHARED_DATA and that of real models in STIR_REAL_MODELS"]
+fn packed_weights_pass_the_conformance_tests() {
+    for name in MODELS {
+        for activations in [Activations::Exact, Activations::Int8] {
+            let lm = Recorded::of(name).load(activations, false);
+            assert!(lm.computation().contains(&activations.to_string()), "{}", lm.computation());
+            // Bit for bit: however a past is divided, whatever is shared, in whatever chunks a prompt comes.
+            conformance::check(&lm, 0.0).unwrap();
+            conformance::check(&lm.with_prefill_chunk(3), 0.0).unwrap();
+        }
+    }
+}
