@@ -4,6 +4,7 @@ use std::path::Path;
 
 use memmap2::MmapMut;
 use stir_core::SampleRng;
+pub(crate) use stir_kernels::Format;
 
 use self::gguf_file::{GgufFile, Item, SIZES, byte_level, model, sentencepiece};
 use super::{

@@ -1,6 +1,6 @@
 //! Writes GGUF files, valid or not.
 
-use stir_kernels::Format;
+use super::Format;
 
 /// What a file is to hold. Everything is public, so that tests can break it.
 #[derive(Debug, Clone, Default)]

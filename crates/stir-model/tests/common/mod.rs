@@ -5,6 +5,10 @@
 use std::path::PathBuf;
 
 use stir_model::DeviceSpec;
+// What `gguf_file` finds in the module above it, here and where the crate's own tests use it.
+pub(crate) use stir_model::Format;
+
+pub(crate) mod gguf_file;
 
 /// The device under test: `STIR_TEST_DEVICE` names it, the CPU where it is not set.
 pub fn device() -> DeviceSpec {
