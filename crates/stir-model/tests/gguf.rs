@@ -9,7 +9,7 @@ use std::{fs, path::PathBuf};
 use common::shared;
 use serde_json::Value;
 use stir_core::TokenId;
-use stir_model::{Checkpoint, Format, Message, gguf::Model};
+use stir_model::{Activation, Checkpoint, DecoderConfig, Format, Message, RopeScaling, gguf::Model};
 
 const MODELS: [&str; 3] = ["smollm2-135m", "gemma3-270m", "qwen2.5-coder-0.5b"];
 
@@ -114,5 +114,134 @@ fn real_files_hold_their_models() {
         assert_eq!((norm.format, norm.shape), (Format::F32, [hidden].as_slice()));
         let windows = config.windows.iter().filter(|window| **window == Some(512)).count();
         assert_eq!(windows, if name.starts_with("gemma") { 15 } else { 0 });
+    }
+}
+
+/// The first layer of a model, written down as plainly as possible.
+struct FirstLayer<'a> {
+    config: &'a DecoderConfig,
+    checkpoint: &'a Checkpoint,
+}
+
+impl FirstLayer<'_> {
+    fn weight(&self, part: &str) -> Vec<f32> {
+        self.checkpoint.floats(&format!("model.layers.0.{part}")).unwrap().0
+    }
+
+    fn norm(&self, x: &[f32], part: &str) -> Vec<f32> {
+        let weight = self.weight(&format!("{part}.weight"));
+        let mean = x.chunks(weight.len()).map(|x| x.iter().map(|x| x * x).sum::<f32>() / x.len() as f32);
+        let scales = mean.map(|mean| (mean + self.config.rms_norm_eps as f32).sqrt().recip());
+        let rows = x.chunks(weight.len()).zip(scales);
+        rows.flat_map(|(x, scale)| x.iter().zip(&weight).map(move |(x, w)| x * scale * w).collect::<Vec<_>>()).collect()
+    }
+
+    fn project(&self, x: &[f32], width: usize, part: &str, bias: bool) -> Vec<f32> {
+        let weight = self.weight(&format!("{part}.weight"));
+        let bias = bias.then(|| self.weight(&format!("{part}.bias")));
+        let dot = |x: &[f32], row: &[f32]| x.iter().zip(row).map(|(x, w)| x * w).sum::<f32>();
+        let out = |x: &[f32]| {
+            let row = |(i, row)| dot(x, row) + bias.as_ref().map_or(0.0, |bias| bias[i]);
+            weight.chunks(width).enumerate().map(row).collect::<Vec<_>>()
+        };
+        x.chunks(width).flat_map(out).collect()
+    }
+
+    /// Turns the heads of all positions, element `i` together with the one half a head further.
+    fn turn(&self, heads: &mut [f32], n_heads: usize) {
+        let (dim, rope) = (self.config.head_dim, self.config.local_rope.as_ref().unwrap_or(&self.config.rope));
+        assert_eq!((&rope.scaling, rope.rotary_dim), (&RopeScaling::None, dim));
+        for (at, head) in heads.chunks_mut(dim).enumerate() {
+            for i in 0..dim / 2 {
+                let angle = (at / n_heads) as f32 * (rope.theta as f32).powf(-2.0 * i as f32 / dim as f32);
+                let (a, b) = (head[i], head[i + dim / 2]);
+                head[i] = a * angle.cos() - b * angle.sin();
+                head[i + dim / 2] = b * angle.cos() + a * angle.sin();
+            }
+        }
+    }
+
+    fn attend(&self, q: &[f32], k: &[f32], v: &[f32]) -> Vec<f32> {
+        let DecoderConfig { n_heads, n_kv_heads, head_dim: dim, .. } = *self.config;
+        let head = |all: &'_ [f32], heads: usize, at: usize, head: usize| -> Vec<f32> {
+            all[(at * heads + head) * dim..][..dim].to_vec()
+        };
+        let mut out = Vec::new();
+        for at in 0..q.len() / (n_heads * dim) {
+            for h in 0..n_heads {
+                let (query, kv) = (head(q, n_heads, at, h), h / (n_heads / n_kv_heads));
+                let score = |j| query.iter().zip(head(k, n_kv_heads, j, kv)).map(|(q, k)| q * k).sum::<f32>();
+                let scores: Vec<f32> = (0..=at).map(|j| score(j) * self.config.attention_scale as f32).collect();
+                let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let weights: Vec<f32> = scores.iter().map(|score| (score - largest).exp()).collect();
+                let sum: f32 = weights.iter().sum();
+                let mut mixed = vec![0.0; dim];
+                for (j, weight) in weights.iter().enumerate() {
+                    let values = head(v, n_kv_heads, j, kv);
+                    mixed.iter_mut().zip(values).for_each(|(x, v)| *x += weight / sum * v);
+                }
+                out.extend(mixed);
+            }
+        }
+        out
+    }
+
+    fn gate(&self, x: f32) -> f32 {
+        match self.config.activation {
+            Activation::Silu => x / (1.0 + (-x).exp()),
+            _ => 0.5 * x * (1.0 + (0.797_884_6 * (x + 0.044715 * x * x * x)).tanh()),
+        }
+    }
+
+    /// Returns the residual stream after the layer.
+    fn output(&self, ids: &[TokenId]) -> Vec<f32> {
+        let config = self.config;
+        let (hidden, qk) = (config.hidden_size, config.n_heads * config.head_dim);
+        let embedding = self.checkpoint.floats("model.embed_tokens.weight").unwrap().0;
+        let embed = |&id: &TokenId| &embedding[id as usize * hidden..][..hidden];
+        let mut x: Vec<f32> = ids.iter().flat_map(embed).map(|x| x * config.embedding_scale as f32).collect();
+        let normed = self.norm(&x, "input_layernorm");
+        let part = |name: &str| self.project(&normed, hidden, &format!("self_attn.{name}_proj"), config.qkv_bias);
+        let (mut q, mut k, v) = (part("q"), part("k"), part("v"));
+        if config.qk_norm {
+            (q, k) = (self.norm(&q, "self_attn.q_norm"), self.norm(&k, "self_attn.k_norm"));
+        }
+        self.turn(&mut q, config.n_heads);
+        self.turn(&mut k, config.n_kv_heads);
+        let mut attended = self.project(&self.attend(&q, &k, &v), qk, "self_attn.o_proj", config.output_bias);
+        let mut before = "post_attention_layernorm";
+        if config.sandwich_norms {
+            attended = self.norm(&attended, before);
+            before = "pre_feedforward_layernorm";
+        }
+        x.iter_mut().zip(attended).for_each(|(x, y)| *x += y);
+        let normed = self.norm(&x, before);
+        let (gate, up) = (
+            self.project(&normed, hidden, "mlp.gate_proj", false),
+            self.project(&normed, hidden, "mlp.up_proj", false),
+        );
+        let inner: Vec<f32> = gate.into_iter().zip(up).map(|(gate, up)| self.gate(gate) * up).collect();
+        let mut fed = self.project(&inner, config.intermediate_size, "mlp.down_proj", false);
+        if config.sandwich_norms {
+            fed = self.norm(&fed, "post_feedforward_layernorm");
+        }
+        x.iter_mut().zip(fed).for_each(|(x, y)| *x += y);
+        x
+    }
+}
+
+#[test]
+#[ignore = "needs the folder of shared data in STIR_SHARED_DATA and that of real models in STIR_REAL_MODELS"]
+fn the_first_layers_of_real_models_compute_what_was_recorded() {
+    for name in MODELS {
+        let recorded = Recorded::of(name);
+        let model = Model::open(recorded.path()).unwrap();
+        let layer = FirstLayer { config: &model.config, checkpoint: &model.checkpoint };
+        let (expected, shape) = recorded.tensors.floats("resid_post.0.1").unwrap();
+        let found = layer.output(&recorded.ids("ids.1"));
+        assert_eq!(shape, [found.len() / model.config.hidden_size, model.config.hidden_size]);
+        let largest = expected.iter().fold(0f32, |largest, x| largest.max(x.abs()));
+        let error = found.iter().zip(&expected).map(|(x, y)| (x - y).abs()).fold(0f32, f32::max);
+        assert!(error < 1e-4 * largest, "{name}: {error} of {largest}");
     }
 }
