@@ -70,7 +70,8 @@ impl Backend for CliBackend {
 }
 
 fn args(source: &ModelSource) -> ModelArgs {
-    ModelArgs { model: source.folder.clone(), device: source.device, compute: source.compute, seed: 0 }
+    let &ModelSource { device, compute, activations, .. } = source;
+    ModelArgs { model: source.folder.clone(), device, compute, activations, seed: 0 }
 }
 
 impl CliBackend {

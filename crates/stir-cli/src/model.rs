@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use miette::{IntoDiagnostic, Result, WrapErr};
-use stir::model::{ComputeType, DecoderConfig, DeviceSpec, Lm, LoadOptions, Message, ModelError};
+use stir::model::{Activations, ComputeType, DecoderConfig, DeviceSpec, Lm, LoadOptions, Message, ModelError};
 
 use crate::{embedded, progress::Progress};
 
@@ -11,9 +11,9 @@ use crate::{embedded, progress::Progress};
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
-    /// Hugging Face folder of the model; in a build with the feature hub also its name there, ORG/NAME or
+    /// GGUF file or Hugging Face folder of the model; in a build with the feature hub also its name there, ORG/NAME or
     /// ORG/NAME@REVISION [default: the small model that comes with the program]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "PATH")]
     pub(crate) model: Option<PathBuf>,
     /// Device to compute on: cpu, cuda, wgpu, vulkan or metal, with :N for the N-th
     #[arg(long, default_value_t = DeviceSpec::default())]
@@ -21,6 +21,9 @@ pub(crate) struct ModelArgs {
     /// Type to compute in, whatever the files hold: f32, bf16 or f16
     #[arg(long, default_value_t = ComputeType::default())]
     pub(crate) compute: ComputeType,
+    /// What the quantised weights of a GGUF file are multiplied with on the CPU: int8 (fast) or exact
+    #[arg(long, default_value_t = Activations::default())]
+    pub(crate) activations: Activations,
     /// Seed of everything drawn at random
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
@@ -38,7 +41,7 @@ impl ModelArgs {
         self.device.open().into_diagnostic()?;
         match &self.model {
             Some(dir) if dir.exists() || cfg!(not(feature = "hub")) => {
-                DecoderConfig::from_file(&folder(dir)?.join("config.json")).map(drop).into_diagnostic()
+                DecoderConfig::open(&folder(dir)?).map(drop).into_diagnostic()
             }
             _ => Ok(()),
         }
@@ -57,9 +60,14 @@ impl ModelArgs {
             None => embedded::folder()?,
         };
         let load = || {
-            let mut config = DecoderConfig::from_file(&dir.join("config.json"))?;
+            let mut config = DecoderConfig::open(&dir)?;
             change(&mut config);
-            let options = LoadOptions { compute: self.compute, config: Some(config) };
+            let options = LoadOptions {
+                compute: self.compute,
+                config: Some(config),
+                activations: self.activations,
+                ..LoadOptions::default()
+            };
             let shown = Progress::new(0, "load, MiB");
             Lm::load_with(&dir, &device, options, |progress| {
                 shown.set_total(progress.total.div_ceil(1 << 20));

@@ -120,6 +120,27 @@ impl Format {
         blocks.for_each(|(block, values)| self.block(block, values));
     }
 
+    /// Returns whether the values of whole blocks are finite. Of blocks with scales it looks at those.
+    pub fn is_finite(self, bytes: &[u8]) -> bool {
+        let finite = |block: &[u8], at: usize| u16::from_le_bytes([block[at], block[at + 1]]) & 0x7c00 != 0x7c00;
+        let scales: &[usize] = match self {
+            Self::F32 => {
+                let (words, _) = bytes.as_chunks();
+                return words.iter().all(|word| f32::from_le_bytes(*word).is_finite());
+            }
+            Self::Bf16 => {
+                let (words, _) = bytes.as_chunks();
+                return words.iter().all(|word| bf16::from_le_bytes(*word).is_finite());
+            }
+            Self::F16 | Self::Q4_0 | Self::Q5_0 | Self::Q8_0 => &[0],
+            Self::Q4_1 | Self::Q5_1 | Self::Q4K | Self::Q5K => &[0, 2],
+            Self::Q2K => &[80, 82],
+            Self::Q3K => &[108],
+            Self::Q6K => &[208],
+        };
+        bytes.chunks_exact(self.block_bytes()).all(|block| scales.iter().all(|&at| finite(block, at)))
+    }
+
     /// Writes the values of one block.
     fn block(self, b: &[u8], out: &mut [f32]) {
         match self {

@@ -8,6 +8,7 @@ use burn::{
 use crate::{
     DecoderConfig, DeviceError, ModelError, ReadError,
     config::{Activation, Rope},
+    decoder::Matrix,
 };
 
 /// The operations of one pass of the decoder. The default ones are those of burn, which every device has and which can
@@ -37,8 +38,8 @@ pub(crate) trait Compute {
     /// # Shapes
     /// - `x`: `[rows, in]`, `weight`: `[out, in]`, `bias`: `[out]`
     /// - output: `[rows, out]`
-    fn linear(&self, x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
-        let product = x.matmul(weight.transpose());
+    fn linear(&self, x: Tensor<2>, weight: &Matrix, bias: Option<Tensor<1>>) -> Tensor<2> {
+        let product = x.matmul(weight.tensor().transpose());
         match bias {
             Some(bias) => product + bias.unsqueeze(),
             None => product,

@@ -15,10 +15,6 @@ mod checkpoint;
 mod compute;
 mod config;
 #[cfg(feature = "flex")]
-#[allow(
-    clippy::needless_range_loop,
-    reason = "closures are compiled without the instructions of the kernel they are in"
-)]
 mod cpu;
 #[cfg(feature = "decoder")]
 mod decoder;
@@ -58,5 +54,6 @@ pub use generation::GenerationDefaults;
 pub use lm::{Inspection, Lm, LoadOptions};
 #[cfg(feature = "hub")]
 pub use stir_hub as hub;
+pub use stir_kernels::Activations;
 pub use stir_kernels::Format;
 pub use tokenizer::Tokenizer;

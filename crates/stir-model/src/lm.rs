@@ -7,6 +7,7 @@ use std::{
 
 use burn::tensor::{DType, Device};
 use stir_core::{Engine, Fingerprint, HookPoint, ModelShape, Output, Row, Text, TokenId, Vocab};
+use stir_kernels::Activations;
 use tracing::field;
 
 pub use self::pass::Inspection;
@@ -14,7 +15,7 @@ pub use self::pass::Inspection;
 use crate::cpu::Native;
 use crate::{
     ChatTemplate, Checkpoint, ComputeType, Decoder, DecoderConfig, GenerationDefaults, KvCache, LoadProgress, Message,
-    ModelError, Tokenizer, checkpoint::Reader, device, fingerprint,
+    ModelError, Tokenizer, checkpoint::Reader, device, fingerprint, gguf,
 };
 
 /// A language model with its tokenizer and chat template: an [`Engine`] on a burn device.
@@ -43,6 +44,39 @@ pub struct Lm {
     /// True if passes use this crate's own kernels.
     #[cfg(feature = "flex")]
     kernels: bool,
+    /// What packed weights are multiplied with.
+    #[cfg(feature = "flex")]
+    activations: Activations,
+}
+
+/// What the files of a model say, its tensors not yet read.
+struct Files {
+    config: DecoderConfig,
+    tokenizer: Option<Tokenizer>,
+    chat: Option<ChatTemplate>,
+    generation: GenerationDefaults,
+    checkpoint: Checkpoint,
+}
+
+impl Files {
+    /// Opens a GGUF file or a Hugging Face folder.
+    fn open(path: &Path) -> Result<Self, ModelError> {
+        if gguf::is_gguf(path) {
+            let gguf::Model { config, tokenizer, chat_template: chat, generation, checkpoint } =
+                gguf::Model::open(path)?;
+            return Ok(Self { config, tokenizer, chat, generation, checkpoint });
+        }
+        let config = DecoderConfig::from_file(&path.join("config.json"))?;
+        let checkpoint = Checkpoint::open(path)?;
+        let tokenizer_path = path.join("tokenizer.json");
+        let tokenizer = tokenizer_path.exists().then(|| Tokenizer::from_file(&tokenizer_path)).transpose()?;
+        if let Some(tokens) = tokenizer.as_ref().map(Tokenizer::size).filter(|&tokens| tokens > config.vocab_size) {
+            let vocab_size = config.vocab_size;
+            return Err(ModelError::VocabularySize { path: tokenizer_path, tokens, vocab_size });
+        }
+        let generation = GenerationDefaults::from_dir(path, tokenizer.as_ref(), config.vocab_size)?;
+        Ok(Self { config, tokenizer, chat: ChatTemplate::from_dir(path)?, generation, checkpoint })
+    }
 }
 
 /// The options of loading a model.
@@ -50,16 +84,24 @@ pub struct Lm {
 pub struct LoadOptions {
     /// The type to compute in.
     pub compute: ComputeType,
-    /// The decoder options that replace those of the folder's `config.json`.
+    /// The decoder options that replace those of the folder's `config.json`, or of the GGUF file.
     pub config: Option<DecoderConfig>,
+    /// What quantised weights of a GGUF file are multiplied with on the CPU.
+    pub activations: Activations,
+    /// True to decode quantised weights when they are loaded, into the type to compute in. This happens in any case on
+    /// other devices than the CPU.
+    pub dequantise: bool,
 }
 
 /// The largest number of a row's tokens that are encoded in one pass, unless [`Lm::with_prefill_chunk`] sets another.
 const CHUNK: usize = 512;
 
 impl Lm {
-    /// Loads the model in a Hugging Face folder: `config.json`, `model.safetensors` or its shards, and, if present,
-    /// `tokenizer.json`, `generation_config.json` and the chat template. Computes in f32.
+    /// Loads a model and computes in f32: a GGUF file, or a Hugging Face folder with `config.json`,
+    /// `model.safetensors` or its shards, and, if present, `tokenizer.json`, `generation_config.json` and the chat
+    /// template.
+    ///
+    /// On the CPU the quantised weights of a GGUF file are kept, and multiplied, as they are stored.
     ///
     /// # Errors
     /// A file is missing or broken, or says something that this implementation does not support. Every tensor of the
@@ -97,23 +139,16 @@ impl Lm {
             seconds = field::Empty,
         )
         .entered();
-        let config = match options.config {
-            Some(config) => config,
-            None => DecoderConfig::from_file(&dir.join("config.json"))?,
-        };
-        let checkpoint = Checkpoint::open(dir)?;
+        let Files { config, tokenizer, chat, generation, checkpoint } = Files::open(dir)?;
+        let config = options.config.unwrap_or(config);
         let (files, bytes) = checkpoint.size();
         span.record("files", files).record("bytes", bytes);
-        let mut reader = Reader::new(checkpoint, &mut progress);
+        let reader = Reader::new(checkpoint, &mut progress);
+        #[cfg(feature = "flex")]
+        let reader = reader.packing(!options.dequantise && Native::runs_on(device));
+        let mut reader = reader;
         let decoder = Decoder::load(&config, &mut reader, options.compute, device)?;
         let weights = reader.finish(&config.digest())?;
-        let tokenizer_path = dir.join("tokenizer.json");
-        let tokenizer = tokenizer_path.exists().then(|| Tokenizer::from_file(&tokenizer_path)).transpose()?;
-        if let Some(tokens) = tokenizer.as_ref().map(Tokenizer::size).filter(|&tokens| tokens > config.vocab_size) {
-            let vocab_size = config.vocab_size;
-            return Err(ModelError::VocabularySize { path: tokenizer_path, tokens, vocab_size });
-        }
-        let generation = GenerationDefaults::from_dir(dir, tokenizer.as_ref(), config.vocab_size)?;
         let eos = generation.end_tokens.clone();
         let vocab = tokenizer.as_ref().map_or_else(|| Vocab::new([], eos.clone()), |t| t.vocab(eos.clone()));
         let fingerprint = fingerprint::of_parts(&config, tokenizer.as_ref().map(|t| t.digest().to_owned()), weights);
@@ -121,7 +156,7 @@ impl Lm {
             dir: dir.to_owned(),
             decoder,
             tokenizer,
-            chat: ChatTemplate::from_dir(dir)?,
+            chat,
             generation,
             vocab,
             fingerprint,
@@ -129,6 +164,8 @@ impl Lm {
             chunk: CHUNK,
             #[cfg(feature = "flex")]
             kernels: Native::runs_on(device),
+            #[cfg(feature = "flex")]
+            activations: options.activations,
         };
         if lm.tokenizer.is_none() {
             tracing::warn!("the folder has no tokenizer.json: the model takes and gives token ids only");
@@ -251,6 +288,10 @@ impl Engine for Lm {
     }
 
     fn computation(&self) -> String {
+        #[cfg(feature = "flex")]
+        if self.decoder.is_packed() && self.kernels {
+            return format!("{}, {} activations", self.compute(), self.activations);
+        }
         self.compute().to_string()
     }
 

@@ -20,7 +20,9 @@ use stir_eval::{
     experiment::Backend,
     questions::{ProblemSource, QuestionError, Questions},
 };
-use stir_model::{ComputeType, DecoderConfig, DeviceError, DeviceSpec, Lm, LoadOptions, Message, ModelError};
+use stir_model::{
+    Activations, ComputeType, DecoderConfig, DeviceError, DeviceSpec, Lm, LoadOptions, Message, ModelError,
+};
 
 /// A model of an experiment: `source` in its file.
 ///
@@ -34,12 +36,19 @@ use stir_model::{ComputeType, DecoderConfig, DeviceError, DeviceSpec, Lm, LoadOp
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelSource {
-    /// The Hugging Face folder of the model; `None` for the default of the backend.
+    /// The Hugging Face folder or GGUF file of the model; `None` for the default of the backend.
     pub folder: Option<PathBuf>,
     /// The device that computes.
     pub device: DeviceSpec,
     /// The type to compute in.
     pub compute: ComputeType,
+    /// What the quantised weights of a GGUF file are multiplied with on the CPU.
+    #[serde(skip_serializing_if = "is_default")]
+    pub activations: Activations,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Loads the models of an experiment from Hugging Face folders.
@@ -101,14 +110,15 @@ impl Backend for LmBackend {
     fn check(&self, source: &ModelSource) -> Result<(), LmBackendError> {
         let folder = self.folder(source)?;
         source.device.open().map_err(|error| source.device_error(error))?;
-        let config = DecoderConfig::from_file(&folder.join("config.json"));
+        let config = DecoderConfig::open(folder);
         config.map(drop).map_err(|source| LmBackendError::Model { folder: folder.clone(), source })
     }
 
     fn load(&self, source: &ModelSource) -> Result<Lm, LmBackendError> {
         let folder = self.folder(source)?;
         let device = source.device.open().map_err(|error| source.device_error(error))?;
-        let options = LoadOptions { compute: source.compute, ..LoadOptions::default() };
+        let &ModelSource { compute, activations, .. } = source;
+        let options = LoadOptions { compute, activations, ..LoadOptions::default() };
         let lm = Lm::load_with(folder, &device, options, |_| ());
         lm.map_err(|source| LmBackendError::Model { folder: folder.clone(), source })
     }

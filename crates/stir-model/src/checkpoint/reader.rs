@@ -30,6 +30,9 @@ pub(crate) struct Reader<'p> {
     taken: BTreeMap<String, blake3::Hash>,
     done: LoadProgress,
     progress: &'p mut dyn FnMut(LoadProgress),
+    /// True if matrices in block formats are kept as they are stored.
+    #[cfg(feature = "flex")]
+    packs: bool,
 }
 
 /// The number of bytes of a file that are processed at once: few enough to stay in a cache between the digest and the
@@ -41,7 +44,14 @@ impl<'p> Reader<'p> {
     pub(crate) fn new(checkpoint: Checkpoint, progress: &'p mut dyn FnMut(LoadProgress)) -> Self {
         let wanted = checkpoint.index.keys().filter(|name| !is_derived(name));
         let total = wanted.filter_map(|name| checkpoint.raw(name).ok()).map(|raw| raw.data.len() as u64).sum();
-        Self { checkpoint, taken: BTreeMap::new(), done: LoadProgress { bytes: 0, total }, progress }
+        Self {
+            checkpoint,
+            taken: BTreeMap::new(),
+            done: LoadProgress { bytes: 0, total },
+            progress,
+            #[cfg(feature = "flex")]
+            packs: false,
+        }
     }
 
     /// Checks that there is a tensor of that name and shape.
@@ -95,6 +105,41 @@ impl<'p> Reader<'p> {
         }
         self.taken.insert(name.to_owned(), hasher.finalize());
         Ok(())
+    }
+
+    /// Keeps matrices in block formats as they are stored.
+    #[cfg(feature = "flex")]
+    pub(crate) fn packing(self, packs: bool) -> Self {
+        Self { packs, ..self }
+    }
+
+    /// Returns whether the matrix `name` is kept as it is stored.
+    #[cfg(feature = "flex")]
+    pub(crate) fn packs(&self, name: &str) -> bool {
+        self.packs && self.checkpoint.rows(name).is_ok_and(|rows| rows.format.is_packed())
+    }
+
+    /// Reads a matrix in a block format.
+    ///
+    /// # Errors
+    /// When it is missing, has another shape, is in no block format that can be packed, or has a scale that is not finite.
+    #[cfg(feature = "flex")]
+    pub(crate) fn take_packed(&mut self, name: &str, shape: &[usize]) -> Result<stir_kernels::Packed, ModelError> {
+        self.check(name, shape)?;
+        let raw = self.checkpoint.raw(name)?;
+        let rows = self.checkpoint.rows(name)?;
+        let hash = tensor_hasher(raw.dtype, raw.shape).update_rayon(raw.data).finalize();
+        if !rows.format.is_finite(rows.data) {
+            return Err(raw.non_finite::<f32>(name));
+        }
+        let &[out, input] = shape else { return Err(raw.unsupported(name, FLOATS)) };
+        let packed = stir_kernels::Packed::new(rows.format, out, input, |row| rows.row(row).unwrap_or_default());
+        let packed = packed.ok_or_else(|| raw.unsupported(name, FLOATS))?;
+        raw.shard.release(raw.data);
+        self.done.bytes += raw.data.len() as u64;
+        (self.progress)(self.done);
+        self.taken.insert(name.to_owned(), hash);
+        Ok(packed)
     }
 
     /// Strikes off `name`, a second copy of the tensor `original`; one that differs stays and is refused in the end.

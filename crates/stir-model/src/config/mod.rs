@@ -12,6 +12,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use stir_core::ModelShape;
+pub use stir_kernels::Activation;
 
 pub use self::rope::{Rope, RopeFrequencies, RopeScaling};
 use self::{fields::Fields, rope::ParsedRope};
@@ -74,16 +75,6 @@ pub struct DecoderConfig {
     pub tie_embeddings: bool,
 }
 
-/// The gate of a feed-forward block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Activation {
-    /// `x * sigmoid(x)`
-    Silu,
-    /// The Gaussian error linear unit in its approximation by tanh.
-    GeluTanh,
-}
-
 /// The defaults of a model family for fields that a file leaves out.
 struct Family {
     rms_norm_eps: f64,
@@ -127,6 +118,17 @@ const FAMILIES: [(&str, FromHf); 7] = [
 ];
 
 impl DecoderConfig {
+    /// Reads the options of a model: of a GGUF file, or of the `config.json` in a Hugging Face folder.
+    ///
+    /// # Errors
+    /// The errors of [`from_file`](Self::from_file), or of [`gguf::Model::open`](crate::gguf::Model::open).
+    pub fn open(path: &Path) -> Result<Self, ModelError> {
+        if crate::gguf::is_gguf(path) {
+            return crate::gguf::config_of(path);
+        }
+        Self::from_file(&path.join("config.json"))
+    }
+
     /// Reads the configuration in `path`, a Hugging Face `config.json`.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The decoder: token embedding, layers of attention and gated feed-forward around a residual stream, a final norm and
 //! an output head.
 
+mod matrix;
 mod weights;
 
 use burn::{
@@ -9,6 +10,7 @@ use burn::{
 };
 use stir_core::HookPoint;
 
+pub(crate) use self::matrix::Matrix;
 pub use self::weights::NamedTensor;
 use crate::{
     DecoderConfig,
@@ -24,7 +26,7 @@ use crate::{
 #[derive(Module, Debug)]
 pub struct Decoder {
     /// `[vocab_size, hidden_size]`
-    embedding: Param<Tensor<2>>,
+    embedding: Matrix,
     layers: Vec<Layer>,
     norm: Norm,
     /// `[vocab_size, hidden_size]`; `None` when the embedding serves.
@@ -53,7 +55,7 @@ struct Layer {
 #[derive(Module, Debug)]
 struct Projection {
     /// `[out, in]`
-    weight: Param<Tensor<2>>,
+    weight: Matrix,
     /// `[out]`
     bias: Option<Param<Tensor<1>>>,
 }
@@ -63,7 +65,7 @@ impl Projection {
     /// - `x`: `[rows, in]`
     /// - output: `[rows, out]`
     fn forward(&self, x: Tensor<2>, compute: &impl Compute) -> Tensor<2> {
-        compute.linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
+        compute.linear(x, &self.weight, self.bias.as_ref().map(Param::val))
     }
 }
 
@@ -73,9 +75,16 @@ impl Decoder {
         &self.config
     }
 
+    /// Returns whether some weights are kept in block formats.
+    #[cfg(feature = "flex")]
+    pub(crate) fn is_packed(&self) -> bool {
+        let of = |layer: &Layer| [&layer.qkv, &layer.output, &layer.gate_up, &layer.down].map(|p| p.weight.is_packed());
+        self.embedding.is_packed() || self.layers.iter().any(|layer| of(layer).contains(&true))
+    }
+
     /// Returns the type of the weights and of what is computed.
     pub(crate) fn dtype(&self) -> DType {
-        self.embedding.val().dtype()
+        self.embedding.dtype()
     }
 
     /// Returns the logits at every position of sequences of equal length, without a cache; differentiable.
@@ -103,7 +112,7 @@ impl Decoder {
         compute: &mut impl Compute,
         hooks: &mut impl Hooks,
     ) -> Tensor<2> {
-        let mut x = in_type(self.embedding.val().select(0, tokens), compute.stream_type(self.dtype()));
+        let mut x = in_type(self.embedding.rows(tokens), compute.stream_type(self.dtype()));
         if self.config.embedding_scale != 1.0 {
             x = x * self.config.embedding_scale as f32;
         }
@@ -123,7 +132,7 @@ impl Decoder {
     pub(crate) fn logits(&self, stream: Tensor<2>, compute: &impl Compute) -> Tensor<2> {
         let x = compute.norm(&self.norm, stream);
         let head = self.head.as_ref().map_or(&self.embedding, |head| &head.weight);
-        softcap(in_f32(compute.linear(x, head.val(), None)), self.config.logit_softcap)
+        softcap(in_f32(compute.linear(x, head, None)), self.config.logit_softcap)
     }
 }
 

@@ -10,7 +10,7 @@ use half::{bf16, f16};
 use safetensors::{Dtype, tensor::TensorView};
 use stir_core::SampleRng;
 
-use super::{Decoder, Layer, Projection};
+use super::{Decoder, Layer, Matrix, Projection};
 use crate::{
     ComputeType, DecoderConfig, ModelError, SafetensorsError,
     checkpoint::{Reader, Weight},
@@ -117,7 +117,7 @@ impl Decoder {
         let (hidden, width, names) = (config.hidden_size, config.head_dim, Names::new(config));
         config.validate()?;
         let mut tensors = Tensors { source, config, device };
-        let embedding = tensors.stored::<T, 2>(EMBEDDING, [config.vocab_size, hidden])?;
+        let embedding = tensors.matrix::<T>("", hidden, &[("model.embed_tokens", config.vocab_size)])?;
         // The largest tensors come first, while there is still memory for reading them.
         let head = match config.tie_embeddings {
             true => None,
@@ -148,7 +148,7 @@ impl Decoder {
             })
             .collect::<Result<_, ModelError>>()?;
         let norm = tensors.norm("model.norm", hidden)?;
-        Ok(Self { embedding: Param::from_tensor(embedding), layers, norm, head, config: config.clone() })
+        Ok(Self { embedding, layers, norm, head, config: config.clone() })
     }
 
     /// Returns the weights under their Hugging Face names, as PyTorch stores them (`[out, in]`).
@@ -159,13 +159,13 @@ impl Decoder {
         let names = Names::new(&self.config);
         let offset = if self.config.norm_offset { 1.0 } else { 0.0 };
         let norm = |name: &str, norm: &Norm| NamedTensor::new(&format!("{name}.weight"), norm.gamma.val() - offset);
-        let mut all = vec![NamedTensor::new(EMBEDDING, self.embedding.val())?];
+        let mut all = vec![NamedTensor::new(EMBEDDING, self.embedding.tensor())?];
         for (i, layer) in self.layers.iter().enumerate() {
             let name = |part: &str| format!("model.layers.{i}.{part}");
             let mut split = |linear: &Projection, parts: &[(&str, usize)]| -> Result<(), ModelError> {
                 let mut start = 0;
                 for (part, out) in parts {
-                    let weight = linear.weight.val().narrow(0, start, *out);
+                    let weight = linear.weight.tensor().narrow(0, start, *out);
                     all.push(NamedTensor::new(&name(&format!("{part}.weight")), weight)?);
                     if let Some(bias) = &linear.bias {
                         let bias = bias.val().narrow(0, start, *out);
@@ -190,7 +190,7 @@ impl Decoder {
         }
         all.push(norm("model.norm", &self.norm)?);
         if let Some(head) = &self.head {
-            all.push(NamedTensor::new(HEAD, head.weight.val())?);
+            all.push(NamedTensor::new(HEAD, head.weight.tensor())?);
         }
         Ok(all)
     }
@@ -226,6 +226,16 @@ trait Source {
 
     /// Puts the tensor `name`, in the given shape as PyTorch stores it, into its place.
     fn fill<T: Weight>(&mut self, name: &str, shape: &[usize], place: &mut [T]) -> Result<(), ModelError>;
+
+    /// Returns whether the matrix `name` is kept as it is stored.
+    #[cfg(feature = "flex")]
+    fn packs(&self, _name: &str) -> bool {
+        false
+    }
+
+    /// Returns the matrix `name`, which is kept as it is stored.
+    #[cfg(feature = "flex")]
+    fn pack(&mut self, name: &str, shape: &[usize]) -> Result<stir_kernels::Packed, ModelError>;
 }
 
 impl Source for Reader<'_> {
@@ -235,6 +245,16 @@ impl Source for Reader<'_> {
 
     fn fill<T: Weight>(&mut self, name: &str, shape: &[usize], place: &mut [T]) -> Result<(), ModelError> {
         self.take(name, shape, place)
+    }
+
+    #[cfg(feature = "flex")]
+    fn packs(&self, name: &str) -> bool {
+        Reader::packs(self, name)
+    }
+
+    #[cfg(feature = "flex")]
+    fn pack(&mut self, name: &str, shape: &[usize]) -> Result<stir_kernels::Packed, ModelError> {
+        self.take_packed(name, shape)
     }
 }
 
@@ -261,6 +281,11 @@ impl Source for Random {
         };
         place.iter_mut().for_each(|x| *x = T::from_f32(value()));
         Ok(())
+    }
+
+    #[cfg(feature = "flex")]
+    fn pack(&mut self, _name: &str, _shape: &[usize]) -> Result<stir_kernels::Packed, ModelError> {
+        unreachable!("random weights are not packed")
     }
 }
 
@@ -291,6 +316,34 @@ impl<S: Source> Tensors<'_, S> {
         Ok(Norm { gamma: Param::from_tensor(gamma), epsilon: self.config.rms_norm_eps })
     }
 
+    /// Matrices with one input, one above another: packed if all of them can be, otherwise a tensor.
+    fn matrix<T: Weight + Element>(
+        &mut self,
+        prefix: &str,
+        input: usize,
+        parts: &[(&str, usize)],
+    ) -> Result<Matrix, ModelError> {
+        let parts: Vec<(String, usize)> =
+            parts.iter().map(|(name, out)| (format!("{prefix}{name}.weight"), *out)).collect();
+        for (name, out) in &parts {
+            self.source.check(name, &[*out, input])?;
+        }
+        #[cfg(feature = "flex")]
+        if parts.iter().all(|(name, _)| self.source.packs(name)) {
+            let packed = parts.iter().map(|(name, out)| self.source.pack(name, &[*out, input]));
+            return Ok(packed.collect::<Result<Vec<_>, _>>()?.into());
+        }
+        let out: usize = parts.iter().map(|(_, out)| out).sum();
+        let mut matrix = T::zeros(out * input);
+        let mut left = &mut matrix[..];
+        for (name, out) in &parts {
+            let (place, rest) = left.split_at_mut(out * input);
+            self.source.fill(name, &[*out, input], place)?;
+            left = rest;
+        }
+        Ok(Tensor::from_data(TensorData::new(matrix, [out, input]), (self.device, T::dtype())).into())
+    }
+
     /// Projections of one input, one above another.
     fn linear<T: Weight + Element>(
         &mut self,
@@ -299,24 +352,13 @@ impl<S: Source> Tensors<'_, S> {
         parts: &[(&str, usize)],
         bias: bool,
     ) -> Result<Projection, ModelError> {
-        let out: usize = parts.iter().map(|(_, out)| out).sum();
-        for (name, out) in parts {
-            self.source.check(&format!("{prefix}{name}.weight"), &[*out, input])?;
-        }
-        let mut matrix = T::zeros(out * input);
+        let weight = self.matrix::<T>(prefix, input, parts)?;
         let mut biases = Vec::new();
-        let mut left = &mut matrix[..];
-        for (name, out) in parts {
-            let (place, rest) = left.split_at_mut(out * input);
-            self.source.fill(&format!("{prefix}{name}.weight"), &[*out, input], place)?;
-            if bias {
-                biases.push(self.stored::<T, 1>(&format!("{prefix}{name}.bias"), [*out])?);
-            }
-            left = rest;
+        for (name, out) in parts.iter().filter(|_| bias) {
+            biases.push(self.stored::<T, 1>(&format!("{prefix}{name}.bias"), [*out])?);
         }
-        let weight = Tensor::from_data(TensorData::new(matrix, [out, input]), (self.device, T::dtype()));
         let bias = bias.then(|| Param::from_tensor(Tensor::cat(biases, 0)));
-        Ok(Projection { weight: Param::from_tensor(weight), bias })
+        Ok(Projection { weight, bias })
     }
 }
 

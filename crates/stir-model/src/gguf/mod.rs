@@ -87,6 +87,12 @@ pub(crate) fn is_gguf(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")) && !path.is_dir()
 }
 
+/// Returns the options of the decoder of a file.
+pub(crate) fn config_of(path: &Path) -> Result<DecoderConfig, ModelError> {
+    let files = Files::open(path)?;
+    config::config(&files, files.metadata(path)?)
+}
+
 /// Returns the tensors of a file or of all parts of a model.
 pub(crate) fn checkpoint(path: &Path) -> Result<Checkpoint, ModelError> {
     let files = Files::open(path)?;

@@ -115,7 +115,7 @@ impl Lm {
         let tokens = Tensor::from_data(TensorData::new(tokens, [count]), &self.device);
         #[cfg(feature = "flex")]
         if self.kernels {
-            return self.compute_with(Native::new(self.config(), batch), tokens, logits_at, hooks);
+            return self.compute_with(Native::new(self.config(), batch, self.activations), tokens, logits_at, hooks);
         }
         let compute = Cached::new(self.config(), batch, self.decoder.dtype(), &self.device);
         self.compute_with(compute, tokens, logits_at, hooks)

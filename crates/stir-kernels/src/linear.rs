@@ -1,6 +1,6 @@
 //! Products of a few or many rows with a matrix of weights.
 
-use super::{
+use crate::{
     parallel::{SharedSlice, parallel},
     simd::{Element, Isa, Kernel, Simd, load_part},
 };

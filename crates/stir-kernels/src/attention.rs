@@ -1,9 +1,8 @@
-//! Attention over caches that lie in memory. [`Dense`](crate::attention::Dense) is the same computation in twenty lines
-//! and in the operations of burn: read it first.
+//! Attention over caches that lie in memory.
 
 use std::ops::Range;
 
-use super::{
+use crate::{
     linear::tiles,
     parallel::{SharedSlice, parallel},
     simd::{Element, Isa, Kernel, MAX_ELEMENTS, Simd, elements, exp, load_part},
@@ -15,33 +14,43 @@ const QUERIES: usize = 32;
 /// The number of registers of a value that are summed up together.
 const WIDE: usize = 4;
 
-/// SpanView and values of consecutive positions of one layer, `[n_kv_heads, capacity, head_dim]` each.
-pub(crate) struct SpanView<'a, T> {
-    pub(crate) keys: &'a [T],
-    pub(crate) values: &'a [T],
-    /// Positions there is room for.
-    pub(crate) capacity: usize,
-    /// Positions held.
-    pub(crate) len: usize,
+/// Keys and values of consecutive positions of one layer, `[n_kv_heads, capacity, head_dim]` each.
+#[derive(Debug)]
+pub struct SpanView<'a, T> {
+    /// The keys.
+    pub keys: &'a [T],
+    /// The values.
+    pub values: &'a [T],
+    /// The number of positions that there is room for.
+    pub capacity: usize,
+    /// The number of positions held.
+    pub len: usize,
 }
 
 /// The new tokens of one sequence and all that it holds of one layer, the new tokens included.
-pub(crate) struct Sequence<'a, T> {
-    pub(crate) spans: Vec<SpanView<'a, T>>,
+#[derive(Debug)]
+pub struct Sequence<'a, T> {
+    /// All positions, in order.
+    pub spans: Vec<SpanView<'a, T>>,
     /// The new tokens' places in the batch.
-    pub(crate) tokens: Range<usize>,
+    pub tokens: Range<usize>,
     /// The absolute position of the first new token.
-    pub(crate) position: usize,
+    pub position: usize,
 }
 
 /// The sizes and options of attention, the same for all sequences.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct AttentionShape {
-    pub(crate) n_heads: usize,
-    pub(crate) n_kv_heads: usize,
-    pub(crate) head_dim: usize,
-    pub(crate) window: Option<usize>,
-    pub(crate) softcap: Option<f32>,
+pub struct AttentionShape {
+    /// The number of query heads.
+    pub n_heads: usize,
+    /// The number of key heads, which divides `n_heads`.
+    pub n_kv_heads: usize,
+    /// The number of elements of a head.
+    pub head_dim: usize,
+    /// The number of positions that a token sees, itself included; `None` for all.
+    pub window: Option<usize>,
+    /// The bound `c` of scores in `c * tanh(score / c)`.
+    pub softcap: Option<f32>,
 }
 
 /// Every new token attends to what it sees of its sequence.

@@ -1,10 +1,10 @@
 //! Kernels that work on each row, or on each number, by itself.
 
-use super::{
+use crate::{
+    Activation,
     parallel::{SharedSlice, parallel},
     simd::{Isa, Kernel, Simd, elements, exp, load_part},
 };
-use crate::config::Activation;
 
 /// Rows that a thread takes at once.
 const ROWS: usize = 8;
@@ -126,4 +126,59 @@ unsafe fn activated<S: Simd>(x: S::V, activation: Activation) -> S::V {
         };
         S::div(x, S::add(S::splat(1.0), exp::<S>(S::sub(S::splat(0.0), inner))))
     }
+}
+
+/// How the heads of queries and keys are normed and turned before attention.
+#[derive(Debug, Clone, Copy)]
+pub struct Heads<'a> {
+    /// The number of query heads, the first of a row.
+    pub n_heads: usize,
+    /// The number of key heads, which come next.
+    pub n_kv_heads: usize,
+    /// The number of elements of a head.
+    pub head_dim: usize,
+    /// The factors of the norms of every query head and of every key head, `[head_dim]` each.
+    pub norms: Option<[&'a [f32]; 2]>,
+    /// The number added to the mean square in these norms.
+    pub epsilon: f32,
+    /// The cosines of the angles, `[tokens, rotary_dim / 2]`.
+    pub cos: &'a [f32],
+    /// The sines of the angles, in the same shape.
+    pub sin: &'a [f32],
+    /// The number of leading elements of a head that are turned: `i` with `i + rotary_dim / 2`.
+    pub rotary_dim: usize,
+    /// The factor of the queries.
+    pub scale: f32,
+}
+
+/// Norms and turns queries and keys in place, and scales the queries.
+///
+/// # Shapes
+/// - `qkv`: `[tokens, stride]`, each row beginning with the heads of the queries and those of the keys
+pub(crate) fn heads(qkv: &mut [f32], stride: usize, heads: &Heads<'_>) {
+    let &Heads { n_heads, n_kv_heads, head_dim, norms, epsilon, cos, sin, rotary_dim, scale } = heads;
+    let (tokens, cost, half) = (qkv.len() / stride, qkv.len(), rotary_dim / 2);
+    assert!(qkv.len() == tokens * stride && (n_heads + n_kv_heads) * head_dim <= stride && 2 * half <= head_dim);
+    let qkv = SharedSlice::new(qkv);
+    parallel(tokens, cost, |token| {
+        // SAFETY: a token is one part.
+        let row = unsafe { qkv.slice(token * stride, (n_heads + n_kv_heads) * head_dim) };
+        let (cos, sin) = (&cos[token * half..][..half], &sin[token * half..][..half]);
+        for (i, head) in row.chunks_exact_mut(head_dim).enumerate() {
+            let query = i < n_heads;
+            if let Some([q, k]) = norms {
+                let gamma = if query { q } else { k };
+                let square: f32 = head.iter().map(|x| x * x).sum();
+                let rms = (square / head_dim as f32 + epsilon).sqrt();
+                head.iter_mut().zip(gamma).for_each(|(x, gamma)| *x = *x / rms * gamma);
+            }
+            let (low, high) = head[..2 * half].split_at_mut(half);
+            for (((low, high), cos), sin) in low.iter_mut().zip(high).zip(cos).zip(sin) {
+                (*low, *high) = (*low * cos - *high * sin, *high * cos + *low * sin);
+            }
+            if query {
+                head.iter_mut().for_each(|x| *x *= scale);
+            }
+        }
+    });
 }

@@ -1,13 +1,7 @@
-//! The decoder's operations on the CPU: custom kernels on the memory of burn's tensors.
+//! The decoder's operations on the CPU: the kernels of `stir-kernels` on the memory of burn's tensors.
 //!
 //! A pass of one or a few tokens is bound by how fast the weights can be read, and these kernels read each weight once,
 //! in the type it is kept in, whatever the number of rows. Everything between the weights is f32.
-
-pub(crate) mod attention;
-pub(crate) mod linear;
-pub(crate) mod parallel;
-pub(crate) mod rows;
-pub(crate) mod simd;
 
 use burn::{
     backend::{Flex, flex::FlexTensor},
@@ -15,18 +9,15 @@ use burn::{
 };
 use half::{bf16, f16};
 use stir_core::Session;
+use stir_kernels::{Activations, AttentionShape, Element, Heads, Packed, Sequence, SpanView, linear};
 
-use self::{
-    attention::{AttentionShape, Sequence, SpanView},
-    parallel::{SharedSlice, parallel},
-    simd::{Element, Isa},
-};
 use crate::{
     DecoderConfig,
     batch::Batch,
     cache::Tail,
-    compute::{Angles, Compute, Norm, Rotations, indices},
+    compute::{Angles, Compute, Norm, Rotations, in_f32, indices},
     config::Activation,
+    decoder::Matrix,
 };
 
 /// Rows of different lengths, each over its own cache, on the CPU. The batch's tokens lie one row after another.
@@ -34,7 +25,7 @@ pub(crate) struct Native<'c> {
     config: &'c DecoderConfig,
     batch: Batch<'c>,
     rotations: Rotations<Angles>,
-    isa: Isa,
+    activations: Activations,
 }
 
 impl<'c> Native<'c> {
@@ -43,9 +34,9 @@ impl<'c> Native<'c> {
         *device == Device::flex()
     }
 
-    pub(crate) fn new(config: &'c DecoderConfig, batch: Batch<'c>) -> Self {
+    pub(crate) fn new(config: &'c DecoderConfig, batch: Batch<'c>, activations: Activations) -> Self {
         let rotations = Rotations::new(config, &batch.positions(), |angles| angles);
-        Self { config, batch, rotations, isa: Isa::best() }
+        Self { config, batch, rotations, activations }
     }
 
     /// Turns queries and keys, writes keys and values to the caches, and attends.
@@ -100,40 +91,37 @@ impl<'c> Native<'c> {
             softcap: self.config.attention_softcap.map(|bound| bound as f32),
         };
         let mut out = vec![0.0; tokens * n_heads * head_dim];
-        attention::attend(self.isa, shape, qkv, stride, &sequences, &mut out);
+        stir_kernels::attend(shape, qkv, stride, &sequences, &mut out);
         out
+    }
+
+    /// Multiplies with the parts of a packed matrix.
+    fn linear_packed(&self, x: Tensor<2>, parts: &[Packed], bias: Option<Tensor<1>>) -> Tensor<2> {
+        let (rows, n) = (x.dims()[0], parts.iter().map(|part| part.shape()[0]).sum());
+        let (x, bias) = (primitive(x), bias.map(|bias| primitive(in_f32(bias))));
+        let mut out = vec![0.0; rows * n];
+        let parts: Vec<&Packed> = parts.iter().collect();
+        stir_kernels::linear_packed(values(&x), &parts, bias.as_ref().map(values), &mut out, self.activations);
+        tensor(out, [rows, n])
     }
 
     /// Norms and turns queries and keys, and scales the queries.
     fn prepare(&self, layer: usize, qkv: &mut [f32], stride: usize, norms: Option<&[Norm; 2]>) {
-        let DecoderConfig { n_heads, n_kv_heads, head_dim, rms_norm_eps, .. } = *self.config;
+        let DecoderConfig { n_heads, n_kv_heads, head_dim, rms_norm_eps, attention_scale, .. } = *self.config;
         let norms = norms.map(|norms| norms.each_ref().map(|norm| primitive(norm.gamma.val())));
-        let norms = norms.as_ref().map(|norms| norms.each_ref().map(values::<f32>));
-        let rotation = self.rotations.of(self.config, layer);
-        let (scale, half) = (self.config.attention_scale as f32, rotation.rotary_dim / 2);
-        let (tokens, cost) = (qkv.len() / stride, qkv.len());
-        let qkv = SharedSlice::new(qkv);
-        parallel(tokens, cost, |token| {
-            // SAFETY: a token is one part.
-            let row = unsafe { qkv.slice(token * stride, (n_heads + n_kv_heads) * head_dim) };
-            let (cos, sin) = (&rotation.cos[token * half..][..half], &rotation.sin[token * half..][..half]);
-            for (i, head) in row.chunks_exact_mut(head_dim).enumerate() {
-                let query = i < n_heads;
-                if let Some([q, k]) = &norms {
-                    let gamma = if query { q } else { k };
-                    let square: f32 = head.iter().map(|x| x * x).sum();
-                    let rms = (square / head_dim as f32 + rms_norm_eps as f32).sqrt();
-                    head.iter_mut().zip(*gamma).for_each(|(x, gamma)| *x = *x / rms * gamma);
-                }
-                let (low, high) = head[..2 * half].split_at_mut(half);
-                for (((low, high), cos), sin) in low.iter_mut().zip(high).zip(cos).zip(sin) {
-                    (*low, *high) = (*low * cos - *high * sin, *high * cos + *low * sin);
-                }
-                if query {
-                    head.iter_mut().for_each(|x| *x *= scale);
-                }
-            }
-        });
+        let Angles { cos, sin, rotary_dim } = self.rotations.of(self.config, layer);
+        let heads = Heads {
+            n_heads,
+            n_kv_heads,
+            head_dim,
+            norms: norms.as_ref().map(|norms| norms.each_ref().map(values::<f32>)),
+            epsilon: rms_norm_eps as f32,
+            cos,
+            sin,
+            rotary_dim: *rotary_dim,
+            scale: attention_scale as f32,
+        };
+        stir_kernels::prepare_heads(qkv, stride, &heads);
     }
 }
 
@@ -145,19 +133,23 @@ impl Compute for Native<'_> {
     fn norm(&self, norm: &Norm, x: Tensor<2>) -> Tensor<2> {
         let (shape, x, gamma) = (x.dims(), primitive(x), primitive(norm.gamma.val()));
         let mut out = vec![0.0; shape[0] * shape[1]];
-        rows::norm(self.isa, values(&x), values(&gamma), norm.epsilon as f32, &mut out);
+        stir_kernels::norm(values(&x), values(&gamma), norm.epsilon as f32, &mut out);
         tensor(out, shape)
     }
 
-    fn linear(&self, x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    fn linear(&self, x: Tensor<2>, weight: &Matrix, bias: Option<Tensor<1>>) -> Tensor<2> {
+        if weight.is_packed() {
+            return self.linear_packed(x, weight.packed(), bias);
+        }
+        let weight = weight.tensor();
         let ([rows, k], [n, _]) = (x.dims(), weight.dims());
         let (x, weight, bias) = (primitive(x), primitive(weight), bias.map(primitive));
         let mut out = vec![0.0; rows * n];
         let (x, bias, y) = (values(&x), bias.as_ref(), &mut out);
         match weight.dtype() {
-            DType::BF16 => linear::linear(self.isa, x, values::<bf16>(&weight), bias.map(values), y, k),
-            DType::F16 => linear::linear(self.isa, x, values::<f16>(&weight), bias.map(values), y, k),
-            _ => linear::linear(self.isa, x, values::<f32>(&weight), bias.map(values), y, k),
+            DType::BF16 => linear(x, values::<bf16>(&weight), bias.map(values), y, k),
+            DType::F16 => linear(x, values::<f16>(&weight), bias.map(values), y, k),
+            _ => linear(x, values::<f32>(&weight), bias.map(values), y, k),
         }
         tensor(out, [rows, n])
     }
@@ -166,7 +158,7 @@ impl Compute for Native<'_> {
         let [rows, columns] = gate_up.dims();
         let (gate_up, width) = (primitive(gate_up), columns / 2);
         let mut out = vec![0.0; rows * width];
-        rows::gate(self.isa, values(&gate_up), activation, width, &mut out);
+        stir_kernels::gate(values(&gate_up), activation, width, &mut out);
         tensor(out, [rows, width])
     }
 
@@ -244,6 +236,3 @@ fn values<T: FlexElement>(tensor: &FlexTensor) -> &[T] {
 fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
     Tensor::from_primitive::<Flex>(FlexTensor::from_data(TensorData::new(values, shape)))
 }
-
-#[cfg(test)]
-mod tests;

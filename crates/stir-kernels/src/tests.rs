@@ -1,18 +1,23 @@
 //! Every kernel, with every set of instructions this processor has, against the plain rule in f64.
 
 use half::{bf16, f16};
-use stir_core::SampleRng;
+use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
 
-use super::{
+use crate::{
+    Activation,
     attention::{AttentionShape, Sequence, SpanView, attend},
     linear::linear,
     rows::{gate, norm},
     simd::{Element, Isa, Kernel, MAX_ELEMENTS, Simd, elements, exp},
 };
-use crate::config::Activation;
 
-fn normal(count: usize, rng: &mut SampleRng) -> Vec<f32> {
-    (0..count).map(|_| rng.normal() as f32).collect()
+fn normal(count: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
+    let uniform = |rng: &mut ChaCha8Rng| rng.random::<f64>();
+    let normal = |rng: &mut ChaCha8Rng| {
+        let radius = (-2.0 * (1.0 - uniform(rng)).ln()).sqrt();
+        (radius * (std::f64::consts::TAU * uniform(rng)).cos()) as f32
+    };
+    (0..count).map(|_| normal(rng)).collect()
 }
 
 fn assert_close(what: &str, found: &[f32], expected: &[f64], tolerance: f64) {
@@ -27,7 +32,7 @@ fn dot(a: &[f32], b: impl Iterator<Item = f32>) -> f64 {
     a.iter().zip(b).map(|(&a, b)| f64::from(a) * f64::from(b)).sum()
 }
 
-fn products<W: Element>(rng: &mut SampleRng) {
+fn products<W: Element>(rng: &mut ChaCha8Rng) {
     // Around what registers, tiles, blocks and depths hold, in every remainder.
     let shapes = [(1, 1, 1), (1, 37, 5), (2, 16, 4), (5, 64, 67), (7, 1100, 9), (13, 1025, 130), (1, 5000, 300)];
     for (rows, k, n) in shapes {
@@ -50,7 +55,7 @@ fn products<W: Element>(rng: &mut SampleRng) {
 
 #[test]
 fn products_of_every_type_and_shape() {
-    let rng = &mut SampleRng::new(1, 0);
+    let rng = &mut ChaCha8Rng::seed_from_u64(1);
     products::<f32>(rng);
     products::<bf16>(rng);
     products::<f16>(rng);
@@ -58,7 +63,7 @@ fn products_of_every_type_and_shape() {
 
 #[test]
 fn a_row_does_not_depend_on_the_others() {
-    let (k, n, rng) = (1500, 70, &mut SampleRng::new(2, 0));
+    let (k, n, rng) = (1500, 70, &mut ChaCha8Rng::seed_from_u64(2));
     let (x, w) = (normal(20 * k, rng), normal(n * k, rng));
     for isa in Isa::available() {
         let mut all = vec![0.0; 20 * n];
@@ -111,7 +116,7 @@ fn exponentials_to_a_few_units_in_the_last_place() {
 
 #[test]
 fn norms_and_gates() {
-    let rng = &mut SampleRng::new(3, 0);
+    let rng = &mut ChaCha8Rng::seed_from_u64(3);
     for (rows, width) in [(1, 1), (3, 7), (19, 48), (2, 1000)] {
         let (x, gamma) = (normal(rows * width, rng), normal(width, rng));
         let expected: Vec<f64> = x
@@ -151,7 +156,7 @@ fn norms_and_gates() {
 }
 
 /// Computes attention of sequences of several spans with some new tokens each.
-fn attention<T: Element>(shape: AttentionShape, lens: &[&[usize]], new: &[usize], rng: &mut SampleRng) {
+fn attention<T: Element>(shape: AttentionShape, lens: &[&[usize]], new: &[usize], rng: &mut ChaCha8Rng) {
     let AttentionShape { n_heads, n_kv_heads, head_dim, window, softcap } = shape;
     let group = n_heads / n_kv_heads;
     let stride = (n_heads + 2 * n_kv_heads) * head_dim;
@@ -161,7 +166,7 @@ fn attention<T: Element>(shape: AttentionShape, lens: &[&[usize]], new: &[usize]
     let held: Vec<Vec<[Vec<T>; 2]>> = lens
         .iter()
         .map(|spans| {
-            let piece = |len: usize, rng: &mut SampleRng| -> Vec<T> {
+            let piece = |len: usize, rng: &mut ChaCha8Rng| -> Vec<T> {
                 let room = (len + 3) * head_dim;
                 let mut all: Vec<T> = normal(n_kv_heads * room, rng).into_iter().map(T::from_f32).collect();
                 all.chunks_exact_mut(room).for_each(|head| head[len * head_dim..].fill(T::from_f32(f32::NAN)));
@@ -219,7 +224,7 @@ fn attention<T: Element>(shape: AttentionShape, lens: &[&[usize]], new: &[usize]
 
 #[test]
 fn attention_does_not_depend_on_how_a_past_is_divided() {
-    let (rng, head_dim, len) = (&mut SampleRng::new(5, 0), 36, 67);
+    let (rng, head_dim, len) = (&mut ChaCha8Rng::seed_from_u64(5), 36, 67);
     let (q, keys, values) = (normal(4 * 3 * head_dim, rng), normal(len * head_dim, rng), normal(len * head_dim, rng));
     let shape = AttentionShape { n_heads: 1, n_kv_heads: 1, head_dim, window: Some(50), softcap: None };
     for isa in Isa::available() {
@@ -244,7 +249,7 @@ fn attention_does_not_depend_on_how_a_past_is_divided() {
 
 #[test]
 fn attention_over_chains_of_spans() {
-    let rng = &mut SampleRng::new(4, 0);
+    let rng = &mut ChaCha8Rng::seed_from_u64(4);
     let sized =
         |n_heads, n_kv_heads, head_dim| AttentionShape { n_heads, n_kv_heads, head_dim, window: None, softcap: None };
     for shape in [sized(14, 2, 64), sized(3, 1, 20), sized(1, 1, 2), sized(4, 4, 128), sized(40, 1, 36)] {

@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 
 /// A set of vector instructions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Isa {
     /// Instructions that every processor has.
     Portable,
@@ -88,7 +88,7 @@ pub(crate) trait Kernel {
 /// # Safety
 /// Every function may be called only where the processor has the instructions; pointers must be good for `ELEMENTS`
 /// elements.
-pub(crate) trait Simd: Copy {
+pub trait Simd: Copy {
     type V: Copy;
     const ELEMENTS: usize;
     /// Rows of the other factor that a product of four rows keeps in registers.
@@ -147,24 +147,32 @@ pub(crate) unsafe fn elements<S: Simd>(v: S::V) -> [f32; MAX_ELEMENTS] {
     out
 }
 
-/// A number type that weights, keys and values are kept in.
-pub(crate) trait Element: Copy + Send + Sync + 'static {
+/// A number type that weights, keys and values are kept in: f32, bf16 or f16.
+pub trait Element: Load + Copy + Send + Sync + 'static {
+    /// Returns the value.
+    fn to_f32(self) -> f32;
+    /// Returns the nearest number of this type.
+    fn from_f32(x: f32) -> Self;
+}
+
+/// The part of [`Element`] that only this crate sees.
+pub trait Load: Sized {
     /// Loads [`Simd::ELEMENTS`] elements.
     ///
     /// # Safety
     /// The conditions of [`Simd`].
     unsafe fn load<S: Simd>(p: *const Self) -> S::V;
-    fn to_f32(self) -> f32;
-    fn from_f32(x: f32) -> Self;
 }
 
-impl Element for f32 {
+impl Load for f32 {
     #[inline(always)]
     unsafe fn load<S: Simd>(p: *const Self) -> S::V {
         // SAFETY: as promised by the caller.
         unsafe { S::load(p) }
     }
+}
 
+impl Element for f32 {
     #[inline(always)]
     fn to_f32(self) -> f32 {
         self
@@ -176,13 +184,15 @@ impl Element for f32 {
     }
 }
 
-impl Element for bf16 {
+impl Load for bf16 {
     #[inline(always)]
     unsafe fn load<S: Simd>(p: *const Self) -> S::V {
         // SAFETY: as promised by the caller.
         unsafe { S::load_bf16(p) }
     }
+}
 
+impl Element for bf16 {
     #[inline(always)]
     fn to_f32(self) -> f32 {
         f32::from_bits(u32::from(self.to_bits()) << 16)
@@ -194,13 +204,15 @@ impl Element for bf16 {
     }
 }
 
-impl Element for f16 {
+impl Load for f16 {
     #[inline(always)]
     unsafe fn load<S: Simd>(p: *const Self) -> S::V {
         // SAFETY: as promised by the caller.
         unsafe { S::load_f16(p) }
     }
+}
 
+impl Element for f16 {
     #[inline(always)]
     fn to_f32(self) -> f32 {
         self.to_f32()
