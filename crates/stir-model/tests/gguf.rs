@@ -6,7 +6,7 @@ mod common;
 
 use std::{fs, path::PathBuf};
 
-use common::shared;
+use common::{sentencepiece_by_score, shared};
 use serde_json::Value;
 use stir_core::TokenId;
 use stir_model::{Activation, Checkpoint, DecoderConfig, Format, Message, RopeScaling, gguf::Model};
@@ -81,6 +81,27 @@ fn real_chats_are_rendered_as_recorded() {
         rendered += 1;
     }
     assert_eq!(rendered, 2);
+}
+
+#[test]
+#[ignore = "needs the folder of shared data in STIR_SHARED_DATA and that of real models in STIR_REAL_MODELS"]
+fn real_sentencepiece_finds_what_sentencepiece_finds() {
+    let tokenizer = Model::open(Recorded::of("gemma3-270m").path()).unwrap().tokenizer.unwrap();
+    // These are the pieces that are merged; the earlier has the higher score.
+    let id = |piece: &str| tokenizer.id(piece).filter(|id| (494..255_968).contains(id));
+    let texts = fs::read_to_string(shared("tokenizer_vectors/ggml-vocab-llama-bpe.gguf.inp")).unwrap();
+    let mut compared = 0;
+    for line in texts.lines() {
+        // Runs of spaces are pieces of their own, as are some tags.
+        let text = line.split_whitespace().collect::<Vec<_>>().join("▁");
+        let pieces = sentencepiece_by_score(&text, |piece| id(piece).map(|id| -f64::from(id)));
+        let byte = |byte: u8| tokenizer.id(&format!("<0x{byte:02X}>")).unwrap();
+        let of = |piece: &String| id(piece).map_or_else(|| piece.bytes().map(byte).collect(), |id| vec![id]);
+        let expected: Vec<TokenId> = pieces.iter().flat_map(of).collect();
+        assert_eq!(tokenizer.encode(&text.replace('▁', " ")).unwrap(), expected, "{text:?}");
+        compared += 1;
+    }
+    assert!(compared > 100);
 }
 
 #[test]

@@ -8,10 +8,10 @@ use std::fs;
 
 use common::{
     gguf_file::{GgufFile, Item, byte_level, model, sentencepiece},
-    shared,
+    sentencepiece_by_score, shared,
 };
 use serde_json::Value;
-use stir_core::TokenId;
+use stir_core::{SampleRng, TokenId};
 use stir_model::{Message, ModelError, Tokenizer, gguf::Model};
 
 fn open(file: &GgufFile) -> Result<Model, ModelError> {
@@ -131,6 +131,42 @@ fn sentencepiece_tokenizers_merge_by_score() {
     file.set("tokenizer.ggml.add_space_prefix", Item::Flag(0)).set("tokenizer.ggml.add_bos_token", Item::Flag(0));
     let bare = open(&file).unwrap().tokenizer.unwrap();
     assert_eq!(bare.encode_prompt("the the").unwrap(), ids(&bare, &["th", "e", "▁the"]));
+}
+
+#[test]
+fn sentencepiece_tokenizers_find_what_sentencepiece_finds() {
+    let mut rng = SampleRng::new(5, 0);
+    for _ in 0..40 {
+        // Pieces of up to four letters, each with a score of its own.
+        let letters = ["a", "b", "c", "▁"].map(str::to_owned);
+        let mut pieces: Vec<String> = letters.clone().into();
+        for _ in 0..60 {
+            let piece: String = (0..2 + rng.below(3)).map(|_| letters[rng.below(4)].as_str()).collect();
+            if !pieces.contains(&piece) {
+                pieces.push(piece);
+            }
+        }
+        let mut ranks: Vec<usize> = (0..pieces.len()).collect();
+        (1..ranks.len()).for_each(|i| ranks.swap(i, rng.below(i + 1)));
+        let mut file = model("llama");
+        sentencepiece(&mut file);
+        let scores = ranks.iter().map(|&rank| -(rank as f32)).collect();
+        file.set("tokenizer.ggml.scores", Item::F32s(scores)).remove("tokenizer.ggml.token_type");
+        file.set("tokenizer.ggml.tokens", Item::Texts(pieces.clone()));
+        file.set("tokenizer.ggml.add_space_prefix", Item::Flag(0)).set("tokenizer.ggml.add_bos_token", Item::Flag(0));
+        let tokenizer = open(&file).unwrap().tokenizer.unwrap();
+        for _ in 0..50 {
+            let text: String = (0..1 + rng.below(20)).map(|_| letters[rng.below(4)].as_str()).collect();
+            let score = |piece: &str| Some(-(ranks[pieces.iter().position(|other| other == piece)?] as f64));
+            let expected = sentencepiece_by_score(&text, score);
+            let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+            assert_eq!(
+                tokenizer.encode(&text.replace('▁', " ")).unwrap(),
+                ids(&tokenizer, &expected),
+                "{text} {pieces:?}"
+            );
+        }
+    }
 }
 
 #[test]

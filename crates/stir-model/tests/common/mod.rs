@@ -27,3 +27,17 @@ pub fn shared(name: &str) -> PathBuf {
     assert!(path.exists(), "{} is missing", path.display());
     path
 }
+
+/// Returns the pieces that sentencepiece makes of a text without spaces: as long as two neighbours make a piece, the two
+/// that make the one with the highest score become one, of several the leftmost.
+pub fn sentencepiece_by_score(text: &str, score: impl Fn(&str) -> Option<f64>) -> Vec<String> {
+    let mut pieces: Vec<String> = text.chars().map(String::from).collect();
+    loop {
+        let joined = pieces.windows(2).map(|pair| score(&pair.concat())).enumerate();
+        let made = joined.filter_map(|(at, score)| Some((at, score?)));
+        let best = made.reduce(|best, other| if other.1 > best.1 { other } else { best });
+        let Some((at, _)) = best else { return pieces };
+        let right = pieces.remove(at + 1);
+        pieces[at].push_str(&right);
+    }
+}
