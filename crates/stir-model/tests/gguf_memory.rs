@@ -93,7 +93,6 @@ fn memory_follows_from_the_length_of_the_file() {
     for (what, file) in [("keys", keys), ("tensors", tensors), ("tokens", tokens), ("runs", runs)] {
         let bytes = file.bytes();
         let most = memory_of(&bytes);
-        println!("{what}: {most} bytes for {} of the file", bytes.len());
         assert!(most < whole + 60 * bytes.len(), "{what}: {most} bytes for {} of the file", bytes.len());
     }
 }
