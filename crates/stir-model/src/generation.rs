@@ -9,13 +9,13 @@ use crate::{
 };
 
 /// The sampling settings that a model's authors recommend, and the tokens that end a sequence:
-/// `generation_config.json`.
+/// `generation_config.json`, or the end tokens that a GGUF file names.
 ///
 /// These are the numbers of the file. Nothing in this crate applies them: the caller decides how to sample.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct GenerationDefaults {
     /// The tokens that end a sequence: `eos_token_id` of `generation_config.json`, else of `config.json`, else the
-    /// `eos_token` of the tokenizer.
+    /// `eos_token` of the tokenizer. Of a GGUF file those that end a sequence, a turn or a message.
     pub end_tokens: Vec<TokenId>,
     /// `true` to sample, `false` to decode greedily.
     pub do_sample: Option<bool>,

@@ -2,7 +2,7 @@
 
 use stir_kernels::Format;
 
-use super::{files::Files, header::TensorInfo, metadata::Metadata, rope};
+use super::{files::Files, header::TensorInfo, metadata::Metadata, rope, value::Value};
 use crate::{Activation, DecoderConfig, ModelError, Rope};
 
 /// The architectures, as files name them and as Hugging Face does.
@@ -246,8 +246,8 @@ fn sliding_layers(source: &Source<'_>, n_layers: usize, pattern: usize) -> Resul
     let Some(list) = value.as_list() else {
         return metadata.required_size(&key).map(every);
     };
+    let sliding = |value: Value| value.as_flag().or_else(|| value.as_u64().map(|number| number != 0));
     let layers = list.numbers(metadata.file).filter(|_| list.count == n_layers);
-    let layers: Option<Vec<bool>> =
-        layers.and_then(|layers| layers.map(|value| value.as_flag().or(Some(value.as_u64()? != 0))).collect());
+    let layers: Option<Vec<bool>> = layers.and_then(|layers| layers.map(sliding).collect());
     layers.ok_or_else(|| metadata.refuse(&key, supported))
 }

@@ -25,11 +25,6 @@ impl<'a> Metadata<'a> {
         Self { path: &part.path, file: &part.map, values: &part.header.metadata }
     }
 
-    #[cfg(test)]
-    pub(super) fn of_bytes(path: &'a Path, file: &'a [u8], header: &'a super::header::Header) -> Self {
-        Self { path, file, values: &header.metadata }
-    }
-
     pub(super) fn get(&self, key: &str) -> Option<&'a Value> {
         self.values.get(key)
     }

@@ -16,8 +16,6 @@ mod names;
 mod pretokenizer;
 mod rope;
 mod sentencepiece;
-#[cfg(test)]
-mod tests;
 mod tokenizer;
 mod value;
 

@@ -6,7 +6,7 @@ use std::{cmp::Reverse, collections::HashMap};
 pub(super) const LONGEST: usize = 512;
 /// Bound on the ways to build tokens from two others, as a multiple of the number of tokens. Published vocabularies
 /// have two to three for each.
-pub(super) const MOST_PER_TOKEN: usize = 32;
+pub(super) const MOST_PER_TOKEN: usize = 8;
 
 /// A way to build a token.
 struct Merge<'a> {
@@ -67,6 +67,6 @@ mod tests {
         let texts: Vec<String> = (1..200).map(|n| "x".repeat(n)).collect();
         let tokens: Vec<_> = texts.iter().enumerate().map(|(id, text)| (id, text.as_str(), 0.0)).collect();
         assert!(merges(&tokens).is_none());
-        assert!(merges(&tokens[..20]).is_some());
+        assert!(merges(&tokens[..10]).is_some());
     }
 }

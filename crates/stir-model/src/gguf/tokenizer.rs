@@ -235,7 +235,7 @@ impl<'a> Vocabulary<'a> {
             }
         }
         let merges = sentencepiece::merges(&texts)
-            .ok_or_else(|| element(metadata, TOKENS, "pairs that make a token".into(), "at most 32 for each token"))?;
+            .ok_or_else(|| element(metadata, TOKENS, "pairs that make a token".into(), "at most 8 for each token"))?;
         let mut model = self.bpe(merges).byte_fallback(true).fuse_unk(true);
         if let Some(unknown) = unknown {
             model = model.unk_token(unknown.clone());

@@ -5,6 +5,10 @@
 use std::path::PathBuf;
 
 use stir_model::DeviceSpec;
+// What `gguf_file` finds in the module above it, here and where the crate's own tests use it.
+pub(crate) use stir_model::Format;
+
+pub(crate) mod gguf_file;
 
 /// The device under test: `STIR_TEST_DEVICE` names it, the CPU where it is not set.
 pub fn device() -> DeviceSpec {
@@ -22,4 +26,18 @@ pub fn shared(name: &str) -> PathBuf {
     let path = PathBuf::from(folder).join(name);
     assert!(path.exists(), "{} is missing", path.display());
     path
+}
+
+/// Returns the pieces that sentencepiece makes of a text without spaces: as long as two neighbours make a piece, the two
+/// that make the one with the highest score become one, of several the leftmost.
+pub fn sentencepiece_by_score(text: &str, score: impl Fn(&str) -> Option<f64>) -> Vec<String> {
+    let mut pieces: Vec<String> = text.chars().map(String::from).collect();
+    loop {
+        let joined = pieces.windows(2).map(|pair| score(&pair.concat())).enumerate();
+        let made = joined.filter_map(|(at, score)| Some((at, score?)));
+        let best = made.reduce(|best, other| if other.1 > best.1 { other } else { best });
+        let Some((at, _)) = best else { return pieces };
+        let right = pieces.remove(at + 1);
+        pieces[at].push_str(&right);
+    }
 }
