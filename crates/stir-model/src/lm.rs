@@ -59,14 +59,15 @@ struct Files {
 }
 
 impl Files {
-    /// Opens a GGUF file or a Hugging Face folder.
-    fn open(path: &Path) -> Result<Self, ModelError> {
+    /// Opens a GGUF file or a Hugging Face folder; `config` replaces what they say about the decoder.
+    fn open(path: &Path, config: Option<DecoderConfig>) -> Result<Self, ModelError> {
         if gguf::is_gguf(path) {
-            let gguf::Model { config, tokenizer, chat_template: chat, generation, checkpoint } =
-                gguf::Model::open(path)?;
+            let model = gguf::Model::open(path)?;
+            let gguf::Model { tokenizer, chat_template: chat, generation, checkpoint, .. } = model;
+            let config = config.unwrap_or(model.config);
             return Ok(Self { config, tokenizer, chat, generation, checkpoint });
         }
-        let config = DecoderConfig::from_file(&path.join("config.json"))?;
+        let config = config.map_or_else(|| DecoderConfig::open(path), Ok)?;
         let checkpoint = Checkpoint::open(path)?;
         let tokenizer_path = path.join("tokenizer.json");
         let tokenizer = tokenizer_path.exists().then(|| Tokenizer::from_file(&tokenizer_path)).transpose()?;
@@ -139,8 +140,7 @@ impl Lm {
             seconds = field::Empty,
         )
         .entered();
-        let Files { config, tokenizer, chat, generation, checkpoint } = Files::open(dir)?;
-        let config = options.config.unwrap_or(config);
+        let Files { config, tokenizer, chat, generation, checkpoint } = Files::open(dir, options.config)?;
         let (files, bytes) = checkpoint.size();
         span.record("files", files).record("bytes", bytes);
         let reader = Reader::new(checkpoint, &mut progress);
@@ -168,7 +168,7 @@ impl Lm {
             activations: options.activations,
         };
         if lm.tokenizer.is_none() {
-            tracing::warn!("the folder has no tokenizer.json: the model takes and gives token ids only");
+            tracing::warn!("no tokenizer: the model takes and gives token ids only");
         }
         if lm.vocab.eos().is_empty() {
             tracing::warn!("no file names a token that ends a sequence: answers end at their length limit");
