@@ -29,6 +29,7 @@ impl Tokenizer {
     /// starts sequences with a token that it does not have.
     pub fn from_file(path: &Path) -> Result<Self, ModelError> {
         let bytes = std::fs::read(path).map_err(ModelError::io(path))?;
+        ModelError::refuse_pointer(path, &bytes)?;
         let json: Value = serde_json::from_slice(&bytes).map_err(ModelError::json(path))?;
         let refused = |source| ModelError::Tokenizer { path: path.to_owned(), source: TokenizerError(source) };
         let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(refused)?;
