@@ -52,7 +52,7 @@ pub struct ChatOptions {
     /// True if the text ends where the assistant's next message begins.
     pub add_generation_prompt: bool,
     /// More variables for the template (`enable_thinking`, `date_string`, `tools`, ..). They replace variables that
-    /// the model's files set, such as `bos_token`.
+    /// the model's files set, such as `bos_token`. Without `tools` and `documents` both are none, as in transformers.
     pub variables: serde_json::Map<String, serde_json::Value>,
     /// The time that the template's clock (`strftime_now`) shows, in UTC. `None` is the time of rendering: the prompts
     /// of such a template then change from day to day.
@@ -131,6 +131,8 @@ impl ChatTemplate {
         let input = size(serde_json::to_string(messages))? + size(serde_json::to_string(&options.variables))?;
         let mut variables: BTreeMap<String, Value> =
             self.special.iter().map(|(&name, token)| (name.into(), Value::from(token.as_str()))).collect();
+        // transformers passes both in every case, as none where there are none, and templates ask for that.
+        variables.extend(["tools", "documents"].map(|name| (name.into(), Value::from(()))));
         variables.insert("messages".into(), Value::from(Serde(messages)));
         variables.insert("add_generation_prompt".into(), options.add_generation_prompt.into());
         variables.extend(options.variables.iter().map(|(name, value)| (name.clone(), Value::from(Serde(value)))));

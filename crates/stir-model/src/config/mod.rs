@@ -198,7 +198,9 @@ impl DecoderConfig {
         }
         let ignored = fields.ignored();
         fields.finish()?;
-        Ok((config, ignored.take()))
+        let mut ignored = ignored.take();
+        ignored.sort_unstable();
+        Ok((config, ignored))
     }
 
     /// Returns the sizes that the layers above the model need.
