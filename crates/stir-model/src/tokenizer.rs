@@ -103,7 +103,13 @@ impl Tokenizer {
                 _ => Vec::new(),
             })
             .collect();
-        Vocab::new(bytes.iter().map(Vec::as_slice), eos)
+        Vocab::new(bytes.iter().map(Vec::as_slice), eos).with_special(self.special())
+    }
+
+    /// Returns the special tokens and their texts.
+    pub(crate) fn special(&self) -> impl Iterator<Item = (TokenId, String)> {
+        let tokens = self.inner.get_added_tokens_decoder().into_iter();
+        tokens.filter(|(_, token)| token.special).map(|(id, token)| (id, token.content))
     }
 }
 
