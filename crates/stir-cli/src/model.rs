@@ -38,7 +38,10 @@ impl ModelArgs {
         self.device.open().into_diagnostic()?;
         match &self.model {
             Some(dir) if dir.exists() || cfg!(not(feature = "hub")) => {
-                DecoderConfig::from_file(&folder(dir)?.join("config.json")).map(drop).into_diagnostic()
+                let path = folder(dir)?.join("config.json");
+                // Loading the model says again what is to be said of the file.
+                let quiet = tracing::subscriber::NoSubscriber::default();
+                tracing::subscriber::with_default(quiet, || DecoderConfig::from_file(&path)).map(drop).into_diagnostic()
             }
             _ => Ok(()),
         }

@@ -49,8 +49,8 @@ fn end_tokens_are_those_that_any_file_names() {
     let tokenizer = ("tokenizer_config.json", json!({"eos_token": {"content": "<pad>"}}));
     let turns = "{% for m in messages %}<turn>{{ m.role }} {{ m.content }}</turn>{% endfor %}";
     let template = ("chat_template.jinja", json!(turns));
-    assert_eq!(end_tokens(&names, &[tokenizer.clone()]), [5]);
-    assert_eq!(end_tokens(&names, &[template.clone()]), [4]);
+    assert_eq!(end_tokens(&names, std::slice::from_ref(&tokenizer)), [5]);
+    assert_eq!(end_tokens(&names, std::slice::from_ref(&template)), [4]);
     assert_eq!(end_tokens(&names, &[generation.clone(), config.clone(), tokenizer, template.clone()]), [7, 2, 8, 5, 4]);
     let known = ("generation_config.json", json!({"eos_token_id": [4]}));
     assert_eq!(end_tokens(&names, &[known, template]), [4]);
