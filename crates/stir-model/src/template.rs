@@ -2,7 +2,7 @@
 
 mod filters;
 mod methods;
-mod percent;
+mod operators;
 mod tags;
 mod text;
 
@@ -39,7 +39,7 @@ impl Template {
         environment.set_formatter(format);
         environment.set_unknown_method_callback(methods::call);
         filters::add_to(&mut environment);
-        environment.add_function(percent::NAME, percent::compute);
+        operators::add_to(&mut environment);
         environment.add_function("cycler", |items: Rest<Value>| cycler(items.to_vec()));
         environment.add_function("joiner", joiner);
         environment.add_function("raise_exception", |message: String| -> Result<String, Error> {

@@ -1,12 +1,12 @@
 //! The source of a template, rewritten for the engine.
 
-use super::percent::percent;
+use super::operators::rewrite;
 
 /// Rewrites what the engine does not know.
 ///
 /// `{% generation %}` marks what the assistant said, for training; it renders its content. A `with` without variables
-/// does the same: it renders its content, in a scope of its own. The operator `%` formats texts in Python; it becomes a
-/// function that does either.
+/// does the same: it renders its content, in a scope of its own. The operators `%` and `~` make texts as Python makes them;
+/// they become calls of functions.
 pub(super) fn translate(text: &str) -> String {
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);
     while let Some(start) = rest.find('{') {
@@ -35,7 +35,7 @@ pub(super) fn translate(text: &str) -> String {
                 continue;
             }
             _ if tag.starts_with("{#") => out.push_str(tag),
-            _ => out.push_str(&percent(tag)),
+            _ => out.push_str(&rewrite(tag)),
         }
         rest = after;
     }
@@ -45,13 +45,16 @@ pub(super) fn translate(text: &str) -> String {
 
 /// Returns one past the end of a tag; strings in it may hold what looks like the end.
 fn tag_end(tag: &str, close: &str) -> Option<usize> {
-    let mut quote = None;
+    let (mut quote, mut depth) = (None, 0);
     let mut bytes = tag.bytes().enumerate().skip(2);
     while let Some((at, byte)) = bytes.next() {
         match (quote, byte) {
             (Some(_), b'\\') => drop(bytes.next()),
             (Some(open), byte) if open == byte => quote = None,
             (None, b'"' | b'\'') => quote = Some(byte),
+            // `}}` may end two dictionaries.
+            (None, b'{') => depth += 1,
+            (None, b'}') if depth > 0 => depth -= 1,
             (None, _) if tag.as_bytes()[at..].starts_with(close.as_bytes()) => return Some(at + close.len()),
             _ => {}
         }
@@ -70,6 +73,7 @@ mod tests {
             ("{%generation%}{% if x == '%}' %}{%+ endgeneration %}", "{%with%}{% if x == '%}' %}{%+ endwith %}"),
             ("{# {% generation %} #}", "{# {% generation %} #}"),
             ("{{ '{% generation %}' }}", "{{ '{% generation %}' }}"),
+            ("{{ {'a': {'b': 1}} % x }}", "{{ __percent({'a': {'b': 1}} , x) }}"),
             ("{{ '\\'{% generation %}' }}", "{{ '\\'{% generation %}' }}"),
             ("{% raw %}{% generation %}{% endraw %}", "{% raw %}{% generation %}{% endraw %}"),
             ("{% generation_x %}{generation}", "{% generation_x %}{generation}"),

@@ -1,10 +1,10 @@
-//! The operator `%`, which formats texts as well: `a % b` becomes `__percent(a, b)`.
+//! The operators that make texts: `a % b`, which formats, becomes `__percent(a, b)`, and `a ~ b` becomes `__concat(a, b)`.
 
 use std::{borrow::Cow, ops::Range};
 
 use minijinja::{
-    Error, ErrorKind, State, Value,
-    value::{Kwargs, Tuple, ValueKind},
+    Environment, Error, ErrorKind, State, Value,
+    value::{Kwargs, Rest, Tuple, ValueKind},
 };
 
 use super::{
@@ -12,8 +12,11 @@ use super::{
     text::{is_spelled_differently, quoted_text, text},
 };
 
-/// The name of the function in rewritten expressions.
-pub(super) const NAME: &str = "__percent";
+/// Adds the functions of rewritten expressions.
+pub(super) fn add_to(environment: &mut Environment<'_>) {
+    environment.add_function("__percent", percent);
+    environment.add_function("__concat", concat);
+}
 
 /// Words between operands; those that open a statement stand before one as well.
 const WORDS: [&str; 8] = ["and", "or", "not", "in", "if", "else", "elif", "recursive"];
@@ -21,20 +24,34 @@ const WORDS: [&str; 8] = ["and", "or", "not", "in", "if", "else", "elif", "recur
 /// An open bracket, or the whole tag.
 #[derive(Default)]
 struct Level {
-    /// Where the product that is being read starts in the output.
+    /// Where the operands of `~` that are being read start in the output.
+    joined: Option<usize>,
+    /// Where the last of these starts, a product.
     product: Option<usize>,
+    /// True while an operand of `~` other than the first is being read.
+    concat: bool,
     /// True while the right side of a `%` is being read.
-    open: bool,
+    percent: bool,
     /// True if an operand has just ended, so that a sign is an operator.
     operand: bool,
-    /// True after `is`, whose `not` belongs to the test.
+    /// True after `is` and `is not`: the next word is a test.
     test: bool,
 }
 
+impl Level {
+    /// Ends the calls that are open, the one of `~` only if `all` end here.
+    fn close(&mut self, all: bool, out: &mut String) {
+        out.push_str(if self.percent { ")" } else { "" });
+        out.push_str(if all && self.concat { ")" } else { "" });
+        self.percent = false;
+        self.concat &= !all;
+    }
+}
+
 /// Rewrites the operators in a tag, whose delimiters are two bytes long.
-pub(super) fn percent(tag: &str) -> Cow<'_, str> {
+pub(super) fn rewrite(tag: &str) -> Cow<'_, str> {
     let tokens = tokens(tag);
-    if !tokens.iter().any(|token| &tag[token.clone()] == "%") {
+    if !tokens.iter().any(|token| matches!(&tag[token.clone()], "%" | "~")) {
         return tag.into();
     }
     let (mut out, mut end) = (String::with_capacity(tag.len() + 16), 0);
@@ -46,12 +63,12 @@ pub(super) fn percent(tag: &str) -> Cow<'_, str> {
         let closes = matches!(text, ")" | "]" | "}");
         let boundary = statement
             || WORDS.contains(&text) && !level.test
-            || matches!(text, "~" | "==" | "!=" | "<" | ">" | "<=" | ">=" | "," | ":" | "=")
+            || matches!(text, "==" | "!=" | "<" | ">" | "<=" | ">=" | "," | ":" | "=")
             || matches!(text, "+" | "-") && level.operand;
-        let operator = matches!(text, "*" | "/" | "//" | "%");
-        if level.open && (closes || boundary || operator) {
-            out.push(')');
-            level.open = false;
+        if closes || boundary {
+            level.close(true, &mut out);
+        } else if matches!(text, "*" | "/" | "//" | "%" | "~") {
+            level.close(false, &mut out);
         }
         out.push_str(&tag[end..token.start]);
         end = token.end;
@@ -68,25 +85,33 @@ pub(super) fn percent(tag: &str) -> Cow<'_, str> {
             *level = Level::default();
             continue;
         }
-        match (text, level.product) {
-            ("%", Some(start)) => {
+        match (text, level.product, level.joined) {
+            ("%", Some(start), _) => {
                 out.insert_str(start, "__percent(");
                 out.push(',');
-                level.open = true;
+                level.percent = true;
+            }
+            ("~", _, Some(start)) => {
+                if !level.concat {
+                    out.insert_str(start, "__concat(");
+                }
+                out.push(',');
+                (level.concat, level.product) = (true, None);
             }
             _ => {
+                level.joined.get_or_insert(out.len());
                 level.product.get_or_insert(out.len());
                 out.push_str(text);
             }
         }
-        level.test = text == "is";
+        level.test = text == "is" || level.test && text == "not";
         level.operand = text.starts_with(|c: char| c.is_alphanumeric() || "_\"'".contains(c));
         if matches!(text, "(" | "[" | "{") {
             levels.push(Level::default());
         }
     }
-    if levels.last().is_some_and(|level| level.open) {
-        out.push(')');
+    if let Some(level) = levels.last_mut() {
+        level.close(true, &mut out);
     }
     out.push_str(&tag[end..]);
     out.into()
@@ -135,6 +160,19 @@ fn tokens(tag: &str) -> Vec<Range<usize>> {
         at += length;
     }
     tokens
+}
+
+/// Joins the texts of values.
+fn concat(state: &mut State<'_, '_>, values: Rest<Value>) -> Result<String, Error> {
+    let mut out = String::new();
+    for value in values.iter() {
+        charge(state, value)?;
+        match value.as_str() {
+            Some(text) => out.push_str(text),
+            None => out.push_str(&text(value)),
+        }
+    }
+    Ok(out)
 }
 
 /// Formats a text. Values that the engine spells otherwise are spelled first.
@@ -189,7 +227,7 @@ fn converted(value: &Value, conversion: Option<char>) -> Value {
 }
 
 /// Computes `a % b`: the remainder of numbers, a formatted text.
-pub(super) fn compute(state: &mut State<'_, '_>, a: &Value, b: &Value) -> Result<Value, Error> {
+fn percent(state: &mut State<'_, '_>, a: &Value, b: &Value) -> Result<Value, Error> {
     if let Some(form) = a.as_str() {
         return format(state, form, b);
     }
@@ -234,8 +272,18 @@ mod tests {
                 "{{ f(a % b, [c % d])[0] % 'x%y' }}",
                 "{{ __percent(f(__percent(a , b), [__percent(c , d)])[0] , 'x%y') }}",
             ),
-            ("{{ '%s' % (a, b) ~ c | e }}", "{{ __percent('%s' , (a, b)) ~ c | e }}"),
+            ("{{ '%s' % (a, b) ~ c | e }}", "{{ __concat(__percent('%s' , (a, b)) , c | e) }}"),
             ("{{ a if b % 2 is not none else c }}", "{{ a if __percent(b , 2 is not none) else c }}"),
+            ("{{ a ~ b ~ -c + d ~ e }}", "{{ __concat(a , b , -c) + __concat(d , e) }}"),
+            (
+                "{{ a ~ 2 * b % c ~ d if e ~ f else g }}",
+                "{{ __concat(a , __percent(2 * b , c) , d) if __concat(e , f) else g }}",
+            ),
+            (
+                "{%- set x = y ~ f(z ~ 'a~b')[i ~ j:] -%}",
+                "{%- set x = __concat(y , f(__concat(z , 'a~b'))[__concat(i , j):]) -%}",
+            ),
+            ("{{ ~ }}", "{{ ~ }}"),
             ("{{ '%s' }}{{ x }}", "{{ '%s' }}{{ x }}"),
             ("{% if x %}", "{% if x %}"),
             ("{{ % }}", "{{ % }}"),
@@ -245,7 +293,7 @@ mod tests {
             ("{{}}", "{{}}"),
             ("{", "{"),
         ] {
-            assert_eq!(percent(tag), expected);
+            assert_eq!(rewrite(tag), expected);
         }
     }
 }
