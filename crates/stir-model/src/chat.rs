@@ -85,6 +85,15 @@ impl ChatTemplate {
     /// # Errors
     /// A file cannot be read, or the template does not parse.
     pub fn from_dir(dir: &Path) -> Result<Option<Self>, ModelError> {
+        let Some((template, shadows)) = Self::read(dir)? else { return Ok(None) };
+        if shadows {
+            tracing::warn!(folder = %dir.display(), "the template of tokenizer_config.json is ignored for another file's");
+        }
+        Ok(Some(template))
+    }
+
+    /// Reads the template, and whether it takes the place of another one.
+    pub(crate) fn read(dir: &Path) -> Result<Option<(Self, bool)>, ModelError> {
         let config = TokenizerConfig::from_dir(dir)?;
         let json_path = dir.join("chat_template.json");
         let mut text = read_optional(&dir.join("chat_template.jinja"))?;
@@ -97,15 +106,11 @@ impl ChatTemplate {
             text = of_json(&config.path, &config.chat_template)?;
         }
         let Some(text) = text else { return Ok(None) };
-        if config.chat_template.as_str().is_some_and(|other| other != text) {
-            tracing::warn!(folder = %dir.display(), "the template of tokenizer_config.json is ignored for another file's");
-        }
+        let shadows = config.chat_template.as_str().is_some_and(|other| other != text);
         let refused = |source| ModelError::ChatTemplate { path: dir.to_owned(), source: ChatTemplateError(source) };
-        Ok(Some(Self {
-            dir: dir.to_owned(),
-            template: Template::parse(&text).map_err(refused)?,
-            special: config.tokens,
-        }))
+        let template =
+            Self { dir: dir.to_owned(), template: Template::parse(&text).map_err(refused)?, special: config.tokens };
+        Ok(Some((template, shadows)))
     }
 
     /// Renders the prompt for the assistant's next message.

@@ -114,7 +114,7 @@ fn end_tokens(
     if let Some(tokenizer) = tokenizer {
         let eos = TokenizerConfig::from_dir(dir)?.tokens.remove("eos_token");
         ids.extend(eos.and_then(|eos| tokenizer.id(&eos)));
-        ids.extend(ChatTemplate::from_dir(dir)?.and_then(|template| turn_end(&template, tokenizer)));
+        ids.extend(ChatTemplate::read(dir)?.and_then(|(template, _)| turn_end(&template, tokenizer)));
     }
     let mut seen = BTreeSet::new();
     ids.retain(|&id| (id as usize) < vocab_size && seen.insert(id));

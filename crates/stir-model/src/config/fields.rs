@@ -209,9 +209,9 @@ impl<'p> Fields<'p> {
     /// For the first of them that belongs to a kind of model that the decoder does not compute.
     pub(super) fn finish(self) -> Result<(), ModelError> {
         for (name, value) in &self.fields {
-            match known::foreign(name, value) {
-                Some(Err(supported)) => return Err(self.refuse(name, value.clone(), supported)),
-                Some(Ok(())) => {}
+            match known::is_left_out(name, value) {
+                Some(false) => return Err(self.refuse(name, value.clone(), "no model that needs this field")),
+                Some(true) => {}
                 None if self.prefix.is_empty() && known::is_irrelevant(name) => {}
                 None => self.ignored.borrow_mut().push(format!("{}{name}", self.prefix)),
             }

@@ -134,18 +134,16 @@ pub(super) fn is_irrelevant(name: &str) -> bool {
     IRRELEVANT.contains(&name)
 }
 
-/// Returns the values that a field of another kind of model may have, if `value` is not among them; and whether the
-/// field is of that kind at all.
-pub(super) fn foreign(name: &str, value: &Value) -> Option<Result<(), &'static str>> {
+/// Returns whether `value` leaves out what `name` asks of another kind of model; `None` for other fields.
+pub(super) fn is_left_out(name: &str, value: &Value) -> Option<bool> {
     let (_, plain) = FOREIGN.iter().find(|(foreign, _)| *foreign == name)?;
-    let (harmless, supported) = match (plain, value) {
-        (_, Value::Null) => (true, ""),
-        (Plain::Off, Value::Bool(on)) => (!on, "false: this decoder does not compute such a model"),
-        (Plain::Off, Value::Array(items)) => (items.is_empty(), "null: this decoder does not compute such a model"),
-        (Plain::Off, Value::Object(items)) => (items.is_empty(), "null: this decoder does not compute such a model"),
-        (Plain::Off, value) => (value.as_f64() == Some(0.0), "null: this decoder does not compute such a model"),
-        (Plain::One, value) => (value.as_f64() == Some(1.0), "1: this decoder does not compute such a model"),
-        (Plain::On, value) => (value.as_bool() == Some(true), "true: this decoder does not compute such a model"),
-    };
-    Some(if harmless { Ok(()) } else { Err(supported) })
+    Some(match (plain, value) {
+        (_, Value::Null) => true,
+        (Plain::Off, Value::Bool(on)) => !on,
+        (Plain::Off, Value::Array(items)) => items.is_empty(),
+        (Plain::Off, Value::Object(fields)) => fields.is_empty(),
+        (Plain::Off, value) => value.as_f64() == Some(0.0),
+        (Plain::One, value) => value.as_f64() == Some(1.0),
+        (Plain::On, value) => value.as_bool() == Some(true),
+    })
 }
