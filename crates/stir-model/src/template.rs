@@ -1,6 +1,7 @@
 //! Jinja as chat templates know it: Python's methods and spellings, and bounds on what a template can cost.
 
 mod filters;
+mod letters;
 mod methods;
 mod operators;
 mod tags;
