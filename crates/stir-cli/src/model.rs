@@ -41,7 +41,10 @@ impl ModelArgs {
         self.device.open().into_diagnostic()?;
         match &self.model {
             Some(dir) if dir.exists() || cfg!(not(feature = "hub")) => {
-                DecoderConfig::open(&folder(dir)?).map(drop).into_diagnostic()
+                let path = folder(dir)?;
+                // Loading the model says again what is to be said of the file.
+                let quiet = tracing::subscriber::NoSubscriber::default();
+                tracing::subscriber::with_default(quiet, || DecoderConfig::open(&path)).map(drop).into_diagnostic()
             }
             _ => Ok(()),
         }

@@ -264,7 +264,7 @@ pub(crate) struct SamplingArgs {
     /// Divisor of the logits of tokens that were there before; 1 for none
     #[arg(long, value_name = "X")]
     repetition_penalty: Option<f32>,
-    /// Text that ends an answer, as is or with \n, \r, \t, \\; may be given several times
+    /// Text or special token that ends an answer, as is or with \n, \r, \t, \\; may be given several times
     #[arg(long, value_name = "TEXT", value_parser = unescaped, allow_hyphen_values = true)]
     pub(crate) stop: Vec<String>,
 }

@@ -24,7 +24,8 @@ pub struct Request {
     pub max_tokens: usize,
     /// The settings by which a token is drawn.
     pub sampling: Sampling,
-    /// The stop strings: a sample ends with the token that completes one of them, and its text ends before it.
+    /// The stop strings: a sample ends with the token that completes one of them, and its text ends before it. One that
+    /// is the name of a special token ends it at that token, which adds nothing to the text.
     pub stop: Vec<String>,
     /// The number of answers. They share one encoding of the prompt.
     pub samples: usize,

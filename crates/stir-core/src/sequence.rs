@@ -69,6 +69,8 @@ pub struct Sequence {
     sampling: Sampling,
     rng: SampleRng,
     stops: StopMatcher,
+    /// The special tokens among the stop strings.
+    stop_tokens: Vec<TokenId>,
     finish: Option<Finish>,
     forward_passes: usize,
 }
@@ -90,6 +92,7 @@ impl Sequence {
             sampling: request.sampling,
             rng: request.rng(sample),
             stops: StopMatcher::new(&request.stop)?,
+            stop_tokens: request.stop.iter().filter_map(|stop| engine.vocab().special(stop)).collect(),
             finish: None,
             forward_passes: 0,
         })
@@ -149,7 +152,8 @@ impl Sequence {
         }
         self.tokens.push(choice.token);
         self.log_probs.push(choice.log_prob);
-        self.finish = if self.stops.push(vocab.bytes(choice.token)).is_some() {
+        let stopped = self.stops.push(vocab.bytes(choice.token)).is_some();
+        self.finish = if stopped || self.stop_tokens.contains(&choice.token) {
             Some(Finish::Stop)
         } else if vocab.is_eos(choice.token) {
             Some(Finish::Eos)

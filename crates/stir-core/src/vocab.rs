@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 /// The number of a token in the model's vocabulary.
 pub type TokenId = u32;
 
@@ -18,6 +20,8 @@ pub struct Vocab {
     /// `ends[i]` is where token `i` ends in `bytes`.
     ends: Vec<usize>,
     eos: Vec<TokenId>,
+    /// Special tokens by their text.
+    special: BTreeMap<String, TokenId>,
 }
 
 impl Vocab {
@@ -28,7 +32,31 @@ impl Vocab {
             bytes.extend_from_slice(token);
             ends.push(bytes.len());
         }
-        Self { bytes, ends, eos: eos.into_iter().collect() }
+        Self { bytes, ends, eos: eos.into_iter().collect(), special: BTreeMap::new() }
+    }
+
+    /// Names the special tokens, which add no bytes to a text and so can be met by their id only. A
+    /// [stop string](crate::Request::stop) that is such a name stands for the token as well.
+    ///
+    /// ```
+    /// use stir_core::Vocab;
+    /// let vocab = Vocab::new([&b"hi"[..], b""], []).with_special([(1, "<|im_end|>")]);
+    /// assert_eq!(vocab.special("<|im_end|>"), Some(1));
+    /// assert_eq!((vocab.special_name(1), vocab.special("hi")), (Some("<|im_end|>"), None));
+    /// ```
+    pub fn with_special(mut self, tokens: impl IntoIterator<Item = (TokenId, impl Into<String>)>) -> Self {
+        self.special.extend(tokens.into_iter().map(|(id, name)| (name.into(), id)));
+        self
+    }
+
+    /// Returns the special token called `name`.
+    pub fn special(&self, name: &str) -> Option<TokenId> {
+        self.special.get(name).copied()
+    }
+
+    /// Returns the name of a special token.
+    pub fn special_name(&self, id: TokenId) -> Option<&str> {
+        self.special.iter().find(|(_, special)| **special == id).map(|(name, _)| name.as_str())
     }
 
     /// Returns the number of tokens that have bytes recorded. Ids from there on (padding rows of the head) add no text.

@@ -326,6 +326,21 @@ fn stops_and_ends_side_by_side() {
 }
 
 #[test]
+fn a_stop_string_may_be_the_name_of_a_special_token() {
+    let vocab = Vocab::new([&b"a"[..], b"", b"", b"<e>"], [2]).with_special([(1, "<turn>"), (2, "<e>")]);
+    let end = |says: &[TokenId], stop: &[&str]| {
+        let engine = Parrot { vocab: vocab.clone(), ..Parrot::new(&[], 0, says) };
+        let answer = generate(&engine, &[engine.request(stop)], 1).unwrap()[0][0].clone();
+        (answer.finish, answer.tokens.len(), answer.text(&engine.vocab))
+    };
+    assert_eq!(end(&[0, 1, 0, 2], &["x", "<turn>"]), (Finish::Stop, 2, "a".into()));
+    assert_eq!(end(&[0, 1, 0, 2], &["turn"]), (Finish::Eos, 4, "aa".into()));
+    // An end token that is asked for as a stop string is one; the same text in other tokens is too.
+    assert_eq!(end(&[0, 0, 2], &["<e>"]), (Finish::Stop, 3, "aa".into()));
+    assert_eq!(end(&[0, 3, 2], &["<e>"]), (Finish::Stop, 2, "a".into()));
+}
+
+#[test]
 fn any_of_several_end_tokens_ends_a_sequence() {
     let vocab = Vocab::new([&b"a"[..], b"", b""], [1, 2]);
     for eos in [1, 2] {

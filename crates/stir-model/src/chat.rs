@@ -52,7 +52,7 @@ pub struct ChatOptions {
     /// True if the text ends where the assistant's next message begins.
     pub add_generation_prompt: bool,
     /// More variables for the template (`enable_thinking`, `date_string`, `tools`, ..). They replace variables that
-    /// the model's files set, such as `bos_token`.
+    /// the model's files set, such as `bos_token`. Without `tools` and `documents` both are none, as in transformers.
     pub variables: serde_json::Map<String, serde_json::Value>,
     /// The time that the template's clock (`strftime_now`) shows, in UTC. `None` is the time of rendering: the prompts
     /// of such a template then change from day to day.
@@ -85,6 +85,15 @@ impl ChatTemplate {
     /// # Errors
     /// A file cannot be read, or the template does not parse.
     pub fn from_dir(dir: &Path) -> Result<Option<Self>, ModelError> {
+        let Some((template, shadows)) = Self::read(dir)? else { return Ok(None) };
+        if shadows {
+            tracing::warn!(folder = %dir.display(), "the template of tokenizer_config.json is ignored for another file's");
+        }
+        Ok(Some(template))
+    }
+
+    /// Reads the template, and whether it takes the place of another one.
+    pub(crate) fn read(dir: &Path) -> Result<Option<(Self, bool)>, ModelError> {
         let config = TokenizerConfig::from_dir(dir)?;
         let json_path = dir.join("chat_template.json");
         let mut text = read_optional(&dir.join("chat_template.jinja"))?;
@@ -97,10 +106,8 @@ impl ChatTemplate {
             text = of_json(&config.path, &config.chat_template)?;
         }
         let Some(text) = text else { return Ok(None) };
-        if config.chat_template.as_str().is_some_and(|other| other != text) {
-            tracing::warn!(folder = %dir.display(), "the template of tokenizer_config.json is ignored for another file's");
-        }
-        Self::parse(dir, &text, config.tokens).map(Some)
+        let shadows = config.chat_template.as_str().is_some_and(|other| other != text);
+        Ok(Some((Self::parse(dir, &text, config.tokens)?, shadows)))
     }
 
     /// Parses a template of the model in `path`, whose special tokens are `special`.
@@ -132,6 +139,8 @@ impl ChatTemplate {
         let input = size(serde_json::to_string(messages))? + size(serde_json::to_string(&options.variables))?;
         let mut variables: BTreeMap<String, Value> =
             self.special.iter().map(|(&name, token)| (name.into(), Value::from(token.as_str()))).collect();
+        // transformers passes both in every case, as none where there are none, and templates ask for that.
+        variables.extend(["tools", "documents"].map(|name| (name.into(), Value::from(()))));
         variables.insert("messages".into(), Value::from(Serde(messages)));
         variables.insert("add_generation_prompt".into(), options.add_generation_prompt.into());
         variables.extend(options.variables.iter().map(|(name, value)| (name.clone(), Value::from(Serde(value)))));

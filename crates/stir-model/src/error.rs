@@ -64,6 +64,29 @@ pub enum ModelError {
         #[source]
         source: GgufError,
     },
+    /// A file that holds a Git LFS pointer instead of its content.
+    #[error("{} is a Git LFS pointer, not the file itself: run `git lfs pull` in its folder", path.display())]
+    GitLfsPointer {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A model folder without safetensors files.
+    #[error(
+        "{} has no safetensors weights{}", path.display(),
+        found.as_ref().map_or_else(String::new, |found| match found.ends_with(".gguf") {
+            true => format!(", only {found}: name that file instead of the folder"),
+            false => format!(
+                ", only {found}: take a revision that has them, or convert it (in Python: \
+                 AutoModelForCausalLM.from_pretrained(folder).save_pretrained(folder))"
+            ),
+        })
+    )]
+    NoWeights {
+        /// The model folder.
+        path: PathBuf,
+        /// A file with weights in another format, if there is one.
+        found: Option<String>,
+    },
     /// A tensor the architecture needs and the checkpoint lacks.
     #[error("{} lacks the tensor {name}", path.display())]
     MissingTensor {
@@ -286,6 +309,14 @@ impl ModelError {
 
     pub(crate) fn json(path: &Path) -> impl FnOnce(serde_json::Error) -> Self + '_ {
         |source| Self::Json { path: path.to_owned(), source: JsonError(source) }
+    }
+
+    /// Refuses a file whose content Git LFS has not fetched.
+    pub(crate) fn refuse_pointer(path: &Path, bytes: &[u8]) -> Result<(), Self> {
+        match bytes.starts_with(b"version https://git-lfs.github.com/spec/") {
+            true => Err(Self::GitLfsPointer { path: path.to_owned() }),
+            false => Ok(()),
+        }
     }
 
     pub(crate) fn config(path: &Path, field: &str, value: &serde_json::Value, supported: &'static str) -> Self {

@@ -1,10 +1,10 @@
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use serde_json::Value;
 use stir_core::{Sampling, TokenId};
 
 use crate::{
-    ModelError, Tokenizer,
+    ChatOptions, ChatTemplate, Message, ModelError, Tokenizer,
     tokenizer_config::{TokenizerConfig, read_json},
 };
 
@@ -14,8 +14,10 @@ use crate::{
 /// These are the numbers of the file. Nothing in this crate applies them: the caller decides how to sample.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct GenerationDefaults {
-    /// The tokens that end a sequence: `eos_token_id` of `generation_config.json`, else of `config.json`, else the
-    /// `eos_token` of the tokenizer. Of a GGUF file those that end a sequence, a turn or a message.
+    /// The tokens that end a sequence: `eos_token_id` of `generation_config.json` and of `config.json`, the `eos_token`
+    /// of the tokenizer, and the special token that the chat template puts after what the assistant says. Fine-tuned
+    /// models often name the one that they end with in one of these places only. Of a GGUF file those that it says end a
+    /// sequence, a turn or a message.
     pub end_tokens: Vec<TokenId>,
     /// `true` to sample, `false` to decode greedily.
     pub do_sample: Option<bool>,
@@ -59,7 +61,8 @@ impl GenerationDefaults {
     /// Reads the files of a model folder, any of which may be missing. `vocab_size` is the model's.
     ///
     /// # Errors
-    /// A file cannot be read, or a field has an impossible value; the error names file, field and value.
+    /// A file cannot be read, the chat template does not parse, or a field has an impossible value; the error names file,
+    /// field and value.
     pub fn from_dir(dir: &Path, tokenizer: Option<&Tokenizer>, vocab_size: usize) -> Result<Self, ModelError> {
         let path = dir.join("generation_config.json");
         let json = read_json(&path)?.unwrap_or_default();
@@ -88,7 +91,7 @@ impl GenerationDefaults {
     }
 }
 
-/// Returns the end tokens of `generation`, the path and content of that file, or of the files that replace it.
+/// Returns the end tokens that any file of the folder names, each once; `generation` is the path and content of one.
 fn end_tokens(
     dir: &Path,
     generation: (&Path, &Value),
@@ -106,16 +109,29 @@ fn end_tokens(
             id => Ok(vec![token(id)?]),
         }
     };
+    let path = dir.join("config.json");
     let mut ids = in_file(generation.0, generation.1)?;
-    if ids.is_empty() {
-        let path = dir.join("config.json");
-        ids = in_file(&path, &read_json(&path)?.unwrap_or_default())?;
+    ids.extend(in_file(&path, &read_json(&path)?.unwrap_or_default())?);
+    if let Some(tokenizer) = tokenizer {
+        let eos = TokenizerConfig::from_dir(dir)?.tokens.remove("eos_token");
+        ids.extend(eos.and_then(|eos| tokenizer.id(&eos)));
+        ids.extend(ChatTemplate::read(dir)?.and_then(|(template, _)| turn_end(&template, tokenizer)));
     }
-    if !ids.is_empty() {
-        return Ok(ids);
-    }
-    let eos = TokenizerConfig::from_dir(dir)?.tokens.remove("eos_token");
-    Ok(eos.zip(tokenizer).and_then(|(eos, tokenizer)| tokenizer.id(&eos)).into_iter().collect())
+    let mut seen = BTreeSet::new();
+    ids.retain(|&id| (id as usize) < vocab_size && seen.insert(id));
+    Ok(ids)
+}
+
+/// Returns the special token that follows what the assistant says, but for white space.
+pub(crate) fn turn_end(template: &ChatTemplate, tokenizer: &Tokenizer) -> Option<TokenId> {
+    const SAID: &str = "Fine";
+    let options = ChatOptions { add_generation_prompt: false, ..ChatOptions::default() };
+    let turns = [Message::user("Hello"), Message::assistant(SAID)];
+    // A template may refuse this conversation; it then does not tell.
+    let text = template.render_with(&turns, &options).ok()?;
+    let after = text.rsplit_once(SAID)?.1.trim_start();
+    let ends = tokenizer.special().filter(|(_, token)| !token.is_empty() && after.starts_with(token.as_str()));
+    ends.max_by_key(|(_, token)| token.len()).map(|(id, _)| id)
 }
 
 #[cfg(test)]
@@ -132,7 +148,7 @@ mod tests {
     fn numbers_are_read_as_they_stand() {
         let text = r#"{"bos_token_id": 1, "do_sample": true, "eos_token_id": [7, 9], "repetition_penalty": 1.05,
             "temperature": 0.7, "top_p": 0.8, "top_k": 20, "min_p": null}"#;
-        let read = defaults(&[("generation_config.json", text), ("config.json", r#"{"eos_token_id": 3}"#)]).unwrap();
+        let read = defaults(&[("generation_config.json", text), ("config.json", r#"{"eos_token_id": 9}"#)]).unwrap();
         let expected = GenerationDefaults {
             end_tokens: vec![7, 9],
             do_sample: Some(true),
@@ -146,13 +162,15 @@ mod tests {
     }
 
     #[test]
-    fn end_tokens_have_fallbacks() {
+    fn end_tokens_of_all_files_count() {
         let config = ("config.json", r#"{"eos_token_id": 3}"#);
         assert!(defaults(&[]).unwrap().end_tokens.is_empty());
         assert_eq!(defaults(&[config]).unwrap().end_tokens, [3]);
         for silent in ["{}", r#"{"eos_token_id": null}"#, r#"{"eos_token_id": []}"#] {
             assert_eq!(defaults(&[config, ("generation_config.json", silent)]).unwrap().end_tokens, [3]);
         }
+        let both = defaults(&[config, ("generation_config.json", r#"{"eos_token_id": [5, 5]}"#)]).unwrap();
+        assert_eq!(both.end_tokens, [5, 3]);
     }
 
     #[test]

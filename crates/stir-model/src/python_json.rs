@@ -1,173 +1,200 @@
-use std::io::{self, Write};
+//! JSON as Python's `json.dumps` writes it.
 
-use serde::Serialize;
-use serde_json::ser::{Formatter, Serializer};
+use minijinja::{Error, ErrorKind, Value, value::ValueKind};
 
-/// Writes `value` as Python's `json.dumps` writes it, in at most `limit` bytes.
-pub(crate) fn python_json(
-    value: impl Serialize,
-    indent: Option<u8>,
-    ascii: bool,
+use crate::template::float;
+
+/// The arguments of `json.dumps`.
+#[derive(Debug, Clone)]
+pub(crate) struct Style {
+    /// True to escape what is not ASCII.
+    pub(crate) ascii: bool,
+    /// What each level is indented by; `None` puts everything on one line.
+    pub(crate) indent: Option<String>,
+    /// What stands between items, and between a key and its value; `None` for what the indent makes usual.
+    pub(crate) separators: Option<(String, String)>,
+    /// True to sort keys.
+    pub(crate) sort_keys: bool,
+}
+
+/// Writes `value` in at most `limit` bytes.
+pub(crate) fn python_json(value: &Value, style: &Style, limit: usize) -> Result<String, Error> {
+    let (item, key) = match &style.separators {
+        Some((item, key)) => (item.as_str(), key.as_str()),
+        None if style.indent.is_some() => (",", ": "),
+        None => (", ", ": "),
+    };
+    let mut writer = Writer { out: String::new(), limit, style, item, key, depth: 0 };
+    writer.value(value)?;
+    Ok(writer.out)
+}
+
+struct Writer<'a> {
+    out: String,
     limit: usize,
-) -> serde_json::Result<String> {
-    let mut json = Limited { bytes: Vec::new(), limit };
-    let style = Python { indent: indent.map(usize::from), ascii, depth: 0, filled: false };
-    value.serialize(&mut Serializer::with_formatter(&mut json, style))?;
-    Ok(String::from_utf8_lossy(&json.bytes).into_owned())
-}
-
-struct Limited {
-    bytes: Vec<u8>,
-    limit: usize,
-}
-
-impl Write for Limited {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > self.limit {
-            return Err(io::ErrorKind::QuotaExceeded.into());
-        }
-        self.bytes.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Python's spaces, line breaks and numbers.
-struct Python {
-    indent: Option<usize>,
-    ascii: bool,
+    style: &'a Style,
+    item: &'a str,
+    key: &'a str,
     depth: usize,
-    /// True if the innermost list or object has anything in it.
-    filled: bool,
 }
 
-impl Python {
-    fn open(&mut self, w: &mut (impl Write + ?Sized), bracket: &[u8]) -> io::Result<()> {
+impl Writer<'_> {
+    fn push(&mut self, text: &str) -> Result<(), Error> {
+        if self.out.len() + text.len() > self.limit {
+            return Err(Error::new(ErrorKind::OutOfFuel, "JSON that is too long"));
+        }
+        self.out.push_str(text);
+        Ok(())
+    }
+
+    fn value(&mut self, value: &Value) -> Result<(), Error> {
+        if let Some(text) = value.as_str() {
+            return self.text(text);
+        }
+        match value.kind() {
+            ValueKind::Seq | ValueKind::Iterable => self.list(value),
+            ValueKind::Map => self.object(value),
+            _ => match scalar(value) {
+                Some(text) => self.push(&text),
+                None => {
+                    Err(Error::new(ErrorKind::BadSerialization, format!("no JSON of a value of type {}", value.kind())))
+                }
+            },
+        }
+    }
+
+    fn list(&mut self, value: &Value) -> Result<(), Error> {
+        let mut count = 0;
+        self.push("[")?;
         self.depth += 1;
-        self.filled = false;
-        w.write_all(bracket)
+        for item in value.try_iter()? {
+            self.before(count)?;
+            self.value(&item)?;
+            count += 1;
+        }
+        self.close(count, "]")
     }
 
-    fn close(&mut self, w: &mut (impl Write + ?Sized), bracket: &[u8]) -> io::Result<()> {
+    fn object(&mut self, value: &Value) -> Result<(), Error> {
+        let mut keys: Vec<(String, Value)> =
+            value.try_iter()?.map(|key| Ok((name(&key)?, key))).collect::<Result<_, Error>>()?;
+        if self.style.sort_keys {
+            keys.sort_by(|(a, _), (b, _)| a.cmp(b));
+        }
+        self.push("{")?;
+        self.depth += 1;
+        for (i, (name, key)) in keys.iter().enumerate() {
+            self.before(i)?;
+            self.text(name)?;
+            self.push(self.key)?;
+            self.value(&value.get_item(key)?)?;
+        }
+        self.close(keys.len(), "}")
+    }
+
+    /// Writes what stands before item `index`.
+    fn before(&mut self, index: usize) -> Result<(), Error> {
+        if index > 0 {
+            self.push(self.item)?;
+        }
+        self.new_line()
+    }
+
+    fn close(&mut self, items: usize, bracket: &str) -> Result<(), Error> {
         self.depth -= 1;
-        if self.filled {
-            self.new_line(w)?;
+        if items > 0 {
+            self.new_line()?;
         }
-        self.filled = true;
-        w.write_all(bracket)
+        self.push(bracket)
     }
 
-    fn item(&mut self, w: &mut (impl Write + ?Sized), first: bool) -> io::Result<()> {
-        match (first, self.indent) {
-            (true, _) => {}
-            (false, None) => w.write_all(b", ")?,
-            (false, Some(_)) => w.write_all(b",")?,
-        }
-        self.new_line(w)
+    fn new_line(&mut self) -> Result<(), Error> {
+        let style = self.style;
+        let Some(indent) = &style.indent else { return Ok(()) };
+        self.push("\n")?;
+        (0..self.depth).try_for_each(|_| self.push(indent))
     }
 
-    fn new_line(&self, w: &mut (impl Write + ?Sized)) -> io::Result<()> {
-        match self.indent {
-            Some(indent) => {
-                w.write_all(b"\n")?;
-                (0..indent * self.depth).try_for_each(|_| w.write_all(b" "))
-            }
-            None => Ok(()),
+    fn text(&mut self, text: &str) -> Result<(), Error> {
+        self.push("\"")?;
+        let mut start = 0;
+        for (at, c) in text.char_indices() {
+            let escaped = match c {
+                '"' => "\\\"".to_owned(),
+                '\\' => "\\\\".to_owned(),
+                '\n' => "\\n".to_owned(),
+                '\r' => "\\r".to_owned(),
+                '\t' => "\\t".to_owned(),
+                '\u{8}' => "\\b".to_owned(),
+                '\u{c}' => "\\f".to_owned(),
+                ..' ' => format!("\\u{:04x}", u32::from(c)),
+                _ if self.style.ascii && c > '~' => {
+                    c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect()
+                }
+                _ => continue,
+            };
+            self.push(&text[start..at])?;
+            self.push(&escaped)?;
+            start = at + c.len_utf8();
         }
+        self.push(&text[start..])?;
+        self.push("\"")
     }
 }
 
-impl Formatter for Python {
-    fn begin_array<W: ?Sized + Write>(&mut self, w: &mut W) -> io::Result<()> {
-        self.open(w, b"[")
+/// Returns a number, a truth value or null as JSON; `None` for anything else.
+fn scalar(value: &Value) -> Option<String> {
+    match value.kind() {
+        ValueKind::None => Some("null".into()),
+        ValueKind::Bool => Some(value.is_true().to_string()),
+        ValueKind::Number if value.is_integer() => Some(value.to_string()),
+        ValueKind::Number => f64::try_from(value.clone()).ok().map(|number| match number {
+            f64::INFINITY => "Infinity".into(),
+            f64::NEG_INFINITY => "-Infinity".into(),
+            _ if number.is_nan() => "NaN".into(),
+            _ => float(number),
+        }),
+        _ => None,
     }
+}
 
-    fn end_array<W: ?Sized + Write>(&mut self, w: &mut W) -> io::Result<()> {
-        self.close(w, b"]")
-    }
-
-    fn begin_array_value<W: ?Sized + Write>(&mut self, w: &mut W, first: bool) -> io::Result<()> {
-        self.item(w, first)
-    }
-
-    fn end_array_value<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
-        self.filled = true;
-        Ok(())
-    }
-
-    fn begin_object<W: ?Sized + Write>(&mut self, w: &mut W) -> io::Result<()> {
-        self.open(w, b"{")
-    }
-
-    fn end_object<W: ?Sized + Write>(&mut self, w: &mut W) -> io::Result<()> {
-        self.close(w, b"}")
-    }
-
-    fn begin_object_key<W: ?Sized + Write>(&mut self, w: &mut W, first: bool) -> io::Result<()> {
-        self.item(w, first)
-    }
-
-    fn begin_object_value<W: ?Sized + Write>(&mut self, w: &mut W) -> io::Result<()> {
-        w.write_all(b": ")
-    }
-
-    fn end_object_value<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
-        self.filled = true;
-        Ok(())
-    }
-
-    /// The shortest digits that read back, as everywhere; the exponent has a sign and two digits.
-    fn write_f64<W: ?Sized + Write>(&mut self, w: &mut W, value: f64) -> io::Result<()> {
-        let digits = format!("{value:?}");
-        match digits.split_once('e') {
-            Some((digits, exponent)) => {
-                let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |e| ('-', e));
-                write!(w, "{digits}e{sign}{exponent:0>2}")
-            }
-            None => w.write_all(digits.as_bytes()),
-        }
-    }
-
-    fn write_string_fragment<W: ?Sized + Write>(&mut self, w: &mut W, text: &str) -> io::Result<()> {
-        if !self.ascii {
-            return w.write_all(text.as_bytes());
-        }
-        let mut units = [0; 2];
-        text.chars().try_for_each(|c| match c {
-            ' '..='~' => write!(w, "{c}"),
-            c => c.encode_utf16(&mut units).iter().try_for_each(|unit| write!(w, "\\u{unit:04x}")),
-        })
-    }
+/// Returns a key as the text that it becomes.
+fn name(key: &Value) -> Result<String, Error> {
+    let name = key.as_str().map(str::to_owned).or_else(|| scalar(key));
+    name.ok_or_else(|| Error::new(ErrorKind::BadSerialization, "a key that JSON does not have"))
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+
+    const PLAIN: Style = Style { ascii: false, indent: None, separators: None, sort_keys: false };
 
     #[test]
     fn json_is_spelled_as_python_spells_it() {
-        let value = json!([1, 2.0, 1e16, 1e-5, 1.5e300, 1e-300, 0.0001, 123456789.125, -0.0, 12345678901234567890u64]);
-        let expected = "[1, 2.0, 1e+16, 1e-05, 1.5e+300, 1e-300, 0.0001, 123456789.125, -0.0, 12345678901234567890]";
-        assert_eq!(python_json(value, None, false, 1000).unwrap(), expected);
+        let json = |value: Value, style: &Style| python_json(&value, style, 1000).unwrap();
+        let read =
+            |text: &str| Value::from(minijinja::value::Serde(serde_json::from_str::<serde_json::Value>(text).unwrap()));
+        let value = "[1, 2.0, 1e+16, 1e-05, 1.5e+300, 1e-300, 0.0001, 123456789.125, -0.0, 12345678901234567890]";
+        assert_eq!(json(read(value), &PLAIN), value);
+        assert_eq!(json(Value::from(f64::NEG_INFINITY), &PLAIN), "-Infinity");
 
-        let text = "ü\n\u{1}\u{7f}\"\\/<'&\u{1f600}";
-        let expected = "\"ü\\n\\u0001\u{7f}\\\"\\\\/<'&\u{1f600}\"";
-        assert_eq!(python_json(text, None, false, 1000).unwrap(), expected);
-        let expected = "\"\\u00fc\\n\\u0001\\u007f\\\"\\\\/<'&\\ud83d\\ude00\"";
-        assert_eq!(python_json(text, None, true, 1000).unwrap(), expected);
+        let text = Value::from("ü\n\u{1}\u{7f}\"\\/<'&\u{1f600}\u{8}");
+        assert_eq!(json(text.clone(), &PLAIN), "\"ü\\n\\u0001\u{7f}\\\"\\\\/<'&\u{1f600}\\b\"");
+        let expected = "\"\\u00fc\\n\\u0001\\u007f\\\"\\\\/<'&\\ud83d\\ude00\\b\"";
+        assert_eq!(json(text, &Style { ascii: true, ..PLAIN }), expected);
 
-        let value = json!({"a": [1, {"x": []}, [[]]], "b": [], "c": {}, "d": null, "e": true});
-        let expected = r#"{"a": [1, {"x": []}, [[]]], "b": [], "c": {}, "d": null, "e": true}"#;
-        assert_eq!(python_json(&value, None, false, 1000).unwrap(), expected);
-        let value = json!({"a": [1, {"x": []}], "b": [], "c": {}});
-        let lines = ["{", "    \"a\": [", "        1,", "        {", "            \"x\": []", "        }", "    ],"];
-        let expected = [&lines[..], &["    \"b\": [],", "    \"c\": {}", "}"]].concat().join("\n");
-        assert_eq!(python_json(&value, Some(4), false, 1000).unwrap(), expected);
-        assert_eq!(python_json(json!([1, 2]), Some(0), false, 1000).unwrap(), "[\n1,\n2\n]");
-        assert!(python_json(&value, Some(4), false, 20).is_err());
+        let value = r#"{"b": [1, {"x": []}, [[]]], "a": [], "c": {}, "d": null, "e": true}"#;
+        assert_eq!(json(read(value), &PLAIN), value);
+        let value = read(r#"{"b": [1, {"x": []}], "a": [], "c": {}}"#);
+        let indented = Style { indent: Some("    ".into()), ..PLAIN };
+        let lines = ["{", "    \"b\": [", "        1,", "        {", "            \"x\": []", "        }", "    ],"];
+        let expected = [&lines[..], &["    \"a\": [],", "    \"c\": {}", "}"]].concat().join("\n");
+        assert_eq!(json(value.clone(), &indented), expected);
+        let sorted = Style { sort_keys: true, separators: Some((",".into(), ":".into())), ..PLAIN };
+        assert_eq!(json(value.clone(), &sorted), r#"{"a":[],"b":[1,{"x":[]}],"c":{}}"#);
+        assert_eq!(json(Value::from(vec![1, 2]), &Style { indent: Some(String::new()), ..PLAIN }), "[\n1,\n2\n]");
+        assert!(python_json(&value, &indented, 20).is_err());
+        assert!(python_json(&Value::UNDEFINED, &PLAIN, 20).is_err());
     }
 }

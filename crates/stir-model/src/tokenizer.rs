@@ -29,6 +29,7 @@ impl Tokenizer {
     /// starts sequences with a token that it does not have.
     pub fn from_file(path: &Path) -> Result<Self, ModelError> {
         let bytes = std::fs::read(path).map_err(ModelError::io(path))?;
+        ModelError::refuse_pointer(path, &bytes)?;
         let json: Value = serde_json::from_slice(&bytes).map_err(ModelError::json(path))?;
         let refused = |source| ModelError::Tokenizer { path: path.to_owned(), source: TokenizerError(source) };
         let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(refused)?;
@@ -112,7 +113,13 @@ impl Tokenizer {
                 _ => Vec::new(),
             })
             .collect();
-        Vocab::new(bytes.iter().map(Vec::as_slice), eos)
+        Vocab::new(bytes.iter().map(Vec::as_slice), eos).with_special(self.special())
+    }
+
+    /// Returns the special tokens and their texts.
+    pub(crate) fn special(&self) -> impl Iterator<Item = (TokenId, String)> {
+        let tokens = self.inner.get_added_tokens_decoder().into_iter();
+        tokens.filter(|(_, token)| token.special).map(|(id, token)| (id, token.content))
     }
 }
 

@@ -58,7 +58,7 @@ fn token(path: &Path, name: &str, value: &Value) -> Result<Option<String>, Model
 /// Returns the text of a file that may be missing.
 pub(crate) fn read_optional(path: &Path) -> Result<Option<String>, ModelError> {
     match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
+        Ok(text) => ModelError::refuse_pointer(path, text.as_bytes()).map(|()| Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(ModelError::io(path)(error)),
     }

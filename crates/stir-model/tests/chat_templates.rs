@@ -107,6 +107,24 @@ fn variables_of_the_template_pass_through() {
 }
 
 #[test]
+fn tools_and_documents_are_none_unless_given() {
+    let text = "{{ tools is none }}{{ documents is defined }}{% if tools is iterable %}{{ tools | length }}{% endif %}";
+    let chat = template(text);
+    assert_eq!(chat.render(&[]).unwrap(), "TrueTrue");
+    let tools = variables(json!({"tools": [{"name": "f"}], "documents": null}));
+    assert_eq!(chat.render_with::<Message>(&[], &tools).unwrap(), "FalseTrue1");
+}
+
+#[test]
+fn keys_keep_the_order_of_the_request() {
+    let text = "{{ messages[0] | tojson }}{% for name in extra %}{{ name }}{% endfor %}";
+    let message: Value = serde_json::from_str(r#"{"z": 1, "y": {"q": 2, "p": 3}, "x": []}"#).unwrap();
+    let options = variables(json!({"extra": {"n": 1, "m": 2}}));
+    let rendered = template(text).render_with(std::slice::from_ref(&message), &options).unwrap();
+    assert_eq!(rendered, r#"{"z": 1, "y": {"q": 2, "p": 3}, "x": []}nm"#);
+}
+
+#[test]
 fn messages_may_be_more_than_role_and_content() {
     let text = "{% for m in messages %}[{{ m.role }}|{{ 'nothing' if m['content'] is none else m['content'] }}\
         {% for call in m.tool_calls or [] %}|{{ call.name }} {{ call.arguments | tojson }}{% endfor %}]{% endfor %}";
@@ -208,11 +226,17 @@ fn json_is_pythons() {
         ("{{ '<ü>' | tojson(ensure_ascii=true) }}", r#""<\u00fc>""#),
         ("{{ {'a': [1], 'b': []} | tojson(indent=2) }}", "{\n  \"a\": [\n    1\n  ],\n  \"b\": []\n}"),
         ("{{ [1, 2] | tojson(indent=none) }}", "[1, 2]"),
+        ("{{ {'z': 1, 'y': {'b': 0, 'a': 0}} | tojson(sort_keys=true) }}", r#"{"y": {"a": 0, "b": 0}, "z": 1}"#),
+        ("{{ {'k': [1, 2]} | tojson(separators=(';', '=')) }}", r#"{"k"=[1;2]}"#),
+        ("{{ [1] | tojson(true, 1, none, false) }}", "[\n 1\n]"),
     ] {
         assert_eq!(render(text), expected, "{text}");
     }
     // What is not obeyed is refused.
-    failure("{{ 1 | tojson(sort_keys=true) }}");
+    failure("{{ 1 | tojson(default=str) }}");
+    failure("{{ 1 | tojson(separators=1) }}");
+    failure("{{ [1] | tojson(separators=(',',)) }}");
+    failure("{{ missing | tojson }}");
 }
 
 #[test]
@@ -295,6 +319,17 @@ fn hostile_templates_end_soon_and_stay_small() {
         "{{ ([1] * 10**8) | list }}",
         "{{ [1] * 10**8 }}",
         "{{ 10 ** 1000000 }}",
+        "{{ 'x'.center(10**9) }}",
+        "{{ 'x' | center(10**9) }}",
+        "{{ 'x'.zfill(10**9) }}",
+        "{{ 'x'.ljust(10**9, 'ü') }}",
+        "{{ ('\t' * 10**5).expandtabs(10**9) }}",
+        "{{ '%1000000000s' % 'x' }}",
+        "{{ '%1000000000d' % (1,) }}",
+        "{{ ('%s' * 10**5) % (['x' * 10**5] * 10**5) }}",
+        "{{ ('\n' * 10**5) | indent('x' * 10**5) }}",
+        "{{ [[1] * 1000] * 1000 | tojson(indent=10**6) }}",
+        "{{ ('&' * 10**7) | e }}",
     ]
     .map(str::to_owned)
     .into_iter()
@@ -312,6 +347,8 @@ fn hostile_templates_end_soon_and_stay_small() {
         shared.clone() + "{{ ns.x | string }}",
         shared.clone() + "{{ ns.x | join }}",
         shared.clone() + "{{ ''.join(ns.x) }}",
+        shared.clone() + "{{ '%s' % ns.x }}",
+        shared.clone() + "{{ ns.x | tojson(sort_keys=true) }}",
         shared + "{{ '{}'.format(ns.x) }}",
     ])
     .collect();

@@ -310,16 +310,6 @@ fn prompts_start_as_the_tokenizer_says() {
 }
 
 #[test]
-fn end_tokens_fall_back_on_the_tokenizers() {
-    let dir = write(&byte_level(), &json!({"eos_token": "</s>"}));
-    let tokenizer = Tokenizer::from_file(&dir.path().join("tokenizer.json")).unwrap();
-    let read = || GenerationDefaults::from_dir(dir.path(), Some(&tokenizer), 1000).unwrap().end_tokens;
-    assert_eq!(read(), [1]);
-    fs::write(dir.path().join("generation_config.json"), r#"{"eos_token_id": [5, 1]}"#).unwrap();
-    assert_eq!(read(), [5, 1]);
-}
-
-#[test]
 fn a_model_and_its_tokenizer_must_agree() {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/models/qwen2-tied");
     let dir = tempfile::tempdir().unwrap();

@@ -108,7 +108,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
     for (name, dtype, shape, _) in &tensors {
         show!("{name} {dtype:?} {shape:?}")?;
     }
-    Ok(())
+    let end = |&id: &TokenId| format!("{id} {}", lm.vocab().special_name(id).unwrap_or_default()).trim_end().to_owned();
+    show!("end tokens: {}", lm.vocab().eos().iter().map(end).collect::<Vec<_>>().join(", "))
 }
 
 /// Rows of token ids of one length, none empty.

@@ -107,8 +107,9 @@ impl Checkpoint {
     /// or a `.gguf` file, of several the first.
     ///
     /// # Errors
-    /// A file is missing, unreadable or truncated, or the index names a tensor that its shard does not hold; for a GGUF
-    /// file also the errors of its configuration, on which the names of the tensors depend.
+    /// A file is missing, unreadable, truncated or a Git LFS pointer, the weights have another format, or the index
+    /// names a tensor that its shard does not hold; for a GGUF file also the errors of its configuration, on which the
+    /// names of the tensors depend.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         if gguf::is_gguf(path) { gguf::checkpoint(path) } else { Self::of_folder(path) }
     }

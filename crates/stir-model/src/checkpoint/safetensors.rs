@@ -18,14 +18,18 @@ impl Checkpoint {
     pub(super) fn of_folder(dir: &Path) -> Result<Self, ModelError> {
         let index_path = dir.join("model.safetensors.index.json");
         let single = dir.join("model.safetensors");
+        if !single.exists() && !index_path.exists() && dir.is_dir() {
+            return Err(ModelError::NoWeights { path: dir.to_owned(), found: other_weights(dir) });
+        }
         if single.exists() || !index_path.exists() {
             if index_path.exists() {
                 tracing::warn!(index = %index_path.display(), "model.safetensors is there, the index is ignored");
             }
             return Self::from_files(dir, &[single]);
         }
-        let text = std::fs::read_to_string(&index_path).map_err(ModelError::io(&index_path))?;
-        let index: ShardIndex = serde_json::from_str(&text).map_err(ModelError::json(&index_path))?;
+        let bytes = std::fs::read(&index_path).map_err(ModelError::io(&index_path))?;
+        ModelError::refuse_pointer(&index_path, &bytes)?;
+        let index: ShardIndex = serde_json::from_slice(&bytes).map_err(ModelError::json(&index_path))?;
         let names: BTreeSet<&str> = index.weight_map.values().map(String::as_str).collect();
         if let Some(name) = names.iter().find(|name| !is_file_name(name)) {
             return Err(ModelError::ShardName { path: index_path, name: (*name).to_owned() });
@@ -62,6 +66,17 @@ impl Checkpoint {
     }
 }
 
+/// Returns the name of a file with weights in another format, or of another kind.
+fn other_weights(dir: &Path) -> Option<String> {
+    let names = std::fs::read_dir(dir).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let other = |name: &String| match name.rsplit_once('.') {
+        Some((stem, "bin")) => stem.starts_with("pytorch_model"),
+        Some((_, kind)) => ["safetensors", "pth", "pt", "ckpt", "gguf", "h5", "msgpack", "npz"].contains(&kind),
+        None => false,
+    };
+    names.filter(other).min()
+}
+
 #[derive(serde::Deserialize)]
 struct ShardIndex {
     weight_map: BTreeMap<String, String>,
@@ -80,6 +95,7 @@ fn open(path: &Path) -> Result<(Shard, usize, Metadata), ModelError> {
     // SAFETY: the map is read-only and its contents are validated before use. A file that another process cuts
     // short while it is mapped raises SIGBUS, as in every program that maps its weights.
     let map = unsafe { Mmap::map(&file) }.map_err(ModelError::io(path))?;
+    ModelError::refuse_pointer(path, &map)?;
     let broken = |source| ModelError::Safetensors { path: path.to_owned(), source: SafetensorsError(source) };
     // This also checks that the data section is whole.
     let (header, metadata) = SafeTensors::read_metadata(&map).map_err(broken)?;

@@ -1,62 +1,43 @@
-use std::path::Path;
+use std::{cell::RefCell, path::Path, rc::Rc};
 
 use serde_json::{Map, Value};
 
+use super::known;
 use crate::ModelError;
 
 /// The fields of a `config.json` that have not been read yet.
 ///
-/// A reader takes the fields it supports; [`finish`](Self::finish) refuses what is left, so that no field is ignored
+/// A reader takes the fields it supports; [`finish`](Self::finish) looks at what is left, so that no field is ignored
 /// silently.
 pub(super) struct Fields<'p> {
     path: &'p Path,
     /// The name of the object that has these fields, followed by a dot; empty at the root.
     prefix: String,
     fields: Map<String, Value>,
+    /// The names of the fields that nothing reads, of all objects of the file.
+    ignored: Rc<RefCell<Vec<String>>>,
 }
 
 /// Bound of every size, so that no product of two of them overflows what is computed from them before the checkpoint
 /// has its say.
 const LARGEST: usize = 1 << 31;
 
-/// Fields that do not matter in a forward pass without dropout.
-const IRRELEVANT: [&str; 26] = [
-    "_attn_implementation_autoset",
-    "_name_or_path",
-    "architectures",
-    "attention_dropout",
-    "auto_map",
-    "bos_token_id",
-    "cache_implementation",
-    "chunk_size_feed_forward",
-    "dtype",
-    "embd_pdrop",
-    "eos_token_id",
-    "initializer_range",
-    "is_encoder_decoder",
-    "output_attentions",
-    "output_hidden_states",
-    "pad_token_id",
-    "pretraining_tp", // how weights were split while training; the sum is the same
-    "resid_pdrop",
-    "return_dict",
-    "sep_token_id",
-    "tokenizer_class",
-    "torch_dtype",
-    "transformers_version",
-    "unk_token_id",
-    "use_cache",
-    "vocab_size_multiple",
-];
+const UNQUANTIZED: &str = "no quantization; take the model that this one was quantized from, or save it dequantized as \
+                           safetensors in F32, BF16 or F16";
 
 impl<'p> Fields<'p> {
     pub(super) fn new(path: &'p Path, fields: Map<String, Value>) -> Self {
-        Self { path, prefix: String::new(), fields }
+        Self { path, prefix: String::new(), fields, ignored: Rc::default() }
     }
 
     /// Returns no field at all, of the same file.
     pub(super) fn none(&self) -> Self {
         Self::new(self.path, Map::new())
+    }
+
+    /// Returns the names of the fields that were left when their object was finished.
+    pub(super) fn ignored(&self) -> Rc<RefCell<Vec<String>>> {
+        Rc::clone(&self.ignored)
     }
 
     /// Sets a field that is missing to `value`.
@@ -129,6 +110,16 @@ impl<'p> Fields<'p> {
         if self.has(name) { self.optional_size(name) } else { Ok(absent) }
     }
 
+    /// Works like [`size`](Self::size), for a field that has a default; null is none.
+    pub(super) fn size_unless_absent(&mut self, name: &str, absent: usize) -> Result<usize, ModelError> {
+        if self.has(name) { self.size(name) } else { Ok(absent) }
+    }
+
+    /// Returns whether two objects have the same fields.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        self.fields == other.fields
+    }
+
     /// Works like [`positive`](Self::positive), for a field whose absence means something else than null.
     pub(super) fn positive_or(&mut self, name: &str, absent: Option<f64>) -> Result<Option<f64>, ModelError> {
         if self.has(name) { self.positive(name) } else { Ok(absent) }
@@ -175,7 +166,8 @@ impl<'p> Fields<'p> {
         match self.given(name) {
             None => Ok(None),
             Some(Value::Object(fields)) => {
-                Ok(Some(Fields { path: self.path, prefix: format!("{}{name}.", self.prefix), fields }))
+                let (prefix, ignored) = (format!("{}{name}.", self.prefix), self.ignored());
+                Ok(Some(Fields { path: self.path, prefix, fields, ignored }))
             }
             Some(value) => Err(self.refuse(name, value, "an object or null")),
         }
@@ -185,7 +177,7 @@ impl<'p> Fields<'p> {
     pub(super) fn sliding_layers(&mut self, n_layers: usize) -> Result<Option<Vec<bool>>, ModelError> {
         let Some(value) = self.given("layer_types") else { return Ok(None) };
         let sliding = |kind: &Value| match kind.as_str() {
-            Some("full_attention") => Some(false),
+            Some("full_attention" | "attention") => Some(false),
             Some("sliding_attention") => Some(true),
             _ => None,
         };
@@ -196,15 +188,34 @@ impl<'p> Fields<'p> {
         }
     }
 
-    /// Ends the reading.
+    /// Refuses weights that are not stored as plain numbers.
+    pub(super) fn unquantized(&mut self) -> Result<(), ModelError> {
+        for name in ["quantization_config", "compression_config"] {
+            let value = match self.given(name) {
+                Some(Value::Object(fields)) if fields.is_empty() => continue,
+                Some(value) => value,
+                None => continue,
+            };
+            // The rest of it lists layers, sometimes hundreds of them.
+            let method = value.get("quant_method").filter(|method| method.is_string()).cloned().unwrap_or(value);
+            return Err(self.refuse(name, method, UNQUANTIZED));
+        }
+        Ok(())
+    }
+
+    /// Ends the reading: fields that are left are noted as ignored.
     ///
     /// # Errors
-    /// For the first field that is left.
+    /// For the first of them that belongs to a kind of model that the decoder does not compute.
     pub(super) fn finish(self) -> Result<(), ModelError> {
-        let known = |name: &str| self.prefix.is_empty() && IRRELEVANT.contains(&name);
-        match self.fields.iter().find(|(name, _)| !known(name)) {
-            Some((name, value)) => Err(self.refuse(name, value.clone(), "nothing: the field is not known")),
-            None => Ok(()),
+        for (name, value) in &self.fields {
+            match known::is_left_out(name, value) {
+                Some(false) => return Err(self.refuse(name, value.clone(), "no model that needs this field")),
+                Some(true) => {}
+                None if self.prefix.is_empty() && known::is_irrelevant(name) => {}
+                None => self.ignored.borrow_mut().push(format!("{}{name}", self.prefix)),
+            }
         }
+        Ok(())
     }
 }

@@ -3,8 +3,8 @@
 use super::{Activation, COMMON, DecoderConfig, Family, fields::Fields};
 use crate::ModelError;
 
-const GEMMA2: Family = Family { n_kv_heads: Some(4), head_dim: Some(256), ..COMMON };
-const GEMMA3: Family = Family { rope_theta: 1e6, local_rope: true, ..GEMMA2 };
+const GEMMA2: Family = Family { n_kv_heads: Some(4), head_dim: Some(256), max_context: 8192, ..COMMON };
+const GEMMA3: Family = Family { rope_theta: 1e6, max_context: 131_072, local_rope: true, ..GEMMA2 };
 
 pub(super) fn gemma2(fields: &mut Fields<'_>) -> Result<DecoderConfig, ModelError> {
     // A second name for `sliding_window` that nothing reads.

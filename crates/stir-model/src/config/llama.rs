@@ -3,7 +3,7 @@
 use super::{COMMON, DecoderConfig, Family, fields::Fields};
 use crate::ModelError;
 
-const MISTRAL: Family = Family { n_kv_heads: Some(8), ..COMMON };
+const MISTRAL: Family = Family { n_kv_heads: Some(8), max_context: 131_072, ..COMMON };
 
 pub(super) fn llama(fields: &mut Fields<'_>) -> Result<DecoderConfig, ModelError> {
     let bias = fields.flag("attention_bias", false)?;

@@ -1,8 +1,10 @@
 //! The options of the decoder, and how the configurations of model families set them: one function per family reads
-//! every field that it supports, and a field that is left over is refused.
+//! every field that its class in transformers reads. A field that is left over is reported, or refused where it belongs
+//! to another kind of model.
 
 mod fields;
 mod gemma;
+mod known;
 mod llama;
 mod phi;
 mod qwen;
@@ -83,6 +85,7 @@ struct Family {
     /// `None`: `hidden_size / n_heads`.
     head_dim: Option<usize>,
     rope_theta: f64,
+    max_context: usize,
     /// True if layers with a window have their own rotary embedding.
     local_rope: bool,
     /// True if part of a head may be left unrotated.
@@ -100,6 +103,7 @@ const COMMON: Family = Family {
     n_kv_heads: None,
     head_dim: None,
     rope_theta: 1e4,
+    max_context: 2048,
     local_rope: false,
     partial_rope: false,
 };
@@ -132,12 +136,12 @@ impl DecoderConfig {
     /// Reads the configuration in `path`, a Hugging Face `config.json`.
     ///
     /// # Errors
-    /// [`ModelError::Config`] for a field, known or not, whose value this decoder does not support: ignoring it would
-    /// silently change results.
+    /// [`ModelError::Config`] for a field whose value this decoder does not support: ignoring it would silently change
+    /// results. Fields that transformers does not read for the family either are ignored; one warning names them all.
     pub fn from_file(path: &Path) -> Result<Self, ModelError> {
-        let text = std::fs::read_to_string(path).map_err(ModelError::io(path))?;
-        let json = serde_json::from_str(&text).map_err(ModelError::json(path))?;
-        Self::from_hf(path, json)
+        let bytes = std::fs::read(path).map_err(ModelError::io(path))?;
+        ModelError::refuse_pointer(path, &bytes)?;
+        Self::from_hf(path, serde_json::from_slice(&bytes).map_err(ModelError::json(path))?)
     }
 
     /// Reads the configuration from the parsed `config.json` of a Hugging Face folder; errors name `path`.
@@ -162,6 +166,16 @@ impl DecoderConfig {
     /// # Errors
     /// The errors of [`from_file`](Self::from_file).
     pub fn from_hf(path: &Path, json: Value) -> Result<Self, ModelError> {
+        let (config, ignored) = Self::read(path, json)?;
+        if !ignored.is_empty() {
+            let fields = ignored.join(", ");
+            tracing::warn!(file = %path.display(), %fields, "ignored: fields that no model of this family reads");
+        }
+        Ok(config)
+    }
+
+    /// Returns the options, and the names of the fields that nothing reads.
+    fn read(path: &Path, json: Value) -> Result<(Self, Vec<String>), ModelError> {
         let Value::Object(fields) = json else {
             return Err(Fields::new(path, Default::default()).refuse("(root)", json, "an object"));
         };
@@ -171,13 +185,24 @@ impl DecoderConfig {
             let supported = "qwen2, qwen3, llama, mistral, gemma2, gemma3_text or phi3";
             return Err(fields.refuse("model_type", architecture, supported));
         };
+        fields.unquantized()?;
         let config = DecoderConfig { architecture: (*name).to_owned(), ..from_hf(&mut fields)? };
         if !config.n_heads.is_multiple_of(config.n_kv_heads) {
             let supported = "a divisor of num_attention_heads";
             return Err(fields.refuse("num_key_value_heads", config.n_kv_heads, supported));
         }
+        // Families whose class does not read the kinds of layers have them nevertheless.
+        let windowed = config.windows.iter().map(Option::is_some);
+        if let Some(kinds) = fields.sliding_layers(config.n_layers)?
+            && !windowed.eq(kinds)
+        {
+            return Err(fields.refuse("layer_types", "given", "the layers that have a window in this family"));
+        }
+        let ignored = fields.ignored();
         fields.finish()?;
-        Ok(config)
+        let mut ignored = ignored.take();
+        ignored.sort_unstable();
+        Ok((config, ignored))
     }
 
     /// Returns the sizes that the layers above the model need.
@@ -283,6 +308,9 @@ impl Fields<'_> {
 }
 
 #[cfg(test)]
+mod published;
+
+#[cfg(test)]
 mod tests {
     use serde_json::json;
 
@@ -325,8 +353,11 @@ mod tests {
             ("rms_norm_eps", json!(-1.0)),
             ("rope_theta", json!(0)),
             ("tie_word_embeddings", json!("yes")),
-            ("attention_bias_of_tomorrow", json!(1)),
             ("quantization_config", json!({"bits": 4})),
+            ("num_local_experts", json!(8)),
+            ("is_causal", json!(false)),
+            ("rope_interleaved", json!(true)),
+            ("logits_scaling", json!(8.0)),
             ("layer_types", json!(["full_attention", "sliding_attention"])),
             ("layer_types", json!(["full_attention", "linear_attention", "full_attention", "full_attention"])),
             ("layer_types", json!(vec!["sliding_attention"; 4])),
@@ -336,15 +367,14 @@ mod tests {
             assert_eq!(refused("qwen2", json!({ name: value })), name);
         }
         for (family, name) in [
-            ("qwen2", "attention_bias"),
             ("qwen3", "mlp_bias"),
-            ("llama", "use_sliding_window"),
+            ("llama", "use_bidirectional_attention"),
             ("mistral", "attention_bias"),
             ("gemma2", "use_bidirectional_attention"),
             ("gemma3_text", "attn_logit_softcapping"),
-            ("phi3", "rope_local_base_freq"),
+            ("phi3", "lm_head_bias"),
         ] {
-            let value = if name.contains("soft") || name.contains("freq") { json!(3.0) } else { json!(true) };
+            let value = if name.contains("soft") { json!(3.0) } else { json!(true) };
             assert_eq!(refused(family, json!({ name: value })), name, "{family}");
         }
         assert!(DecoderConfig::from_hf(Path::new("config.json"), json!([])).is_err());
@@ -355,7 +385,9 @@ mod tests {
         let scaled = |inner: Value| refused("llama", json!({ "rope_parameters": inner }));
         assert_eq!(scaled(json!({"rope_type": "dynamic", "factor": 2.0})), "rope_parameters.rope_type");
         assert_eq!(scaled(json!({"rope_type": "linear"})), "rope_parameters.factor");
-        assert_eq!(scaled(json!({"rope_type": "default", "factor": 2.0})), "rope_parameters.factor");
+        assert_eq!(scaled(json!({"rope_type": "linear", "factor": "2"})), "rope_parameters.factor");
+        assert_eq!(scaled(json!({"rope_type": "yarn", "factor": 2.0, "beta_fast": -1})), "rope_parameters.beta_fast");
+        assert_eq!(scaled(json!({"rope_type": "default", "mrope_section": [1, 2]})), "rope_parameters.mrope_section");
         assert_eq!(
             scaled(json!({"rope_type": "default", "partial_rotary_factor": 1.5})),
             "rope_parameters.partial_rotary_factor"
@@ -376,7 +408,7 @@ mod tests {
             "type": "longrope", "short_factor": [1.0], "long_factor": [1.0], "original_max_position_embeddings": 1,
         });
         assert_eq!(refused("llama", json!({ "rope_parameters": one })), "rope_parameters.rope_type");
-        let kinds = json!({"rope_parameters": {"full_attention": {"rope_type": "default", "factor": 2.0}}});
+        let kinds = json!({"rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 0.0}}});
         assert_eq!(refused("gemma3_text", kinds), "rope_parameters.full_attention.factor");
     }
 

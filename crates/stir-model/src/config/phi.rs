@@ -3,7 +3,7 @@
 use super::{COMMON, DecoderConfig, Family, RopeScaling, fields::Fields};
 use crate::ModelError;
 
-const PHI3: Family = Family { rms_norm_eps: 1e-5, partial_rope: true, ..COMMON };
+const PHI3: Family = Family { rms_norm_eps: 1e-5, max_context: 4096, partial_rope: true, ..COMMON };
 
 pub(super) fn phi3(fields: &mut Fields<'_>) -> Result<DecoderConfig, ModelError> {
     let window = fields.optional_size("sliding_window")?;

@@ -3,11 +3,12 @@
 use super::{COMMON, DecoderConfig, Family, fields::Fields};
 use crate::ModelError;
 
-const QWEN2: Family = Family { n_kv_heads: Some(32), ..COMMON };
+const QWEN2: Family = Family { n_kv_heads: Some(32), max_context: 32_768, ..COMMON };
 const QWEN3: Family = Family { head_dim: Some(128), ..QWEN2 };
 
 pub(super) fn qwen2(fields: &mut Fields<'_>) -> Result<DecoderConfig, ModelError> {
-    fields.only("use_mrope", false, "false")?;
+    // Queries, keys and values always have biases in this family, whatever a file says.
+    fields.ignore(&["attention_bias"]);
     Ok(DecoderConfig { qkv_bias: true, ..windowed(fields, &QWEN2)? })
 }
 

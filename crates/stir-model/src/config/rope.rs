@@ -159,14 +159,16 @@ impl Fields<'_> {
         let given = RopeContext {
             theta: self.positive("rope_theta")?.unwrap_or(family.rope_theta),
             partial: self.positive("partial_rotary_factor")?.unwrap_or(1.0),
-            context: self.size("max_position_embeddings")?,
+            context: self.size_unless_absent("max_position_embeddings", family.max_context)?,
             original_context: self.optional_size("original_max_position_embeddings")?,
             head_dim,
             may_be_partial: family.partial_rope,
         };
         let old = self.object("rope_scaling")?;
         let mut new = self.object("rope_parameters")?;
-        if old.is_some() && new.is_some() {
+        if let (Some(old), Some(new)) = (&old, &new)
+            && !old.says_the_same(new)
+        {
             return Err(self.refuse("rope_scaling", "given", "rope_scaling or rope_parameters, not both"));
         }
         if !family.local_rope {

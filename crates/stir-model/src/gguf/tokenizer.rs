@@ -19,7 +19,8 @@ use super::{
     sentencepiece,
 };
 use crate::{
-    ChatTemplate, GenerationDefaults, ModelError, Tokenizer, TokenizerError, tokenizer_config::TokenizerConfig,
+    ChatTemplate, GenerationDefaults, ModelError, Tokenizer, TokenizerError, generation::turn_end,
+    tokenizer_config::TokenizerConfig,
 };
 
 const MODEL: &str = "tokenizer.ggml.model";
@@ -95,6 +96,10 @@ pub(super) fn text(
     }
     let template = metadata.text(TEMPLATE)?;
     let template = template.map(|text| ChatTemplate::parse(metadata.path, text, config.tokens)).transpose()?;
+    let turn_end = template.as_ref().and_then(|template| turn_end(template, &tokenizer));
+    if let Some(id) = turn_end.filter(|id| !generation.end_tokens.contains(id)) {
+        generation.end_tokens.push(id);
+    }
     Ok((Some(tokenizer), template, generation))
 }
 
