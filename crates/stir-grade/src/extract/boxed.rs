@@ -153,6 +153,10 @@ fn is_list_glue(between: &str) -> bool {
         } else if let Some(delimiter) = DELIMITERS.iter().find_map(|mark| bare.strip_prefix(mark)) {
             is_apart |= rest.len() > bare.len();
             rest = delimiter;
+        } else if let Some((command, after)) = bare.split_once('}')
+            && ROOM.iter().any(|name| command.strip_prefix('\\').is_some_and(|command| skip(command, name).is_some()))
+        {
+            (rest, is_apart) = (after, true);
         } else if bare.is_empty() {
             break;
         } else {
@@ -193,6 +197,7 @@ mod tests {
             ("\\boxed{1} \\qquad \\boxed{2}", Some("1, 2")),
             ("$\\boxed{1}$ $\\boxed{2}$", Some("1, 2")),
             ("\\boxed{1}; \\boxed{2}", Some("1, 2")),
+            ("\\boxed{1} \\hspace{1cm} \\boxed{2}", Some("1, 2")),
             ("\\boxed{1}\\boxed{2}", Some("2")),
             ("\\boxed{1} original \\boxed{2}", Some("2")),
             ("$\\boxed{1}$\n\n$\\boxed{2}$", Some("2")),

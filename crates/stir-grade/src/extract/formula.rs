@@ -7,7 +7,7 @@ use super::{
 };
 
 /// Words with which a sentence says that what follows holds.
-const CLAIMS: [&str; 22] = [
+const CLAIMS: [&str; 34] = [
     "is",
     "are",
     "be",
@@ -22,14 +22,26 @@ const CLAIMS: [&str; 22] = [
     "means",
     "implies",
     "leaves",
+    "leaving",
     "thus",
     "so",
     "hence",
     "therefore",
     "have",
+    "has",
     "find",
     "see",
     "that",
+    "arrive",
+    "simplifies",
+    "reduces",
+    "leads",
+    "meet",
+    "meets",
+    "intersect",
+    "there",
+    "lies",
+    "contains",
 ];
 /// With these a sentence makes no claim: it asks, supposes, plans, doubts or denies.
 const NO_CLAIMS: [&str; 36] = [

@@ -3,7 +3,7 @@
 use super::{
     clean::{head, is_letter, strip_markup, tail},
     found::Found,
-    statement::{copula, formulas, is_no_claim, value},
+    statement::{copula, ends_in_copula, formulas, is_no_claim, value},
 };
 
 const NOUN: &str = "answer";
@@ -11,6 +11,8 @@ const NOUN: &str = "answer";
 const HEDGES: [&str; 6] = ["if", "whether", "unless", "suppose", "assuming", "when"];
 /// With these a sentence takes back what was said before.
 const RETRACTIONS: [&str; 7] = ["wait", "but wait", "hmm", "hold on", "no, wait", "oh wait", "actually"];
+/// Delimiters of displayed formulas.
+const DISPLAYS: [(&str, &str); 2] = [("\\[", "\\]"), ("$$", "$$")];
 /// Furthest that a copula may be from the noun ("the answer to the second question is"), in bytes.
 const REACH: usize = 60;
 
@@ -70,17 +72,17 @@ fn is_one_formula(text: &str) -> bool {
 /// Returns the statement at the start of `text`: a formula, or the rest of a sentence. `None` where the text ends
 /// first.
 fn content(text: &str) -> Option<&str> {
-    let mut rest =
-        text.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '*' | '_' | ':' | '\u{ff1a}' | '#'));
-    for (open, close) in [("\\[", "\\]"), ("$$", "$$")] {
-        if let Some(inside) = rest.strip_prefix(open) {
+    let text = text.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '*' | '_' | ':' | '\u{ff1a}' | '#'));
+    let line = text.lines().next().unwrap_or_default();
+    // "The sum is" may end before a displayed formula.
+    let after = if ends_in_copula(line) { text[line.len()..].trim_start() } else { text };
+    for (open, close) in DISPLAYS {
+        if let Some(inside) = after.strip_prefix(open) {
             let inside = &inside[..inside.find(close)?];
             return Some(inside).filter(|inside| !inside.trim().is_empty());
         }
     }
-    rest = rest.lines().next().unwrap_or_default();
-    let length = sentence(rest);
-    let sentence = &rest[..length];
+    let sentence = &line[..sentence(line)];
     // "$x$ is 5" says more than its first formula.
     if value(sentence).is_some() {
         return Some(sentence);
@@ -133,7 +135,8 @@ fn sentence(line: &str) -> usize {
 /// Returns whether words give reasons for a statement and are not part of it.
 fn is_reason(words: &str) -> bool {
     let is_denial = words.starts_with("which is wrong") || words.starts_with("which is incorrect");
-    !is_denial && ["because ", "since ", "so that ", "which ", "as the "].iter().any(|start| words.starts_with(start))
+    let starts = ["because ", "since ", "so that ", "which ", "as the ", "as desired", "as required", "as needed"];
+    !is_denial && starts.iter().any(|start| words.starts_with(start))
 }
 
 /// Returns whether the noun is a heading or what a line begins with ("**Final Answer**").

@@ -191,6 +191,12 @@ pub(super) fn copula(text: &str) -> Option<&str> {
     }
 }
 
+/// Returns whether a line ends in a copula, so that the value is on the next.
+pub(super) fn ends_in_copula(line: &str) -> bool {
+    let line = line.trim_end_matches([' ', ':', '\r', '*']);
+    COPULAS.iter().any(|copula| line.strip_suffix(copula).is_some_and(|rest| rest.ends_with(' ')))
+}
+
 /// Returns whether a statement is about the answer and does not give it.
 pub(super) fn is_no_claim(text: &str) -> bool {
     word(text, &NO_CLAIMS).is_some()
