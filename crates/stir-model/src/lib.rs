@@ -40,7 +40,7 @@ mod tokenizer_config;
 
 #[cfg(feature = "decoder")]
 pub use cache::KvCache;
-pub use chat::{ChatOptions, ChatTemplate, Message, opens_reasoning};
+pub use chat::{ChatOptions, ChatTemplate, Message};
 #[cfg(feature = "decoder")]
 pub use checkpoint::LoadProgress;
 pub use checkpoint::{Checkpoint, StoredTensor};
@@ -55,6 +55,7 @@ pub use fingerprint::{fingerprint, fingerprint_of_folder};
 pub use generation::GenerationDefaults;
 #[cfg(feature = "decoder")]
 pub use lm::{Inspection, Lm, LoadOptions};
+pub use stir_core::opens_reasoning;
 #[cfg(feature = "hub")]
 pub use stir_hub as hub;
 pub use tokenizer::Tokenizer;

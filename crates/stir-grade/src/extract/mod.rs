@@ -38,7 +38,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use clean::{conclusion, head, is_letter, strip_markup, tail};
 use found::Found;
-use region::{outside_thinking, parts};
+pub(crate) use region::outside_thinking;
+use region::parts;
 pub(crate) use statement::value;
 
 /// A way to mark an answer.
