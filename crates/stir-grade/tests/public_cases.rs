@@ -4,7 +4,12 @@
 mod common;
 
 use common::shared_rows;
-use stir_grade::{Judge, MathJudge};
+use stir_grade::{
+    AnswerForm, Judge, MathJudge,
+    equality::Options,
+    extract::Fallback,
+    pairs::{Counts, Pairs},
+};
 
 #[test]
 #[ignore = "needs the folder of shared data in STIR_SHARED_DATA"]
@@ -19,4 +24,19 @@ fn answers_are_found_and_compared_as_the_cases_say() {
         })
         .collect();
     assert!(!rows.is_empty() && differing.is_empty(), "{} of {}: {differing:#?}", differing.len(), rows.len());
+}
+
+#[test]
+#[ignore = "needs the folder of shared data in STIR_SHARED_DATA"]
+fn the_case_of_half_a_character() {
+    let rows = shared_rows("public_cases/other.jsonl");
+    let case = rows.iter().find(|row| row["id"] == "O8").unwrap();
+    let lines: Vec<&str> =
+        case["input"]["lines"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    let (form, fallback, options) = (AnswerForm::Math, Fallback::None, Options::default());
+    let pairs = Pairs { form, is_text: true, fallback, options };
+    let mut output = Vec::new();
+    let counts = pairs.grade(lines.join("\n").as_bytes(), &mut output).unwrap();
+    assert_eq!(counts, Counts { equal: lines.len(), different: 0, unclear: 0 });
+    assert_eq!(String::from_utf8(output).unwrap().lines().count(), lines.len());
 }
