@@ -153,8 +153,8 @@ pub(super) fn formulas(text: &str) -> Vec<Range<usize>> {
         at = start + open.len();
         match closing(inside, close) {
             None => is_missing[kind] = true,
-            // "$5 for one and $x$ for two": the dollar of a price.
-            Some(end) if close == "$" && is_prose(&inside[..end]) => {}
+            // "$5 for one and $x$ for two": the dollar of a price. The next one may open a formula.
+            Some(end) if close == "$" && is_prose(&inside[..end]) => at += end,
             Some(end) => {
                 at += end + close.len();
                 found.push(start..at);
