@@ -3,17 +3,25 @@
 
 mod common;
 
-use std::{cell::RefCell, fs};
+use std::{
+    cell::RefCell,
+    fs,
+    ops::ControlFlow,
+    sync::{Arc, Mutex},
+};
 
-use common::shared_rows;
+use common::{shared_rows, toy};
 use serde_json::Value;
-use stir_core::Finish;
+use stir_core::{
+    Engine, Fingerprint, Finish, ModelShape, Output, Row, Text, TokenId, Vocab,
+    toy::{ToyEngine, ToyError, ToySession},
+};
 use stir_eval::{
     Task,
-    method::{Question, Reply},
+    method::{AnswerRun, MethodContext, Question, Reply},
     questions::{QuestionError, Questions},
 };
-use stir_grade::{FinalNumber, Judge, MathJudge};
+use stir_grade::{FinalNumber, Grade, Judge, MathJudge};
 
 fn task(folder: &tempfile::TempDir) -> Task {
     let rows = (1..4).map(|n| format!("{{\"question\": \"{n} + {n}?\", \"answer\": \"#### {}\"}}\n", 2 * n));
@@ -91,6 +99,71 @@ fn what_was_only_thought_is_no_answer() {
         let question = Question { prompt: "<bot>".into(), gold: "12".into(), ..Question::default() };
         let reply = Reply { text: cut_off, prompt: Some("<bot><think>".into()), ..Reply::no_room() };
         assert!(!reply.judge(&question, judge).correct(), "{answer}");
+    }
+}
+
+/// The toy engine, which reads the letters of a prompt and passes over its tags.
+struct Tagged(ToyEngine);
+
+impl Engine for Tagged {
+    type Session = ToySession;
+    type Error = ToyError;
+
+    fn shape(&self) -> ModelShape {
+        self.0.shape()
+    }
+    fn fingerprint(&self) -> &Fingerprint {
+        self.0.fingerprint()
+    }
+    fn vocab(&self) -> &Vocab {
+        self.0.vocab()
+    }
+    fn session(&self) -> ToySession {
+        self.0.session()
+    }
+    fn forward(&self, rows: &mut [Row<'_, ToySession>]) -> Result<Vec<Output>, ToyError> {
+        self.0.forward(rows)
+    }
+}
+
+impl Text for Tagged {
+    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
+        self.0.encode(&text.replace(|c: char| !c.is_ascii_lowercase(), ""))
+    }
+    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
+        self.encode(text)
+    }
+}
+
+/// Keeps the texts that it is given.
+#[derive(Default)]
+struct Reader(Mutex<Vec<String>>);
+
+impl Judge for Reader {
+    fn extract(&self, text: &str) -> Option<String> {
+        self.0.lock().unwrap().push(text.to_owned());
+        None
+    }
+
+    fn grade(&self, _: &str, _: &str) -> Grade {
+        panic!("there is no answer")
+    }
+}
+
+#[test]
+fn votes_are_taken_of_what_is_told() {
+    let engine = Tagged(ToyEngine::new(5));
+    for (prompt, is_open) in [("abc<think>\n", true), ("abc", false)] {
+        let reader = Arc::new(Reader::default());
+        let judges = |_: &Question| -> Arc<dyn Judge> { reader.clone() };
+        let render = |_: Option<&str>, user: &str| Ok(user.to_owned());
+        let context = MethodContext { engine: &engine, judges: &judges, library: None, render: &render };
+        let method = toy::config(r#"{"method": "self_consistency", "samples": 3}"#).build(context).unwrap();
+        let questions = [Question { id: "p".into(), prompt: prompt.into(), ..Question::default() }];
+        let run = AnswerRun { engine: &engine, questions: &questions, request: toy::request(9, 0), max_batch: 4 };
+        run.replies(&*method, |_| false, |_, _| ControlFlow::Continue(())).unwrap();
+        let read = reader.0.lock().unwrap();
+        assert!(read.len() == 3 && read.iter().all(|text| text.starts_with("<think>") == is_open), "{read:?}");
     }
 }
 
