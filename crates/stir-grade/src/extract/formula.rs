@@ -1,8 +1,11 @@
 //! The formula that a text ends with.
 
+use std::ops::Range;
+
 use super::{
     clean::is_letter,
     found::Found,
+    number::sign,
     statement::{formulas, outside},
 };
 
@@ -56,7 +59,7 @@ const NO_CLAIMS: [&str; 36] = [
     "assume",
     "assuming",
     "let",
-    "given",
+    "given that",
     "need",
     "want",
     "try",
@@ -82,6 +85,10 @@ const NO_CLAIMS: [&str; 36] = [
     "wait",
     "actually",
 ];
+/// With these right before it, a formula is not what the sentence is about: "divisible by $5$", "at least $5$".
+const RELATIONS: [&str; 14] = [
+    "by", "with", "from", "for", "into", "over", "under", "above", "below", "between", "up", "exceeds", "modulo", "mod",
+];
 /// Most words behind the formula, as in "is $5$ square units".
 const MOST_UNITS: usize = 2;
 
@@ -106,17 +113,26 @@ fn conclusion(text: &str) -> Option<&str> {
         return None;
     }
     let start = sentence_start(text, last.start, earlier);
-    let near = start.max(earlier.last().map_or(0, |before| before.end));
+    let lead = &text[start.max(earlier.last().map_or(0, |before| before.end))..last.start];
     let words = |text: &str| format!(" {} ", text.to_lowercase().replace(|c: char| !is_letter(c), " "));
     let says = |text: &str, list: &[&str]| list.iter().any(|word| text.contains(&format!(" {word} ")));
     let within: Vec<_> =
         earlier.iter().filter(|place| place.start >= start).map(|p| p.start - start..p.end - start).collect();
     let sentence = words(&outside(&text[start..last.start], &within));
-    (says(&words(&text[near..last.start]), &CLAIMS) && !says(&sentence, &NO_CLAIMS)).then_some(formula)
+    // "Twice $5$" is not 5.
+    let is_whole = sign(lead) == Some(false) && !is_relation(lead);
+    (is_whole && says(&words(lead), &CLAIMS) && !says(&sentence, &NO_CLAIMS)).then_some(formula)
+}
+
+/// Returns whether words relate what follows to something else: "divisible by", but not "given by".
+fn is_relation(words: &str) -> bool {
+    let mut words = words.split_whitespace().rev();
+    let last = words.next().unwrap_or_default();
+    RELATIONS.contains(&last) && !matches!(words.next(), Some("given" | "described" | "represented" | "expressed"))
 }
 
 /// Returns where the sentence begins that the formula at `end` is in.
-fn sentence_start(text: &str, end: usize, formulas: &[std::ops::Range<usize>]) -> usize {
+fn sentence_start(text: &str, end: usize, formulas: &[Range<usize>]) -> usize {
     let mut end = text[..end].trim_end().len();
     for formula in formulas.iter().rev().map(Some).chain([None]) {
         let start = formula.map_or(0, |formula| formula.end);
@@ -146,6 +162,7 @@ mod tests {
             ("So we get\n\n\\[ x = 8. \\]\n", "\\[ x = 8. \\]"),
             ("Hence the area is $12$ square units.", "$12$"),
             ("**Thus it equals $3$.**", "$3$"),
+            ("So the set is given by $[2, 7)$.", "$[2, 7)$"),
         ] {
             assert_eq!(last(text), Found::Answer(formula.into()), "{text:?}");
         }
@@ -163,6 +180,13 @@ mod tests {
             "If it is so, the sum is $5$.",
             "We need to find $x$.",
             "The sum is not $5$.",
+            "So it isn't $5$.",
+            "Hence $x$ is at least $5$.",
+            "Hence $x$ is more than $5$.",
+            "Hence $x$ is divisible by $5$.",
+            "The other factor is a multiple of $5$.",
+            "The sum is twice $5$.",
+            "So it is minus $5$.",
             "Dividing by $x$.",
             "The sum is $5$ and that of the others is 6.",
             "It costs $5 and then $6.",

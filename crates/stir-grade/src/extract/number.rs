@@ -187,7 +187,7 @@ fn is_negation(word: &str) -> bool {
 }
 
 /// Returns whether the words before a number make it negative; `None` if they may make it another number.
-fn sign(before: &str) -> Option<bool> {
+pub(super) fn sign(before: &str) -> Option<bool> {
     let is_room = |c: char| c.is_whitespace() || c == '*' || CURRENCIES.contains(&c);
     let near = before.trim_end_matches(is_room);
     if let Some(rest) = near.strip_suffix(['-', '\u{2212}']) {

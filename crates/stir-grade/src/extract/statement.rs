@@ -61,7 +61,7 @@ const OTHER_CLAIMS: [&str; 17] = [
     "impossible",
 ];
 /// Words that a value in words does not begin with.
-const NO_NAMES: [&str; 9] = ["the", "a", "an", "that", "this", "what", "given", "shown", "as"];
+const NO_NAMES: [&str; 7] = ["the", "that", "this", "what", "given", "shown", "as"];
 /// Most words of a value in words.
 const LONGEST_NAME: usize = 3;
 /// Delimiters of formulas, longer ones first.
@@ -80,6 +80,7 @@ pub(crate) fn value(sentence: &str) -> Option<&str> {
     }
     let value = strip_markup(copula(&sentence[verb..])?);
     let claims = word(&value.to_ascii_lowercase(), &NO_CLAIMS).is_none();
+    let value = value.strip_prefix("a ").or_else(|| value.strip_prefix("an ")).unwrap_or(value);
     (claims && (is_formula(value) || earlier.is_empty() && is_name(value))).then_some(value)
 }
 
@@ -226,6 +227,7 @@ mod tests {
             ("The region is the one whose area equals 9\\pi", "9\\pi"),
             ("The fastest runner is Miriam", "Miriam"),
             ("There is no solution", "no solution"),
+            ("The curve is a parabola", "parabola"),
             ("$x$ is 5", "5"),
         ] {
             assert_eq!(value(sentence), Some(expected), "{sentence:?}");
