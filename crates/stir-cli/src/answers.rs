@@ -184,7 +184,11 @@ impl<'l> Problems<'l> {
             None => method?,
         };
         let library = file.map(|file| file.digest.as_str());
-        Ok((method, answer_run.settings(config, library).into_diagnostic()?))
+        let mut settings = answer_run.settings(config, library).into_diagnostic()?;
+        if self.questions.system_in_user {
+            settings["system_in_user"] = true.into();
+        }
+        Ok((method, settings))
     }
 
     /// Begins or resumes the file `out` of answers.

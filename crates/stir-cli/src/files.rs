@@ -1,18 +1,13 @@
 //! Files as commands read and write them.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use miette::{IntoDiagnostic, Result, WrapErr};
 use serde::de::DeserializeOwned;
 
 /// Reads the lines of a JSONL file; blank ones are skipped.
 pub(crate) fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    let text = fs::read_to_string(path).into_diagnostic().wrap_err_with(|| path.display().to_string())?;
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let parse = |(i, line)| {
-        serde_json::from_str(line).into_diagnostic().wrap_err_with(|| format!("{}, line {}", path.display(), i + 1))
-    };
-    lines.map(parse).collect()
+    stir::files::read_lines(path).into_diagnostic()
 }
 
 /// Puts `bytes` where `path` says in one step: a reader sees all of them or what was there before.

@@ -53,6 +53,22 @@ fn a_split_of_a_config_is_brought_once() {
 }
 
 #[test]
+fn a_shard_that_the_cache_lacks_is_named() {
+    let hub = hub("openai/gsm8k");
+    hub.put("main/test-00000-of-00002.parquet", &parquet("first"), true);
+    hub.put("main/test-00001-of-00002.parquet", &parquet("second"), true);
+    let offline = || Task::from_hub("gsm8k", None, &hub.offline(), |_| ControlFlow::Continue(()));
+    Task::from_hub("gsm8k", None, &hub.options(), |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(offline().unwrap().problems().len(), 2);
+    // A download that was broken off.
+    let snapshots = hub.cache.path().join("datasets--openai--gsm8k/snapshots");
+    let snapshot = snapshots.read_dir().unwrap().next().unwrap().unwrap().path();
+    std::fs::remove_file(snapshot.join("main/test-00001-of-00002.parquet")).unwrap();
+    let error = offline().unwrap_err();
+    assert!(format!("{error:?}").contains("test-00001-of-00002.parquet"), "{error:?}");
+}
+
+#[test]
 fn files_of_json() {
     let hub = hub("ChilleD/StrategyQA");
     hub.put("test.json", br#"[{"qid": "a", "question": "q", "answer": true}]"#, false);

@@ -257,6 +257,15 @@ fn errors_say_where_and_what() {
 }
 
 #[test]
+fn half_a_character_costs_no_problem() {
+    let row = r#"{"question": "cut \ud83d here", "answer": "1"}"#;
+    for (file, content) in [("test.jsonl", format!("{row}\n")), ("test.json", format!("\u{feff}[{row}]"))] {
+        let task = load("gsm8k", file, &content).unwrap();
+        assert_eq!(task.problems()[0].question, "cut \u{fffd} here", "{file}");
+    }
+}
+
+#[test]
 fn tasks_of_ones_own() {
     let folder = tempfile::tempdir().unwrap();
     let put = |name: &str, content: &str| {

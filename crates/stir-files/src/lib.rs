@@ -9,6 +9,7 @@ mod lines;
 mod lock;
 mod log;
 mod settings;
+mod surrogates;
 
 pub use atomic::{place_atomically, unused_name, with_suffix, write_atomically, write_atomically_with};
 pub use error::{FileError, JsonError};
@@ -16,3 +17,4 @@ pub use lines::{LineSpan, Lines, json_line, read_lines};
 pub use lock::FileLock;
 pub use log::{RecordLog, Records};
 pub use settings::Settings;
+pub use surrogates::mend_surrogates;

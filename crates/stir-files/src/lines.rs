@@ -6,7 +6,7 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{FileError, error::JsonError};
+use crate::{FileError, error::JsonError, mend_surrogates};
 
 /// A cursor over the lines of a JSONL file that knows where it is.
 ///
@@ -99,11 +99,17 @@ impl Lines {
         &self.buffer
     }
 
-    /// Reads the current line as a `T`.
+    /// Reads the current line as a `T`. The file may come from another program: half a character is read as U+FFFD, as
+    /// [`mend_surrogates`] does it.
     ///
     /// # Errors
     /// [`FileError::Line`] when it is not a `T`.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, FileError> {
+        parse(&mend_surrogates(&self.buffer), &self.path, self.line)
+    }
+
+    /// Reads the current line of a file of our own, as it is.
+    pub(crate) fn parse_own<T: DeserializeOwned>(&self) -> Result<T, FileError> {
         parse(&self.buffer, &self.path, self.line)
     }
 }

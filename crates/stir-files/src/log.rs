@@ -99,7 +99,7 @@ impl<R: Serialize + DeserializeOwned, K: Debug + Eq + Hash> RecordLog<R, K> {
         let mut scan = Scan { records: 0, lines: 0, end: 0, terminated: true, torn: false };
         while let Some(span) = lines.advance()? {
             let terminated = lines.bytes().ends_with(b"\n");
-            if !terminated && lines.parse::<R>().is_err() {
+            if !terminated && lines.parse_own::<R>().is_err() {
                 scan.torn = true;
                 break;
             }
@@ -130,7 +130,7 @@ impl<R: Serialize + DeserializeOwned, K: Debug + Eq + Hash> RecordLog<R, K> {
         let mut lines = self.reader()?;
         for _ in 0..scan.records {
             let Some(span) = lines.advance()? else { break };
-            let key = (self.key)(&lines.parse()?);
+            let key = (self.key)(&lines.parse_own()?);
             let place = self.place(&key, span.line)?;
             self.spans.insert(place, span);
         }

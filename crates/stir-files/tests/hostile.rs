@@ -63,3 +63,20 @@ fn what_is_not_a_log_is_refused_and_left_alone() {
     assert!(open().is_err());
     assert_eq!(fs::read(&path).unwrap(), records);
 }
+
+#[test]
+fn half_a_character_is_read_in_files_of_others_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("o.jsonl");
+    let open = || {
+        let settings = Settings::new(&[("a", 1)]).unwrap();
+        RecordLog::open(&path, &settings, ["\u{fffd}".to_owned()], |record: &Record| record.0.clone())
+    };
+    drop(open().unwrap());
+    let line = "[\"\\ud83d\", 1]\n";
+    fs::write(&path, line).unwrap();
+    assert_eq!(read_lines::<Record>(&path).unwrap(), [("\u{fffd}".to_owned(), 1)]);
+    // A log of ours never holds such a line, so it is not one of ours.
+    assert!(open().is_err());
+    assert_eq!(fs::read_to_string(&path).unwrap(), line);
+}

@@ -4,7 +4,7 @@
 //! The answer is the rest of the line after `####`. A text without that line has no answer, whatever numbers it
 //! contains; picking one of them would credit a method for answers that it did not give.
 
-use crate::{Grade, Judge, Verdict};
+use crate::{Grade, Judge, Verdict, extract::outside_thinking};
 
 /// The mark before the final answer.
 const MARKER: &str = "####";
@@ -63,7 +63,8 @@ pub fn answers_equal(gold: &str, pred: &str) -> bool {
     canonical(gold) == canonical(pred)
 }
 
-/// A judge of problems whose answer is one number (or one line of text) after `####`.
+/// A judge of problems whose answer is one number (or one line of text) after `####`. Text before `</think>`, or after a
+/// `<think>` that is never closed, is not looked at.
 ///
 /// For a function, use `|gold: &str, text: &str| FinalNumber.correct(gold, text)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -85,7 +86,7 @@ impl FinalNumber {
 
 impl Judge for FinalNumber {
     fn extract(&self, text: &str) -> Option<String> {
-        final_answer(text).map(str::to_owned)
+        final_answer(outside_thinking(text)).map(str::to_owned)
     }
 
     /// Compares the canonical spellings; the rule is `spelling`.

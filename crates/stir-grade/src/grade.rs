@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 /// The version of the grading rules. It is part of the settings that are stored with answers and rollouts, so that
 /// results that were graded by other rules are never reused. Raise it with every change to an answer that a judge of this
 /// crate finds or to a verdict that it gives.
-pub const GRADING: u32 = 1;
+pub const GRADING: u32 = 2;
 
 /// The outcome of comparing two answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -148,17 +148,6 @@ impl ChatTemplate {
     }
 }
 
-/// Returns whether `prompt` ends in an open `<think>`, as the prompts of some reasoning models do: the answer then
-/// starts inside the reasoning, and a `</think>` in it closes a tag of the prompt.
-///
-/// ```
-/// assert!(stir_model::opens_reasoning("<|Assistant|><think>\n"));
-/// assert!(!stir_model::opens_reasoning("<|Assistant|><think>\n\n</think>\n\n"));
-/// ```
-pub fn opens_reasoning(prompt: &str) -> bool {
-    prompt.trim_end().ends_with("<think>")
-}
-
 /// A template is a string, or the one named `default` of several.
 fn of_json(path: &Path, value: &serde_json::Value) -> Result<Option<String>, ModelError> {
     let template = match value {

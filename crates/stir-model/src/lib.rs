@@ -37,7 +37,7 @@ mod tokenizer_config;
 
 #[cfg(feature = "decoder")]
 pub use cache::KvCache;
-pub use chat::{ChatOptions, ChatTemplate, Message, opens_reasoning};
+pub use chat::{ChatOptions, ChatTemplate, Message};
 #[cfg(feature = "decoder")]
 pub use checkpoint::LoadProgress;
 pub use checkpoint::{Checkpoint, StoredRows, StoredTensor};
@@ -52,6 +52,7 @@ pub use fingerprint::{fingerprint, fingerprint_of_folder};
 pub use generation::GenerationDefaults;
 #[cfg(feature = "decoder")]
 pub use lm::{Inspection, Lm, LoadOptions};
+pub use stir_core::opens_reasoning;
 #[cfg(feature = "hub")]
 pub use stir_hub as hub;
 pub use stir_kernels::Activations;

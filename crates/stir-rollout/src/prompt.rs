@@ -111,6 +111,13 @@ mod tests {
     }
 
     #[test]
+    fn half_a_character_costs_no_line() {
+        let problems = read(r#"{"id": "\ud83d", "question": "cut \ud83d here", "gold": "\ud83d\ude00"}"#).unwrap();
+        assert_eq!((problems[0].id.as_str(), problems[0].gold.as_deref()), ("\u{fffd}", Some("\u{1f600}")));
+        assert_eq!(problems[0].question.as_deref(), Some("cut \u{fffd} here"));
+    }
+
+    #[test]
     fn broken_lines_are_named() {
         let ok = "{\"id\": 1, \"question\": \"q\"}\n";
         assert!(matches!(read(&format!("{ok}\n{{\"id\"")), Err(RolloutError::File(FileError::Line { line: 3, .. }))));

@@ -149,6 +149,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn half_a_character_costs_no_rollout() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.jsonl");
+        let line = |k| format!(r#"{{"id":"a","k":{k},"prompt":"q","text":"cut \ud83d","correct":true,"reward":1}}"#);
+        std::fs::write(&path, [line(1), line(0)].join("\n")).unwrap();
+        assert!(read_rollouts(&path).unwrap().all(|rollout| rollout.unwrap().text == "cut \u{fffd}"));
+        let groups = read_groups(&path).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
+        assert_eq!(groups[0].len(), 2);
+    }
+
+    #[test]
     fn records_round_trip_and_strangers_are_refused() {
         let text =
             r#"{"id":"a","k":1,"prompt":"p","gold":"g","text":"t\n","token_ids":[1,2],"correct":true,"reward":0.5}"#;

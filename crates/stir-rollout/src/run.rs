@@ -1,6 +1,6 @@
 use std::{fmt, mem, ops::ControlFlow, path::Path, slice};
 
-use stir_core::{Decode, Generated, Request, Scheduler, Session, Text, prefill};
+use stir_core::{Decode, Generated, Request, Scheduler, Session, Text, judged_text, prefill};
 use tracing::{debug, info, info_span, warn};
 
 use crate::{
@@ -72,7 +72,8 @@ impl<'e, E: Text> Rollouts<'e, E> {
     }
 
     /// Samples every prompt and appends each sample to `out` as soon as it is finished. `judge` says whether a text
-    /// answers a prompt; only prompts with a gold answer are judged.
+    /// answers a prompt; only prompts with a gold answer are judged. If a prompt opens the reasoning, the judge reads the
+    /// text after the opening tag ([`judged_text`]); the record has the text alone.
     ///
     /// If `out` holds samples of this very run, only the missing ones are drawn. The settings file (`out` followed by
     /// `.settings.json`) tells whether they are of this run; it is written anew for an output that holds no sample yet.
@@ -150,7 +151,7 @@ impl<'e, E: Text> Rollouts<'e, E> {
 
     fn record(&self, prompt: &Prompt, k: usize, generated: Generated, judge: &Judge<'_>) -> Rollout {
         let text = generated.text(self.engine.vocab());
-        let correct = prompt.gold.is_some() && judge(prompt, &text);
+        let correct = prompt.gold.is_some() && judge(prompt, &judged_text(&prompt.prompt, &text));
         let n_tokens = generated.tokens.len();
         debug!(id = prompt.id, k, n_tokens, correct, "sampled");
         Rollout {

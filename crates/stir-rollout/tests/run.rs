@@ -267,6 +267,63 @@ impl Text for Elsewhere {
 }
 
 #[test]
+fn judges_read_the_reasoning_that_the_prompt_opens() {
+    /// Encodes only the letters of a prompt: the toy vocabulary has no tags.
+    struct Tagged(ToyEngine);
+
+    impl Engine for Tagged {
+        type Session = ToySession;
+        type Error = ToyError;
+
+        fn shape(&self) -> ModelShape {
+            self.0.shape()
+        }
+        fn fingerprint(&self) -> &Fingerprint {
+            self.0.fingerprint()
+        }
+        fn vocab(&self) -> &Vocab {
+            self.0.vocab()
+        }
+        fn session(&self) -> ToySession {
+            self.0.session()
+        }
+        fn forward(&self, rows: &mut [Row<'_, ToySession>]) -> Result<Vec<Output>, ToyError> {
+            self.0.forward(rows)
+        }
+    }
+
+    impl Text for Tagged {
+        fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
+            self.0.encode(&text.replace(|c: char| !c.is_ascii_lowercase(), ""))
+        }
+        fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
+            self.encode(text)
+        }
+    }
+
+    let (folder, read) = (Folder::new(), std::cell::RefCell::new(Vec::new()));
+    let prompt = |id: &str, prompt: &str| Prompt { id: id.into(), prompt: prompt.into(), gold: Some("s".into()) };
+    let prompts = [prompt("open", "abc<think>\n"), prompt("plain", "abc")];
+    let judge = |prompt: &Prompt, text: &str| {
+        read.borrow_mut().push((prompt.id.clone(), text.to_owned()));
+        true
+    };
+    let engine = Tagged(engine());
+    Rollouts::new(&engine, config()).unwrap().run(&prompts, &judge, folder.out()).unwrap();
+    let mut expected = Vec::new();
+    for rollout in read_rollouts(folder.out()).unwrap() {
+        let rollout = rollout.unwrap();
+        assert!(!rollout.text.contains("<think>"), "what is on record is what was generated");
+        let tag = if rollout.id == "open" { "<think>" } else { "" };
+        expected.push((rollout.id, format!("{tag}{}", rollout.text)));
+    }
+    let mut read = read.into_inner();
+    read.sort();
+    expected.sort();
+    assert_eq!((read.len(), read), (8, expected));
+}
+
+#[test]
 fn two_settings_are_never_mixed() {
     let folder = Folder::new();
     run(config(), &prompts(), &folder.out(), |p| if p.done == 3 { Break(()) } else { Continue(()) }).unwrap();

@@ -100,7 +100,7 @@ fn keep(answers: &mut Answers<Line>, problems: &Problems<'_>, place: usize, repl
     let line = Line {
         id: question.id.clone(),
         prompt: question.prompt.clone(),
-        correct: gold.as_deref().map(|gold| (problems.questions.judges)(question).judge(gold, &reply.text).correct()),
+        correct: gold.is_some().then(|| reply.judge(question, &*(problems.questions.judges)(question)).correct()),
         gold,
         text: reply.text,
         token_ids: reply.token_ids,

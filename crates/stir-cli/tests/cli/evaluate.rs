@@ -223,4 +223,35 @@ fn grade_keeps_lines_and_names_bad_ones() {
         assert!(verdict.contains(&format!("\"equal\":{equal}")), "{flags} {verdict}");
     }
     assert_eq!(grade("--task gsm8k --complete", &text).status.code(), Some(1));
+    // Half a character costs no line.
+    let cut = r#"{"gold": "4", "pred": "\\boxed{4} \ud83d"}"#;
+    let output = grade("--task math --text", &format!("{cut}\n{text}"));
+    assert_eq!(String::from_utf8(output.stdout).unwrap().matches("\"equal\":true").count(), 2);
+}
+
+#[test]
+fn a_task_is_asked_without_a_system_turn_where_the_template_refuses_one() {
+    let folder = Folder::new();
+    let model = folder.0.path().join("model");
+    fs::create_dir(&model).unwrap();
+    for file in
+        ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+    {
+        fs::copy(Path::new(&reference("model")).join(file), model.join(file)).unwrap();
+    }
+    let template = fs::read_to_string(Path::new(&reference("model")).join("chat_template.jinja")).unwrap();
+    let refusal = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}";
+    fs::write(model.join("chat_template.jinja"), format!("{refusal}{template}")).unwrap();
+    let data = folder.write("test.jsonl", json!({"question": "2 + 2?", "answer": "#### 4"}).to_string());
+    let (model, out) = (model.display(), folder.path("e"));
+    let task = format!("--task gsm8k --data {data}");
+    succeed("evaluate", &format!("--model {model} {task} --methods plain --max-tokens 9 --out {out}"));
+    let answers = Path::new(&out).join("answers.plain.jsonl");
+    let prompt = records(&answers)[0]["prompt"].as_str().unwrap().to_owned();
+    assert!(
+        prompt.starts_with("<|im_start|>user\nYou solve word problems.") && prompt.contains("\n\n2 + 2?<|im_end|>")
+    );
+    let settings = fs::read_to_string(folder.path("e/answers.plain.jsonl.settings.json")).unwrap();
+    let settings: Value = serde_json::from_str(&settings).unwrap();
+    assert_eq!(settings["system_in_user"], json!(true));
 }

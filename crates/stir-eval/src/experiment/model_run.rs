@@ -109,6 +109,9 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         depends["format"] = json!(FORMAT);
         // The judge depends on the source of the problems, not only on the questions made of them.
         depends["problems"] = json!(plan.tasks[cell.task].answer);
+        if self.questions.get(&cell.task).is_some_and(|questions| questions.system_in_user) {
+            depends["system_in_user"] = json!(true);
+        }
         let place = self.store.place("answers", &depends)?;
         let settings = self.settings(cell, made);
         let observe = |done| {

@@ -1,7 +1,9 @@
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use stir_core::{
     Choice, Delimiter, EmptyDelimiter, Lane, Output, Request, RequestError, Row, SampleRng, Sampling, SamplingError,
-    SegmentCounter, Sequence, Session, SettingError, Text, TokenId, Vocab,
+    SegmentCounter, Sequence, Session, SettingError, Text, TokenId, Vocab, opens_reasoning,
 };
 
 use super::{
@@ -13,6 +15,8 @@ use super::{
 };
 
 const NAME: &str = "deer";
+/// The tag that closes reasoning.
+const CLOSE_REASONING: &str = "</think>";
 
 /// The settings of DEER (Yang et al. 2025, "Dynamic early exit in reasoning models"): at every transition of the
 /// model's reasoning a trial answer is generated, and reasoning ends as soon as the model is confident of one.
@@ -20,7 +24,8 @@ const NAME: &str = "deer";
 /// A trial is a fork of the cache, so it costs only its own tokens. A trial above the threshold is kept: the answer
 /// continues from it, and the reasoning that it cut off counts as other tokens, as does anything that follows a stop
 /// string in it. `elicit` is written by the method and not generated; in a trial that is kept it is part of the answer
-/// and of its budget.
+/// and of its budget. If the prompt opens the reasoning with a `<think>`, `elicit` is written after the tag that closes
+/// it, since nothing counts as an answer before that.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Deer {
@@ -81,6 +86,16 @@ impl Deer {
     }
 }
 
+impl Deer {
+    /// Returns the text that asks for an answer within an answer to `prompt`.
+    fn elicit_after(&self, prompt: &str) -> Cow<'_, str> {
+        match opens_reasoning(prompt) && !self.elicit.contains(CLOSE_REASONING) {
+            true => Cow::Owned(format!("\n{CLOSE_REASONING}\n{}", self.elicit)),
+            false => Cow::Borrowed(&self.elicit),
+        }
+    }
+}
+
 fn delimiter(field: &'static str, text: &str) -> Result<Delimiter, MethodError> {
     Delimiter::new(text).ok_or(MethodError::Delimiter { method: NAME, field, source: EmptyDelimiter })
 }
@@ -102,8 +117,8 @@ impl<'m, E: Text> EarlyExit<'m, E> {
 }
 
 impl<E: Text> Method<E> for EarlyExit<'_, E> {
-    fn lane<'a>(&'a self, _: &'a Question, request: Request) -> Result<AnswerLane<'a, E>, RequestError> {
-        let elicit = match self.engine.encode(&self.settings.elicit) {
+    fn lane<'a>(&'a self, question: &'a Question, request: Request) -> Result<AnswerLane<'a, E>, RequestError> {
+        let elicit = match self.engine.encode(&self.settings.elicit_after(&question.prompt)) {
             Ok(elicit) => elicit,
             Err(error) => return Ok(AnswerLane::ended(Err(LaneError::Prompt(error)))),
         };
@@ -284,4 +299,18 @@ fn token_at(vocab: &Vocab, answer: &[TokenId], mut back: usize) -> usize {
         back -= len;
     }
     0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_elicited_outside_the_reasoning_of_the_prompt() {
+        let deer = Deer::default();
+        assert_eq!(deer.elicit_after("<bot>"), deer.elicit);
+        assert_eq!(deer.elicit_after("<bot><think>\n"), format!("\n</think>\n{}", deer.elicit));
+        let own = Deer { elicit: "</think>So it is ".into(), ..deer };
+        assert_eq!(own.elicit_after("<bot><think>\n"), own.elicit);
+    }
 }

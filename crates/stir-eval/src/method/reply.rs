@@ -1,6 +1,6 @@
 use stir_controller::{Steered, Step};
-use stir_core::{Finish, Generated, TokenId, Vocab};
-use stir_grade::Judge;
+use stir_core::{Finish, Generated, TokenId, Vocab, judged_text};
+use stir_grade::{Judge, Judged};
 use stir_report::Record;
 
 use super::context::Question;
@@ -70,13 +70,21 @@ impl Reply {
         Self { probe_tokens, ..Self::generated(vocab, generated) }.with_steps(vocab, steps)
     }
 
+    /// Judges the reply to `question`. If its prompt opens the reasoning, the judge reads the text after the opening tag
+    /// ([`judged_text`]), so that nothing counts that was only thought.
+    pub fn judge(&self, question: &Question, judge: &dyn Judge) -> Judged {
+        let prompt = self.prompt.as_deref().unwrap_or(&question.prompt);
+        judge.judge(&question.gold, &judged_text(prompt, &self.text))
+    }
+
     /// Judges the reply to `question` and returns its record.
     pub fn judged(self, question: &Question, judge: &dyn Judge) -> Record {
+        let judged = self.judge(question, judge);
         Record {
             id: question.id.clone(),
             prompt: self.prompt.unwrap_or_else(|| question.prompt.clone()),
             gold: question.gold.clone(),
-            judged: judge.judge(&question.gold, &self.text),
+            judged,
             text: self.text,
             token_ids: self.token_ids,
             tokens: self.tokens,

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use stir_core::{
     Decode, Engine, Generated, Lane, Output, Request, RequestError, Row, Sampling, SamplingError, SettingError,
-    TokenId, Vocab,
+    TokenId, Vocab, judged_text,
 };
 
 use super::{
@@ -52,7 +52,7 @@ impl<E: Engine> Method<E> for Vote<'_, E> {
         let request = Request { samples, sampling, ..request };
         request.check(self.engine.shape())?;
         let (judge, head) = ((self.judges)(question), self.engine.session());
-        let mut lane = VoteLane { method: self, judge, head, request, running: Vec::new(), passes: 0 };
+        let mut lane = VoteLane { method: self, question, judge, head, request, running: Vec::new(), passes: 0 };
         // A prompt of one token has no head to share.
         if lane.head_tokens().is_empty() {
             lane.fan_out()?;
@@ -64,6 +64,7 @@ impl<E: Engine> Method<E> for Vote<'_, E> {
 /// Samples of one prompt, side by side; the prompt is encoded once.
 struct VoteLane<'a, E: Engine> {
     method: &'a Vote<'a, E>,
+    question: &'a Question,
     judge: Arc<dyn Judge>,
     request: Request,
     /// All of the prompt but its last token, once the first pass is done.
@@ -102,8 +103,8 @@ impl<E: Engine> VoteLane<'_, E> {
             Sample::Running(_) => None,
         });
         let samples: Vec<&Generated> = finished.collect::<Option<_>>()?;
-        let answers: Vec<Option<String>> =
-            samples.iter().map(|sample| self.judge.extract(&sample.text(vocab))).collect();
+        let answer = |sample: &&Generated| self.judge.extract(&judged_text(&self.question.prompt, &sample.text(vocab)));
+        let answers: Vec<Option<String>> = samples.iter().map(answer).collect();
         let chosen = majority(&*self.judge, &answers);
         let all: usize = samples.iter().map(|sample| sample.tokens.len()).sum();
         let reply = Reply::generated(vocab, (*samples.get(chosen)?).clone());

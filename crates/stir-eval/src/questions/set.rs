@@ -7,6 +7,7 @@ use std::{
 
 use stir_grade::{FinalNumber, GRADING, Judge};
 use stir_rollout::{Prompt, PromptRecord, read_prompts};
+use tracing::info;
 
 use super::error::QuestionError;
 use crate::{
@@ -24,18 +25,22 @@ pub struct Questions {
     pub source: PathBuf,
     /// A text that elicits an answer from unfinished reasoning, and the text that closes the answer.
     pub elicit: [String; 2],
+    /// True if the system message of the task is at the head of the user message, because the chat template of the model
+    /// refuses a system turn.
+    pub system_in_user: bool,
     /// Returns the judge of the answers to a question.
     pub judges: Box<Judges<'static>>,
 }
 
 impl fmt::Debug for Questions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { questions, golds, source, elicit, judges: _ } = self;
+        let Self { questions, golds, source, elicit, system_in_user, judges: _ } = self;
         f.debug_struct("Questions")
             .field("questions", questions)
             .field("golds", golds)
             .field("source", source)
             .field("elicit", elicit)
+            .field("system_in_user", system_in_user)
             .finish_non_exhaustive()
     }
 }
@@ -45,16 +50,24 @@ impl Questions {
     pub fn new(questions: Vec<Question>, judges: Box<Judges<'static>>) -> Self {
         let golds = questions.iter().map(|question| Some(question.gold.clone())).collect();
         let elicit = ["#### ", "\n"].map(str::to_owned);
-        Self { questions, golds, source: PathBuf::new(), elicit, judges }
+        Self { questions, golds, source: PathBuf::new(), elicit, system_in_user: false, judges }
     }
 
-    /// Returns the problems of a task, with prompts by `render`: the chat template of a model.
+    /// Returns the problems of a task, with prompts by `render`: the chat template of a model. If the template refuses a
+    /// system turn, the system messages of all problems go to the head of the user messages.
     ///
     /// # Errors
     /// [`QuestionError::Prompt`] for a prompt that cannot be rendered.
     pub fn of_task<X>(task: &Task, render: &Render<'_, X>) -> Result<Self, QuestionError<X>> {
+        let prompts = || task.problems().iter().map(|problem| task.prompt(problem));
+        let system_in_user = prompts().any(|prompt| prompt.system.is_some()) && refuses_system(render);
+        if system_in_user {
+            let task = task.name();
+            info!(task, "the chat template refuses a system turn: system messages go to the head of the user's turn");
+        }
         let ask = |problem| {
-            let PromptMessages { system, user, is_raw } = task.prompt(problem);
+            let prompt = task.prompt(problem);
+            let PromptMessages { system, user, is_raw } = if system_in_user { prompt.without_system() } else { prompt };
             let place = || format!("problem {:?} of {}", problem.id, task.name());
             let prompt = match is_raw {
                 true => user.clone(),
@@ -72,7 +85,7 @@ impl Questions {
             None => Arc::new(FinalNumber),
         });
         let elicit = [task.answer_prefix(), task.answer_suffix()].map(str::to_owned);
-        Ok(Self { elicit, source: task.name().into(), ..Self::new(questions, judges) })
+        Ok(Self { elicit, system_in_user, source: task.name().into(), ..Self::new(questions, judges) })
     }
 
     /// Returns the problems of a JSONL file whose answers are the numbers after `####`: prompts as they are, or questions
@@ -133,6 +146,15 @@ impl Questions {
         let form = form.map_or_else(|| "FinalNumber".to_owned(), |form| format!("{form:?}"));
         format!("{form}, grading {GRADING}")
     }
+}
+
+/// Returns whether a chat template refuses a system turn. A conversation that is always the same tells, so that all
+/// problems of a model are asked in one way.
+fn refuses_system<X>(render: &Render<'_, X>) -> bool {
+    let prompt = PromptMessages { system: Some("Be brief.".into()), user: "What is 2 + 2?".into(), is_raw: false };
+    let refused = render(prompt.system.as_deref(), &prompt.user).is_err();
+    // A template that refuses everything has its error reported for the first problem.
+    refused && render(None, &prompt.without_system().user).is_ok()
 }
 
 /// Returns judges by the number after `####`.

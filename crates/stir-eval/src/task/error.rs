@@ -118,6 +118,16 @@ pub enum TaskError {
         /// The first file of each set.
         files: Vec<PathBuf>,
     },
+    /// A split lacks some of its shards, as their names tell.
+    #[error("{} has only a part of the split {split:?}, missing: {}", folder.display(), list(files))]
+    MissingShards {
+        /// The folder.
+        folder: PathBuf,
+        /// The split.
+        split: String,
+        /// The first files that are missing.
+        files: Vec<PathBuf>,
+    },
     /// A template has an unknown placeholder or lacks the question.
     #[error("the template {template:?} must have {{question}}, may have {{choices}}, and no other placeholder")]
     Template {

@@ -32,6 +32,7 @@ mod layout;
 mod problem;
 mod prompt;
 mod rows;
+mod shards;
 mod source;
 
 use std::{collections::HashMap, fmt, path::Path, path::PathBuf, sync::Arc};

@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde_json::{Map, Value};
+use stir_files::mend_surrogates;
 
 use super::error::{Place, TaskError};
 use crate::FormatError;
@@ -55,10 +56,10 @@ fn parquet(path: &Path, file: File) -> Result<Vec<(Place, Row)>, TaskError> {
 }
 
 fn array(path: &Path, file: File) -> Result<Vec<(Place, Row)>, TaskError> {
-    let mut text = String::new();
-    BufReader::new(file).read_to_string(&mut text).map_err(TaskError::io(path))?;
-    let text = text.trim_start_matches('\u{feff}');
-    let values: Vec<Value> = serde_json::from_str(text).map_err(|source| TaskError::Json {
+    let mut text = Vec::new();
+    BufReader::new(file).read_to_end(&mut text).map_err(TaskError::io(path))?;
+    let text = text.strip_prefix(BOM).unwrap_or(&text);
+    let values: Vec<Value> = serde_json::from_slice(&mend_surrogates(text)).map_err(|source| TaskError::Json {
         path: path.to_owned(),
         line: source.line(),
         source: FormatError::new(source),
@@ -79,7 +80,7 @@ fn lines(path: &Path, file: File) -> Result<Vec<(Place, Row)>, TaskError> {
         if text.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        let value = serde_json::from_slice(text).map_err(|source| TaskError::Json {
+        let value = serde_json::from_slice(&mend_surrogates(text)).map_err(|source| TaskError::Json {
             path: path.to_owned(),
             line: number,
             source: FormatError::new(source),

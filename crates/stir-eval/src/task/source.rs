@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::TaskError;
+use super::{
+    TaskError,
+    shards::{self, set},
+};
 
 /// Kinds of files that hold problems.
 const EXTENSIONS: [&str; 3] = ["parquet", "jsonl", "json"];
@@ -49,7 +52,10 @@ pub(super) fn files(source: &Path, config: &str, split: &str) -> Result<Vec<Path
         let files = sets.into_iter().cloned().collect();
         return Err(TaskError::Ambiguous { folder: source.to_owned(), split: split.to_owned(), files });
     }
-    Ok(files)
+    match shards::missing(&files) {
+        missing if missing.is_empty() => Ok(files),
+        files => Err(TaskError::MissingShards { folder: source.to_owned(), split: split.to_owned(), files }),
+    }
 }
 
 /// Collects all files that may hold problems, names with a leading dot left out.
@@ -83,19 +89,6 @@ fn is_of_split(file: &Path, split: &str) -> bool {
     let stem = file.file_stem().map(|stem| stem.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
     let folder = file.parent().and_then(Path::file_name).map(|name| name.to_string_lossy()).unwrap_or_default();
     is(&stem) || folder == split
-}
-
-/// Returns what the shards of one set have in common: everything except the number of the shard.
-fn set(file: &Path) -> (Option<&Path>, String) {
-    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let set = match name.split_once("-of-") {
-        Some((start, end)) => {
-            let start = start.trim_end_matches(|c: char| c.is_ascii_digit());
-            format!("{start}-of-{end}")
-        }
-        None => name,
-    };
-    (file.parent(), set)
 }
 
 #[cfg(test)]
@@ -144,6 +137,10 @@ mod tests {
         let two = found(&["test.jsonl", "test.parquet"], "", "test").unwrap_err();
         assert!(matches!(&two, TaskError::Ambiguous { files, .. } if files.len() == 2), "{two}");
         assert!(matches!(found(&["a.jsonl", "b.jsonl"], "", "test"), Err(TaskError::NoSplit { .. })));
+        let missing = |names: &[&str]| found(names, "", "test").unwrap_err().to_string();
+        assert!(missing(&["main/test-00000-of-00002.parquet"]).contains("main/test-00001-of-00002.parquet"));
+        let both = missing(&["test-00002-of-00003.jsonl"]);
+        assert!(both.contains("test-00000-of-00003.jsonl") && both.contains("test-00001-of-00003.jsonl"), "{both}");
         assert!(matches!(found(&[], "", "test"), Err(TaskError::NoSplit { .. })));
         assert!(matches!(files(Path::new("/no/such/folder"), "", "test"), Err(TaskError::Io { .. })));
     }

@@ -15,3 +15,9 @@ pub fn shared(name: &str) -> PathBuf {
     assert!(path.exists(), "{} does not exist", path.display());
     path
 }
+
+/// Returns the rows of the JSONL file `name` of the [`shared`] data.
+pub fn shared_rows(name: &str) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(shared(name)).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}

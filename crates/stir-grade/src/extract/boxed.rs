@@ -7,6 +7,18 @@ const NAMES: [&str; 2] = ["boxed", "fbox"];
 /// Commands that leave room and say nothing.
 const ROOM: [&str; 5] = ["phantom", "hphantom", "vphantom", "hspace", "rule"];
 
+/// What separates the items of a list.
+const SEPARATORS: [&str; 6] = [", and", ", or", "and", "or", ",", ";"];
+/// Commands around words in formulas.
+const TEXTS: [&str; 5] = ["\\text", "\\textrm", "\\mathrm", "\\mbox", "\\textbf"];
+/// Room between formulas.
+const GAPS: [&str; 12] =
+    ["\\quad", "\\qquad", "\\enspace", "\\,", "\\;", "\\:", "\\!", "\\ ", "~", "&", "\\thinspace", "\\medspace"];
+/// Signs around formulas.
+const DELIMITERS: [&str; 8] = ["$$", "$", "\\(", "\\)", "\\[", "\\]", "**", "*"];
+
+/// Furthest that boxes of one list are apart, in bytes.
+const FURTHEST: usize = 60;
 /// Most blank boxes that are passed over. Without a limit, boxes nested thousandfold take quadratic time.
 const MOST_BLANKS: usize = 64;
 
@@ -125,14 +137,44 @@ fn is_gap(c: char) -> bool {
     c.is_whitespace() || matches!(c, '~' | '_' | '?')
 }
 
-/// Returns whether two boxes with `between` between them are items of one list.
+/// Returns whether two boxes with `between` between them are items of one list: separated by a comma or a word, or set
+/// apart by room and nothing else.
 fn is_list_glue(between: &str) -> bool {
-    if between.len() > 40 {
+    if between.len() > FURTHEST {
         return false;
     }
-    let bare = between.replace(['$', ' ', '\n', '\t'], "").replace("\\(", "").replace("\\)", "");
-    let bare = bare.replace("\\text{and}", "and").replace("\\quad", "").replace("\\,", "").replace("\\;", "");
-    matches!(bare.as_str(), "," | "and" | ",and" | "\\text{,}")
+    let (mut rest, mut is_separated, mut is_apart) = (between, false, false);
+    while !rest.is_empty() {
+        let bare = rest.trim_start();
+        if let Some(separator) = SEPARATORS.iter().find_map(|word| skip_word(bare, word)) {
+            (rest, is_separated) = (separator, true);
+        } else if let Some(room) = GAPS.iter().find_map(|gap| skip(bare, gap)) {
+            (rest, is_apart) = (room, true);
+        } else if let Some(delimiter) = DELIMITERS.iter().find_map(|mark| bare.strip_prefix(mark)) {
+            is_apart |= rest.len() > bare.len();
+            rest = delimiter;
+        } else if let Some((command, after)) = bare.split_once('}')
+            && ROOM.iter().any(|name| command.strip_prefix('\\').is_some_and(|command| skip(command, name).is_some()))
+        {
+            (rest, is_apart) = (after, true);
+        } else if bare.is_empty() {
+            break;
+        } else {
+            return false;
+        }
+    }
+    is_separated || is_apart && !between.contains('\n')
+}
+
+/// Returns `text` behind a separator, which may be in a text command and is no part of a longer word.
+fn skip_word<'t>(text: &'t str, separator: &str) -> Option<&'t str> {
+    let inside = TEXTS.iter().find_map(|command| text.strip_prefix(command)?.trim_start().strip_prefix('{'));
+    let bare = inside.map_or(text, str::trim_start);
+    let rest = bare.get(..separator.len()).filter(|head| head.eq_ignore_ascii_case(separator));
+    let rest = rest.map(|head| &bare[head.len()..])?;
+    let is_word = separator.ends_with(char::is_alphabetic) && rest.starts_with(char::is_alphabetic);
+    let rest = if inside.is_some() { rest.trim_start_matches([' ', '~', ',']).strip_prefix('}')? } else { rest };
+    (!is_word).then_some(rest)
 }
 
 #[cfg(test)]
@@ -149,7 +191,17 @@ mod tests {
             ("\\boxed{1} then \\boxed{2}", Some("2")),
             ("$\\boxed{1}$ and $\\boxed{2}$", Some("1, 2")),
             ("\\boxed{1}, \\boxed{2}, and \\boxed{3}", Some("1, 2, 3")),
-            ("\\boxed{1} or \\boxed{2}", Some("2")),
+            ("\\boxed{1} or \\boxed{2}", Some("1, 2")),
+            ("\\boxed{a} \\quad \\text{ or } \\quad \\boxed{b}", Some("a, b")),
+            ("\\[\\boxed{1},\\ \\boxed{2},\\ \\mathrm{and}~\\boxed{3}\\]", Some("1, 2, 3")),
+            ("\\boxed{1} \\qquad \\boxed{2}", Some("1, 2")),
+            ("$\\boxed{1}$ $\\boxed{2}$", Some("1, 2")),
+            ("\\boxed{1}; \\boxed{2}", Some("1, 2")),
+            ("\\boxed{1} \\hspace{1cm} \\boxed{2}", Some("1, 2")),
+            ("\\boxed{1}\\boxed{2}", Some("2")),
+            ("\\boxed{1} original \\boxed{2}", Some("2")),
+            ("$\\boxed{1}$\n\n$\\boxed{2}$", Some("2")),
+            ("\\boxed{1} or rather \\boxed{2}", Some("2")),
             ("\\boxed {  x } y", Some("  x ")),
             ("\\fbox{7}", Some("7")),
             ("\\boxed 42.", Some("42")),

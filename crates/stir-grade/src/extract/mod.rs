@@ -26,24 +26,28 @@
 
 mod boxed;
 mod clean;
+mod formula;
 mod found;
 mod lines;
 pub(crate) mod number;
 mod phrase;
 mod region;
+mod statement;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use clean::{conclusion, head, is_letter, strip_markup, tail};
 use found::Found;
-use region::{outside_thinking, parts};
+pub(crate) use region::outside_thinking;
+use region::parts;
+pub(crate) use statement::value;
 
 /// A way to mark an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Marker {
-    /// `\boxed{..}` or `\fbox{..}` with any nesting of braces. Adjacent boxes (`\boxed{1}` and `\boxed{2}`) are one
+    /// `\boxed{..}` or `\fbox{..}` with any nesting of braces. Boxes side by side (`\boxed{1}` and `\boxed{2}`) are one
     /// answer, `1, 2`; a box that contains only `\phantom{..}` or blanks is ignored.
     Boxed,
     /// The rest of the line after `####`. Since Markdown headings are written the same way, it must be a number or the
@@ -53,6 +57,9 @@ pub enum Marker {
     AnswerLine,
     /// "The answer is ..", "Final answer: ..", or a heading "Answer" and the line below it.
     Phrase,
+    /// The formula at the end of the last sentence, if the sentence is complete and claims nothing else: "We conclude
+    /// that $x < 7$."
+    Formula,
 }
 
 /// The answer of a text that uses no [`Marker`].
@@ -80,12 +87,18 @@ pub struct Extractor {
 }
 
 impl Extractor {
-    /// Returns an extractor of formulas: [`Marker::Boxed`], [`Marker::Hashes`], [`Marker::Phrase`].
+    /// Returns an extractor of formulas: [`Marker::Boxed`], [`Marker::Hashes`], [`Marker::Phrase`], [`Marker::Formula`].
     pub fn math() -> Self {
+        let markers = vec![Marker::Boxed, Marker::Hashes, Marker::Phrase, Marker::Formula];
+        Self { markers, fallback: Fallback::None }
+    }
+
+    /// Returns an extractor of letters and words: [`Marker::Boxed`], [`Marker::Hashes`], [`Marker::Phrase`].
+    pub fn words() -> Self {
         Self { markers: vec![Marker::Boxed, Marker::Hashes, Marker::Phrase], fallback: Fallback::None }
     }
 
-    /// Returns an extractor of numbers: like [`math`](Self::math), with [`Marker::AnswerLine`].
+    /// Returns an extractor of numbers: like [`words`](Self::words), with [`Marker::AnswerLine`].
     pub fn number() -> Self {
         Self {
             markers: vec![Marker::Boxed, Marker::Hashes, Marker::AnswerLine, Marker::Phrase],
@@ -143,6 +156,7 @@ impl Extractor {
                 Marker::Hashes => lines::hashes(part),
                 Marker::AnswerLine => lines::answer_line(part),
                 Marker::Phrase => phrase::last(part),
+                Marker::Formula => formula::last(part),
             };
             match found {
                 Found::Answer(answer) => {

@@ -187,7 +187,7 @@ fn is_negation(word: &str) -> bool {
 }
 
 /// Returns whether the words before a number make it negative; `None` if they may make it another number.
-fn sign(before: &str) -> Option<bool> {
+pub(super) fn sign(before: &str) -> Option<bool> {
     let is_room = |c: char| c.is_whitespace() || c == '*' || CURRENCIES.contains(&c);
     let near = before.trim_end_matches(is_room);
     if let Some(rest) = near.strip_suffix(['-', '\u{2212}']) {
@@ -242,7 +242,7 @@ fn follows(number: &str, after: &str) -> Follows {
 fn without_latex(answer: &str) -> String {
     // What GSM8K writes for a calculator, `<<3+2=5>>5`.
     let answer = answer.strip_prefix("<<").and_then(|sum| sum.split_once(">>")).map_or(answer, |(_, value)| value);
-    let mut plain = answer.replace("{,}", ",").replace("\\,", "").replace("\\!", "").replace("\\;", " ");
+    let mut plain = without_negative_space(&answer.replace("{,}", ",")).replace("\\,", "").replace("\\;", " ");
     for (command, text) in [("\\$", "$"), ("\\%", "%"), ("^\\circ", "\u{b0}"), ("^{\\circ}", "\u{b0}"), ("\\ ", " ")] {
         plain = plain.replace(command, text);
     }
@@ -253,6 +253,19 @@ fn without_latex(answer: &str) -> String {
             plain.replace_range(inside + length..=inside + length, "");
             plain.replace_range(start..inside, "");
         }
+    }
+    plain
+}
+
+/// Returns a text without thin negative spaces, and without the blanks that only the source has next to one at a comma.
+fn without_negative_space(text: &str) -> String {
+    let mut pieces = text.split("\\!");
+    let mut plain = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let is_at_comma = plain.trim_end().ends_with(',') || piece.trim_start().starts_with(',');
+        let end = if is_at_comma { plain.trim_end().len() } else { plain.len() };
+        plain.truncate(end);
+        plain.push_str(if is_at_comma { piece.trim_start() } else { piece });
     }
     plain
 }

@@ -3,49 +3,16 @@
 use super::{
     clean::{head, is_letter, strip_markup, tail},
     found::Found,
+    statement::{copula, ends_in_copula, formulas, is_no_claim, value},
 };
 
 const NOUN: &str = "answer";
-/// The words that make the noun's sentence one that states the answer.
-const COPULAS: [&str; 10] =
-    ["is", "are", "was", "would be", "will be", "must be", "should be", "can be", "becomes", "equals"];
-/// Words after the copula that are no part of the answer.
-const FILLERS: [&str; 15] = [
-    "therefore",
-    "thus",
-    "then",
-    "hence",
-    "simply",
-    "just",
-    "indeed",
-    "clearly",
-    "most likely",
-    "likely",
-    "probably",
-    "equal to",
-    "given by",
-    "approximately",
-    "about",
-];
 /// Words before the noun with which nothing is claimed.
 const HEDGES: [&str; 6] = ["if", "whether", "unless", "suppose", "assuming", "when"];
 /// With these a sentence takes back what was said before.
 const RETRACTIONS: [&str; 7] = ["wait", "but wait", "hmm", "hold on", "no, wait", "oh wait", "actually"];
-/// Words after the copula with which the sentence is about the answer and does not give it.
-const NO_CLAIMS: [&str; 12] = [
-    "not",
-    "correct",
-    "incorrect",
-    "right",
-    "wrong",
-    "clear",
-    "found",
-    "obtained",
-    "as follows",
-    "reasonable",
-    "in the form",
-    "unclear",
-];
+/// Delimiters of displayed formulas.
+const DISPLAYS: [(&str, &str); 2] = [("\\[", "\\]"), ("$$", "$$")];
 /// Furthest that a copula may be from the noun ("the answer to the second question is"), in bytes.
 const REACH: usize = 60;
 
@@ -58,7 +25,7 @@ pub(super) fn last(text: &str) -> Found<'_> {
         }
         let end = at + NOUN.len();
         let Some(from) = claim(&lower[end..], is_heading(&lower[..at])) else { continue };
-        if word(lower[end + from..].trim_start(), &NO_CLAIMS).is_some() {
+        if is_no_claim(lower[end + from..].trim_start()) {
             continue;
         }
         let Some(content) = content(&text[end + from..]) else { return Found::Unfinished };
@@ -80,7 +47,7 @@ fn claim(after: &str, is_heading: bool) -> Option<usize> {
     if let Some(rest) = bare.strip_prefix([':', '=', '\u{ff1a}']) {
         return Some(offset(rest));
     }
-    if is_heading && (bare.starts_with('\n') || bare.starts_with("\r\n")) {
+    if is_heading && (["\n", "\r\n", "\\[", "$$"].iter().any(|start| bare.starts_with(start)) || is_one_formula(bare)) {
         return Some(offset(bare));
     }
     if !rest.starts_with([' ', '\t', '\n']) {
@@ -95,38 +62,31 @@ fn claim(after: &str, is_heading: bool) -> Option<usize> {
     })
 }
 
-/// Returns `text` behind the copula, fillers and colon it begins with.
-fn copula(text: &str) -> Option<&str> {
-    let mut rest = &text[word(text, &COPULAS)?..];
-    loop {
-        let bare = rest.trim_start_matches([' ', '\t', ',', ':', '\u{ff1a}', '\u{2248}']);
-        match word(bare, &FILLERS) {
-            Some(length) => rest = &bare[length..],
-            None => return Some(bare),
-        }
-    }
-}
-
-/// Returns the length of the one of `words` that `text` begins with.
-fn word(text: &str, words: &[&str]) -> Option<usize> {
-    let begins = |word: &&&str| text.strip_prefix(**word).is_some_and(|rest| !rest.starts_with(is_letter));
-    words.iter().find(begins).map(|word| word.len())
+/// Returns whether a line is one formula, as behind a heading "Answer".
+fn is_one_formula(text: &str) -> bool {
+    let line = text.lines().next().unwrap_or_default();
+    let line = line.trim_end_matches([' ', '.', '*', '\r']);
+    formulas(line).first().is_some_and(|formula| *formula == (0..line.len()))
 }
 
 /// Returns the statement at the start of `text`: a formula, or the rest of a sentence. `None` where the text ends
 /// first.
 fn content(text: &str) -> Option<&str> {
-    let mut rest =
-        text.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '*' | '_' | ':' | '\u{ff1a}' | '#'));
-    for (open, close) in [("\\[", "\\]"), ("$$", "$$")] {
-        if let Some(inside) = rest.strip_prefix(open) {
+    let text = text.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '*' | '_' | ':' | '\u{ff1a}' | '#'));
+    let line = text.lines().next().unwrap_or_default();
+    // "The sum is" may end before a displayed formula.
+    let after = if ends_in_copula(line) { text[line.len()..].trim_start() } else { text };
+    for (open, close) in DISPLAYS {
+        if let Some(inside) = after.strip_prefix(open) {
             let inside = &inside[..inside.find(close)?];
             return Some(inside).filter(|inside| !inside.trim().is_empty());
         }
     }
-    rest = rest.lines().next().unwrap_or_default();
-    let length = sentence(rest);
-    let sentence = &rest[..length];
+    let sentence = &line[..sentence(line)];
+    // "$x$ is 5" says more than its first formula.
+    if value(sentence).is_some() {
+        return Some(sentence);
+    }
     // `$5$ dollars` says `5`; `$5$ and $6$` is said as a whole.
     for (open, close) in [("\\(", "\\)"), ("$", "$")] {
         if let Some(inside) = sentence.strip_prefix(open)
@@ -175,7 +135,8 @@ fn sentence(line: &str) -> usize {
 /// Returns whether words give reasons for a statement and are not part of it.
 fn is_reason(words: &str) -> bool {
     let is_denial = words.starts_with("which is wrong") || words.starts_with("which is incorrect");
-    !is_denial && ["because ", "since ", "so that ", "which ", "as the "].iter().any(|start| words.starts_with(start))
+    let starts = ["because ", "since ", "so that ", "which ", "as the ", "as desired", "as required", "as needed"];
+    !is_denial && starts.iter().any(|start| words.starts_with(start))
 }
 
 /// Returns whether the noun is a heading or what a line begins with ("**Final Answer**").

@@ -3,8 +3,8 @@
 const OPEN: &str = "<think>";
 const CLOSE: &str = "</think>";
 
-/// Tokens that end a turn, where a decoder has spelled them out.
-const END_TOKENS: [&str; 10] = [
+/// What ends an answer: tokens, where a decoder has spelled them out, and the last words of the few-shot prompt for MATH.
+const ENDS: [&str; 11] = [
     "<|user|>",
     "[INST]",
     "<|im_end|>",
@@ -15,6 +15,7 @@ const END_TOKENS: [&str; 10] = [
     "<end_of_turn>",
     "</s>",
     "<\u{ff5c}end\u{2581}of\u{2581}sentence\u{ff5c}>",
+    "I hope it is correct",
 ];
 
 /// The start of a line, before a colon, where a model continues with somebody else's words.
@@ -28,8 +29,7 @@ pub(crate) fn outside_thinking(text: &str) -> &str {
 
 /// Returns the stretches between the marks that begin a new question or turn, in order.
 pub(crate) fn parts(text: &str) -> Vec<&str> {
-    let mut cuts: Vec<usize> =
-        END_TOKENS.iter().flat_map(|token| text.match_indices(token)).map(|(at, _)| at).collect();
+    let mut cuts: Vec<usize> = ENDS.iter().flat_map(|token| text.match_indices(token)).map(|(at, _)| at).collect();
     let mut at = 0;
     for line in text.split_inclusive('\n') {
         if is_speaker(line) {

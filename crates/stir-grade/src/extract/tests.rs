@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::*;
+use crate::{Judge, MathJudge};
 
 fn math(text: &str) -> Option<String> {
     Extractor::math().extract(text)
@@ -156,6 +157,15 @@ fn huge_and_hostile_texts_take_linear_time() {
         "\\boxed{\\phantom{",
         "=",
         "if answer",
+        "$x$ is ",
+        "it is 5 or it is just ",
+        "$1 for two and ",
+        "$1",
+        "\\( ",
+        "\\boxed{1} \\text{or} ",
+        "Answer \\[ ",
+        "so $1$. ",
+        "1,\\! ",
     ] {
         let text = unit.repeat(size / unit.len());
         for text in [
@@ -164,8 +174,11 @@ fn huge_and_hostile_texts_take_linear_time() {
             format!("The answer is {text}"),
             format!("The answer is x{text}y"),
             format!("{text}}}"),
+            format!("Final answer: The sum {text}is $5$."),
+            format!("{text}$ so $5$."),
         ] {
             math(&text);
+            MathJudge::default().extract(&text);
             guess(&text);
         }
     }

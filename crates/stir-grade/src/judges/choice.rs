@@ -31,7 +31,7 @@ const DENIALS: [&str; 10] = ["not", "t", "never", "cannot", "wrong", "incorrect"
 ///
 /// An answer is the letter of an option in any of the usual spellings (`B`, `(B)`, `**B. the moon**`,
 /// `\boxed{\text{B}}`, `option B`), its number counted from 1, or its text. A judge that does not know the texts of the
-/// options accepts letters and numbers only. The judge looks where [`Extractor::math`] looks, then in statements ("B is
+/// options accepts letters and numbers only. The judge looks where [`Extractor::words`] looks, then in statements ("B is
 /// correct", "I choose B"), in a line with a single letter, and in a first or last line that is an option. Two options
 /// at once are no answer.
 ///
@@ -45,7 +45,7 @@ const DENIALS: [&str; 10] = ["not", "t", "never", "cannot", "wrong", "incorrect"
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChoiceJudge {
-    /// The extractor of marked answers; [`Extractor::math`] by default.
+    /// The extractor of marked answers; [`Extractor::words`] by default.
     pub extractor: Extractor,
     /// The number of options.
     count: usize,
@@ -66,7 +66,7 @@ impl ChoiceJudge {
 
     /// Creates a judge of `count` options (26 at most) whose texts are unknown.
     pub fn letters(count: usize) -> Self {
-        Self { extractor: Extractor::math(), count: count.min(Self::MOST), options: Vec::new() }
+        Self { extractor: Extractor::words(), count: count.min(Self::MOST), options: Vec::new() }
     }
 
     /// Returns the letter of the option at `place`, counted from 0, or `?` beyond the 26th.

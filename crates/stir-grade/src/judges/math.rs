@@ -1,7 +1,7 @@
 use crate::{
     Grade, Judge,
     equality::Options,
-    extract::{Extractor, Fallback},
+    extract::{Extractor, Fallback, value},
 };
 
 /// A judge of problems whose answer is a formula: MATH-500, AIME, AMC.
@@ -34,8 +34,9 @@ impl Default for MathJudge {
 }
 
 impl Judge for MathJudge {
+    /// Returns the answer of `text`. Of a sentence such as "The smallest value is 57" it is the value.
     fn extract(&self, text: &str) -> Option<String> {
-        self.extractor.extract(text)
+        self.extractor.extract_with(text, |answer| Some(value(answer).unwrap_or(answer).to_owned()))
     }
 
     /// Compares by the rules of [`equal`](crate::equality::equal).

@@ -1,7 +1,7 @@
 use crate::{
     Grade, Judge,
     equality::equal,
-    extract::{Extractor, number},
+    extract::{Extractor, number, value},
     final_number::{decimal, final_answer},
 };
 
@@ -30,7 +30,8 @@ impl Default for NumberJudge {
 
 impl Judge for NumberJudge {
     fn extract(&self, text: &str) -> Option<String> {
-        self.extractor.extract_with(text, number::read)
+        let of_sentence = |answer: &str| number::read(answer).or_else(|| value(answer).and_then(number::read));
+        self.extractor.extract_with(text, of_sentence)
     }
 
     /// Compares two decimals exactly, at any length, by the rule `number`, and everything else by the rules of [`equal`].

@@ -5,7 +5,7 @@ use crate::{
 
 /// A judge of questions that are answered by yes or no: StrategyQA. `true` and `false` count as yes and no.
 ///
-/// The judge looks where [`Extractor::math`] looks, then at the last line and at the first word of the text.
+/// The judge looks where [`Extractor::words`] looks, then at the last line and at the first word of the text.
 ///
 /// ```
 /// use stir_grade::{Judge, YesNoJudge};
@@ -16,13 +16,13 @@ use crate::{
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct YesNoJudge {
-    /// The extractor of marked answers; [`Extractor::math`] by default.
+    /// The extractor of marked answers; [`Extractor::words`] by default.
     pub extractor: Extractor,
 }
 
 impl Default for YesNoJudge {
     fn default() -> Self {
-        Self { extractor: Extractor::math() }
+        Self { extractor: Extractor::words() }
     }
 }
 

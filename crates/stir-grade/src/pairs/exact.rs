@@ -1,27 +1,39 @@
-//! Numbers of JSON that no number type holds.
+//! What JSON may say and `serde_json` does not read: numbers that no number type holds, and halves of characters.
 //!
-//! `serde_json` has a feature for this (`arbitrary_precision`), but a feature of a library holds for the whole build: it
-//! would change how every other crate reads numbers. So a line is scanned once before it is parsed.
+//! `serde_json` has a feature for numbers (`arbitrary_precision`), but a feature of a library holds for the whole build:
+//! it would change how every other crate reads numbers. So a line is scanned once before it is parsed.
 
 use serde_json::Number;
 
-/// Returns a line of JSON in which numbers that would be rounded when they are read are texts.
+/// Returns a line of JSON in which numbers that would be rounded when they are read are texts, and in which an escape of
+/// half a character (a lone surrogate, which Python writes where a text was cut inside one) is that of U+FFFD.
 pub(crate) fn exact(line: &[u8]) -> Vec<u8> {
     let (mut out, mut at, mut in_text) = (Vec::with_capacity(line.len()), 0, false);
     while let Some(&byte) = line.get(at) {
         let is_number = !in_text && (byte == b'-' || byte.is_ascii_digit());
         let len = match byte {
             _ if is_number => line[at..].iter().take_while(|byte| b"+-.eE0123456789".contains(byte)).count(),
-            b'\\' if in_text => 2,
+            b'\\' if in_text => match (unit(line, at), unit(line, at + 6)) {
+                (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
+                (Some(_), _) => 6,
+                (None, _) => 2,
+            },
             _ => 1,
         };
         in_text ^= byte == b'"';
-        let piece = &line[at..line.len().min(at + len)];
+        let is_half = len == 6 && !is_number && matches!(unit(line, at), Some(0xd800..=0xdfff));
+        let piece = if is_half { br"\ufffd" } else { &line[at..line.len().min(at + len)] };
         let quote: &[u8] = if is_number && is_rounded(piece) { b"\"" } else { b"" };
         [quote, piece, quote].iter().for_each(|part| out.extend_from_slice(part));
         at += len;
     }
     out
+}
+
+/// Returns the code unit that the escape at `at` stands for, if there is one.
+fn unit(line: &[u8], at: usize) -> Option<u16> {
+    let digits = line.get(at..at + 6)?.strip_prefix(br"\u")?;
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 /// Returns whether a number changes when it is read. Text that is no number is left to the reader to refuse.

@@ -85,7 +85,8 @@ impl Pairs {
     /// choice it may have `choices`, a list of the texts of the options, so that answers may be these texts. The fields
     /// `equal` (`true`, `false`, or `null` if the rules do not decide), `rule` (the rule that decided, or `no_answer`),
     /// `answer` (the answer that was compared) and, if `equal` is `null`, `why` are added, or replaced if they exist. All
-    /// other fields are copied. A number with more digits than fit into 64 bits is compared, and copied, as a text.
+    /// other fields are copied. A number with more digits than fit into 64 bits is compared, and copied, as a text. Half a
+    /// character (`\ud83d`, which Python writes for a text that was cut inside one) is read as U+FFFD.
     ///
     /// ```
     /// use stir_grade::{AnswerForm, equality::Options, extract::Fallback, pairs::Pairs};
@@ -248,6 +249,24 @@ mod tests {
         for bad in ["01", "1-2", "--1", "1e", "1e400"] {
             let refused = graded(AnswerForm::Number, false, format!(r#"{{"gold": {bad}, "pred": 1}}"#).as_bytes());
             assert!(matches!(refused, Err(PairError::Json { line: 1, .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn half_a_character_costs_no_line() {
+        let input = br#"{"gold": "4", "pred": "\\boxed{4} \ud83d", "id": "\udc00\ud83d\ude00"}
+            {"gold": "4", "pred": "\\boxed{4}\uD83D\u0020", "\ud83d": 12345678901234567890123}
+            {"gold": "4", "pred": "\\boxed{5}\\ud83d"}"#;
+        let (counts, lines) = graded(AnswerForm::Math, true, input).unwrap();
+        assert_eq!(counts, Counts { equal: 2, different: 1, unclear: 0 });
+        assert_eq!((&lines[0]["pred"], &lines[0]["id"]), (&"\\boxed{4} \u{fffd}".into(), &"\u{fffd}\u{1f600}".into()));
+        assert_eq!(
+            (&lines[1]["pred"], &lines[1]["\u{fffd}"]),
+            (&"\\boxed{4}\u{fffd} ".into(), &"12345678901234567890123".into())
+        );
+        assert_eq!(lines[2]["pred"], "\\boxed{5}\\ud83d");
+        for broken in [r#"{"gold": "1", "pred": "\ud8"#, r#"{"gold": "1", "pred": "\u+d83"}"#] {
+            assert!(matches!(graded(AnswerForm::Math, true, broken.as_bytes()), Err(PairError::Json { line: 1, .. })));
         }
     }
 

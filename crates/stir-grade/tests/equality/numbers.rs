@@ -159,6 +159,15 @@ fn decimals_are_met_at_the_gold_answers_precision() {
         ("1/3", "0.33", Different, "number"),
         (r"\pi", "3.14159", Different, "number"),
         ("0.3333", "0.33", Different, "number"),
+        // A fraction may be given as a decimal of four digits, three of which tell.
+        ("1/3", "0.3333", Equal, "rounded"),
+        ("-1/12", "-0.0833", Equal, "rounded"),
+        ("1/3", "0.3334", Different, "number"),
+        ("2/3", "0.6666", Different, "number"),
+        ("1/120", "0.0083", Different, "number"),
+        ("1/2", "0.50001", Different, "number"),
+        ("3", "3.0001", Different, "number"),
+        ("0", "0.0001", Different, "number"),
         ("(0.33, 1)", "(1/3, 1)", Equal, "tuple"),
     ]);
 }

@@ -15,6 +15,11 @@ use crate::{
 /// Fewest digits after the point that let a gold decimal count as what rounds to it.
 const MIN_DECIMALS: u32 = 2;
 
+/// Fewest digits after the point with which a decimal is taken for a gold fraction, and fewest of them that are not
+/// zeros at its start.
+const MIN_OF_FRACTION: u32 = 4;
+const MIN_SIGNIFICANT: u32 = 3;
+
 /// Most digits after the point that are rounded to.
 pub(crate) const MAX_DECIMALS: u32 = 100;
 
@@ -231,17 +236,39 @@ impl Comparer<'_> {
         Ok(if decision.verdict == Verdict::Equal { decision.by(rule) } else { dropped })
     }
 
-    /// Decides equality, or, where the gold answer is a decimal, equality after rounding to its digits.
+    /// Decides equality, or equality after rounding: to the digits of a gold answer that is a decimal, or of a prediction
+    /// that gives a fraction as a decimal of enough digits.
     pub(crate) fn rounded(&mut self, gold: &Value, pred: &Value) -> Result<Decision, Why> {
         let decision = self.fracs(&gold.frac, &pred.frac);
-        let decimals = gold.decimals.filter(|&d| (MIN_DECIMALS..=MAX_DECIMALS).contains(&d));
-        let (Some(decimals), Verdict::Different) = (decimals, decision.verdict) else { return Ok(decision) };
+        if decision.verdict != Verdict::Different {
+            return Ok(decision);
+        }
+        let Some(decimals) = gold.decimals else { return self.as_decimal(gold, pred, decision) };
+        if !(MIN_DECIMALS..=MAX_DECIMALS).contains(&decimals) {
+            return Ok(decision);
+        }
         let constant = pred.frac.atoms().all(|id| self.algebra.known(id).constant);
         if !constant {
             return Ok(decision);
         }
         let within = self.rounds_to(&gold.frac, &pred.frac, decimals)?;
         Ok(if within { Decision::equal(Rule::Rounded) } else { decision })
+    }
+
+    /// Decides whether the prediction is the gold fraction, rounded to a decimal of enough digits.
+    fn as_decimal(&mut self, gold: &Value, pred: &Value, different: Decision) -> Result<Decision, Why> {
+        let enough = |&d: &u32| (MIN_OF_FRACTION..=MAX_DECIMALS).contains(&d);
+        let Some(decimals) = pred.decimals.filter(enough).filter(|_| gold.frac.as_rational().is_some()) else {
+            return Ok(different);
+        };
+        let least = self.algebra.power(&Frac::integer(10), i64::from(decimals - MIN_SIGNIFICANT + 1))?;
+        let least = self.algebra.div(&Frac::integer(1), &least)?;
+        let is_small = |this: &mut Self, frac: &Frac| Ok(less(this.algebra, frac, &least)? == Some(true));
+        if is_small(self, &pred.frac)? && is_small(self, &pred.frac.clone().neg())? {
+            return Ok(different);
+        }
+        let within = self.rounds_to(&pred.frac, &gold.frac, decimals)?;
+        Ok(if within { Decision::equal(Rule::Rounded) } else { different })
     }
 
     /// Returns whether a constant is within half a unit of the last digit of a decimal.

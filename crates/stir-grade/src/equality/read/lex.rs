@@ -147,6 +147,12 @@ impl Lexer {
             self.at += 1;
         }
         let run: String = self.chars[start..self.at].iter().collect();
+        let is_per_cent = run == "per" && self.chars[self.at..].iter().take(5).eq(&[' ', 'c', 'e', 'n', 't']);
+        if is_per_cent && !self.peek(5).is_some_and(char::is_alphabetic) {
+            self.at += 5;
+            self.push(Token::Percent);
+            return Ok(());
+        }
         // `p.m.`
         if matches!(run.as_str(), "a" | "p" | "A" | "P") && self.peek(0) == Some('.') && self.peek(1) == Some('m') {
             self.at += if self.peek(2) == Some('.') { 3 } else { 2 };

@@ -75,10 +75,7 @@ impl Lexer {
     fn separator(&self, first: &str) -> Option<usize> {
         let rest = &self.chars[self.at..];
         let starts = |mark: &str| rest.iter().copied().take(mark.chars().count()).eq(mark.chars());
-        let explicit = ["{,}", ",\\!", "\\!,", ",{}"].iter().find(|mark| starts(mark)).map(|mark| {
-            let spaces = rest[mark.len()..].iter().take_while(|&&c| c == ' ').count();
-            mark.len() + spaces
-        });
+        let explicit = explicit_separator(rest);
         let outside = self.depth == 0 && self.tables == 0;
         let implicit = || {
             let marks = ["\\,", "\\ ", " ", "~", "\u{a0}", "\u{2009}", "\u{202f}", ","];
@@ -94,4 +91,19 @@ impl Lexer {
         let group = rest[skip..].iter().take_while(|c| c.is_ascii_digit()).take(4).count();
         (group == 3).then_some(skip)
     }
+}
+
+/// Returns the length of a comma that is set to separate thousands, in braces or with a thin negative space next to it;
+/// the blanks of the source around that are none.
+fn explicit_separator(chars: &[char]) -> Option<usize> {
+    let (mut at, mut commas, mut is_set) = (0, 0, false);
+    while let Some(mark) = ["{,}", ",{}", "\\!", ",", " ", "\n"].iter().find(|mark| {
+        let len = mark.len();
+        chars.len() >= at + len && chars[at..at + len].iter().copied().eq(mark.chars())
+    }) {
+        at += mark.len();
+        commas += usize::from(mark.contains(','));
+        is_set |= mark.len() > 1;
+    }
+    (is_set && commas == 1).then_some(at)
 }

@@ -128,7 +128,7 @@ fn english(lower: &str) -> Option<Token> {
     Some(match lower {
         "and" => Token::And,
         "or" => Token::Or,
-        "percent" | "pct" => Token::Percent,
+        "percent" | "percents" | "per cent" | "pct" => Token::Percent,
         "degrees" | "degree" | "deg" => Token::Degree,
         "dollars" | "dollar" | "usd" => Token::Words("dollars".to_owned()),
         _ => return None,
