@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod common;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -32,6 +34,16 @@ fn that_of_a_folder_is_that_of_the_loaded_model() {
     for dir in models() {
         assert_eq!(fingerprint_of(&dir).unwrap(), loaded(&dir), "{}", dir.display());
     }
+}
+
+#[test]
+fn that_of_a_gguf_file_is_that_of_the_loaded_model() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.gguf");
+    fs::write(&path, common::gguf_file::model("qwen2").bytes()).unwrap();
+    let found = fingerprint_of(&path).unwrap();
+    assert_eq!(found.quantisation(), Some("F32"));
+    assert_eq!(found, loaded(&path));
 }
 
 #[test]
