@@ -222,7 +222,7 @@ pub(crate) struct ControllerArgs {
     scope: Scope,
     /// Steer even if the library was mined on another quantisation or number type of the model; results say so
     #[arg(long)]
-    pub(crate) allow_requantised: bool,
+    allow_requantised: bool,
 }
 
 impl ControllerArgs {
