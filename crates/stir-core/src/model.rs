@@ -71,15 +71,8 @@ impl Fingerprint {
         let differ = |field, expected: &dyn ToString, found: &dyn ToString| {
             Err(FingerprintMismatch::Model { field, expected: expected.to_string(), found: found.to_string() })
         };
-        let (tokenizers, weights) = (
-            [&self.tokenizer, &found.tokenizer].map(|digest| parts(digest)),
-            [&self.weights, &found.weights].map(|digest| parts(digest)),
-        );
-        let requantised = match weights {
-            [(Some(expected), _), (Some(found), _)] if expected != found => Some((expected, found)),
-            _ => None,
-        };
-        let one_of_gguf = tokenizers[0].0 != tokenizers[1].0;
+        let requantised = self.quantisation().zip(found.quantisation()).filter(|(expected, found)| expected != found);
+        let one_of_gguf = parts(&self.tokenizer).0 != parts(&found.tokenizer).0;
         if self.architecture != found.architecture {
             differ("architecture", &self.architecture, &found.architecture)
         } else if self.n_layers != found.n_layers {
@@ -92,7 +85,7 @@ impl Fingerprint {
             differ("tokenizer", &self.tokenizer, &found.tokenizer)
         } else if let Some((expected, found)) = requantised {
             Err(FingerprintMismatch::Quantisation { expected: expected.to_owned(), found: found.to_owned() })
-        } else if weights[0].1 != weights[1].1 {
+        } else if parts(&self.weights).1 != parts(&found.weights).1 {
             differ("weights", &self.weights, &found.weights)
         } else {
             Ok(())
