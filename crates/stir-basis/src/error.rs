@@ -35,6 +35,9 @@ pub enum BasisError {
     /// The vectors belong to another model.
     #[error(transparent)]
     Fingerprint(#[from] FingerprintMismatch),
+    /// The vectors belong to another quantisation of the model.
+    #[error("{0}; if it is the same model otherwise, the setting allow_requantised accepts it")]
+    Requantised(FingerprintMismatch),
     /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, mem, path::Path, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use stir_core::{Delimiter, Fingerprint};
+use stir_core::{Delimiter, Fingerprint, FingerprintMismatch};
 
 use crate::{
     BasisConfig, BasisError, Entry, Key,
@@ -225,12 +225,21 @@ impl Library {
         self.groups.iter().filter(|group| group.m == m).map(|group| group.entries.len()).sum()
     }
 
-    /// Checks that the library was made for the model `found`.
+    /// Checks that the library was made for the model `found`. With `allow_requantised` a model whose weights are
+    /// stored in other formats will do, with a warning.
     ///
     /// # Errors
-    /// [`BasisError::Fingerprint`] with the first field that differs.
-    pub fn check(&self, found: &Fingerprint) -> Result<(), BasisError> {
-        Ok(self.stored.fingerprint.check(found)?)
+    /// [`BasisError::Requantised`] for such a model, unless it is allowed; [`BasisError::Fingerprint`] for another one,
+    /// in any case.
+    pub fn check(&self, found: &Fingerprint, allow_requantised: bool) -> Result<(), BasisError> {
+        match self.stored.fingerprint.check(found) {
+            Err(source @ FingerprintMismatch::Quantisation { .. }) if allow_requantised => {
+                tracing::warn!("the library was {source}: its vectors may not fit");
+                Ok(())
+            }
+            Err(source @ FingerprintMismatch::Quantisation { .. }) => Err(BasisError::Requantised(source)),
+            checked => Ok(checked?),
+        }
     }
 
     /// Returns the `k` entries at control point `m` with the highest cosine similarity to the query of their layer,

@@ -8,7 +8,7 @@ use common::{fingerprint, library, vector};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 use stir_basis::{Action, BasisError, Entry, Hit, Library, normalize};
-use stir_core::{Fingerprint, SampleRng};
+use stir_core::{Fingerprint, FingerprintMismatch, SampleRng};
 
 fn entry(layer: usize, key: [f32; 2], action: Action) -> Entry {
     Entry { problem: "p".into(), m: 1, layer, quality: 1.0, key: normalize(&key).unwrap().into(), action }
@@ -144,11 +144,36 @@ fn entries_are_checked() {
 #[test]
 fn another_model_is_refused_by_the_field_that_differs() {
     let library = small(vec![entry(0, [1.0, 0.0], Action::Stay)]).unwrap();
-    assert!(library.check(&fingerprint(2)).is_ok());
-    match library.check(&Fingerprint { tokenizer: "u".into(), ..fingerprint(2) }).unwrap_err() {
-        BasisError::Fingerprint(mismatch) => assert_eq!(mismatch.field, "tokenizer"),
+    assert!(library.check(&fingerprint(2), false).is_ok());
+    match library.check(&Fingerprint { tokenizer: "u".into(), ..fingerprint(2) }, false).unwrap_err() {
+        BasisError::Fingerprint(FingerprintMismatch::Model { field, .. }) => assert_eq!(field, "tokenizer"),
         error => panic!("{error}"),
     }
+}
+
+/// The file keeps the name of the quantisation, and the error says both.
+#[test]
+fn another_quantisation_is_refused_unless_it_is_allowed() {
+    let with = |weights: &str| Fingerprint { weights: weights.into(), ..fingerprint(2) };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("library.stir");
+    let entries = vec![entry(0, [1.0, 0.0], Action::Stay)];
+    Library::from_entries(with("BF16:w"), entries).unwrap().save(&path).unwrap();
+    let library = Library::load(&path).unwrap();
+    assert_eq!(library.fingerprint().quantisation(), Some("BF16"));
+
+    let error = library.check(&with("Q4_K+Q6_K:v"), false).unwrap_err();
+    assert!(matches!(error, BasisError::Requantised(_)));
+    for word in ["BF16 there", "Q4_K+Q6_K in the model at hand", "allow_requantised"] {
+        assert!(error.to_string().contains(word), "{error}");
+    }
+    assert!(library.check(&with("Q4_K+Q6_K:v"), true).is_ok());
+    // The same formats and other weights: another model, and so is what does not say.
+    for other in ["BF16:v", "v"] {
+        assert!(matches!(library.check(&with(other), true), Err(BasisError::Fingerprint(_))), "{other}");
+    }
+    // What an earlier version wrote of the same model.
+    assert!(library.check(&with("w"), false).is_ok());
 }
 
 #[test]
@@ -178,8 +203,8 @@ fn vectors_of_ones_own_need_a_place_and_a_direction() {
     assert_eq!(library.entries()[1].key[..], [0.0, -1.0]);
     assert_eq!((library.fingerprint().n_layers, library.fingerprint().hidden_size), (8, 2));
     // They name no model, so they are those of none that has a name.
-    assert!(matches!(library.check(&fingerprint(2)), Err(BasisError::Fingerprint(_))));
-    assert!(library.check(library.fingerprint()).is_ok());
+    assert!(matches!(library.check(&fingerprint(2), true), Err(BasisError::Fingerprint(_))));
+    assert!(library.check(library.fingerprint(), false).is_ok());
 
     let refused = |entries: Vec<Entry>| match Library::from_vectors(entries).unwrap_err() {
         BasisError::Content(error) => (error.index, error.field),

@@ -97,7 +97,7 @@ impl MethodName {
         match &self.config {
             MethodConfig::Stir(own) => MethodConfig::Stir(steering.config(own.variant, seed)),
             MethodConfig::ConstantVector(_) => {
-                MethodConfig::ConstantVector(args.constant_vector.config(self.at, steering.k_scale))
+                MethodConfig::ConstantVector(args.constant_vector.config(self.at, steering))
             }
             MethodConfig::SelfConsistency(own) => {
                 MethodConfig::SelfConsistency(args.self_consistency.over(own.clone()))

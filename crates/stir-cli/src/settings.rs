@@ -220,6 +220,9 @@ pub(crate) struct ControllerArgs {
     #[arg(long, default_value = "segment",
         value_parser = PossibleValuesParser::new(["segment", "persistent"]).try_map(named::<Scope>))]
     scope: Scope,
+    /// Steer even if the library was mined on another quantisation or number type of the model; results say so
+    #[arg(long)]
+    allow_requantised: bool,
 }
 
 impl ControllerArgs {
@@ -241,6 +244,7 @@ impl ControllerArgs {
             scope: self.scope,
             variant,
             seed,
+            allow_requantised: self.allow_requantised,
         }
     }
 }
@@ -353,11 +357,13 @@ pub(crate) struct ConstantVectorArgs {
 }
 
 impl ConstantVectorArgs {
-    /// Returns `at` (that of the flags where it is `None`) with the scale of the flags, which is `k_scale` by default.
-    pub(crate) fn config(&self, at: Option<StaticAt>, k_scale: f64) -> ConstantVector {
+    /// Returns `at` (that of the flags where it is `None`) with the scale of the flags, which is `k_scale` by default, and
+    /// what else `steering` says.
+    pub(crate) fn config(&self, at: Option<StaticAt>, steering: &ControllerArgs) -> ConstantVector {
         ConstantVector {
             at: at.unwrap_or(self.constant_vector_at),
-            scale: self.constant_vector_scale.unwrap_or(k_scale),
+            scale: self.constant_vector_scale.unwrap_or(steering.k_scale),
+            allow_requantised: steering.allow_requantised,
         }
     }
 }
@@ -436,7 +442,7 @@ mod tests {
         assert_eq!(parse::<InductionArgs>(&[]).config(0), InductionConfig::default());
         assert_eq!(parse::<BasisArgs>(&[]).config(0), BasisConfig::default());
         assert_eq!(parse::<ControllerArgs>(&[]).config(Variant::Stir, 0), ControllerConfig::default());
-        let constant = parse::<ConstantVectorArgs>(&[]).config(None, ControllerConfig::default().k_scale);
+        let constant = parse::<ConstantVectorArgs>(&[]).config(None, &parse(&[]));
         assert_eq!(constant, ConstantVector::default());
         assert_eq!(parse::<SelfConsistencyArgs>(&[]).over(SelfConsistency::default()), SelfConsistency::default());
         let own = Deer::default();
@@ -456,7 +462,8 @@ mod tests {
         named_alike::<SamplingArgs>(Sampling::default(), &[]);
         named_alike::<InductionArgs>(InductionConfig::default(), &[]);
         named_alike::<BasisArgs>(BasisConfig::default(), &[]);
-        named_alike::<ControllerArgs>(ControllerConfig::default(), &["variant", "seed"]);
+        let controller = ControllerConfig { allow_requantised: true, ..ControllerConfig::default() };
+        named_alike::<ControllerArgs>(controller, &["variant", "seed"]);
         let own = serde_json::to_value(ConstantVector::default()).unwrap();
         let prefixed =
             own.as_object().unwrap().iter().map(|(field, value)| (format!("constant_vector_{field}"), value));

@@ -45,6 +45,10 @@ pub struct ControllerConfig {
     pub variant: Variant,
     /// The seed of the ablations that draw at random.
     pub seed: u64,
+    /// True to steer a model with a library that was mined on another quantisation or number type of it.
+    // Left out where it is false, as settings of earlier versions do not have it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allow_requantised: bool,
 }
 
 impl Default for ControllerConfig {
@@ -66,6 +70,7 @@ impl Default for ControllerConfig {
             scope: Scope::Segment,
             variant: Variant::Stir,
             seed: 0,
+            allow_requantised: false,
         }
     }
 }

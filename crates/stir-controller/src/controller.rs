@@ -51,7 +51,8 @@ impl Controller {
     /// Creates a controller that steers `model` with `library`.
     ///
     /// # Errors
-    /// [`ControllerError`] when a setting is out of bounds, when the library was made for another model, or when the
+    /// [`ControllerError`] when a setting is out of bounds, when the library was made for another model (or, unless
+    /// [`allow_requantised`](ControllerConfig::allow_requantised) is set, for another quantisation of it), or when the
     /// variant needs a vector and the library has none.
     pub fn new(
         library: impl Into<Arc<Library>>,
@@ -60,7 +61,7 @@ impl Controller {
     ) -> Result<Self, ControllerError> {
         let library = library.into();
         config.validate()?;
-        library.check(model).map_err(ControllerError::Library)?;
+        library.check(model, config.allow_requantised).map_err(ControllerError::Library)?;
         Self::unchecked(library, config)
     }
 

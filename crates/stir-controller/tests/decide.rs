@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use stir_basis::{Action, Entry, Library, normalize};
+use stir_basis::{Action, BasisError, Entry, Library, normalize};
 use stir_controller::{
     Candidate, ControlState, Controller, ControllerConfig, ControllerError, Decision, LayerState, Plan, Planned,
     ProbeScores, Scope, Scored, Variant,
@@ -382,6 +382,18 @@ fn libraries_that_do_not_fit() {
     let other = Fingerprint { weights: "x".into(), ..fingerprint() };
     let error = Controller::new(stay.clone(), &other, base()).unwrap_err();
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("weights"));
+    // Another quantisation is another model until it is allowed; the settings then say so, and only then.
+    let mined = Fingerprint { weights: "BF16:w".into(), ..fingerprint() };
+    let stay = Library::from_entries(mined, stay.entries().to_vec()).unwrap();
+    let smaller = Fingerprint { weights: "Q4_K+Q6_K:x".into(), ..fingerprint() };
+    let error = Controller::new(stay.clone(), &smaller, base()).unwrap_err();
+    assert!(matches!(error, ControllerError::Library(BasisError::Requantised(_))));
+    let allowed = ControllerConfig { allow_requantised: true, ..base() };
+    assert!(Controller::new(stay.clone(), &smaller, allowed.clone()).is_ok());
+    let recorded = |config: &ControllerConfig| serde_json::to_value(config).unwrap().get("allow_requantised").cloned();
+    assert_eq!((recorded(&base()), recorded(&allowed)), (None, Some(true.into())));
+    let other = Fingerprint { weights: "BF16:x".into(), ..fingerprint() };
+    assert!(matches!(Controller::new(stay.clone(), &other, allowed), Err(ControllerError::Library(_))));
     // Who does not name a model is not asked for one.
     assert!(Controller::unchecked(stay, base()).is_ok());
 }

@@ -102,6 +102,12 @@ impl ToyEngine {
         Self { start: Some(token), ..self }
     }
 
+    /// Returns the same engine under the name of a quantisation, which changes nothing but its fingerprint.
+    pub fn stored_as(self, quantisation: &str) -> Self {
+        let weights = format!("{quantisation}:{}", self.fingerprint.weights);
+        Self { fingerprint: Fingerprint { weights, ..self.fingerprint }, ..self }
+    }
+
     /// Returns the same engine under the name of a device.
     pub fn on_device(self, device: impl Into<String>) -> Self {
         Self { device: device.into(), ..self }

@@ -158,6 +158,36 @@ fn answers_of_other_end_tokens_devices_and_gradings_are_refused() {
             }
         }
         assert_eq!(begin(&settings(&engine, "cpu")).unwrap().len(), 1);
+        // Settings of earlier versions do not name the quantisation.
+        assert_eq!(begin(&settings(&engine.clone().stored_as("BF16"), "cpu")).unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn another_quantisation_is_accepted_on_request_and_the_settings_say_so() {
+    let library = library(&ToyEngine::new(5).stored_as("BF16"));
+    let engine = ToyEngine::new(6).stored_as("Q4_K+Q6_K");
+    let questions = questions(2);
+    let run = AnswerRun { engine: &engine, questions: &questions, request: request(9, 0), max_batch: 2 };
+    for json in &ALL[6..] {
+        let strict = config(json);
+        let context = || MethodContext {
+            engine: &engine,
+            judges: &first_mark,
+            library: Some(&library),
+            render: &|_, user| Ok(user.into()),
+        };
+        let mut error: &dyn std::error::Error = &strict.build(context()).err().unwrap();
+        while let Some(source) = error.source() {
+            error = source;
+        }
+        let error = error.to_string();
+        assert!(["BF16", "Q4_K+Q6_K", "allow_requantised"].iter().all(|word| error.contains(word)), "{error}");
+        assert_eq!(run.settings(&strict, None).unwrap()["method"].get("allow_requantised"), None);
+
+        let allowed = config(&json.replacen('{', r#"{"allow_requantised": true, "#, 1));
+        assert!(allowed.build(context()).is_ok());
+        assert_eq!(run.settings(&allowed, None).unwrap()["method"]["allow_requantised"], true);
     }
 }
 

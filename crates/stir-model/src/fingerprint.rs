@@ -5,30 +5,34 @@
 //! is in this crate and not in `stir-core` because part of a fingerprint is what a `config.json` says, in the ways
 //! in which the families of models say it; without default features this crate does not depend on burn.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{cmp::Reverse, collections::BTreeMap, path::Path};
 
 use stir_core::Fingerprint;
 
-use crate::{Checkpoint, DecoderConfig, ModelError, StoredTensor};
+use crate::{Checkpoint, DecoderConfig, ModelError, StoredTensor, gguf};
 
 /// Endings of the names of tensors that follow from the configuration; old checkpoints hold them.
 const DERIVED: [&str; 1] = [".rotary_emb.inv_freq"];
 
-/// Returns the fingerprint of the model in a Hugging Face folder: what `Lm::load` gives the same model, without loading
-/// it.
+/// Returns the fingerprint of the model in a Hugging Face folder or a GGUF file: what `Lm::load` gives the same model,
+/// without loading it.
 ///
 /// Reads every byte of the weight files. Whether the tensors fit the configuration is not checked.
 ///
 /// ```no_run
-/// let fingerprint = stir_model::fingerprint_of_folder("path/to/a/folder")?;
-/// println!("{} {}", fingerprint.architecture, fingerprint.weights);
+/// let fingerprint = stir_model::fingerprint_of("path/to/a/folder")?;
+/// println!("{} in {}", fingerprint.architecture, fingerprint.quantisation().unwrap_or_default());
 /// # Ok::<(), stir_model::ModelError>(())
 /// ```
 ///
 /// # Errors
-/// `config.json` is missing or holds a value that [`DecoderConfig`] does not support, or a file cannot be read.
-pub fn fingerprint_of_folder(dir: impl AsRef<Path>) -> Result<Fingerprint, ModelError> {
-    let dir = dir.as_ref();
+/// `config.json` is missing or holds a value that [`DecoderConfig`] does not support, or a file cannot be read; for a
+/// GGUF file those of [`gguf::Model::open`].
+pub fn fingerprint_of(path: impl AsRef<Path>) -> Result<Fingerprint, ModelError> {
+    let dir = path.as_ref();
+    if gguf::is_gguf(dir) {
+        return Ok(gguf::Model::open(dir)?.fingerprint());
+    }
     let config = DecoderConfig::from_file(&dir.join("config.json"))?;
     let checkpoint = Checkpoint::open(dir)?;
     let path = dir.join("tokenizer.json");
@@ -66,16 +70,41 @@ pub fn fingerprint<'a>(
     of_parts(config, tokenizer.map(tokenizer_digest), weights_of(config, tensors))
 }
 
-/// Returns the digest of tensors as the model of `config` uses them.
+/// Returns quantisation and digest of tensors as the model of `config` uses them.
 pub(crate) fn weights_of<'a>(config: &DecoderConfig, tensors: impl IntoIterator<Item = StoredTensor<'a>>) -> String {
+    let mut formats = Formats::default();
     let hashes = tensors.into_iter().filter(|tensor| !is_derived(tensor.name)).map(|tensor| {
+        formats.count(&tensor.dtype, tensor.shape);
         let hash = tensor_hasher(&tensor.dtype, tensor.shape).update_rayon(tensor.data).finalize();
         (tensor.name.to_owned(), hash)
     });
-    weights_digest(&config.digest(), &hashes.collect())
+    let digest = weights_digest(&config.digest(), &hashes.collect());
+    formats.before(digest)
 }
 
-/// Returns the fingerprint of a model with the digests of its tokenizer and of its weights.
+/// The number of weights in each format, those of norms and biases left out.
+#[derive(Debug, Default)]
+pub(crate) struct Formats(BTreeMap<String, usize>);
+
+impl Formats {
+    /// Counts a tensor.
+    pub(crate) fn count(&mut self, dtype: impl ToString, shape: &[usize]) {
+        if shape.len() > 1 {
+            let weights = self.0.entry(dtype.to_string()).or_default();
+            *weights = weights.saturating_add(shape.iter().fold(1, |all: usize, &n| all.saturating_mul(n)));
+        }
+    }
+
+    /// Returns [`Fingerprint::weights`]: the names, that of most weights first, ties in the order of names, and `digest`.
+    pub(crate) fn before(self, digest: String) -> String {
+        let mut formats: Vec<_> = self.0.into_iter().collect();
+        formats.sort_by_key(|(_, weights)| Reverse(*weights));
+        let names: Vec<String> = formats.into_iter().map(|(name, _)| name).collect();
+        if names.is_empty() { digest } else { format!("{}:{digest}", names.join("+")) }
+    }
+}
+
+/// Returns the fingerprint of a model with the digest of its tokenizer, and the quantisation and digest of its weights.
 pub(crate) fn of_parts(config: &DecoderConfig, tokenizer: Option<String>, weights: String) -> Fingerprint {
     Fingerprint {
         architecture: config.architecture.clone(),
@@ -112,4 +141,22 @@ pub(crate) fn weights_digest(options: &str, tensors: &BTreeMap<String, blake3::H
 
 pub(crate) fn is_derived(tensor: &str) -> bool {
     DERIVED.iter().any(|end| tensor.ends_with(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Formats;
+
+    #[test]
+    fn the_quantisation_is_that_of_the_matrices() {
+        let named = |tensors: &[(&str, &[usize])]| {
+            let mut formats = Formats::default();
+            tensors.iter().for_each(|(dtype, shape)| formats.count(dtype, shape));
+            formats.before("d".into())
+        };
+        assert_eq!(named(&[("BF16", &[4, 2]), ("F32", &[64])]), "BF16:d");
+        assert_eq!(named(&[("Q4_K", &[2, 8]), ("Q6_K", &[4, 8]), ("Q4_K", &[4, 8])]), "Q4_K+Q6_K:d");
+        assert_eq!(named(&[("Q6_K", &[4, 8]), ("Q4_K", &[4, 8])]), "Q4_K+Q6_K:d");
+        assert_eq!(named(&[("F32", &[64])]), "d");
+    }
 }

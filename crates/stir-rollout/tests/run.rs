@@ -324,6 +324,15 @@ fn judges_read_the_reasoning_that_the_prompt_opens() {
 }
 
 #[test]
+fn a_run_begun_before_fingerprints_named_the_quantisation_resumes() {
+    let folder = Folder::new();
+    run(config(), &prompts(), &folder.out(), |p| if p.done == 3 { Break(()) } else { Continue(()) }).unwrap();
+    let engine = engine().stored_as("BF16");
+    let summary = Rollouts::new(&engine, config()).unwrap().run(&prompts(), &judge, folder.out()).unwrap();
+    assert_eq!(summary.samples, 20);
+}
+
+#[test]
 fn two_settings_are_never_mixed() {
     let folder = Folder::new();
     run(config(), &prompts(), &folder.out(), |p| if p.done == 3 { Break(()) } else { Continue(()) }).unwrap();

@@ -29,6 +29,10 @@ pub struct ConstantVector {
     pub scale: f64,
     /// The tokens at which the vectors are added.
     pub at: StaticAt,
+    /// True to steer a model with a library that was mined on another quantisation or number type of it.
+    // Left out where it is false, as settings of earlier versions do not have it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allow_requantised: bool,
 }
 
 /// The tokens at which a constant vector is added.
@@ -44,7 +48,7 @@ pub enum StaticAt {
 
 impl Default for ConstantVector {
     fn default() -> Self {
-        Self { scale: 1.0, at: StaticAt::Boundary }
+        Self { scale: 1.0, at: StaticAt::Boundary, allow_requantised: false }
     }
 }
 
@@ -67,7 +71,7 @@ impl<'m, E: Engine> Constant<'m, E> {
     pub(super) fn new(engine: &'m E, library: &'m Library, settings: ConstantVector) -> Result<Self, MethodError> {
         let refused = |source| MethodError::Controller { method: NAME, source };
         let foreign = |source| refused(stir_controller::ControllerError::Library(source));
-        library.check(engine.fingerprint()).map_err(foreign)?;
+        library.check(engine.fingerprint(), settings.allow_requantised).map_err(foreign)?;
         let scale = settings.scale;
         let mut vectors = Vec::new();
         for layer in library.layers() {

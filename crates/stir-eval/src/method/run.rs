@@ -176,12 +176,13 @@ impl<E: Text> AnswerRun<'_, E> {
 }
 
 /// Describes what computes: the model, the tokens that end its texts (its folder says which, its weights do not), the
-/// type and the device, as each rounds in its own way.
+/// type and the device, as each rounds in its own way. The quantisation is not named again, so that runs which earlier
+/// versions began resume: the digest of the weights covers it.
 pub(crate) fn computed_by<E: Engine>(engine: &E) -> Value {
     let mut end_tokens = engine.vocab().eos().to_vec();
     end_tokens.sort_unstable();
     json!({
-        "fingerprint": engine.fingerprint(),
+        "fingerprint": engine.fingerprint().without_quantisation(),
         "computation": engine.computation(),
         "device": engine.device(),
         "end_tokens": end_tokens,

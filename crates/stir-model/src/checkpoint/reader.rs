@@ -8,7 +8,7 @@ use memmap2::UncheckedAdvice;
 use super::{Checkpoint, FLOATS, Raw, Shard, StoredType, Weight, put};
 use crate::{
     ModelError,
-    fingerprint::{is_derived, tensor_hasher, weights_digest},
+    fingerprint::{Formats, is_derived, tensor_hasher, weights_digest},
 };
 
 /// The amount of a model's weights that has been read.
@@ -158,7 +158,7 @@ impl<'p> Reader<'p> {
         Ok(())
     }
 
-    /// Ends the audit. Returns the digest of the weights for a [`Fingerprint`](stir_core::Fingerprint), in which
+    /// Ends the audit. Returns quantisation and digest of the weights for a [`Fingerprint`](stir_core::Fingerprint);
     /// `options` is what else decides what the weights compute.
     ///
     /// # Errors
@@ -169,10 +169,13 @@ impl<'p> Reader<'p> {
         if ignored > 0 {
             tracing::warn!(tensors = ignored, "rotary frequencies in the checkpoint are ignored: config.json decides");
         }
+        let mut formats = Formats::default();
+        let read = index.iter().filter(|(name, _)| taken.contains_key(*name));
+        read.for_each(|(_, entry)| formats.count(entry.dtype, &entry.shape));
         let extra = |name: &String| !taken.contains_key(name) && !is_derived(name);
         let names: Vec<String> = index.into_keys().filter(extra).collect();
         if names.is_empty() {
-            Ok(weights_digest(options, &taken))
+            Ok(formats.before(weights_digest(options, &taken)))
         } else {
             Err(ModelError::ExtraTensors { path, names })
         }

@@ -75,7 +75,8 @@ impl Model {
 
     /// Returns the fingerprint of the model. Reads every tensor.
     ///
-    /// It differs from that of the folder that a file was made from: quantised weights compute something else.
+    /// It differs from that of the folder that a file was made from: quantised weights compute something else, and the
+    /// tokenizer is written in another way.
     pub fn fingerprint(&self) -> Fingerprint {
         let tokenizer = self.tokenizer.as_ref().map(|tokenizer| tokenizer.digest().to_owned());
         of_parts(&self.config, tokenizer, weights_of(&self.config, self.checkpoint.tensors()))

@@ -268,7 +268,7 @@ impl<'a> Vocabulary<'a> {
         BPE::builder().vocab_and_merges(vocabulary, merges)
     }
 
-    /// Returns the digest of what the tokenizer follows from, hexadecimal.
+    /// Returns the digest of what the tokenizer follows from, for a [`Fingerprint`](stir_core::Fingerprint).
     fn digest(&self) -> String {
         let keys = [MODEL, PRE, TOKENS, TYPES, SCORES, MERGES, ADD_BOS, ADD_SPACE];
         let mut hasher = blake3::Hasher::new();
@@ -279,7 +279,7 @@ impl<'a> Vocabulary<'a> {
                 hasher.update_rayon(&self.metadata.file[list.bytes.clone()]);
             }
         }
-        hasher.finalize().to_hex().to_string()
+        format!("gguf:{}", hasher.finalize().to_hex())
     }
 }
 
