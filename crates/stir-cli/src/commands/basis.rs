@@ -11,7 +11,7 @@ use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::{
     basis::{Action, Library, MinedPairs, select},
     core::Engine,
-    model::{ComputeType, DeviceSpec},
+    model::{Activations, ComputeType, DeviceSpec},
 };
 
 use crate::{model::ModelArgs, output::show, settings::BasisArgs};
@@ -46,8 +46,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
     config.validate().into_diagnostic()?;
     let candidates = MinedPairs::load(&args.pairs).into_diagnostic()?;
     if args.model.is_some() {
-        let lm =
-            ModelArgs { model: args.model, device: args.device, compute: ComputeType::F32, seed: args.seed }.load()?;
+        let (compute, activations) = (ComputeType::default(), Activations::default());
+        let model = ModelArgs { model: args.model, device: args.device, compute, activations, seed: args.seed };
+        let lm = model.load()?;
         let fits = candidates.fingerprint.check(lm.fingerprint());
         fits.into_diagnostic().wrap_err_with(|| args.pairs.display().to_string())?;
     }
