@@ -144,6 +144,8 @@ fn an_experiment_takes_no_other_flags() {
             "help" | "experiment" | "out" | "json" | "log-format" => continue,
             "device" => "flex",
             "compute" => "f32",
+            "activations" => "int8",
+            "allow-requantised" => "",
             "answers" => "math",
             "methods" => "plain",
             "scope" => "segment",
