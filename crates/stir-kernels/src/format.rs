@@ -221,6 +221,7 @@ pub(crate) fn half(bytes: &[u8], at: usize) -> f32 {
 }
 
 /// Returns the 32 bits at `at`.
+#[inline(always)]
 pub(crate) fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
@@ -241,6 +242,7 @@ pub(crate) fn k_nibble(bytes: &[u8], i: usize) -> u8 {
 }
 
 /// Returns the scale and the offset, 6 bits each, of part `i` of the 8 of a block of Q4_K or Q5_K.
+#[inline(always)]
 pub(crate) fn k_scales(bytes: &[u8], i: usize) -> (u8, u8) {
     if i < 4 {
         return (bytes[i] & 63, bytes[i + 4] & 63);

@@ -80,16 +80,19 @@ impl Packed {
         parallel(tiles, n * k, |tile| {
             // SAFETY: a tile is one part.
             let tile_memory = unsafe { shared.slice(tile * tile_bytes, tile_bytes) };
-            for (i, row_index) in (tile * ROWS..n.min((tile + 1) * ROWS)).enumerate() {
-                let bytes = row(row_index);
-                assert_eq!(Some(bytes.len()), format.bytes_for(k), "the bytes of row {row_index}");
-                let blocks = bytes.chunks_exact(format.block_bytes());
-                with_tile!(format, T => {
-                    for (block, place) in blocks.zip(tile_memory.chunks_exact_mut(T::BYTES)) {
-                        T::pack(block, i, place);
+            let first = tile * ROWS;
+            let rows: Vec<&[u8]> = (first..n.min(first + ROWS)).map(&row).collect();
+            let sizes = rows.iter().all(|bytes| Some(bytes.len()) == format.bytes_for(k));
+            assert!(sizes, "the bytes of rows {first} to {}", first + rows.len());
+            with_tile!(format, T => {
+                // Block by block, so that what is written stays in the nearest cache.
+                for (block, place) in tile_memory.chunks_exact_mut(T::BYTES).enumerate() {
+                    let at = block * format.block_bytes();
+                    for (i, row) in rows.iter().enumerate() {
+                        T::pack(&row[at..at + format.block_bytes()], i, place);
                     }
-                }, else {});
-            }
+                }
+            }, else {});
         });
         Some(Self { format, n, k, memory, start })
     }

@@ -59,11 +59,13 @@ pub(crate) trait Tile {
 }
 
 /// Returns the four bytes of row `row` in a register.
+#[inline(always)]
 fn word(register: &mut [u8], row: usize) -> &mut [u8] {
     &mut register[4 * row..4 * row + 4]
 }
 
 /// Returns the number `i` of little-endian words.
+#[inline(always)]
 fn source(bytes: &[u8], i: usize) -> u32 {
     format::word(bytes, 4 * i)
 }
@@ -115,6 +117,8 @@ impl<const BITS: usize, const OFFSET: bool> Tile for Plain<BITS, OFFSET> {
     const WIDE: bool = BITS == 8;
 
     fn pack(block: &[u8], row: usize, tile: &mut [u8]) {
+        // What follows is in bounds, and the compiler sees it.
+        assert!(block.len() == Self::FORMAT.block_bytes() && tile.len() == Self::BYTES && row < ROWS);
         tile[2 * row..][..2].copy_from_slice(&block[..2]);
         let mut rest = &block[2..];
         if OFFSET {
@@ -179,6 +183,8 @@ impl<const BITS: usize> Tile for Scaled<BITS> {
     const WIDE: bool = false;
 
     fn pack(block: &[u8], row: usize, tile: &mut [u8]) {
+        // What follows is in bounds, and the compiler sees it.
+        assert!(block.len() == Self::FORMAT.block_bytes() && tile.len() == Self::BYTES && row < ROWS);
         tile[2 * row..][..2].copy_from_slice(&block[..2]);
         tile[32 + 2 * row..][..2].copy_from_slice(&block[2..4]);
         let nibbles = &block[if BITS == 5 { 48 } else { 16 }..];
@@ -241,6 +247,8 @@ impl Tile for Six {
     const WIDE: bool = false;
 
     fn pack(block: &[u8], row: usize, tile: &mut [u8]) {
+        // What follows is in bounds, and the compiler sees it.
+        assert!(block.len() == Self::FORMAT.block_bytes() && tile.len() == Self::BYTES && row < ROWS);
         tile[2 * row..][..2].copy_from_slice(&block[208..210]);
         for step in 0..8 {
             for half in 0..2 {
