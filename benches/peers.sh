@@ -2,6 +2,7 @@
 # The engine next to other programs, all with two threads and the same random weights of Qwen2-0.5B's shape.
 #
 #   benches/peers.sh [--rounds 7] [--groups f32 bf16] [--only stir llama.cpp] [--json FILE] [--quick]
+#   benches/peers.sh --groups gguf --gguf FILE      a quantised model of the family Qwen2, next to llama.cpp alone
 #
 # The first run takes a while: a Python environment (torch, transformers, llama.cpp built for this processor), a
 # program that uses candle, and 6 GB of weights go to $STIR_PEERS (target/peers unless set). Later runs use them again.
@@ -27,10 +28,13 @@ once() {
 
 pip() { "$scratch/venv/bin/python" -m pip --disable-pip-version-check "$@"; }
 
+environment() {
+    python3 -m venv "$scratch/venv" && pip install numpy gguf
+}
+
 packages() {
-    python3 -m venv "$scratch/venv" &&
-        pip install ${STIR_TORCH_INDEX:+--index-url "$STIR_TORCH_INDEX"} torch &&
-        pip install transformers safetensors numpy gguf
+    pip install ${STIR_TORCH_INDEX:+--index-url "$STIR_TORCH_INDEX"} torch &&
+        pip install transformers safetensors
 }
 
 # For this processor: every instruction set that it has, the matrix kernels of llamafile, and no BLAS, which is slower
@@ -44,13 +48,16 @@ llama() {
         pip install llama-cpp-python
 }
 
-once packages packages
+once environment environment
 once llama llama
-once model "$scratch/venv/bin/python" benches/peers/checkpoint.py "$scratch/model"
-(
-    cd benches/peers/candle
-    RUSTFLAGS="-C target-cpu=native" cargo build --release --locked --quiet --jobs 2 --target-dir "$scratch/candle"
-)
+if [[ " $* " != *" --groups gguf "* ]]; then
+    once packages packages
+    once model "$scratch/venv/bin/python" benches/peers/checkpoint.py "$scratch/model"
+    (
+        cd benches/peers/candle
+        RUSTFLAGS="-C target-cpu=native" cargo build --release --locked --quiet --jobs 2 --target-dir "$scratch/candle"
+    )
+fi
 stir=$(cargo build --release --locked --bench contender --jobs 2 --message-format=json |
     python3 -c '
 import json, sys

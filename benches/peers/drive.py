@@ -29,12 +29,19 @@ MEASURES = {
         ("decode 8 32 32", "decode, 8 lanes"),
         ("prefill 512", "prefill of 512"),
     ],
+    "gguf": [
+        ("decode 1 64 32", "decode, 1 lane"),
+        ("decode 8 32 32", "decode, 8 lanes"),
+        ("decode 16 32 32", "decode, 16 lanes"),
+        ("prefill 512", "prefill of 512"),
+    ],
 }
 # Whether all of it works: the numbers say nothing.
 QUICK = {kind: [("decode 1 2 32", "decode, 1 lane"), ("decode 4 2 32", "decode, 4 lanes")] for kind in MEASURES}
 STREAM = f"stream {2 << 30} 5 {THREADS}"
-# Tokens that must agree, and how far apart logits may be, relative to the largest of them.
-SAME_TOKENS, SAME_LOGITS = 8, 1e-3
+# Tokens that must agree, and how far apart logits may be, relative to the largest of them. With activations in 8 bits, in
+# blocks of different sizes, the second token may differ.
+SAME = {"f32": (8, 1e-3), "gguf": (1, 0.1)}
 
 
 class Contender:
@@ -84,7 +91,7 @@ def busy():
         return 0.0
 
 
-def check(contenders):
+def check(contenders, tokens, gap):
     """Whether all continue a prompt alike; ends the program where they do not."""
     answers = {contender.name: contender.ask("greedy 32 32") for contender in contenders}
     for name, answer in answers.items():
@@ -99,7 +106,7 @@ def check(contenders):
         largest = max(abs(b) for _, row in rows for b in row)
         apart = max(abs(a - b) for pair in rows for a, b in zip(*pair)) / largest
         said.append(f"{name} {same} of {len(reference['ids'])} tokens, logits within {apart:.1e}")
-        if same < SAME_TOKENS or apart > SAME_LOGITS:
+        if same < tokens or apart > gap:
             sys.exit(f"{name} and {first} disagree, nothing is measured: {said[-1]}")
     return f"agreement with {first}: " + "; ".join(said[1:])
 
@@ -146,6 +153,14 @@ def rounds(contenders, measures, count):
     return found, streams, max(median(strangers), 0.0) if strangers else None
 
 
+def matrix_bytes(file):
+    """Bytes of the matrices that every token reads: all of a GGUF file's but an embedding with a head of its own."""
+    from gguf import GGUFReader
+
+    sizes = {tensor.name: tensor.n_bytes for tensor in GGUFReader(file).tensors if len(tensor.shape) == 2}
+    return sum(sizes.values()) - ("output.weight" in sizes and sizes["token_embd.weight"])
+
+
 def matrix_weights(model):
     """Weights that every token reads: all matrices; of the embedding, which is the head too, each row."""
     with open(model, "rb") as file:
@@ -156,25 +171,28 @@ def matrix_weights(model):
 
 def group(kind, args):
     """Measures one group; its part of the report."""
-    model = args.scratch / "model" / kind
+    model = args.gguf if kind == "gguf" else args.scratch / "model" / kind
     python = [args.scratch / "venv/bin/python"]
     # candle has no products in bf16 on the CPU; f16 takes the same room.
-    candle_kind = {"f32": "f32", "bf16": "f16"}[kind]
+    candle_kind = {"f32": "f32", "bf16": "f16"}.get(kind)
     commands = {
-        "stir": [args.stir, model, "--compute", kind],
-        "transformers": [*python, HERE / "transformers_contender.py", model, kind],
+        "stir": [args.stir, model, *([] if kind == "gguf" else ["--compute", kind])],
         "llama.cpp": [*python, HERE / "llama_contender.py", model.with_suffix(".gguf")],
-        "candle" if kind == "f32" else "candle (f16)": [args.candle, model, candle_kind],
     }
+    if kind != "gguf":
+        commands["transformers"] = [*python, HERE / "transformers_contender.py", model, kind]
+        commands["candle" if kind == "f32" else "candle (f16)"] = [args.candle, model, candle_kind]
     wanted = {name: command for name, command in commands.items() if not args.only or name.split()[0] in args.only}
     contenders = [Contender(name, command) for name, command in wanted.items()]
-    agreement = check(contenders) if kind == "f32" else ""
+    agreement = check(contenders, *SAME[kind]) if kind in SAME else ""
     measures = (QUICK if args.quick else MEASURES)[kind]
     found, streams, strangers = rounds(contenders, measures, args.rounds)
     for contender in contenders:
         contender.quit()
-    size = {"f32": 4, "bf16": 2}[kind]
-    weight_bytes = matrix_weights(model / "model.safetensors") * size
+    if kind == "gguf":
+        weight_bytes = matrix_bytes(model)
+    else:
+        weight_bytes = matrix_weights(model / "model.safetensors") * {"f32": 4, "bf16": 2}[kind]
     return {
         "agreement": agreement,
         "cores_used_by_others": strangers,
@@ -238,13 +256,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--scratch", type=Path, required=True)
     parser.add_argument("--stir", type=Path, required=True, help="our contender")
-    parser.add_argument("--candle", type=Path, required=True, help="candle's")
+    parser.add_argument("--candle", type=Path, help="candle's")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--groups", nargs="+", default=["f32", "bf16"], choices=["f32", "bf16"])
+    parser.add_argument("--groups", nargs="+", default=["f32", "bf16"], choices=list(MEASURES))
+    parser.add_argument("--gguf", type=Path, help="the model of the group gguf: of the family Qwen2, a .gguf file")
     parser.add_argument("--only", nargs="+", help="only these contenders")
     parser.add_argument("--quick", action="store_true", help="too short to mean anything: does it work?")
     parser.add_argument("--json", type=Path, help="where the numbers go; in the scratch folder by default")
     args = parser.parse_args()
+    if "gguf" in args.groups and not args.gguf:
+        parser.error("the group gguf needs --gguf FILE")
     report = {"processor": processor(), "threads": THREADS, "rounds": args.rounds}
     report |= {kind: group(kind, args) for kind in args.groups}
     print(f"{report['processor']}, {THREADS} threads, {args.rounds} rounds; median (range)")
