@@ -97,7 +97,7 @@ fn folder(named: &Path) -> Result<PathBuf> {
         }
         std::ops::ControlFlow::Continue(())
     });
-    dir.into_diagnostic().wrap_err_with(|| format!("there is no folder {name}, and the hub did not bring it"))
+    dir.into_diagnostic().wrap_err_with(|| format!("there is no file or folder {name}, and the hub did not bring it"))
 }
 
 #[cfg(not(feature = "hub"))]
@@ -105,7 +105,7 @@ fn folder(named: &Path) -> Result<PathBuf> {
     miette::ensure!(
         named.exists(),
         help = "built with --features hub, this program looks for it on the Hugging Face hub",
-        "there is no folder {}",
+        "there is no file or folder {}",
         named.display()
     );
     Ok(named.to_owned())

@@ -39,7 +39,8 @@ pub(crate) trait Compute {
     /// - `x`: `[rows, in]`, `weight`: `[out, in]`, `bias`: `[out]`
     /// - output: `[rows, out]`
     fn linear(&self, x: Tensor<2>, weight: &Matrix, bias: Option<Tensor<1>>) -> Tensor<2> {
-        let product = x.matmul(weight.tensor().transpose());
+        let weight = in_type(weight.tensor(), x.dtype());
+        let product = x.matmul(weight.transpose());
         match bias {
             Some(bias) => product + bias.unsqueeze(),
             None => product,

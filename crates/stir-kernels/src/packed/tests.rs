@@ -109,6 +109,32 @@ fn products_are_those_of_the_values() {
 }
 
 #[test]
+fn parts_may_be_in_different_formats() {
+    let rng = &mut ChaCha8Rng::seed_from_u64(6);
+    let (rows, k) = (5, 512);
+    let cases: Vec<Case> = packed().map(|format| Case::new(format, 19, k, rng)).collect();
+    let weights: Vec<&Packed> = cases.iter().map(|case| &case.packed).collect();
+    let (n, x) = (19 * cases.len(), random(rows * k, rng));
+    for activations in [Activations::Exact, Activations::Int8] {
+        for set in Integers::available() {
+            let mut all = vec![f32::NAN; rows * n];
+            multiply(set, &x, &weights, None, &mut all, activations);
+            for (i, part) in weights.iter().enumerate() {
+                let mut alone = vec![0.0; rows * 19];
+                multiply(set, &x, &[part], None, &mut alone, activations);
+                for row in 0..rows {
+                    assert_eq!(
+                        alone[row * 19..][..19],
+                        all[row * n + 19 * i..][..19],
+                        "{set:?} {activations} {part:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_row_gets_what_it_gets_alone() {
     let rng = &mut ChaCha8Rng::seed_from_u64(4);
     for format in packed() {

@@ -23,6 +23,7 @@ use self::place::put;
 pub use self::reader::LoadProgress;
 #[cfg(feature = "decoder")]
 pub(crate) use self::reader::Reader;
+pub(crate) use self::safetensors::other_weights;
 use crate::{
     ModelError,
     gguf::{self, RowOrder},

@@ -67,7 +67,7 @@ impl Checkpoint {
 }
 
 /// Returns the name of a file with weights in another format, or of another kind.
-fn other_weights(dir: &Path) -> Option<String> {
+pub(crate) fn other_weights(dir: &Path) -> Option<String> {
     let names = std::fs::read_dir(dir).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let other = |name: &String| match name.rsplit_once('.') {
         Some((stem, "bin")) => stem.starts_with("pytorch_model"),

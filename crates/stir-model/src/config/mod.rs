@@ -18,7 +18,7 @@ pub use stir_kernels::Activation;
 
 pub use self::rope::{Rope, RopeFrequencies, RopeScaling};
 use self::{fields::Fields, rope::ParsedRope};
-use crate::ModelError;
+use crate::{ModelError, checkpoint};
 
 /// The options of the decoder, which a model's family and size determine.
 #[derive(Debug, Clone, PartialEq)]
@@ -130,7 +130,12 @@ impl DecoderConfig {
         if crate::gguf::is_gguf(path) {
             return crate::gguf::config_of(path);
         }
-        Self::from_file(&path.join("config.json"))
+        let file = path.join("config.json");
+        let found = if file.exists() { None } else { checkpoint::other_weights(path) };
+        match found.filter(|name| name.ends_with(".gguf")) {
+            Some(found) => Err(ModelError::NoWeights { path: path.to_owned(), found: Some(found) }),
+            None => Self::from_file(&file),
+        }
     }
 
     /// Reads the configuration in `path`, a Hugging Face `config.json`.

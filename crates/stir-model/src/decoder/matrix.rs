@@ -45,11 +45,6 @@ impl Matrix {
         self.dense.is_none()
     }
 
-    /// Returns the type that the matrix is computed with: that of a tensor, f32 for packed weights.
-    pub(crate) fn dtype(&self) -> DType {
-        self.dense.as_ref().map_or(DType::F32, |dense| dense.val().dtype())
-    }
-
     /// Returns the matrix as a tensor, for which packed weights are decoded.
     pub(crate) fn tensor(&self) -> Tensor<2> {
         match &self.dense {

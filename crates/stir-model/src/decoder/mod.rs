@@ -33,6 +33,9 @@ pub struct Decoder {
     head: Option<Projection>,
     #[module(skip)]
     config: DecoderConfig,
+    /// The type of the tensors, and of keys and values.
+    #[module(skip)]
+    dtype: DType,
 }
 
 #[derive(Module, Debug)]
@@ -84,7 +87,7 @@ impl Decoder {
 
     /// Returns the type of the weights and of what is computed.
     pub(crate) fn dtype(&self) -> DType {
-        self.embedding.dtype()
+        self.dtype
     }
 
     /// Returns the logits at every position of sequences of equal length, without a cache; differentiable.

@@ -148,7 +148,7 @@ impl Decoder {
             })
             .collect::<Result<_, ModelError>>()?;
         let norm = tensors.norm("model.norm", hidden)?;
-        Ok(Self { embedding, layers, norm, head, config: config.clone() })
+        Ok(Self { embedding, layers, norm, head, config: config.clone(), dtype: T::dtype() })
     }
 
     /// Returns the weights under their Hugging Face names, as PyTorch stores them (`[out, in]`).

@@ -161,7 +161,9 @@ pub enum GgufError {
         count: usize,
     },
     /// The file is a part of a model, but its name does not tell where the others are.
-    #[error("it is part {number} of {count}, open the first one, whose name ends in -00001-of-{count:05}.gguf")]
+    #[error(
+        "it is part {number} of {count}: the name of each must end in -0000N-of-{count:05}.gguf, and the first one is opened"
+    )]
     SplitName {
         /// The part's number, from 1.
         number: u64,

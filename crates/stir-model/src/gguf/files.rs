@@ -74,10 +74,16 @@ impl Files {
 
 impl PartFile {
     fn open(path: &Path) -> Result<Self, ModelError> {
+        // Opening a pipe would wait for whoever writes to it.
+        if !std::fs::metadata(path).map_err(ModelError::io(path))?.is_file() {
+            let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a regular file");
+            return Err(ModelError::io(path)(source));
+        }
         let file = File::open(path).map_err(ModelError::io(path))?;
         // SAFETY: the map is read-only and its contents are validated before use. A file that another process cuts
         // short while it is mapped raises SIGBUS, as in every program that maps its weights.
         let map = unsafe { Mmap::map(&file) }.map_err(ModelError::io(path))?;
+        ModelError::refuse_pointer(path, &map)?;
         let header = Header::read(&map).map_err(|source| ModelError::Gguf { path: path.to_owned(), source })?;
         Ok(Self { path: path.to_owned(), map, header })
     }

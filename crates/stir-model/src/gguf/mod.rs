@@ -19,7 +19,7 @@ mod sentencepiece;
 mod tokenizer;
 mod value;
 
-use std::path::Path;
+use std::{fs::File, io::Read, path::Path};
 
 use stir_core::Fingerprint;
 
@@ -83,9 +83,14 @@ impl Model {
     }
 }
 
-/// Returns whether `path` names a GGUF file, not a folder.
+/// Returns whether `path` is a GGUF file, by its name or by how it begins, and not a folder.
 pub(crate) fn is_gguf(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")) && !path.is_dir()
+    let named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+    let begins = || {
+        let mut magic = [0; 4];
+        File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"GGUF"
+    };
+    if named { !path.is_dir() } else { path.is_file() && begins() }
 }
 
 /// Returns the options of the decoder of a file.
