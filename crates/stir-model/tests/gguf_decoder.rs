@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use common::shared;
 use stir_core::{Engine, Text, TokenId, argmax, conformance};
-use stir_model::{Activations, Checkpoint, DeviceSpec, Lm, LoadOptions, Message};
+use stir_model::{Activations, Checkpoint, ComputeType, DeviceSpec, Lm, LoadOptions, Message};
 
 const MODELS: [&str; 3] = ["smollm2-135m", "gemma3-270m", "qwen2.5-coder-0.5b"];
 const FOLDER: &str = "STIR_REAL_MODELS names the folder of real models";
@@ -39,9 +39,12 @@ impl Recorded {
     }
 
     fn load(&self, activations: Activations, dequantise: bool) -> Lm {
+        self.load_with(LoadOptions { activations, dequantise, ..LoadOptions::default() })
+    }
+
+    fn load_with(&self, options: LoadOptions) -> Lm {
         let path = PathBuf::from(std::env::var_os("STIR_REAL_MODELS").expect(FOLDER));
         let path = path.join(self.json["gguf"].as_str().unwrap());
-        let options = LoadOptions { activations, dequantise, ..LoadOptions::default() };
         Lm::load_with(path, &DeviceSpec::CPU.open().unwrap(), options, |_| ()).unwrap()
     }
 }
@@ -109,6 +112,15 @@ fn smollm2_equals_transformers_and_talks() {
     let recorded = Recorded::read(&fixtures, "smollm2-135m");
     let lm = recorded.load(Activations::Exact, false);
     println!("largest gap {:.1e}", check(&recorded, &lm, 1e-4));
+    // The type is that of all that is not packed, keys and values among it, on every way to compute.
+    let compute = ComputeType::Bf16;
+    let rounded =
+        recorded.load_with(LoadOptions { compute, activations: Activations::Exact, ..LoadOptions::default() });
+    assert_eq!(rounded.computation(), "bf16, exact activations");
+    let ids = recorded.ids("ids.0");
+    let [expected, found] = [&lm, &rounded].map(|lm| lm.inspect(&ids, vec![]).unwrap().logits);
+    assert!((1e-5..0.05).contains(&gap(&expected, &found)));
+    assert!(gap(&expected, &rounded.without_kernels().inspect(&ids, vec![]).unwrap().logits) < 0.1);
     let messages: Vec<Message> = serde_json::from_value(recorded.json["chat"]["messages"].clone()).unwrap();
     let prompt = lm.chat_template().unwrap().render(&messages).unwrap();
     assert_eq!(prompt, recorded.json["chat"]["rendered"].as_str().unwrap());

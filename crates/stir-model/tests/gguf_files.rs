@@ -9,7 +9,7 @@ use std::{fs, path::Path};
 use common::gguf_file::{GgufFile, Item, SIZES, model, text_bytes};
 use proptest::prelude::*;
 use stir_model::{
-    Checkpoint, Format, ModelError,
+    Checkpoint, DecoderConfig, Format, ModelError,
     gguf::{GgufError, Model, Part},
 };
 
@@ -67,6 +67,35 @@ fn what_is_no_gguf_file_of_a_known_version_is_refused() {
     for version in [2, 3] {
         assert!(open(&GgufFile { version, ..model("llama") }).is_ok());
     }
+}
+
+#[test]
+fn what_stands_in_the_place_of_a_file_is_named() {
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 98362432\n";
+    assert!(matches!(open_bytes(pointer), Err(ModelError::GitLfsPointer { .. })));
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("folder.gguf");
+    fs::create_dir(&folder).unwrap();
+    let told = Model::open(&folder).unwrap_err();
+    assert!(matches!(&told, ModelError::Io { .. }), "{told}");
+    // The name of a file says what it is, or its first bytes do.
+    let unnamed = dir.path().join("model.bin");
+    fs::write(&unnamed, model("qwen2").bytes()).unwrap();
+    assert_eq!(DecoderConfig::open(&unnamed).unwrap(), Model::open(&unnamed).unwrap().config);
+    // A folder of downloads is no model, but holds one.
+    fs::rename(&unnamed, dir.path().join("model.Q4_K_M.gguf")).unwrap();
+    fs::remove_dir(folder).unwrap();
+    let told = DecoderConfig::open(dir.path()).unwrap_err().to_string();
+    assert!(told.contains("only model.Q4_K_M.gguf: name that file"), "{told}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.gguf");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    assert!(matches!(Model::open(&path), Err(ModelError::Io { .. })));
 }
 
 #[test]
