@@ -93,9 +93,10 @@ fn what_stands_in_the_place_of_a_file_is_named() {
 #[test]
 fn a_pipe_is_not_waited_for() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("model.gguf");
-    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
-    assert!(matches!(Model::open(&path), Err(ModelError::Io { .. })));
+    let [gguf, safetensors] = ["model.gguf", "model.safetensors"].map(|name| dir.path().join(name));
+    assert!(std::process::Command::new("mkfifo").args([&gguf, &safetensors]).status().unwrap().success());
+    assert!(matches!(Model::open(&gguf), Err(ModelError::Io { .. })));
+    assert!(matches!(Checkpoint::open(dir.path()), Err(ModelError::Io { .. })));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::{
     borrow::Cow,
     collections::BTreeMap,
     fmt,
+    fs::File,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -73,6 +74,23 @@ const FLOATS: &str = "F32, BF16, F16 or, in GGUF files, Q4_0, Q4_1, Q5_0, Q5_1, 
 pub(crate) struct Shard {
     pub(crate) path: PathBuf,
     pub(crate) map: Mmap,
+}
+
+impl Shard {
+    /// Maps a file, of which nothing is read yet but whether it is there itself and not a Git LFS pointer.
+    pub(crate) fn open(path: &Path) -> Result<Self, ModelError> {
+        // Opening a pipe would wait for whoever writes to it.
+        if !std::fs::metadata(path).map_err(ModelError::io(path))?.is_file() {
+            let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a regular file");
+            return Err(ModelError::io(path)(source));
+        }
+        let file = File::open(path).map_err(ModelError::io(path))?;
+        // SAFETY: the map is read-only and its contents are validated before use. A file that another process cuts
+        // short while it is mapped raises SIGBUS, as in every program that maps its weights.
+        let map = unsafe { Mmap::map(&file) }.map_err(ModelError::io(path))?;
+        ModelError::refuse_pointer(path, &map)?;
+        Ok(Self { path: path.to_owned(), map })
+    }
 }
 
 /// Where a tensor is.

@@ -2,11 +2,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::File,
     path::{Component, Path, PathBuf},
 };
 
-use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors, tensor::Metadata};
 use stir_kernels::Format;
 
@@ -91,16 +89,12 @@ fn is_file_name(name: &str) -> bool {
 
 /// Returns a file, the offset at which its tensor data starts, and what it holds.
 fn open(path: &Path) -> Result<(Shard, usize, Metadata), ModelError> {
-    let file = File::open(path).map_err(ModelError::io(path))?;
-    // SAFETY: the map is read-only and its contents are validated before use. A file that another process cuts
-    // short while it is mapped raises SIGBUS, as in every program that maps its weights.
-    let map = unsafe { Mmap::map(&file) }.map_err(ModelError::io(path))?;
-    ModelError::refuse_pointer(path, &map)?;
+    let shard = Shard::open(path)?;
     let broken = |source| ModelError::Safetensors { path: path.to_owned(), source: SafetensorsError(source) };
     // This also checks that the data section is whole.
-    let (header, metadata) = SafeTensors::read_metadata(&map).map_err(broken)?;
+    let (header, metadata) = SafeTensors::read_metadata(&shard.map).map_err(broken)?;
     // The header is preceded by its length in 8 bytes.
-    Ok((Shard { path: path.to_owned(), map }, header + 8, metadata))
+    Ok((shard, header + 8, metadata))
 }
 
 fn stored_type(dtype: Dtype) -> StoredType {

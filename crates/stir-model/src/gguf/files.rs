@@ -1,14 +1,11 @@
 //! The file or files of a model.
 
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 
 use super::{GgufError, header::Header, value::Value};
-use crate::ModelError;
+use crate::{ModelError, checkpoint::Shard};
 
 /// The files of a model, memory-mapped. The first has the metadata.
 #[derive(Debug)]
@@ -74,18 +71,9 @@ impl Files {
 
 impl PartFile {
     fn open(path: &Path) -> Result<Self, ModelError> {
-        // Opening a pipe would wait for whoever writes to it.
-        if !std::fs::metadata(path).map_err(ModelError::io(path))?.is_file() {
-            let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a regular file");
-            return Err(ModelError::io(path)(source));
-        }
-        let file = File::open(path).map_err(ModelError::io(path))?;
-        // SAFETY: the map is read-only and its contents are validated before use. A file that another process cuts
-        // short while it is mapped raises SIGBUS, as in every program that maps its weights.
-        let map = unsafe { Mmap::map(&file) }.map_err(ModelError::io(path))?;
-        ModelError::refuse_pointer(path, &map)?;
-        let header = Header::read(&map).map_err(|source| ModelError::Gguf { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), map, header })
+        let Shard { path, map } = Shard::open(path)?;
+        let header = Header::read(&map).map_err(|source| ModelError::Gguf { path: path.clone(), source })?;
+        Ok(Self { path, map, header })
     }
 
     /// Checks that the file says of itself that it is part `number` of `count`.
