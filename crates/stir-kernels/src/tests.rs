@@ -34,14 +34,24 @@ fn dot(a: &[f32], b: impl Iterator<Item = f32>) -> f64 {
 
 fn products<W: Element>(rng: &mut ChaCha8Rng) {
     // Around what registers, tiles, blocks and depths hold, in every remainder.
-    let shapes = [(1, 1, 1), (1, 37, 5), (2, 16, 4), (5, 64, 67), (7, 1100, 9), (13, 1025, 130), (1, 5000, 300)];
+    let shapes = [
+        (1, 1, 1),
+        (1, 37, 5),
+        (2, 16, 4),
+        (3, 17_000, 6),
+        (4, 16_384, 3),
+        (5, 64, 67),
+        (7, 1100, 9),
+        (13, 1025, 130),
+        (1, 5000, 300),
+    ];
     for (rows, k, n) in shapes {
         let (x, w, b) = (normal(rows * k, rng), normal(n * k, rng), normal(n, rng));
-        let [w, b] = [w, b].map(|values| values.into_iter().map(W::from_f32).collect::<Vec<W>>());
+        let w: Vec<W> = w.into_iter().map(W::from_f32).collect();
         for bias in [None, Some(&b[..])] {
             let column = |row: usize, n: usize| {
                 let product = dot(&x[row * k..][..k], w[n * k..][..k].iter().map(|w| w.to_f32()));
-                product + bias.map_or(0.0, |b| f64::from(b[n].to_f32()))
+                product + bias.map_or(0.0, |b| f64::from(b[n]))
             };
             let expected: Vec<f64> = (0..rows * n).map(|i| column(i / n, i % n)).collect();
             for isa in Isa::available() {
@@ -63,16 +73,43 @@ fn products_of_every_type_and_shape() {
 
 #[test]
 fn a_row_does_not_depend_on_the_others() {
-    let (k, n, rng) = (1500, 70, &mut ChaCha8Rng::seed_from_u64(2));
-    let (x, w) = (normal(20 * k, rng), normal(n * k, rng));
-    for isa in Isa::available() {
-        let mut all = vec![0.0; 20 * n];
-        linear(isa, &x, &w, None, &mut all, k);
-        for (x, expected) in x.chunks_exact(k).zip(all.chunks_exact(n)) {
-            let mut alone = vec![0.0; n];
-            linear(isa, x, &w, None, &mut alone, k);
-            assert_eq!(alone, expected, "{isa:?}");
+    let rng = &mut ChaCha8Rng::seed_from_u64(2);
+    for (k, n) in [(1500, 70), (20_000, 7)] {
+        let (x, w) = (normal(20 * k, rng), normal(n * k, rng));
+        let halves: Vec<bf16> = w.iter().map(|w| bf16::from_f32(*w)).collect();
+        let same = |what: &str, product: &dyn Fn(&[f32], &mut [f32])| {
+            let mut all = vec![0.0; 20 * n];
+            product(&x, &mut all);
+            for rows in 1..6 {
+                for (x, expected) in x.chunks_exact(rows * k).zip(all.chunks_exact(rows * n)) {
+                    let mut alone = vec![0.0; rows * n];
+                    product(x, &mut alone);
+                    assert_eq!(alone, expected, "{what}, {rows} rows of {k}");
+                }
+            }
+        };
+        for isa in Isa::available() {
+            same(&format!("{isa:?}"), &|x, y| linear(isa, x, &w, None, y, k));
+            same(&format!("{isa:?} of bf16"), &|x, y| linear(isa, x, &halves, None, y, k));
         }
+        same("pairs of bf16", &|x, y| crate::linear_bf16(x, &halves, None, y, k));
+    }
+}
+
+#[test]
+fn products_of_pairs_are_those_of_rounded_activations() {
+    let rng = &mut ChaCha8Rng::seed_from_u64(3);
+    for (rows, k, n) in [(1, 1, 1), (1, 37, 5), (2, 1056, 7), (9, 1000, 66), (6, 32, 4)] {
+        let (x, w, bias) = (normal(rows * k, rng), normal(n * k, rng), normal(n, rng));
+        let w: Vec<bf16> = w.into_iter().map(bf16::from_f32).collect();
+        let rounded: Vec<f32> = x.iter().map(|x| bf16::from_f32(*x).to_f32()).collect();
+        let (mut found, mut expected) = (vec![f32::NAN; rows * n], vec![f32::NAN; rows * n]);
+        // A processor without the instruction computes with activations as they are.
+        let x = if crate::has_bf16() { rounded } else { x };
+        crate::linear_bf16(&x, &w, Some(&bias), &mut found, k);
+        linear(Isa::best(), &x, &w, Some(&bias), &mut expected, k);
+        let expected: Vec<f64> = expected.into_iter().map(f64::from).collect();
+        assert_close(&format!("{rows} {k} {n}"), &found, &expected, 1e-4);
     }
 }
 

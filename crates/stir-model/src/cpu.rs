@@ -9,7 +9,7 @@ use burn::{
 };
 use half::{bf16, f16};
 use stir_core::Session;
-use stir_kernels::{Activations, AttentionShape, Element, Heads, Packed, Sequence, SpanView, linear};
+use stir_kernels::{Activations, AttentionShape, Element, Heads, Packed, Sequence, SpanView, linear, linear_bf16};
 
 use crate::{
     DecoderConfig,
@@ -26,6 +26,8 @@ pub(crate) struct Native<'c> {
     batch: Batch<'c>,
     rotations: Rotations<Angles>,
     activations: Activations,
+    /// True if weights in bf16 are multiplied with activations in bf16.
+    in_bf16: bool,
 }
 
 impl<'c> Native<'c> {
@@ -34,9 +36,15 @@ impl<'c> Native<'c> {
         *device == Device::flex()
     }
 
+    /// Returns whether weights computed with in bf16 are multiplied with activations in bf16.
+    pub(crate) fn multiplies_bf16(activations: Activations) -> bool {
+        activations != Activations::Exact && stir_kernels::has_bf16()
+    }
+
     pub(crate) fn new(config: &'c DecoderConfig, batch: Batch<'c>, activations: Activations) -> Self {
         let rotations = Rotations::new(config, &batch.positions(), |angles| angles);
-        Self { config, batch, rotations, activations }
+        let in_bf16 = batch.dtype() == Some(DType::BF16) && Self::multiplies_bf16(activations);
+        Self { config, batch, rotations, activations, in_bf16 }
     }
 
     /// Turns queries and keys, writes keys and values to the caches, and attends.
@@ -143,13 +151,14 @@ impl Compute for Native<'_> {
         }
         let weight = weight.tensor();
         let ([rows, k], [n, _]) = (x.dims(), weight.dims());
-        let (x, weight, bias) = (primitive(x), primitive(weight), bias.map(primitive));
+        let (x, weight, bias) = (primitive(x), primitive(weight), bias.map(|bias| primitive(in_f32(bias))));
         let mut out = vec![0.0; rows * n];
-        let (x, bias, y) = (values(&x), bias.as_ref(), &mut out);
+        let (x, bias, y) = (values(&x), bias.as_ref().map(values), &mut out);
         match weight.dtype() {
-            DType::BF16 => linear(x, values::<bf16>(&weight), bias.map(values), y, k),
-            DType::F16 => linear(x, values::<f16>(&weight), bias.map(values), y, k),
-            _ => linear(x, values::<f32>(&weight), bias.map(values), y, k),
+            DType::BF16 if self.in_bf16 => linear_bf16(x, values(&weight), bias, y, k),
+            DType::BF16 => linear(x, values::<bf16>(&weight), bias, y, k),
+            DType::F16 => linear(x, values::<f16>(&weight), bias, y, k),
+            _ => linear(x, values::<f32>(&weight), bias, y, k),
         }
         tensor(out, [rows, n])
     }

@@ -44,7 +44,7 @@ pub struct Lm {
     /// True if passes use this crate's own kernels.
     #[cfg(feature = "flex")]
     kernels: bool,
-    /// What packed weights are multiplied with.
+    /// What packed weights, and those computed with in bf16, are multiplied with.
     #[cfg(feature = "flex")]
     activations: Activations,
 }
@@ -87,10 +87,11 @@ pub struct LoadOptions {
     pub compute: ComputeType,
     /// The decoder options that replace those of the folder's `config.json`, or of the GGUF file.
     pub config: Option<DecoderConfig>,
-    /// What quantised weights of a GGUF file are multiplied with on the CPU.
+    /// What the quantised weights of a GGUF file are multiplied with on the CPU. Weights computed with in bf16 are
+    /// multiplied with activations in bf16, unless this is [`Activations::Exact`] or the processor cannot (AVX-512 BF16).
     pub activations: Activations,
-    /// True to decode quantised weights when they are loaded, into the type to compute in. This happens in any case on
-    /// other devices than the CPU.
+    /// True to turn all weights into the type to compute in when they are loaded. This happens in any case on other
+    /// devices than the CPU.
     pub dequantise: bool,
 }
 
@@ -145,7 +146,7 @@ impl Lm {
         span.record("files", files).record("bytes", bytes);
         let reader = Reader::new(checkpoint, &mut progress);
         #[cfg(feature = "flex")]
-        let reader = reader.packing(!options.dequantise && Native::runs_on(device));
+        let reader = reader.keeping(!options.dequantise && Native::runs_on(device));
         let mut reader = reader;
         let decoder = Decoder::load(&config, &mut reader, options.compute, device)?;
         let weights = reader.finish(&config.digest())?;
@@ -289,8 +290,13 @@ impl Engine for Lm {
 
     fn computation(&self) -> String {
         #[cfg(feature = "flex")]
-        if self.decoder.is_packed() && self.kernels {
-            return format!("{}, {} activations", self.compute(), self.activations);
+        if self.kernels {
+            if self.decoder.is_packed() {
+                return format!("{}, {} activations", self.compute(), self.activations);
+            }
+            if self.compute() == ComputeType::Bf16 && Native::multiplies_bf16(self.activations) {
+                return "bf16, bf16 activations".to_owned();
+            }
         }
         self.compute().to_string()
     }

@@ -201,6 +201,22 @@ fn a_row_of_a_batch_gets_bit_for_bit_what_it_gets_alone() {
     }
 }
 
+/// Weights that stay in 16 bits are widened while they are multiplied, which changes nothing.
+#[test]
+fn weights_kept_in_16_bits_compute_as_if_they_were_widened_first() {
+    let [kept, widened] = [false, true].map(|dequantise| {
+        let options = LoadOptions { dequantise, ..LoadOptions::default() };
+        Lm::load_with(fixture("models").join(BF16), &DeviceSpec::CPU.open().unwrap(), options, |_| ()).unwrap()
+    });
+    for ids in Golden::load(BF16).prompts {
+        for ids in [&ids[..1], &ids[..3], &ids] {
+            let [kept, widened] = [&kept, &widened].map(|lm| lm.inspect(ids, vec![]).unwrap());
+            assert_eq!(kept.logits, widened.logits);
+            assert_eq!(kept.resid_post, widened.resid_post);
+        }
+    }
+}
+
 /// Compares with what transformers itself computes when it loads the bf16 checkpoint
 /// (`tests/fixtures/from_pretrained.py`): rotary frequencies in f32, our default.
 #[test]

@@ -9,6 +9,8 @@ use burn::{
 use half::{bf16, f16};
 use safetensors::{Dtype, tensor::TensorView};
 use stir_core::SampleRng;
+#[cfg(feature = "flex")]
+use stir_kernels::Format;
 
 use super::{Decoder, Layer, Matrix, Projection};
 use crate::{
@@ -227,13 +229,13 @@ trait Source {
     /// Puts the tensor `name`, in the given shape as PyTorch stores it, into its place.
     fn fill<T: Weight>(&mut self, name: &str, shape: &[usize], place: &mut [T]) -> Result<(), ModelError>;
 
-    /// Returns whether the matrix `name` is kept as it is stored.
+    /// Returns the format in which the matrix `name` is stored if it is to be kept so where it can be.
     #[cfg(feature = "flex")]
-    fn packs(&self, _name: &str) -> bool {
-        false
+    fn keeps(&self, _name: &str) -> Option<Format> {
+        None
     }
 
-    /// Returns the matrix `name`, which is kept as it is stored.
+    /// Returns the matrix `name`, which is kept in the blocks in which it is stored.
     #[cfg(feature = "flex")]
     fn pack(&mut self, name: &str, shape: &[usize]) -> Result<stir_kernels::Packed, ModelError>;
 }
@@ -248,8 +250,8 @@ impl Source for Reader<'_> {
     }
 
     #[cfg(feature = "flex")]
-    fn packs(&self, name: &str) -> bool {
-        Reader::packs(self, name)
+    fn keeps(&self, name: &str) -> Option<Format> {
+        Reader::keeps(self, name)
     }
 
     #[cfg(feature = "flex")]
@@ -316,7 +318,8 @@ impl<S: Source> Tensors<'_, S> {
         Ok(Norm { gamma: Param::from_tensor(gamma), epsilon: self.config.rms_norm_eps })
     }
 
-    /// Matrices with one input, one above another: packed if all of them can be, otherwise a tensor.
+    /// Matrices with one input, one above another, as they are stored if they are to be kept so and go together:
+    /// packed, or in 16 bits where the others are in 32, which are multiplied alike. Otherwise a tensor of `T`.
     fn matrix<T: Weight + Element>(
         &mut self,
         prefix: &str,
@@ -329,19 +332,36 @@ impl<S: Source> Tensors<'_, S> {
             self.source.check(name, &[*out, input])?;
         }
         #[cfg(feature = "flex")]
-        if parts.iter().all(|(name, _)| self.source.packs(name)) {
-            let packed = parts.iter().map(|(name, out)| self.source.pack(name, &[*out, input]));
-            return Ok(packed.collect::<Result<Vec<_>, _>>()?.into());
+        {
+            let kept: Vec<_> = parts.iter().map(|(name, _)| self.source.keeps(name)).collect();
+            if kept.iter().all(|format| format.is_some_and(|format| format.is_packed())) {
+                let packed = parts.iter().map(|(name, out)| self.source.pack(name, &[*out, input]));
+                return Ok(packed.collect::<Result<Vec<_>, _>>()?.into());
+            }
+            let all = |format| T::COMPUTE == ComputeType::F32 && kept.iter().all(|kept| *kept == Some(format));
+            if all(Format::Bf16) {
+                return self.tensor::<bf16>(input, &parts);
+            }
+            if all(Format::F16) {
+                return self.tensor::<f16>(input, &parts);
+            }
         }
+        self.tensor::<T>(input, &parts)
+    }
+
+    /// Matrices with one input, one above another.
+    fn tensor<T: Weight + Element>(&mut self, input: usize, parts: &[(String, usize)]) -> Result<Matrix, ModelError> {
         let out: usize = parts.iter().map(|(_, out)| out).sum();
-        let mut matrix = T::zeros(out * input);
-        let mut left = &mut matrix[..];
-        for (name, out) in &parts {
+        let (mut memory, start) = in_lines::<T>(out * input);
+        let mut left = &mut memory[start..start + out * input];
+        for (name, out) in parts {
             let (place, rest) = left.split_at_mut(out * input);
             self.source.fill(name, &[*out, input], place)?;
             left = rest;
         }
-        Ok(Tensor::from_data(TensorData::new(matrix, [out, input]), (self.device, T::dtype())).into())
+        let len = memory.len();
+        let memory = Tensor::<1>::from_data(TensorData::new(memory, [len]), (self.device, T::dtype()));
+        Ok(memory.narrow(0, start, out * input).reshape([out, input]).into())
     }
 
     /// Projections of one input, one above another.
@@ -360,6 +380,15 @@ impl<S: Source> Tensors<'_, S> {
         let bias = bias.then(|| Param::from_tensor(Tensor::cat(biases, 0)));
         Ok(Projection { weight, bias })
     }
+}
+
+/// Returns zeros, `count` of them from the given place on, which is the beginning of a cache line: a register that takes
+/// a line is then loaded from one, not from parts of two.
+fn in_lines<T: Weight>(count: usize) -> (Vec<T>, usize) {
+    const LINE: usize = 64;
+    let memory = T::zeros(count + LINE / size_of::<T>() - 1);
+    let start = (memory.as_ptr().addr().next_multiple_of(LINE) - memory.as_ptr().addr()) / size_of::<T>();
+    (memory, start)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
