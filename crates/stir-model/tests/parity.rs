@@ -12,7 +12,7 @@ use stir_core::{
 use stir_model::{Checkpoint, ComputeType, DecoderConfig, DeviceSpec, Lm, LoadOptions, RopeFrequencies};
 
 const BF16: &str = "qwen2-untied-bf16-sharded";
-const MODELS: [&str; 12] = [
+const MODELS: [&str; 15] = [
     "qwen2-tied",
     BF16,
     "qwen2-window",
@@ -25,6 +25,9 @@ const MODELS: [&str; 12] = [
     "gemma3",
     "phi3",
     "phi4-longrope",
+    "smollm3",
+    "olmo2",
+    "granite",
 ];
 
 fn fixture(name: &str) -> PathBuf {
