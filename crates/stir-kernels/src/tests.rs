@@ -7,7 +7,8 @@ use crate::{
     Activation,
     attention::{AttentionShape, Sequence, SpanView, attend},
     linear::linear,
-    rows::{gate, norm},
+    prepare_heads,
+    rows::{Heads, gate, norm},
     simd::{Element, Isa, Kernel, MAX_ELEMENTS, Simd, elements, exp},
 };
 
@@ -187,6 +188,53 @@ fn norms_and_gates() {
                 let mut out = vec![0.0; rows * width];
                 gate(isa, &gate_up, activation, width, &mut out);
                 assert_close(&format!("{activation:?} {isa:?} {width}"), &out, &expected, 1e-5);
+            }
+        }
+    }
+}
+
+#[test]
+fn heads_are_normed_each_or_at_once_and_turned_or_not() {
+    let rng = &mut ChaCha8Rng::seed_from_u64(5);
+    let (n_heads, n_kv_heads, head_dim, stride) = (3, 2, 4, 7 * 4);
+    let qkv = normal(2 * stride, rng);
+    for parts in [[3, 2], [1, 1]] {
+        let gammas = [n_heads, n_kv_heads].map(|heads| heads * head_dim);
+        let gammas = [normal(gammas[0] / parts[0], rng), normal(gammas[1] / parts[1], rng)];
+        let normed = |row: &[f32]| -> Vec<f64> {
+            let (queries, rest) = row.split_at(n_heads * head_dim);
+            let keys = &rest[..n_kv_heads * head_dim];
+            let parts = [(queries, &gammas[0]), (keys, &gammas[1])].map(|(x, gamma)| {
+                let rows = x.chunks_exact(gamma.len()).flat_map(move |x| {
+                    let rms = (dot(x, x.iter().copied()) / x.len() as f64 + 1e-6).sqrt();
+                    x.iter().zip(gamma).map(move |(&x, &gamma)| f64::from(x) / rms * f64::from(gamma))
+                });
+                rows.collect::<Vec<_>>()
+            });
+            parts.concat()
+        };
+        for rotary_dim in [4, 2, 0] {
+            let angles: Vec<f32> = normal(2 * rotary_dim / 2, rng);
+            let (sin, cos): (Vec<f32>, Vec<f32>) = angles.iter().map(|angle| angle.sin_cos()).unzip();
+            let norms = Some(gammas.each_ref().map(|gamma| &gamma[..]));
+            let (epsilon, scale) = (1e-6, 0.5);
+            let (cos, sin) = (&cos[..], &sin[..]);
+            let heads = Heads { n_heads, n_kv_heads, head_dim, norms, epsilon, cos, sin, rotary_dim, scale };
+            let mut found = qkv.clone();
+            prepare_heads(&mut found, stride, &heads);
+            for (token, (row, found)) in qkv.chunks(stride).zip(found.chunks(stride)).enumerate() {
+                let mut expected = normed(row);
+                let half = rotary_dim / 2;
+                for (head, x) in expected.chunks_exact_mut(head_dim).enumerate() {
+                    for i in 0..half {
+                        let (sin, cos) = f64::from(angles[token * half + i]).sin_cos();
+                        (x[i], x[i + half]) = (x[i] * cos - x[i + half] * sin, x[i + half] * cos + x[i] * sin);
+                    }
+                    x.iter_mut().filter(|_| head < n_heads).for_each(|x| *x *= 0.5);
+                }
+                let (prepared, values) = found.split_at(expected.len());
+                assert_close(&format!("{parts:?} {rotary_dim}"), prepared, &expected, 1e-5);
+                assert_eq!(values, &row[expected.len()..]);
             }
         }
     }

@@ -117,7 +117,10 @@ impl<'c> Native<'c> {
     fn prepare(&self, layer: usize, qkv: &mut [f32], stride: usize, norms: Option<&[Norm; 2]>) {
         let DecoderConfig { n_heads, n_kv_heads, head_dim, rms_norm_eps, attention_scale, .. } = *self.config;
         let norms = norms.map(|norms| norms.each_ref().map(|norm| primitive(norm.gamma.val())));
-        let Angles { cos, sin, rotary_dim } = self.rotations.of(self.config, layer);
+        let (cos, sin, rotary_dim) = match self.rotations.of(self.config, layer) {
+            Some(Angles { cos, sin, rotary_dim }) => (&cos[..], &sin[..], *rotary_dim),
+            None => (&[][..], &[][..], 0),
+        };
         let heads = Heads {
             n_heads,
             n_kv_heads,
@@ -126,7 +129,7 @@ impl<'c> Native<'c> {
             epsilon: rms_norm_eps as f32,
             cos,
             sin,
-            rotary_dim: *rotary_dim,
+            rotary_dim,
             scale: attention_scale as f32,
         };
         stir_kernels::prepare_heads(qkv, stride, &heads);

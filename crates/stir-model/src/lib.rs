@@ -41,7 +41,7 @@ pub use chat::{ChatOptions, ChatTemplate, Message};
 #[cfg(feature = "decoder")]
 pub use checkpoint::LoadProgress;
 pub use checkpoint::{Checkpoint, StoredRows, StoredTensor};
-pub use config::{Activation, DecoderConfig, Rope, RopeFrequencies, RopeScaling};
+pub use config::{Activation, DecoderConfig, QkNorm, Rope, RopeFrequencies, RopeScaling};
 #[cfg(feature = "decoder")]
 pub use decoder::{Decoder, NamedTensor};
 #[cfg(feature = "decoder")]

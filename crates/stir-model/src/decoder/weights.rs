@@ -14,7 +14,7 @@ use stir_kernels::Format;
 
 use super::{Decoder, Layer, Matrix, Projection};
 use crate::{
-    ComputeType, DecoderConfig, ModelError, SafetensorsError,
+    ComputeType, DecoderConfig, ModelError, QkNorm, SafetensorsError,
     checkpoint::{Reader, Weight},
     compute::{Norm, read},
 };
@@ -46,10 +46,11 @@ struct Names {
     output: [(&'static str, usize); 1],
     gate_up: Vec<(&'static str, usize)>,
     down: [(&'static str, usize); 1],
-    attention_norm: &'static str,
-    feed_forward_norm: &'static str,
-    qk_norms: Option<[&'static str; 2]>,
-    out_norms: Option<[&'static str; 2]>,
+    attention_norm: Option<&'static str>,
+    feed_forward_norm: Option<&'static str>,
+    qk_norms: Option<[(&'static str, usize); 2]>,
+    attention_out_norm: Option<&'static str>,
+    feed_forward_out_norm: Option<&'static str>,
 }
 
 impl Names {
@@ -57,10 +58,14 @@ impl Names {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let (q, kv) = (config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim);
         // The plain families name the norm before the feed-forward block as the others name the one after attention.
-        let (feed_forward_norm, out_norms) = match config.sandwich_norms {
-            false => ("post_attention_layernorm", None),
-            true => ("pre_feedforward_layernorm", Some(["post_attention_layernorm", "post_feedforward_layernorm"])),
+        let feed_forward_norm = match config.output_norms {
+            false => "post_attention_layernorm",
+            true => "pre_feedforward_layernorm",
         };
+        let qk_norms = config.qk_norm.map(|over| match over {
+            QkNorm::Head => [("self_attn.q_norm", config.head_dim), ("self_attn.k_norm", config.head_dim)],
+            QkNorm::Projection => [("self_attn.q_norm", q), ("self_attn.k_norm", kv)],
+        });
         let (qkv, gate_up) = match config.fused_projections {
             false => (
                 vec![("self_attn.q_proj", q), ("self_attn.k_proj", kv), ("self_attn.v_proj", kv)],
@@ -73,10 +78,11 @@ impl Names {
             output: [("self_attn.o_proj", hidden)],
             gate_up,
             down: [("mlp.down_proj", hidden)],
-            attention_norm: "input_layernorm",
-            feed_forward_norm,
-            qk_norms: config.qk_norm.then_some(["self_attn.q_norm", "self_attn.k_norm"]),
-            out_norms,
+            attention_norm: config.input_norms.then_some("input_layernorm"),
+            feed_forward_norm: config.input_norms.then_some(feed_forward_norm),
+            qk_norms,
+            attention_out_norm: config.output_norms.then_some("post_attention_layernorm"),
+            feed_forward_out_norm: config.output_norms.then_some("post_feedforward_layernorm"),
         }
     }
 }
@@ -129,13 +135,14 @@ impl Decoder {
             .map(|i| {
                 let layer = format!("model.layers.{i}.");
                 let mut norm = |name: &str, width| tensors.norm(&format!("{layer}{name}"), width);
-                let mut pair = |names: Option<[&str; 2]>, width| -> Result<_, ModelError> {
-                    let Some([first, second]) = names else { return Ok(None) };
-                    Ok(Some([norm(first, width)?, norm(second, width)?]))
+                let qk_norms = match names.qk_norms {
+                    Some([(q, q_width), (k, k_width)]) => Some([norm(q, q_width)?, norm(k, k_width)?]),
+                    None => None,
                 };
-                let (qk_norms, out_norms) = (pair(names.qk_norms, width)?, pair(names.out_norms, hidden)?);
-                let attention_norm = norm(names.attention_norm, hidden)?;
-                let feed_forward_norm = norm(names.feed_forward_norm, hidden)?;
+                let mut norm = |name: Option<&str>| name.map(|name| norm(name, hidden)).transpose();
+                let (attention_norm, feed_forward_norm) = (norm(names.attention_norm)?, norm(names.feed_forward_norm)?);
+                let attention_out_norm = norm(names.attention_out_norm)?;
+                let feed_forward_out_norm = norm(names.feed_forward_out_norm)?;
                 let mut linear = |input, parts: &[_], bias| tensors.linear::<T>(&layer, input, parts, bias);
                 Ok(Layer {
                     attention_norm,
@@ -145,7 +152,8 @@ impl Decoder {
                     feed_forward_norm,
                     gate_up: linear(hidden, &names.gate_up, config.mlp_bias)?,
                     down: linear(config.intermediate_size, &names.down, config.mlp_bias)?,
-                    out_norms,
+                    attention_out_norm,
+                    feed_forward_out_norm,
                 })
             })
             .collect::<Result<_, ModelError>>()?;
@@ -181,13 +189,17 @@ impl Decoder {
             split(&layer.output, &names.output)?;
             split(&layer.gate_up, &names.gate_up)?;
             split(&layer.down, &names.down)?;
-            all.push(norm(&name(names.attention_norm), &layer.attention_norm)?);
-            all.push(norm(&name(names.feed_forward_norm), &layer.feed_forward_norm)?);
-            let pairs = [(names.qk_norms, &layer.qk_norms), (names.out_norms, &layer.out_norms)];
-            for (names, norms) in pairs.into_iter().filter_map(|(names, norms)| names.zip(norms.as_ref())) {
-                for (part, weights) in names.iter().zip(norms) {
-                    all.push(norm(&name(part), weights)?);
-                }
+            let qk_names = names.qk_norms.into_iter().flatten().map(|(part, _)| part);
+            let qk_norms = qk_names.zip(layer.qk_norms.iter().flatten());
+            let norms = [
+                (names.attention_norm, &layer.attention_norm),
+                (names.feed_forward_norm, &layer.feed_forward_norm),
+                (names.attention_out_norm, &layer.attention_out_norm),
+                (names.feed_forward_out_norm, &layer.feed_forward_out_norm),
+            ];
+            let norms = norms.into_iter().filter_map(|(part, weights)| part.zip(weights.as_ref()));
+            for (part, weights) in norms.chain(qk_norms) {
+                all.push(norm(&name(part), weights)?);
             }
         }
         all.push(norm("model.norm", &self.norm)?);
