@@ -157,8 +157,8 @@ pub enum Files {
     #[default]
     Decoder,
     /// The files whose path matches one of these shell patterns: `*` matches any characters, `/` included, and
-    /// `?` for one. Of a model's repository, weights in other formats than safetensors (`*.bin`, `*.pth`, `*.pt`,
-    /// `*.ckpt`, `*.h5`, `*.msgpack`, `*.gguf`, `consolidated*`) are never brought: nothing here reads them, and
+    /// `?` for one. Of a model's repository, weights in other formats than safetensors and GGUF (`*.bin`, `*.pth`, `*.pt`,
+    /// `*.ckpt`, `*.h5`, `*.msgpack`, `consolidated*`) are never brought: nothing here reads them, and
     /// some run code when read.
     Matching(Vec<String>),
 }

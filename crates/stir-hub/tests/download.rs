@@ -135,7 +135,7 @@ fn progress_ends_at_the_total() {
         ControlFlow::Continue(())
     })
     .unwrap();
-    assert_eq!(listings, 1);
+    assert!(listings >= 1, "once, and while it waits");
     for name in ["config.json", "tokenizer.json", WEIGHTS] {
         let length = hub.file(name).content.len() as u64;
         assert_eq!(last[name], (length, Some(length)), "{name}");
@@ -215,6 +215,10 @@ fn servers_that_do_not_do_ranges_as_asked() {
     let dir = hub.get().unwrap();
     assert_eq!(std::fs::read(dir.join(WEIGHTS)).unwrap(), weights());
     assert_eq!(hub.ranges(WEIGHTS), ["", "bytes=1000000-", ""]);
+    let hub = FakeHub::new();
+    hub.fault("GET", WEIGHTS, [Fault::Cut(1_000_000), Fault::Status(416, vec![])]);
+    hub.get().unwrap();
+    assert_eq!(hub.ranges(WEIGHTS), ["", "bytes=1000000-", ""]);
 }
 
 /// Files that an earlier process may have left behind.
@@ -250,21 +254,16 @@ fn a_file_without_a_stated_size() {
     hub.fault("GET", "tokenizer.json", [Fault::Chunked]);
     hub.get().unwrap();
 
-    // All of it is here, which the server says with 416.
-    let hub = FakeHub::new();
-    hub.fault("HEAD", "tokenizer.json", [unsized_head(), unsized_head()]);
-    std::fs::create_dir_all(hub.repo_dir().join("blobs")).unwrap();
-    std::fs::write(hub.partial("tokenizer.json"), "{}").unwrap();
-    hub.get().unwrap();
-    assert_eq!(hub.ranges("tokenizer.json"), ["bytes=2-"]);
-
-    // More than all of it is here.
-    let hub = FakeHub::new();
-    hub.fault("HEAD", "tokenizer.json", [unsized_head(), unsized_head()]);
-    std::fs::create_dir_all(hub.repo_dir().join("blobs")).unwrap();
-    std::fs::write(hub.partial("tokenizer.json"), "{}{}").unwrap();
-    hub.get().unwrap();
-    assert_eq!(hub.ranges("tokenizer.json"), ["bytes=4-", ""]);
+    // What is here of it, some, all or more, is not gone on with: no part can be asked for.
+    for left in ["{", "{}", "{}{}"] {
+        let hub = FakeHub::new();
+        hub.fault("HEAD", "tokenizer.json", [unsized_head(), unsized_head()]);
+        std::fs::create_dir_all(hub.repo_dir().join("blobs")).unwrap();
+        std::fs::write(hub.partial("tokenizer.json"), left).unwrap();
+        let dir = hub.get().unwrap();
+        assert_eq!(hub.ranges("tokenizer.json"), [""]);
+        assert_eq!(std::fs::read(dir.join("tokenizer.json")).unwrap(), b"{}");
+    }
 }
 
 #[test]
@@ -376,4 +375,14 @@ fn processes_bring_a_file_once() {
     }
     assert_eq!(hub.ranges(WEIGHTS).len(), 1);
     assert_eq!(std::fs::read(get(&hub.offline()).unwrap().join(WEIGHTS)).unwrap(), weights());
+}
+
+#[tokio::test]
+async fn inside_an_asynchronous_program() {
+    let hub = FakeHub::new();
+    hub.fault("GET", WEIGHTS, [Fault::Cut(1_000_000)]);
+    let dir = hub.get().unwrap();
+    assert_eq!(std::fs::read(dir.join(WEIGHTS)).unwrap(), weights());
+    let stopped = snapshot("org/other", &hub.options(), |_| ControlFlow::Break(()));
+    assert!(matches!(stopped, Err(HubError::Cancelled)));
 }
