@@ -27,7 +27,7 @@ impl Client<'_> {
         alive: Alive<'_>,
     ) -> Result<(Option<u64>, Content), Failure> {
         let range = remote.size.map(|size| kept..size);
-        match (&remote.xet, range) {
+        match (remote.xet.as_ref().filter(|_| self.options.xet), range) {
             (Some(hash), Some(range)) => self.over_xet(remote, hash.clone(), range, alive),
             (_, range) => self.over_http(remote, range.filter(|range| range.start > 0), alive),
         }

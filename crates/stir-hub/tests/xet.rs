@@ -81,6 +81,27 @@ fn what_comes_over_xet_is_verified_too() {
 }
 
 #[test]
+fn a_fault_of_the_store_is_tried_again_and_what_came_is_kept() {
+    let hub = hub();
+    std::fs::create_dir_all(hub.repo_dir().join("blobs")).unwrap();
+    std::fs::write(hub.partial(WEIGHTS), &weights()[..1_234_567]).unwrap();
+    hub.fault("GET", "xorb", [Fault::Status(404, vec![])]);
+    hub.fault("GET", "token", [Fault::Status(404, vec![])]);
+    let dir = hub.get().unwrap();
+    assert_eq!(std::fs::read(dir.join(WEIGHTS)).unwrap(), weights());
+    let asked = asked(&hub.seen());
+    assert!(asked.len() > 1 && asked.iter().all(|range| !range.starts_with("bytes=0-")), "{asked:?}");
+}
+
+#[test]
+fn without_xet_the_hub_has_it_too() {
+    let hub = hub();
+    let dir = get(&Options { xet: false, ..hub.options() }).unwrap();
+    assert_eq!(std::fs::read(dir.join(WEIGHTS)).unwrap(), weights());
+    assert_eq!(hub.ranges(WEIGHTS), [""]);
+}
+
+#[test]
 fn no_signature_is_in_an_error() {
     let hub = hub();
     hub.fault("GET", "xorb", vec![Fault::Status(404, vec![]); 99]);
