@@ -277,7 +277,8 @@ mod tests {
         for (value, on) in
             [("1", true), ("TRUE", true), ("yes", true), ("On", true), ("0", false), ("no", false), ("", false)]
         {
-            let switches = ["HF_HUB_OFFLINE", "HF_HUB_DISABLE_SYMLINKS", "HF_HUB_DISABLE_XET"].map(|name| (name, value));
+            let switches =
+                ["HF_HUB_OFFLINE", "HF_HUB_DISABLE_SYMLINKS", "HF_HUB_DISABLE_XET"].map(|name| (name, value));
             let options = with(&[&[("HF_HUB_CACHE", "x")], &switches[..]].concat()).unwrap();
             assert_eq!((options.offline, options.symlinks, options.xet), (on, !on, !on), "{value:?}");
         }

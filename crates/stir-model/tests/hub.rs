@@ -63,9 +63,8 @@ fn a_gguf_file_by_its_quantisation() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("model.gguf");
     std::fs::write(&path, file).unwrap();
-    let by_tag = |tag: &str| {
-        Lm::from_hub(&format!("{REPO}:{tag}"), &hub.options(), &device, |_| ControlFlow::Continue(()))
-    };
+    let by_tag =
+        |tag: &str| Lm::from_hub(&format!("{REPO}:{tag}"), &hub.options(), &device, |_| ControlFlow::Continue(()));
     assert_eq!(by_tag("f32").unwrap().fingerprint(), Lm::load(path, &device).unwrap().fingerprint());
     let none = by_tag("Q2_K").unwrap_err();
     assert!(matches!(&none, ModelError::Hub(HubError::Quantisation { known, .. }) if known == &["F32", "Q8_0"]));
