@@ -14,12 +14,10 @@ use crate::{
     HubError, Options, RepoKind,
     background::{Alive, Background},
     error::ConnectionError,
+    retry::Failure,
 };
 
 const REDIRECTS: usize = 10;
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// A pause is cut into such pieces, so that cancelling does not wait for its end.
-const PIECE: Duration = Duration::from_millis(100);
 /// No header can hold it, so none is sent. Without a token, hf-hub takes the one that it finds in the environment.
 const NO_TOKEN: &str = "\n";
 
@@ -29,19 +27,6 @@ pub(crate) struct Subject<'a> {
     pub repo: &'a str,
     pub revision: &'a str,
     pub file: Option<&'a str>,
-}
-
-/// Why a request failed, and whether to try again.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    Final(HubError),
-    Transient { error: HubError, wait: Option<Duration> },
-}
-
-impl From<HubError> for Failure {
-    fn from(error: HubError) -> Self {
-        Self::Final(error)
-    }
 }
 
 /// What the hub states of a file. Of the answers on the way to it, the first that has a header counts.
@@ -86,7 +71,7 @@ impl<'a> Client<'a> {
     }
 
     /// Returns an address below the endpoint; each part is escaped, slashes included.
-    pub(crate) fn url<'p>(&self, parts: impl IntoIterator<Item = &'p str>) -> Url {
+    fn url<'p>(&self, parts: impl IntoIterator<Item = &'p str>) -> Url {
         let mut url = self.endpoint.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(parts);
@@ -94,10 +79,9 @@ impl<'a> Client<'a> {
         url
     }
 
-    /// Returns the address of a revision's listing.
-    pub(crate) fn listing_url(&self, repo: &str, revision: &str) -> Url {
-        let parts = ["api", self.options.kind.plural()].into_iter().chain(repo.split('/'));
-        self.url(parts.chain(["revision", revision]))
+    /// Returns the address where the hub tells something of a repository: of a `revision` the listing.
+    pub(crate) fn api_url(&self, repo: &str, what: [&str; 2]) -> Url {
+        self.url(["api", self.options.kind.plural()].into_iter().chain(repo.split('/')).chain(what))
     }
 
     /// Asks what the hub states of a file; also returns the address that said it.
@@ -157,7 +141,7 @@ impl<'a> Client<'a> {
             let response = self
                 .background
                 .wait(async move { request.send().await }, alive)?
-                .map_err(|source| unreachable(&target, source))?;
+                .map_err(|source| no_answer(&target, source))?;
             let (status, headers) = (response.status(), response.headers());
             stated.etag = stated.etag.or_else(|| text(headers, "x-linked-etag"));
             stated.size = stated.size.or_else(|| number(headers, "x-linked-size"));
@@ -270,7 +254,7 @@ fn follow(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action 
 }
 
 /// Returns the failure of a request that got no answer.
-pub(crate) fn unreachable(url: &Url, source: reqwest::Error) -> Failure {
+pub(crate) fn no_answer(url: &Url, source: reqwest::Error) -> Failure {
     let transient = !source.is_builder();
     let source = ConnectionError(Box::new(source.without_url()));
     let error = HubError::Connection { url: shown(url), source };
@@ -280,62 +264,6 @@ pub(crate) fn unreachable(url: &Url, source: reqwest::Error) -> Failure {
 /// Returns an address as it may be shown: without the query, which is where signatures are.
 pub(crate) fn shown(url: &Url) -> String {
     url.as_str().split(['?', '#']).next().unwrap_or_default().to_owned()
-}
-
-/// The number of further tries, and the waiting time before each.
-pub(crate) struct Retry<'a> {
-    options: &'a Options,
-    tried: u32,
-}
-
-impl<'a> Retry<'a> {
-    pub(crate) fn new(options: &'a Options) -> Self {
-        Self { options, tried: 0 }
-    }
-
-    /// Forgets the tries so far: the last one has brought something.
-    pub(crate) fn reset(&mut self) {
-        self.tried = 0;
-    }
-
-    /// Repeats `attempt` until it succeeds, fails for good, or no try is left; `alive` is asked while waiting.
-    pub(crate) fn run<T>(
-        options: &'a Options,
-        alive: Alive<'_>,
-        mut attempt: impl FnMut(Alive<'_>) -> Result<T, Failure>,
-    ) -> Result<T, HubError> {
-        let mut retry = Self::new(options);
-        loop {
-            match attempt(alive) {
-                Ok(value) => return Ok(value),
-                Err(failure) => retry.pause(failure, alive)?,
-            }
-        }
-    }
-
-    /// Waits before the next try, or returns the error if there is none.
-    pub(crate) fn pause(&mut self, failure: Failure, alive: Alive<'_>) -> Result<(), HubError> {
-        let (error, wait) = match failure {
-            Failure::Final(error) => return Err(error),
-            Failure::Transient { error, .. } if self.tried >= self.options.retries => return Err(error),
-            Failure::Transient { error, wait } => (error, wait),
-        };
-        if wait.is_some_and(|wait| wait > LONGEST_PAUSE) {
-            return Err(error);
-        }
-        let backoff = self.options.backoff.saturating_mul(1 << self.tried.min(4));
-        self.tried += 1;
-        let mut left = wait.unwrap_or(backoff);
-        tracing::warn!(%error, tried = self.tried, seconds = left.as_secs_f64(), "a request failed and is tried again");
-        while !left.is_zero() {
-            if alive().is_break() {
-                return Err(HubError::Cancelled);
-            }
-            std::thread::sleep(left.min(PIECE));
-            left = left.saturating_sub(PIECE);
-        }
-        Ok(())
-    }
 }
 
 /// Returns a header's value.

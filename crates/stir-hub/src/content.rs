@@ -10,9 +10,10 @@ use xet::xet_session::{XetConfig, XetFileInfo, XetSessionBuilder};
 use crate::{
     HubError, RepoKind,
     background::Alive,
-    client::{Client, Failure, Subject, shown, unreachable},
+    client::{Client, Subject, no_answer, shown},
     download::Remote,
     error::ConnectionError,
+    retry::Failure,
 };
 
 /// Pieces of a file, in order.
@@ -59,9 +60,7 @@ impl Client<'_> {
         alive: Alive<'_>,
     ) -> Result<(Option<u64>, Content), Failure> {
         let Subject { repo, revision, .. } = remote.subject;
-        let token_url = self.url(
-            ["api", self.options.kind.plural()].into_iter().chain(repo.split('/')).chain(["xet-read-token", revision]),
-        );
+        let token_url = self.api_url(repo, ["xet-read-token", revision]);
         let (headers, timeout) = (self.authorization(), self.options.timeout);
         // For uploads only, but it makes its folders whatever it does; they do not belong in another cache.
         let folder = self.options.cache.join(".locks").join("xet");
@@ -111,7 +110,7 @@ impl Client<'_> {
             }
             HFError::Request { source, url } => {
                 let url = url.and_then(|url| Url::parse(&url).ok());
-                unreachable(url.as_ref().unwrap_or(&remote.url), source)
+                no_answer(url.as_ref().unwrap_or(&remote.url), source)
             }
             _ => HubError::Protocol { url: shown(&remote.url), reason: "hf-hub cannot read it" }.into(),
         }

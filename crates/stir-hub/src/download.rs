@@ -15,9 +15,10 @@ use crate::{
     background::Alive,
     cache::Cache,
     checksum::Checksum,
-    client::{Client, Failure, Retry, Stated, Subject, shown},
+    client::{Client, Stated, Subject, shown},
     content::Content,
     options::Options,
+    retry::{Failure, Retry},
 };
 
 /// Most bytes of a file whose size the hub does not state. Such files are small ones that it compresses as it goes.

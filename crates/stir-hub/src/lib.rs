@@ -14,6 +14,7 @@ mod gguf;
 mod model;
 mod names;
 mod options;
+mod retry;
 mod snapshot;
 
 pub use error::{ConnectionError, HubError, JsonError, Origin};

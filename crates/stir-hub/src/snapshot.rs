@@ -12,10 +12,11 @@ use crate::{
     Files, HubError, Options, Origin, RepoKind,
     background::Alive,
     cache::{Cache, is_commit},
-    client::{Client, Retry, Subject, shown},
+    client::{Client, Subject, shown},
     download::Remote,
     error::JsonError,
     names,
+    retry::Retry,
 };
 
 const CONFIG: &str = "config.json";
@@ -163,7 +164,7 @@ impl<'a> Visit<'a> {
             rfilename: String,
         }
         let subject = Subject { repo: self.id, revision: &self.options.revision, file: None };
-        let url = self.client.listing_url(self.id, &self.options.revision);
+        let url = self.client.api_url(self.id, ["revision", &self.options.revision]);
         let mut alive = || (self.progress)(Progress::Listing);
         if alive().is_break() {
             return Err(HubError::Cancelled);

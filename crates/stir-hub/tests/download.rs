@@ -201,7 +201,7 @@ fn tries_are_bounded_and_what_came_is_kept() {
 fn a_stalled_server_is_left() {
     let hub = FakeHub::new();
     hub.fault("GET", WEIGHTS, [Fault::Stall(2_000_000)]);
-    get(&Options { timeout: Duration::from_millis(300), ..hub.options() }).unwrap();
+    get(&Options { timeout: Duration::from_secs(1), ..hub.options() }).unwrap();
     assert_eq!(hub.ranges(WEIGHTS), ["", "bytes=2000000-"]);
 }
 
@@ -337,6 +337,7 @@ fn spawn(hub: &FakeHub) -> std::process::Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child", "--ignored"])
         .envs([(ENDPOINT, hub.url()), (CACHE, hub.cache.path().to_str().unwrap().to_owned())])
+        .env("HF_TOKEN", "hf_of_the_environment")
         .stdout(Stdio::null())
         .spawn()
         .unwrap()
@@ -373,7 +374,10 @@ fn processes_bring_a_file_once() {
     for mut child in children {
         assert!(child.wait().unwrap().success());
     }
-    assert_eq!(hub.ranges(WEIGHTS).len(), 1);
+    let seen = hub.seen();
+    assert_eq!(seen.iter().filter(|seen| seen.method == "GET" && seen.path.starts_with("/store/model")).count(), 1);
+    let sent = seen.iter().filter(|seen| seen.headers.contains_key("authorization")).count();
+    assert_eq!(sent, 0, "the options have no token, whatever the environment has");
     assert_eq!(std::fs::read(get(&hub.offline()).unwrap().join(WEIGHTS)).unwrap(), weights());
 }
 
