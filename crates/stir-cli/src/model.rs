@@ -11,8 +11,8 @@ use crate::{embedded, progress::Progress};
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
-    /// GGUF file or Hugging Face folder of the model; in a build with the feature hub also its name there, ORG/NAME or
-    /// ORG/NAME@REVISION [default: the small model that comes with the program]
+    /// GGUF file or Hugging Face folder of the model; in a build with the feature hub also its name there, ORG/NAME,
+    /// ORG/NAME@REVISION or ORG/NAME:Q4_K_M for a GGUF file [default: the small model that comes with the program]
     #[arg(long, value_name = "PATH")]
     pub(crate) model: Option<PathBuf>,
     /// Device to compute on: cpu, cuda, wgpu, vulkan or metal, with :N for the N-th
@@ -81,15 +81,14 @@ impl ModelArgs {
     }
 }
 
-/// Returns the folder called `named`, brought from the hub where there is none of that name here.
+/// Returns the folder or file called `named`, brought from the hub where there is none of that name here.
 #[cfg(feature = "hub")]
 fn folder(named: &Path) -> Result<PathBuf> {
-    use stir::model::hub::{Options, Progress as Fetched, snapshot};
+    use stir::model::hub::{Options, Progress as Fetched, model};
     let Some(name) = named.to_str().filter(|_| !named.exists()) else { return Ok(named.to_owned()) };
-    let (id, revision) = name.split_once('@').unwrap_or((name, "main"));
-    let options = Options { revision: revision.to_owned(), ..Options::from_env().into_diagnostic()? };
+    let options = Options::from_env().into_diagnostic()?;
     let shown = Progress::new(0, "fetch, MiB");
-    let dir = snapshot(id, &options, |progress| {
+    let path = model(name, &options, |progress| {
         if let Fetched::File { name, done, total } = progress {
             shown.set_note(name.to_owned());
             shown.set_total(total.unwrap_or(done) >> 20);
@@ -97,7 +96,7 @@ fn folder(named: &Path) -> Result<PathBuf> {
         }
         std::ops::ControlFlow::Continue(())
     });
-    dir.into_diagnostic().wrap_err_with(|| format!("there is no file or folder {name}, and the hub did not bring it"))
+    path.into_diagnostic().wrap_err_with(|| format!("there is no file or folder {name}, and the hub did not bring it"))
 }
 
 #[cfg(not(feature = "hub"))]

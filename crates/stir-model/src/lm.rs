@@ -179,7 +179,8 @@ impl Lm {
         Ok(lm)
     }
 
-    /// Loads the model that the Hugging Face hub knows as `id`, downloading what the cache lacks.
+    /// Loads the model that the Hugging Face hub knows as `name`, downloading what the cache lacks: `OWNER/NAME` and,
+    /// where wanted, `@REVISION` and `:TAG`, the quantisation of a GGUF file (see [`stir_hub::model`]).
     ///
     /// ```no_run
     /// use std::ops::ControlFlow;
@@ -197,12 +198,12 @@ impl Lm {
     /// [`load`](Self::load).
     #[cfg(feature = "hub")]
     pub fn from_hub(
-        id: &str,
+        name: &str,
         options: &stir_hub::Options,
         device: &Device,
         progress: impl FnMut(stir_hub::Progress<'_>) -> std::ops::ControlFlow<()>,
     ) -> Result<Self, ModelError> {
-        Self::load(stir_hub::snapshot(id, options, progress)?, device)
+        Self::load(stir_hub::model(name, options, progress)?, device)
     }
 
     /// Encodes at most `tokens` (at least 1) of a row in one pass; longer rows take several. The memory for attention
