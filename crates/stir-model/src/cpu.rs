@@ -5,7 +5,7 @@
 
 use burn::{
     backend::{Flex, flex::FlexTensor},
-    tensor::{DType, Device, Tensor, TensorData},
+    tensor::{DType, Device, Int, Tensor, TensorData},
 };
 use half::{bf16, f16};
 use stir_core::Session;
@@ -227,6 +227,30 @@ macro_rules! flex_element {
     )+};
 }
 flex_element!(f32 bf16 f16);
+
+/// Returns some rows of a matrix, in f32.
+///
+/// # Shapes
+/// - `rows`: `[rows]`
+/// - output: `[rows, width]`
+pub(crate) fn rows(matrix: Tensor<2>, rows: Tensor<1, Int>) -> Tensor<2> {
+    fn gather<T: FlexElement>(matrix: &FlexTensor, rows: &[usize], width: usize) -> Vec<f32> {
+        let values = values::<T>(matrix);
+        rows.iter().flat_map(|row| values[row * width..][..width].iter().map(|x| x.to_f32())).collect()
+    }
+    let (width, matrix, rows) = (matrix.dims()[1], primitive(matrix), numbers(rows));
+    let gathered = match matrix.dtype() {
+        DType::BF16 => gather::<bf16>(&matrix, &rows, width),
+        DType::F16 => gather::<f16>(&matrix, &rows, width),
+        _ => gather::<f32>(&matrix, &rows, width),
+    };
+    tensor(gathered, [rows.len(), width])
+}
+
+/// Returns the numbers of a tensor.
+pub(crate) fn numbers(tensor: Tensor<1, Int>) -> Vec<usize> {
+    tensor.into_data().iter::<i64>().map(|number| number as usize).collect()
+}
 
 /// Returns the memory of a tensor, row by row.
 fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {

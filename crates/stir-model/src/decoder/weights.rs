@@ -13,6 +13,8 @@ use stir_core::SampleRng;
 use stir_kernels::Format;
 
 use super::{Decoder, Layer, Matrix, Projection};
+#[cfg(feature = "flex")]
+use crate::cpu::Native;
 use crate::{
     ComputeType, DecoderConfig, ModelError, QkNorm, SafetensorsError,
     checkpoint::{Reader, Weight},
@@ -21,6 +23,9 @@ use crate::{
 
 const EMBEDDING: &str = "model.embed_tokens.weight";
 const HEAD: &str = "lm_head.weight";
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
 /// The values of a weight, with its name in a checkpoint.
 #[derive(Debug, Clone, PartialEq)]
@@ -364,7 +369,14 @@ impl<S: Source> Tensors<'_, S> {
     /// Matrices with one input, one above another.
     fn tensor<T: Weight + Element>(&mut self, input: usize, parts: &[(String, usize)]) -> Result<Matrix, ModelError> {
         let out: usize = parts.iter().map(|(_, out)| out).sum();
-        let (mut memory, start) = in_lines::<T>(out * input);
+        // Our kernels load a register from one cache line, not from parts of two, where the weights begin with one.
+        #[cfg(feature = "flex")]
+        let more = if Native::runs_on(self.device) { LINE / size_of::<T>() - 1 } else { 0 };
+        #[cfg(not(feature = "flex"))]
+        let more = 0;
+        let mut memory = T::zeros(out * input + more);
+        let ahead = memory.as_ptr().addr().next_multiple_of(LINE) - memory.as_ptr().addr();
+        let start = more.min(ahead / size_of::<T>());
         let mut left = &mut memory[start..start + out * input];
         for (name, out) in parts {
             let (place, rest) = left.split_at_mut(out * input);
@@ -372,8 +384,11 @@ impl<S: Source> Tensors<'_, S> {
             left = rest;
         }
         let len = memory.len();
-        let memory = Tensor::<1>::from_data(TensorData::new(memory, [len]), (self.device, T::dtype()));
-        Ok(memory.narrow(0, start, out * input).reshape([out, input]).into())
+        let mut tensor = Tensor::<1>::from_data(TensorData::new(memory, [len]), (self.device, T::dtype()));
+        if more > 0 {
+            tensor = tensor.narrow(0, start, out * input);
+        }
+        Ok(tensor.reshape([out, input]).into())
     }
 
     /// Projections of one input, one above another.
@@ -392,15 +407,6 @@ impl<S: Source> Tensors<'_, S> {
         let bias = bias.then(|| Param::from_tensor(Tensor::cat(biases, 0)));
         Ok(Projection { weight, bias })
     }
-}
-
-/// Returns zeros, `count` of them from the given place on, which is the beginning of a cache line: a register that takes
-/// a line is then loaded from one, not from parts of two.
-fn in_lines<T: Weight>(count: usize) -> (Vec<T>, usize) {
-    const LINE: usize = 64;
-    let memory = T::zeros(count + LINE / size_of::<T>() - 1);
-    let start = (memory.as_ptr().addr().next_multiple_of(LINE) - memory.as_ptr().addr()) / size_of::<T>();
-    (memory, start)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
