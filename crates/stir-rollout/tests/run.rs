@@ -230,77 +230,8 @@ fn refused(result: Result<Summary<ToyError>, RunError<ToyError>>) -> RolloutErro
     }
 }
 
-/// The toy engine on another device.
-struct Elsewhere(ToyEngine);
-
-impl Engine for Elsewhere {
-    type Session = ToySession;
-    type Error = ToyError;
-
-    fn shape(&self) -> ModelShape {
-        self.0.shape()
-    }
-    fn fingerprint(&self) -> &Fingerprint {
-        self.0.fingerprint()
-    }
-    fn vocab(&self) -> &Vocab {
-        self.0.vocab()
-    }
-    fn device(&self) -> String {
-        "cuda:0".to_owned()
-    }
-    fn session(&self) -> ToySession {
-        self.0.session()
-    }
-    fn forward(&self, rows: &mut [Row<'_, ToySession>]) -> Result<Vec<Output>, ToyError> {
-        self.0.forward(rows)
-    }
-}
-
-impl Text for Elsewhere {
-    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-        self.0.encode(text)
-    }
-    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-        self.0.encode_prompt(text)
-    }
-}
-
 #[test]
 fn judges_read_the_reasoning_that_the_prompt_opens() {
-    /// Encodes only the letters of a prompt: the toy vocabulary has no tags.
-    struct Tagged(ToyEngine);
-
-    impl Engine for Tagged {
-        type Session = ToySession;
-        type Error = ToyError;
-
-        fn shape(&self) -> ModelShape {
-            self.0.shape()
-        }
-        fn fingerprint(&self) -> &Fingerprint {
-            self.0.fingerprint()
-        }
-        fn vocab(&self) -> &Vocab {
-            self.0.vocab()
-        }
-        fn session(&self) -> ToySession {
-            self.0.session()
-        }
-        fn forward(&self, rows: &mut [Row<'_, ToySession>]) -> Result<Vec<Output>, ToyError> {
-            self.0.forward(rows)
-        }
-    }
-
-    impl Text for Tagged {
-        fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-            self.0.encode(&text.replace(|c: char| !c.is_ascii_lowercase(), ""))
-        }
-        fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-            self.encode(text)
-        }
-    }
-
     let (folder, read) = (Folder::new(), std::cell::RefCell::new(Vec::new()));
     let prompt = |id: &str, prompt: &str| Prompt { id: id.into(), prompt: prompt.into(), gold: Some("s".into()) };
     let prompts = [prompt("open", "abc<think>\n"), prompt("plain", "abc")];
@@ -308,7 +239,7 @@ fn judges_read_the_reasoning_that_the_prompt_opens() {
         read.borrow_mut().push((prompt.id.clone(), text.to_owned()));
         true
     };
-    let engine = Tagged(engine());
+    let engine = engine().passing_over_unknown();
     Rollouts::new(&engine, config()).unwrap().run(&prompts, &judge, folder.out()).unwrap();
     let mut expected = Vec::new();
     for rollout in read_rollouts(folder.out()).unwrap() {
@@ -367,7 +298,7 @@ fn two_settings_are_never_mixed() {
         matches!(&error, RolloutError::File(FileError::Settings { field, .. }) if field == "end_tokens"),
         "{error}"
     );
-    let elsewhere = Elsewhere(engine());
+    let elsewhere = engine().on_device("cuda:0");
     let error = refused(Rollouts::new(&elsewhere, config()).unwrap().run(&prompts(), &judge, folder.out()));
     assert!(matches!(&error, RolloutError::File(FileError::Settings { field, .. }) if field == "device"), "{error}");
 
