@@ -16,8 +16,8 @@ use stir_core::{
 };
 use stir_files::FileError;
 use stir_rollout::{
-    FailureReason, Progress, Prompt, RolloutConfig, RolloutError, Rollouts, RunError, Summary, read_groups,
-    read_rollouts, reward, sample_stream,
+    FailureReason, Progress, Prompt, RolloutConfig, RolloutError, Rollouts, RunError, Summary, check_output,
+    read_groups, read_rollouts, reward, sample_stream, sampled_by,
 };
 
 fn engine() -> ToyEngine {
@@ -261,6 +261,40 @@ fn a_run_begun_before_fingerprints_named_the_quantisation_resumes() {
     let engine = engine().stored_as("BF16");
     let summary = Rollouts::new(&engine, config()).unwrap().run(&prompts(), &judge, folder.out()).unwrap();
     assert_eq!(summary.samples, 20);
+}
+
+#[test]
+fn the_settings_name_the_model_with_its_quantisation() {
+    let (folder, engine) = (Folder::new(), engine().stored_as("Q4_K+Q6_K"));
+    Rollouts::new(&engine, config()).unwrap().run(&prompts(), &judge, folder.out()).unwrap();
+    let settings = fs::read_to_string(stir_files::Settings::path(folder.out())).unwrap();
+    assert_eq!(sampled_by(&settings).as_ref(), Some(engine.fingerprint()));
+    // Another quantisation is another run.
+    let other = self::engine().stored_as("F16");
+    let error = refused(Rollouts::new(&other, config()).unwrap().run(&prompts(), &judge, folder.out()));
+    assert!(error.to_string().contains("Q4_K+Q6_K:") && error.to_string().contains("F16:"), "{error}");
+}
+
+#[test]
+fn what_is_in_the_way_of_an_output_is_told_before_there_is_a_model() {
+    let folder = Folder::new();
+    let check = |config: &RolloutConfig, prompts: &[Prompt], judge| check_output(config, prompts, judge, folder.out());
+    check(&config(), &prompts(), None).unwrap();
+    assert!(!folder.out().exists());
+    run(config(), &prompts(), &folder.out(), |p| if p.done == 3 { Break(()) } else { Continue(()) }).unwrap();
+    let before = folder.bytes();
+    check(&RolloutConfig { max_batch: 1, ..config() }, &prompts(), None).unwrap();
+    let field = |checked: Result<(), RolloutError>| match checked {
+        Err(RolloutError::File(FileError::Settings { field, .. })) => field,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(field(check(&RolloutConfig { seed: 1, ..config() }, &prompts(), None)), "config.seed");
+    assert_eq!(field(check(&config(), &prompts()[1..], None)), "tasks");
+    assert_eq!(field(check(&config(), &prompts(), Some("stern"))), "judge");
+    fs::remove_file(stir_files::Settings::path(folder.out())).unwrap();
+    let error = check(&config(), &prompts(), None).unwrap_err();
+    assert!(matches!(error, RolloutError::File(FileError::NoSettings { records: 3, .. })), "{error}");
+    assert_eq!(folder.bytes(), before);
 }
 
 #[test]
