@@ -8,7 +8,7 @@ use miette::{Result, ensure};
 use stir::{
     basis::{BasisConfig, SelectionMethod},
     controller::{ControllerConfig, Scope, Variant},
-    core::{Delimiter, LayerSpec, Sampling},
+    core::{Delimiter, LayerSpec, Request, Sampling},
     eval::{
         experiment::AnswerSettings,
         method::{ConstantVector, Deer, SelfConsistency, StaticAt},
@@ -335,6 +335,12 @@ impl AnswerArgs {
         ensure!(self.max_batch > 0, "max_batch is 0, must be >= 1");
         Ok(())
     }
+
+    /// Returns what all answers share.
+    pub(crate) fn request(&self, seed: u64) -> Request {
+        let (sampling, stop) = (self.sampling.over(Sampling::GREEDY), self.sampling.stop.clone());
+        Request { max_tokens: self.max_tokens, sampling, stop, seed, ..Request::default() }
+    }
 }
 
 /// The number of answers generated at the same time, as in an experiment that does not say.
@@ -428,11 +434,9 @@ impl DeerArgs {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::*;
     use clap::{Args, FromArgMatches};
     use serde::Serialize;
-    use stir::core::Request;
-
-    use super::*;
 
     fn parse<A: Args>(flags: &[&str]) -> A {
         let matches = A::augment_args(Command::new("test")).try_get_matches_from([&["test"], flags].concat());
