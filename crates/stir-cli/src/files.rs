@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use miette::{IntoDiagnostic, Result, WrapErr};
+use miette::{IntoDiagnostic, Report, Result, WrapErr, miette};
 use serde::de::DeserializeOwned;
+use stir::files::FileError;
 
 /// Reads the lines of a JSONL file; blank ones are skipped.
 pub(crate) fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
@@ -15,4 +16,22 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     stir::files::write_atomically(path, bytes)
         .into_diagnostic()
         .wrap_err_with(|| format!("cannot write {}", path.display()))
+}
+
+/// Checks that a file can be written to `path`, before the work begins whose result it is.
+pub(crate) fn check_writable(path: &Path) -> Result<()> {
+    stir::files::check_writable(path).into_diagnostic()
+}
+
+/// Returns the error of an output that cannot be begun or resumed, with advice where it was begun with other settings.
+pub(crate) fn begun(error: FileError) -> Report {
+    match error {
+        FileError::Settings { .. } => {
+            miette!(
+                help = "give another --out, remove that file to start over, or resume with the earlier settings",
+                "{error}"
+            )
+        }
+        error => Report::from_err(error),
+    }
 }

@@ -4,10 +4,11 @@ use clap::{
     Command,
     builder::{PossibleValuesParser, TypedValueParser},
 };
+use miette::{Result, ensure};
 use stir::{
     basis::{BasisConfig, SelectionMethod},
     controller::{ControllerConfig, Scope, Variant},
-    core::{Delimiter, LayerSpec, Sampling},
+    core::{Delimiter, LayerSpec, Request, Sampling},
     eval::{
         experiment::AnswerSettings,
         method::{ConstantVector, Deer, SelfConsistency, StaticAt},
@@ -97,6 +98,9 @@ pub(crate) struct InductionArgs {
     /// Most rollouts encoded at the same time; the result does not depend on it
     #[arg(long, alias = "width", value_name = "N", default_value_t = InductionConfig::default().max_batch)]
     max_batch: usize,
+    /// Mine even if the rollouts were sampled by another quantisation or number type of the model; the pairs say so
+    #[arg(long)]
+    allow_requantised: bool,
 }
 
 impl InductionArgs {
@@ -116,6 +120,7 @@ impl InductionArgs {
             eta: self.eta,
             max_tokens: self.max_tokens,
             max_batch: self.max_batch,
+            allow_requantised: self.allow_requantised,
         }
     }
 }
@@ -324,6 +329,20 @@ pub(crate) struct AnswerArgs {
     pub(crate) sampling: SamplingArgs,
 }
 
+impl AnswerArgs {
+    /// Checks what no other setting checks.
+    pub(crate) fn check(&self) -> Result<()> {
+        ensure!(self.max_batch > 0, "max_batch is 0, must be >= 1");
+        Ok(())
+    }
+
+    /// Returns what all answers share.
+    pub(crate) fn request(&self, seed: u64) -> Request {
+        let (sampling, stop) = (self.sampling.over(Sampling::GREEDY), self.sampling.stop.clone());
+        Request { max_tokens: self.max_tokens, sampling, stop, seed, ..Request::default() }
+    }
+}
+
 /// The number of answers generated at the same time, as in an experiment that does not say.
 const MAX_BATCH: usize = 16;
 
@@ -415,11 +434,9 @@ impl DeerArgs {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::*;
     use clap::{Args, FromArgMatches};
     use serde::Serialize;
-    use stir::core::Request;
-
-    use super::*;
 
     fn parse<A: Args>(flags: &[&str]) -> A {
         let matches = A::augment_args(Command::new("test")).try_get_matches_from([&["test"], flags].concat());
@@ -460,7 +477,8 @@ mod tests {
     fn a_flag_has_the_name_of_its_field() {
         named_alike::<RolloutArgs>(RolloutConfig::default(), &["seed", "sampling"]);
         named_alike::<SamplingArgs>(Sampling::default(), &[]);
-        named_alike::<InductionArgs>(InductionConfig::default(), &[]);
+        let induction = InductionConfig { allow_requantised: true, ..InductionConfig::default() };
+        named_alike::<InductionArgs>(induction, &[]);
         named_alike::<BasisArgs>(BasisConfig::default(), &[]);
         let controller = ControllerConfig { allow_requantised: true, ..ControllerConfig::default() };
         named_alike::<ControllerArgs>(controller, &["variant", "seed"]);

@@ -347,3 +347,39 @@ fn batches_are_filled_across_problems_and_outranked_problems_cost_nothing() {
     assert_eq!(spared.found, full.found);
     assert_eq!(few.pairs, many.pairs[..2]);
 }
+
+#[test]
+fn rollouts_of_another_model_are_refused() {
+    let engine = ToyEngine::new(1).stored_as("BF16");
+    let settings = |model: &Fingerprint| serde_json::json!({ "model": model, "computation": "f32" }).to_string();
+    let mine = |settings: String, allow_requantised| {
+        let config = InductionConfig { allow_requantised, ..config() };
+        let run = Induction::new(&engine, config).unwrap().rollout_settings(settings);
+        run.run(groups(&engine).into_iter().map(Ok))
+    };
+    let own = engine.fingerprint();
+    for (model, refused, allowed) in [
+        (own.clone(), None, None),
+        // As earlier versions wrote it.
+        (own.without_quantisation(), None, None),
+        (Fingerprint { weights: "Q4_K:1".into(), ..own.clone() }, Some("Q4_K there and BF16"), None),
+        (Fingerprint { weights: "BF16:1".into(), ..own.clone() }, Some("weights is"), Some("weights is")),
+        (Fingerprint { tokenizer: "t".into(), ..own.clone() }, Some("\"t\" there and \"toy\""), Some("tokenizer is")),
+    ] {
+        for (allow, words) in [(false, refused), (true, allowed)] {
+            match (mine(settings(&model), allow), words) {
+                (Ok((mined, _)), None) => assert!(!mined.pairs.is_empty()),
+                (Err(error), Some(words)) => assert!(error.to_string().contains(words), "{error}"),
+                (result, words) => panic!("{model:?}: expected {words:?}, got {:?}", result.map(|_| ())),
+            }
+        }
+    }
+    let requantised = settings(&Fingerprint { weights: "Q4_K:1".into(), ..own.clone() });
+    let (mined, _) = mine(requantised, true).unwrap();
+    assert!(mined.provenance["induction"].contains("\"allow_requantised\":true"));
+    // Other programs' settings say nothing about the model.
+    for settings in [r#"{"model": "qwen"}"#, "not JSON"] {
+        let (mined, _) = mine(settings.to_owned(), false).unwrap();
+        assert!(!mined.provenance["induction"].contains("allow_requantised"));
+    }
+}

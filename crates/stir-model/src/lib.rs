@@ -20,6 +20,7 @@ mod cpu;
 mod decoder;
 mod device;
 mod error;
+mod files;
 mod fingerprint;
 mod generation;
 pub mod gguf;
@@ -48,6 +49,7 @@ pub use decoder::{Decoder, NamedTensor};
 pub use device::ReadError;
 pub use device::{ComputeType, DeviceError, DeviceSpec};
 pub use error::{ChatTemplateError, JsonError, ModelError, RowError, SafetensorsError, TokenizerError};
+pub use files::ModelFiles;
 pub use fingerprint::{fingerprint, fingerprint_of, fingerprint_of as fingerprint_of_folder};
 pub use generation::GenerationDefaults;
 #[cfg(feature = "decoder")]

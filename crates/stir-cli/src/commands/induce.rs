@@ -4,28 +4,30 @@
 //! stir induce --rollouts rollouts.jsonl --layers 0.6 --out candidates.stir
 //! ```
 
-use std::{
-    fs,
-    io::ErrorKind,
-    ops::ControlFlow,
-    path::{Path, PathBuf},
-};
+use std::{fs, io::ErrorKind, ops::ControlFlow, path::PathBuf};
 
 use miette::{IntoDiagnostic, Result, WrapErr};
 use serde::Deserialize;
 use serde_json::Value;
 use stir::{
-    core::{Engine, Fingerprint},
-    induction::{Induction, InductionReport},
-    rollout::read_groups,
+    induction::{Induction, InductionError, InductionReport},
+    model::ModelError,
+    rollout::{read_groups, sampled_by},
 };
 
-use crate::{files::read_jsonl, model::ModelArgs, output::show, progress::Progress, settings::InductionArgs};
+use crate::{
+    files::{check_writable, read_jsonl},
+    model::ModelArgs,
+    output::show,
+    progress::Progress,
+    settings::InductionArgs,
+};
 
 /// Stage 2: mine pairs of hidden states from rollouts that went right and wrong
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// File of rollouts, JSONL; settings next to it (FILE.settings.json) are kept with the pairs
+    /// File of rollouts, JSONL; settings next to it (FILE.settings.json) are kept with the pairs, and
+    /// those of another model are refused
     #[arg(long, value_name = "FILE")]
     rollouts: PathBuf,
     /// File of mined pairs to write
@@ -51,8 +53,19 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let config = args.settings.config(args.model.seed);
     config.validate().into_diagnostic()?;
     let solutions: Vec<Solution> = args.gold.as_deref().map(read_jsonl).transpose()?.unwrap_or_default();
+    check_writable(&args.out)?;
     let groups = read_groups(&args.rollouts).into_diagnostic()?;
-    let lm = args.model.load()?;
+    let sidecar = stir::files::Settings::path(&args.rollouts);
+    let settings = match fs::read_to_string(&sidecar) {
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        settings => Some(settings.into_diagnostic().wrap_err_with(|| sidecar.display().to_string())?),
+    };
+    let model = args.model.open()?;
+    model.check_layers(&config.layers)?;
+    if let Some(sampled_by) = settings.as_deref().and_then(sampled_by) {
+        model.check_sizes(&sampled_by).map_err(InductionError::<ModelError>::Fingerprint).into_diagnostic()?;
+    }
+    let lm = model.load()?;
 
     // An id may be a number, as in every other file.
     let solutions = solutions.into_iter().map(|Solution { id, solution }| match id {
@@ -61,14 +74,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
     });
     let shown = Progress::new(0, "induce");
     let mut run = Induction::new(&lm, config).into_diagnostic()?.solutions(solutions);
-    let sidecar = stir::files::Settings::path(&args.rollouts);
-    match fs::read_to_string(&sidecar) {
-        Ok(settings) => {
-            warn_of_another_model(&settings, lm.fingerprint(), &args.rollouts);
-            run = run.rollout_settings(settings);
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(error).into_diagnostic().wrap_err_with(|| sidecar.display().to_string()),
+    if let Some(settings) = settings {
+        run = run.rollout_settings(settings);
     }
     let run = run.on_progress(|progress| {
         shown.set_total(progress.total.unwrap_or_default() as u64);
@@ -84,16 +91,6 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let (candidates, report) = mined.into_diagnostic()?;
     candidates.save(&args.out).into_diagnostic()?;
     print(&report)
-}
-
-/// Warns where the settings of rollouts name another model than the one that is to encode them.
-fn warn_of_another_model(settings: &str, model: &Fingerprint, rollouts: &Path) {
-    let settings: Option<Value> = serde_json::from_str(settings).ok();
-    let drawn =
-        settings.and_then(|settings| serde_json::from_value::<Fingerprint>(settings.get("model")?.clone()).ok());
-    if let Some(Err(error)) = drawn.map(|drawn| drawn.check(model)) {
-        tracing::warn!(rollouts = %rollouts.display(), "the rollouts were {error}");
-    }
 }
 
 fn print(report: &InductionReport) -> Result<()> {
