@@ -1,5 +1,5 @@
-//! What is lost where quantised weights are multiplied with activations of 8 bits, against the same weights and
-//! activations as they are.
+//! What is lost where quantised weights are multiplied with activations of 8 bits, or weights in bf16 with activations in
+//! bf16, against the same weights and activations as they are.
 //!
 //! `cargo bench --bench activations -- TEXT FILE.gguf ..` prints, for each file and over all positions of the text, the
 //! mean Kullback-Leibler divergence of the distributions of the next token, and how often the likeliest token is the same.
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use stir::{
     core::{Text, TokenId, argmax},
-    model::{Activations, DeviceSpec, Lm, LoadOptions},
+    model::{Activations, ComputeType, DeviceSpec, Lm, LoadOptions},
 };
 
 #[derive(Parser)]
@@ -25,6 +25,9 @@ struct Args {
     /// Positions that are read together
     #[arg(long, default_value_t = 256)]
     window: usize,
+    /// Decode the weights and compute in this type: bf16 shows what activations in bf16 cost
+    #[arg(long)]
+    compute: Option<ComputeType>,
     /// The flag that cargo bench adds
     #[arg(long, hide = true)]
     bench: bool,
@@ -36,7 +39,8 @@ fn main() {
     println!("| file | positions | mean KL, nats | same likeliest token, % |\n|---|---|---|---|");
     for path in &args.models {
         let [exact, int8] = [Activations::Exact, Activations::Int8].map(|activations| {
-            let options = LoadOptions { activations, ..LoadOptions::default() };
+            let (compute, dequantise) = (args.compute.unwrap_or_default(), args.compute.is_some());
+            let options = LoadOptions { activations, compute, dequantise, ..LoadOptions::default() };
             Lm::load_with(path, &DeviceSpec::CPU.open().unwrap(), options, |_| ()).unwrap()
         });
         let tokens: Vec<TokenId> = exact.encode(&text).unwrap().into_iter().take(args.positions).collect();

@@ -32,14 +32,15 @@ pub(crate) struct TaskArgs {
     pub limit: Option<usize>,
 }
 
-fn form(name: &str) -> Result<AnswerForm, String> {
+/// Reads the value of `--answers`.
+pub(crate) fn form(name: &str) -> Result<AnswerForm, String> {
     answer_form(name).map_err(|error| error.to_string())
 }
 
 impl TaskArgs {
-    /// Returns the problems of a JSONL file whose answers follow `####`.
-    pub(crate) fn file(path: &Path) -> Self {
-        Self { task: path.to_owned(), data: None, answers: None, limit: None }
+    /// Returns the problems of a JSONL file whose answers have the given form, or follow `####`.
+    pub(crate) fn file(path: &Path, answers: Option<AnswerForm>) -> Self {
+        Self { task: path.to_owned(), data: None, answers, limit: None }
     }
 
     /// Returns the task's name in reports: its own, or that of its file.

@@ -69,7 +69,7 @@ pub enum FileError {
         key: String,
     },
     /// The file was begun under other settings; going on would mix the two.
-    #[error("{}: {} was {then} when the run was begun and is {now} now", .path.display(), named(.field))]
+    #[error("{}: {}", .path.display(), changed(.field, .then, .now))]
     Settings {
         /// The file that was begun.
         path: PathBuf,
@@ -112,8 +112,14 @@ impl FileError {
     }
 }
 
-fn named(field: &str) -> &str {
-    if field.is_empty() { "the settings" } else { field }
+/// Says that a field has changed; digests, which tell a reader nothing, are left out.
+fn changed(field: &str, then: &str, now: &str) -> String {
+    let field = if field.is_empty() { "the settings" } else { field };
+    let digest = |value: &str| value.len() > 32 && value.trim_matches('"').bytes().all(|byte| byte.is_ascii_hexdigit());
+    if digest(then) && digest(now) {
+        return format!("{field} is not what it was when the run was begun");
+    }
+    format!("{field} was {then} when the run was begun and is {now} now")
 }
 
 /// A fault in JSON text, or a value that JSON cannot hold.

@@ -186,6 +186,9 @@ mod tests {
         let settings = |value: Value| Settings::new(&value).unwrap();
         let error = FileError::Settings { path: "o".into(), field: String::new(), then: "1".into(), now: "2".into() };
         assert_eq!(error.to_string(), "o: the settings was 1 when the run was begun and is 2 now");
+        let [then, now] = ["a", "b"].map(|digit| format!("\"{}\"", digit.repeat(64)));
+        let error = FileError::Settings { path: "o".into(), field: "tasks".into(), then, now };
+        assert_eq!(error.to_string(), "o: tasks is not what it was when the run was begun");
         assert_eq!(settings(begun.clone()).without(&["a", "b"]), settings(json!({"a": {"c": [1]}, "d": 1})));
         assert_eq!(settings(begun.clone()).without(&["x", "b"]), settings(begun));
     }

@@ -102,5 +102,10 @@ fn print(report: &InductionReport) -> Result<()> {
     for (what, count) in skipped.as_object().into_iter().flatten().filter(|(_, count)| **count != 0) {
         show!("skipped      {count} {}", what.replace('_', " "))?;
     }
+    if report.kept == 0 {
+        show!(
+            "There is nothing to select from: a pair needs a problem with right and wrong samples that have boundaries."
+        )?;
+    }
     Ok(())
 }

@@ -107,9 +107,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
     write_problems(&eval, "eval", &tested)?;
 
     let library = out.join("library.stir");
-    let mined = TaskArgs::file(&mine).open(&render)?;
+    let mined = TaskArgs::file(&mine, None).open(&render)?;
     build_library(out, configs, &lm, &mined)?.save(&library).into_diagnostic()?;
-    let problems = ProblemFiles::open(&render, Some(&library), &TaskArgs::file(&eval))?;
+    let problems = ProblemFiles::open(&render, Some(&library), &TaskArgs::file(&eval, None))?;
     problems.with(&lm, &args.model).compare(&args.compare, Some(out.join("candidates.stir")), out)?;
     tell!("\nall in {:.0} s; everything is in {}", start.elapsed().as_secs_f64(), out.display());
     Ok(())

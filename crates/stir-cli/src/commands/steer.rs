@@ -15,6 +15,7 @@ use stir::{
     controller::{Step, Variant},
     core::{Finish, TokenId},
     eval::{
+        AnswerForm,
         answers::Answers,
         method::{MethodConfig, Reply},
     },
@@ -26,7 +27,7 @@ use crate::{
     output::show,
     progress::Progress,
     settings::AnswerArgs,
-    tasks::TaskArgs,
+    tasks::{self, TaskArgs},
 };
 
 /// Stage 4: answer problems, steered by a library
@@ -38,6 +39,10 @@ pub(crate) struct Args {
     /// File of problems, JSONL: id, question (or a finished prompt) and, to be judged, gold
     #[arg(long, value_name = "FILE")]
     prompts: PathBuf,
+    /// The form of the answers, where they are judged: math, number, choice or yes_no. Without it an answer is the number
+    /// after its last ####
+    #[arg(long = "answers", value_name = "FORM", value_parser = tasks::form)]
+    form: Option<AnswerForm>,
     /// File of answers to write, JSONL, in the order of the problems
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -73,7 +78,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let config = MethodConfig::Stir(args.answers.steering.config(args.variant, args.model.seed));
     ensure!(args.prompts.exists(), "there is no file {}", args.prompts.display());
     let model = args.model.open()?;
-    let task = TaskArgs::file(&args.prompts);
+    let task = TaskArgs::file(&args.prompts, args.form);
     let files = ProblemFiles::open(&|system, user| model.render(system, user), Some(&args.library), &task)?;
     files.check(&model, &args.answers, &config, &args.out)?;
     let lm = model.load()?;

@@ -86,6 +86,29 @@ fn without_gold_there_is_no_verdict_and_questions_are_templated() {
 }
 
 #[test]
+fn the_form_of_the_answers_says_how_they_are_asked_for_and_judged() {
+    let folder = Folder::new();
+    let (_, library, _) = folder.stages(1);
+    let question = "Sam has 16 apples. Sam sells 14. Sam buys 35. How many apples now?";
+    let problem = |gold: &str| json!({"id": 7, "question": question, "gold": gold}).to_string();
+    let (model, out) = (reference("model"), folder.path("o.jsonl"));
+    let steer = |gold: &str, more: &str| {
+        let prompts = folder.write("q.jsonl", problem(gold));
+        let _ = fs::remove_file(&out);
+        let flags = format!("--model {model} --library {library} --prompts {prompts} --out {out} --max-tokens 200");
+        succeed("steer", &format!("{flags} {more}"));
+        records(&out).remove(0)
+    };
+    // The answer to this question as it is ends with a number.
+    let text = steer("0", "")["text"].as_str().unwrap().to_owned();
+    let number = text.rsplit("#### ").next().unwrap().trim().to_owned();
+    assert_eq!(steer(&number, "")["correct"], json!(true), "{text}");
+    // A form asks for it, as rollouts of the same form do, and finds it in other places.
+    let asked = steer(&number, "--answers number");
+    assert!(asked["prompt"].as_str().unwrap().contains("boxed") && asked["correct"].is_boolean(), "{asked}");
+}
+
+#[test]
 fn stop_strings_and_ways_to_draw_reach_the_answers() {
     let folder = Folder::new();
     let (_, library, prompts) = folder.stages(4);
