@@ -18,6 +18,7 @@ mod reliability;
 mod replay;
 mod retrieval;
 mod rollouts;
+mod section;
 mod sharing;
 mod solve;
 mod states;
