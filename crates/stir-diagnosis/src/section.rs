@@ -7,6 +7,9 @@ use crate::{Diagnosis, DiagnosisError, Estimate, LayerMeasures, RELIABLE, Retrie
 /// The mark in place of a missing value.
 const NONE: &str = "\u{2013}";
 
+/// Numbers with their names; those that could not be measured are left out of a chart.
+type Named = Vec<(String, Option<Estimate>)>;
+
 impl Diagnosis {
     /// Returns the diagnosis as a section for [`Report::with_appendix`](stir_report::Report::with_appendix).
     pub fn appendix(&self) -> Appendix {
@@ -15,7 +18,7 @@ impl Diagnosis {
             true => format!("layer {}, {what}", layer.layer),
             false => what,
         };
-        let each = |of: &dyn Fn(&LayerMeasures) -> Vec<(String, Option<Estimate>)>| -> Vec<Dot> {
+        let each = |of: &dyn Fn(&LayerMeasures) -> Named| -> Vec<Dot> {
             let dots = self.layers.iter().enumerate().flat_map(|(series, layer)| {
                 let found = of(layer).into_iter().filter_map(|(label, estimate)| Some((label, estimate?)));
                 found.map(move |(label, e)| Dot {
@@ -151,7 +154,7 @@ impl Diagnosis {
     }
 }
 
-fn orderings(layer: &LayerMeasures) -> Vec<(String, Option<Estimate>)> {
+fn orderings(layer: &LayerMeasures) -> Named {
     vec![
         ("linear probe".into(), layer.probe.and_then(|probe| probe.within)),
         ("fewest remaining tokens".into(), layer.shortness_within),
