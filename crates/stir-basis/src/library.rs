@@ -232,11 +232,7 @@ impl Library {
     /// [`BasisError::Requantised`] for such a model, unless it is allowed; [`BasisError::Fingerprint`] for another one,
     /// in any case.
     pub fn check(&self, found: &Fingerprint, allow_requantised: bool) -> Result<(), BasisError> {
-        match self.stored.fingerprint.check(found) {
-            Err(source @ FingerprintMismatch::Quantisation { .. }) if allow_requantised => {
-                tracing::warn!("the library was {source}: its vectors may not fit");
-                Ok(())
-            }
+        match self.stored.fingerprint.check_or_requantised("the library", found, allow_requantised) {
             Err(source @ FingerprintMismatch::Quantisation { .. }) => Err(BasisError::Requantised(source)),
             checked => Ok(checked?),
         }

@@ -8,24 +8,23 @@ use std::{
     sync::Arc,
 };
 
-use miette::{IntoDiagnostic, Report, Result, WrapErr, ensure, miette};
+use miette::{IntoDiagnostic, Report, Result, WrapErr, ensure};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use stir::{
     basis::Library,
-    core::{Request, Sampling},
     eval::{
         answers::{self, Answers, AnswersError},
-        method::{AnswerError, AnswerRun, Deer, Method, MethodConfig, MethodContext, Render, StaticAt},
+        method::{AnswerError, AnswerRun, Deer, Method, MethodConfig, MethodContext, Render, StaticAt, known_settings},
         questions::{Questions, location},
     },
-    files::FileError,
     model::{Lm, ModelError},
     report::{Record, Run, Settings},
 };
 
 use crate::{
-    model::{ModelArgs, render},
+    files::begun,
+    model::{ModelArgs, OpenModel, render},
     output,
     present::{LibraryView, present},
     progress::Progress,
@@ -58,7 +57,7 @@ impl CompareArgs {
     /// Checks that no method occurs twice, that all settings are within their bounds, and that there is a library if a
     /// method steers.
     pub(crate) fn check(&self, has_library: bool) -> Result<()> {
-        ensure!(self.answers.max_batch > 0, "max_batch is 0, must be >= 1");
+        self.answers.check()?;
         let deer = Deer::default();
         let elicit = [deer.elicit, deer.close];
         for (place, method) in self.methods.iter().enumerate() {
@@ -91,6 +90,11 @@ impl MethodName {
         Ok(Self { name: name.to_owned(), config, at })
     }
 
+    /// Returns the file of the method's answers in the folder `dir`.
+    fn out(&self, dir: &Path) -> PathBuf {
+        dir.join(format!("answers.{}.jsonl", self.name))
+    }
+
     /// Returns the settings of the command line.
     fn config(&self, args: &CompareArgs, elicit: &[String; 2], seed: u64) -> MethodConfig {
         let steering = &args.answers.steering;
@@ -108,13 +112,20 @@ impl MethodName {
     }
 }
 
+/// Problems, and the library that steers where one does, read before there is a model.
+pub(crate) struct ProblemFiles {
+    library: Option<LibraryFile>,
+    pub questions: Questions,
+    /// The name of the task in reports.
+    name: String,
+}
+
 /// Problems to be answered by a model.
 pub(crate) struct Problems<'l> {
     lm: &'l Lm,
     model: &'l ModelArgs,
     library: Option<LibraryFile>,
     pub questions: Questions,
-    /// The name of the task in reports.
     name: String,
     render: Box<Render<'l, ModelError>>,
 }
@@ -135,27 +146,57 @@ impl LibraryFile {
     }
 }
 
-impl<'l> Problems<'l> {
-    /// Returns the problems of `task`, to be answered by `lm`, which is what `model` names, and steered with the
-    /// library in `library`.
-    pub(crate) fn open(lm: &'l Lm, model: &'l ModelArgs, library: Option<&Path>, task: &TaskArgs) -> Result<Self> {
+impl ProblemFiles {
+    /// Reads the problems of `task`, with prompts by `render`, and the library in `library`.
+    pub(crate) fn open(render: &Render<'_, ModelError>, library: Option<&Path>, task: &TaskArgs) -> Result<Self> {
         let library = library.map(LibraryFile::open).transpose()?;
-        let (questions, name) = (task.open(lm)?, task.name());
-        Ok(Self { lm, model, library, questions, name, render: Box::new(|system, user| render(lm, system, user)) })
+        Ok(Self { library, questions: task.open(render)?, name: task.name() })
     }
 
+    /// Checks, as far as that can be told before the model is loaded, that it can answer by a method and that the
+    /// answers can go to `out`.
+    pub(crate) fn check(
+        &self,
+        model: &OpenModel<'_>,
+        args: &AnswerArgs,
+        config: &MethodConfig,
+        out: &Path,
+    ) -> Result<()> {
+        config.validate().into_diagnostic()?;
+        args.check()?;
+        let request = args.request(model.args.seed);
+        model.check_request(&request)?;
+        let file = self.library.as_ref().filter(|_| config.needs_library());
+        if let Some(LibraryFile { library, path, .. }) = file {
+            let fits = model.check_sizes(library.fingerprint());
+            fits.into_diagnostic().wrap_err_with(|| path.display().to_string())?;
+        }
+        let library = file.map(|file| file.digest.as_str());
+        let known = known_settings(&request, &self.questions.questions, config, library).into_diagnostic()?;
+        answers::check(out, &known).map_err(cannot_begin)
+    }
+
+    /// Checks a comparison whose answers go to the folder `dir` as [`check`](Self::check) checks one method.
+    pub(crate) fn check_all(&self, model: &OpenModel<'_>, args: &CompareArgs, dir: &Path) -> Result<()> {
+        check_golds(&self.questions)?;
+        args.methods.iter().try_for_each(|method| {
+            let config = method.config(args, &self.questions.elicit, model.args.seed);
+            self.check(model, &args.answers, &config, &method.out(dir))
+        })
+    }
+
+    /// Returns the problems, to be answered by `lm`, which is what `model` names.
+    pub(crate) fn with<'l>(self, lm: &'l Lm, model: &'l ModelArgs) -> Problems<'l> {
+        let Self { library, questions, name } = self;
+        Problems { lm, model, library, questions, name, render: Box::new(|system, user| render(lm, system, user)) }
+    }
+}
+
+impl Problems<'_> {
     /// Returns the questions put to the model.
-    pub(crate) fn answer_run(&self, args: &AnswerArgs) -> Result<AnswerRun<'_, Lm>> {
-        ensure!(args.max_batch > 0, "max_batch is 0, must be >= 1");
-        let request = Request {
-            max_tokens: args.max_tokens,
-            sampling: args.sampling.over(Sampling::GREEDY),
-            stop: args.sampling.stop.clone(),
-            seed: self.model.seed,
-            ..Request::default()
-        };
-        let questions = &self.questions.questions;
-        Ok(AnswerRun { engine: self.lm, questions, request, max_batch: args.max_batch })
+    pub(crate) fn answer_run(&self, args: &AnswerArgs) -> AnswerRun<'_, Lm> {
+        let (questions, request) = (&self.questions.questions, args.request(self.model.seed));
+        AnswerRun { engine: self.lm, questions, request, max_batch: args.max_batch }
     }
 
     /// Checks that all questions can be asked; those that are too long for the model are reported.
@@ -199,7 +240,7 @@ impl<'l> Problems<'l> {
         id: fn(&R) -> String,
     ) -> Result<Answers<R>> {
         let ids: Vec<&str> = self.questions.questions.iter().map(|question| question.id.as_str()).collect();
-        answers::open(out, settings, &ids, id).map_err(begun)
+        answers::open(out, settings, &ids, id).map_err(cannot_begin)
     }
 
     /// Answers every problem by every method and shows how they compare; answers go to `dir/answers.METHOD.jsonl`, the
@@ -207,7 +248,7 @@ impl<'l> Problems<'l> {
     /// `candidates` is the file that the library was selected from, to be shown.
     pub(crate) fn compare(&self, args: &CompareArgs, candidates: Option<PathBuf>, dir: &Path) -> Result<()> {
         check_golds(&self.questions)?;
-        let answer_run = self.answer_run(&args.answers)?;
+        let answer_run = self.answer_run(&args.answers);
         self.check(&answer_run)?;
         let model = self.model.name();
         let mut runs = Vec::with_capacity(args.methods.len());
@@ -216,8 +257,7 @@ impl<'l> Problems<'l> {
             .map(|method| self.method(&answer_run, &method.config(args, &self.questions.elicit, self.model.seed)))
             .collect::<Result<_>>()?;
         for (method, (built, settings)) in args.methods.iter().zip(methods) {
-            let out = dir.join(format!("answers.{}.jsonl", method.name));
-            let answers = self.begin(&out, &settings, |record: &Record| record.id.clone())?;
+            let answers = self.begin(&method.out(dir), &settings, |record: &Record| record.id.clone())?;
             let shown = Progress::new(self.questions.questions.len() as u64, &method.name);
             let records = answer_run.run(&*built, &*self.questions.judges, answers, |done| {
                 shown.set_done(done as u64);
@@ -264,15 +304,9 @@ pub(crate) fn tell_no_room(problem: Report) {
     output::warn(&problem.wrap_err("one problem gets an empty answer, which counts as wrong"));
 }
 
-/// Adds advice to an error about answers made with other settings.
-fn begun(error: AnswersError) -> Report {
+fn cannot_begin(error: AnswersError) -> Report {
     match error {
-        AnswersError::File(FileError::Settings { .. }) => {
-            miette!(
-                help = "give another --out, remove that file to start over, or resume with the earlier settings",
-                "{error}"
-            )
-        }
+        AnswersError::File(error) => begun(error),
         error => Report::from_err(error),
     }
 }

@@ -57,7 +57,7 @@ impl Backend for CliBackend {
     }
 
     fn load(&self, source: &ModelSource) -> Result<Lm, BackendError> {
-        Ok(args(source).load()?)
+        Ok(args(source).open()?.load()?)
     }
 
     fn questions(&self, lm: &Lm, source: &ProblemSource) -> Result<Questions, BackendError> {

@@ -59,7 +59,9 @@ fn filter(verbose: u8, detail: Option<&str>) -> Result<EnvFilter> {
         None => own,
     };
     // The target of a directive is the beginning of a module's path: this one means all crates of the workspace.
-    let directives = format!("stir={own},{}=info,{}=info,{detail}", progress::TARGET, output::TARGET);
+    // The hub's clients tell of every failed request, with signed addresses; stir-hub tells it without.
+    let directives =
+        format!("stir={own},{}=info,{}=info,hf_hub=off,xet=off,{detail}", progress::TARGET, output::TARGET);
     let builder = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into());
     builder.parse(directives.trim_end_matches(',')).into_diagnostic()
 }
@@ -107,6 +109,7 @@ mod tests {
     fn progress_is_told_whatever_else_is_asked_for() {
         for (verbose, detail, words) in [
             (0, None, ["stir=warn", "stir_cli::progress=info"]),
+            (0, None, ["hf_hub=off", "xet=off"]),
             (2, None, ["stir=debug", "stir_cli::progress=info"]),
             (0, Some("error"), ["error", "stir_cli::progress=info"]),
             (1, Some("stir_controller=trace"), ["stir_controller=trace", "stir=info"]),

@@ -6,13 +6,12 @@ use miette::{IntoDiagnostic, Result, miette};
 use stir::{
     eval::{
         AnswerForm,
+        method::Render,
         questions::{Questions, TaskSource},
         task::answer_form,
     },
-    model::Lm,
+    model::ModelError,
 };
-
-use crate::model::render;
 
 /// The problems to ask.
 #[derive(clap::Args, Debug, Clone)]
@@ -48,12 +47,12 @@ impl TaskArgs {
         self.source().name()
     }
 
-    /// Returns the problems with their prompts for `lm`.
-    pub(crate) fn open(&self, lm: &Lm) -> Result<Questions> {
+    /// Returns the problems with prompts by `render`: the chat template of a model.
+    pub(crate) fn open(&self, render: &Render<'_, ModelError>) -> Result<Questions> {
         let source = self.source();
         // The names of the settings are those of the flags.
         source.check().map_err(|error| miette!("--{error}"))?;
-        source.open(&|system, user| render(lm, system, user)).into_diagnostic()
+        source.open(render).into_diagnostic()
     }
 
     fn source(&self) -> TaskSource {

@@ -91,6 +91,27 @@ impl Fingerprint {
             Ok(())
         }
     }
+
+    /// Checks that `found` is the model that `what` ("the library") was made for, as [`check`](Self::check) does. With
+    /// `allow_requantised` a model whose weights are stored in other formats will do, with a warning.
+    ///
+    /// # Errors
+    /// [`FingerprintMismatch::Quantisation`] for such a model, unless it is allowed; [`FingerprintMismatch::Model`] for
+    /// another one, in any case.
+    pub fn check_or_requantised(
+        &self,
+        what: &str,
+        found: &Self,
+        allow_requantised: bool,
+    ) -> Result<(), FingerprintMismatch> {
+        match self.check(found) {
+            Err(requantised @ FingerprintMismatch::Quantisation { .. }) if allow_requantised => {
+                tracing::warn!("{what} was {requantised}: it may not fit");
+                Ok(())
+            }
+            checked => checked,
+        }
+    }
 }
 
 /// Returns what stands before the colon of a digest, if there is one, and the digest itself.
@@ -161,6 +182,10 @@ mod tests {
         assert_eq!(refused(&larger), "hidden_size");
         assert_eq!(mined.without_quantisation().check(&mined), Ok(()));
         assert_eq!(mined.without_quantisation().quantisation(), None);
+        let allowed = |found: &Fingerprint| mined.check_or_requantised("it", found, true);
+        assert_eq!(allowed(&model("t", "F16:y")), Ok(()));
+        assert!(matches!(allowed(&model("t", "BF16:y")), Err(FingerprintMismatch::Model { field: "weights", .. })));
+        assert_eq!(mined.check_or_requantised("it", &larger, false), mined.check(&larger));
         let error = mined.check(&model("gguf:t", "Q4_K+Q6_K:y")).map_err(|error| error.to_string());
         let words = "weights are BF16 there and Q4_K+Q6_K in the model at hand";
         assert!(error.is_err_and(|error| error.ends_with(words)));

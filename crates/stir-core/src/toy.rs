@@ -23,6 +23,8 @@ pub struct ToyEngine {
     fingerprint: Fingerprint,
     vocab: Vocab,
     start: Option<TokenId>,
+    /// True if characters without a token are passed over.
+    lenient: bool,
     device: String,
     embedding: Vec<Stream>,
     /// Per layer: how a position reads itself, how it reads the past.
@@ -83,6 +85,7 @@ impl ToyEngine {
             },
             vocab: Vocab::new(texts.iter().map(String::as_bytes), [eos]),
             start: None,
+            lenient: false,
             device: String::new(),
             embedding,
             layers,
@@ -100,6 +103,11 @@ impl ToyEngine {
     /// Returns the same engine with prompts that start with `token`, as those of many models start with a BOS token.
     pub fn starting_with(self, token: TokenId) -> Self {
         Self { start: Some(token), ..self }
+    }
+
+    /// Returns the same engine with a tokenizer that passes over characters outside its alphabet, such as those of tags.
+    pub fn passing_over_unknown(self) -> Self {
+        Self { lenient: true, ..self }
     }
 
     /// Returns the same engine under the name of a quantisation, which changes nothing but its fingerprint.
@@ -213,10 +221,15 @@ impl Text for ToyEngine {
         while let Some(first) = rest.chars().next() {
             let id = (0..self.vocab.len() as TokenId)
                 .filter(|&id| !self.vocab.bytes(id).is_empty() && rest.as_bytes().starts_with(self.vocab.bytes(id)))
-                .max_by_key(|&id| self.vocab.bytes(id).len())
-                .ok_or(ToyError::Unknown(first))?;
-            tokens.push(id);
-            rest = &rest[self.vocab.bytes(id).len()..];
+                .max_by_key(|&id| self.vocab.bytes(id).len());
+            match id {
+                None if !self.lenient => return Err(ToyError::Unknown(first)),
+                None => rest = &rest[first.len_utf8()..],
+                Some(id) => {
+                    tokens.push(id);
+                    rest = &rest[self.vocab.bytes(id).len()..];
+                }
+            }
         }
         Ok(tokens)
     }
@@ -255,7 +268,15 @@ mod tests {
             conformance::check(&ToyEngine::new(seed).starting_with(3), 0.0).unwrap();
             conformance::check_text(&ToyEngine::new(seed)).unwrap();
             conformance::check_text(&ToyEngine::new(seed).starting_with(3)).unwrap();
+            conformance::check_text(&ToyEngine::new(seed).passing_over_unknown()).unwrap();
         }
+    }
+
+    #[test]
+    fn a_character_without_a_token_is_refused_or_passed_over() {
+        let engine = ToyEngine::new(0);
+        assert_eq!(engine.encode("a<é>b"), Err(ToyError::Unknown('<')));
+        assert_eq!(engine.clone().passing_over_unknown().encode("a<é>b"), engine.encode("ab"));
     }
 
     #[test]

@@ -12,10 +12,7 @@ use std::{
 
 use common::{shared_rows, toy};
 use serde_json::Value;
-use stir_core::{
-    Engine, Fingerprint, Finish, ModelShape, Output, Row, Text, TokenId, Vocab,
-    toy::{ToyEngine, ToyError, ToySession},
-};
+use stir_core::{Finish, toy::ToyEngine};
 use stir_eval::{
     Task,
     method::{AnswerRun, MethodContext, Question, Reply},
@@ -102,39 +99,6 @@ fn what_was_only_thought_is_no_answer() {
     }
 }
 
-/// The toy engine, which reads the letters of a prompt and passes over its tags.
-struct Tagged(ToyEngine);
-
-impl Engine for Tagged {
-    type Session = ToySession;
-    type Error = ToyError;
-
-    fn shape(&self) -> ModelShape {
-        self.0.shape()
-    }
-    fn fingerprint(&self) -> &Fingerprint {
-        self.0.fingerprint()
-    }
-    fn vocab(&self) -> &Vocab {
-        self.0.vocab()
-    }
-    fn session(&self) -> ToySession {
-        self.0.session()
-    }
-    fn forward(&self, rows: &mut [Row<'_, ToySession>]) -> Result<Vec<Output>, ToyError> {
-        self.0.forward(rows)
-    }
-}
-
-impl Text for Tagged {
-    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-        self.0.encode(&text.replace(|c: char| !c.is_ascii_lowercase(), ""))
-    }
-    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-        self.encode(text)
-    }
-}
-
 /// Keeps the texts that it is given.
 #[derive(Default)]
 struct Reader(Mutex<Vec<String>>);
@@ -152,7 +116,7 @@ impl Judge for Reader {
 
 #[test]
 fn votes_are_taken_of_what_is_told() {
-    let engine = Tagged(ToyEngine::new(5));
+    let engine = ToyEngine::new(5).passing_over_unknown();
     for (prompt, is_open) in [("abc<think>\n", true), ("abc", false)] {
         let reader = Arc::new(Reader::default());
         let judges = |_: &Question| -> Arc<dyn Judge> { reader.clone() };

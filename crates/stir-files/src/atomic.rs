@@ -8,6 +8,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use crate::FileError;
+
 /// The number of names to try before a folder in which all of them exist counts as an error.
 const TRIES: usize = 64;
 
@@ -60,6 +62,28 @@ pub fn write_atomically_with(
         writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
     });
     settle(&temporary, path, written)
+}
+
+/// Checks, before the work begins whose result goes to `path`, that [`write_atomically`] can write it: that it is no
+/// folder, and in a folder that takes files.
+///
+/// ```
+/// let folder = tempfile::tempdir()?;
+/// assert!(stir_files::check_writable(folder.path().join("x")).is_ok());
+/// assert!(stir_files::check_writable(folder.path().join("none/x")).is_err());
+/// assert!(stir_files::check_writable(folder.path()).is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+/// [`FileError::Io`] with what the file system refuses.
+pub fn check_writable(path: impl AsRef<Path>) -> Result<(), FileError> {
+    let path = path.as_ref();
+    let try_out = || match path.is_dir() {
+        true => Err(ErrorKind::IsADirectory.into()),
+        false => fs::remove_file(first_unused(path, |name| File::create_new(name).map(drop))?),
+    };
+    try_out().map_err(FileError::io("write", path))
 }
 
 /// Puts something other than written bytes (a link, a copy) in place of `path` in one step: `make` makes it under the

@@ -11,7 +11,7 @@ mod log;
 mod settings;
 mod surrogates;
 
-pub use atomic::{place_atomically, unused_name, with_suffix, write_atomically, write_atomically_with};
+pub use atomic::{check_writable, place_atomically, unused_name, with_suffix, write_atomically, write_atomically_with};
 pub use error::{FileError, JsonError};
 pub use lines::{LineSpan, Lines, json_line, read_lines};
 pub use lock::FileLock;

@@ -8,7 +8,7 @@ use std::{
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{FileError, error::JsonError, with_suffix, write_atomically};
+use crate::{FileError, FileLock, Lines, check_writable, error::JsonError, with_suffix, write_atomically};
 
 /// The settings of a run, as JSON: everything that its records depend on. They are kept next to the records and keep
 /// the records of two runs apart.
@@ -71,16 +71,59 @@ impl Settings {
         self.are_those_of(path.as_ref(), path.as_ref())
     }
 
+    /// Checks, before the work begins, that a [`RecordLog`](crate::RecordLog) can be opened at `out`: that the file can
+    /// be written, that no other run has it and, if it holds records, that they were begun under these settings. Some may
+    /// not be known yet: fields that only the file has are not compared.
+    ///
+    /// ```
+    /// use stir_files::{FileError, RecordLog, Settings};
+    /// let folder = tempfile::tempdir()?;
+    /// let out = folder.path().join("answers.jsonl");
+    /// let all = Settings::new(&serde_json::json!({"seed": 1, "model": "tiny"}))?;
+    /// RecordLog::open(&out, &all, [7], |record: &u8| *record)?.push(&7)?;
+    ///
+    /// let known = |seed: u8| Settings::new(&serde_json::json!({ "seed": seed }));
+    /// assert!(known(1)?.check_output(&out).is_ok());
+    /// assert!(matches!(known(2)?.check_output(&out), Err(FileError::Settings { .. })));
+    /// assert!(matches!(known(1)?.check_output(folder.path().join("none/x")), Err(FileError::Io { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`FileError::Io`], [`FileError::InUse`], [`FileError::Settings`], [`FileError::BrokenSettings`] and
+    /// [`FileError::NoSettings`].
+    pub fn check_output(&self, out: impl AsRef<Path>) -> Result<(), FileError> {
+        let (out, path) = (out.as_ref(), Self::path(&out));
+        check_writable(out)?;
+        if !out.exists() {
+            return Ok(());
+        }
+        drop(FileLock::acquire(out)?);
+        let (mut lines, mut records) = (Lines::open(out)?, 0);
+        while lines.advance()?.is_some() {
+            records += usize::from(lines.bytes().ends_with(b"\n"));
+        }
+        // A run begins anew where there is no record.
+        if records == 0 {
+            return Ok(());
+        }
+        let Some(mut then) = read(&path)? else {
+            return Err(FileError::NoSettings { path: out.to_owned(), settings: path, records });
+        };
+        if let (Some(then), Some(now)) = (then.as_object_mut(), self.value.as_object()) {
+            then.retain(|field, _| now.contains_key(field));
+        }
+        self.compare(&then, out)
+    }
+
     /// Compares with the settings in `path`; an error names `out`, the file that was begun under them.
     pub(crate) fn are_those_of(&self, out: &Path, path: &Path) -> Result<bool, FileError> {
-        let then = match fs::read(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-            read => read.map_err(FileError::io("read", path))?,
-        };
-        let broken = |source| FileError::BrokenSettings { path: path.to_owned(), source: JsonError(source) };
-        let then: Value = serde_json::from_slice(&then).map_err(broken)?;
-        match difference(Some(&then), Some(&self.value), String::new()) {
-            None => Ok(true),
+        read(path)?.map_or(Ok(false), |then| self.compare(&then, out).map(|()| true))
+    }
+
+    fn compare(&self, then: &Value, out: &Path) -> Result<(), FileError> {
+        match difference(Some(then), Some(&self.value), String::new()) {
+            None => Ok(()),
             Some((field, then, now)) => Err(FileError::Settings { path: out.to_owned(), field, then, now }),
         }
     }
@@ -99,6 +142,16 @@ impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.indented { write!(f, "{:#}", self.value) } else { write!(f, "{}", self.value) }
     }
+}
+
+/// Reads the settings in `path`, if there is such a file.
+fn read(path: &Path) -> Result<Option<Value>, FileError> {
+    let text = match fs::read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(FileError::io("read", path))?,
+    };
+    let broken = |source| FileError::BrokenSettings { path: path.to_owned(), source: JsonError(source) };
+    serde_json::from_slice(&text).map(Some).map_err(broken)
 }
 
 /// Returns the first place, in order of name, at which two JSON values differ, and both values there.

@@ -2,19 +2,23 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{Read, Write},
+    io::Write,
     ops::ControlFlow,
     path::Path,
 };
 
-use ureq::http::{Method, StatusCode, header};
+use futures_util::StreamExt;
+use reqwest::Url;
 
 use crate::{
     HubError,
+    background::Alive,
     cache::Cache,
     checksum::Checksum,
-    client::{Client, Failure, Reply, Retry, Subject, number, text},
+    client::{Client, Stated, Subject, shown},
+    content::Content,
     options::Options,
+    retry::{Failure, Retry},
 };
 
 /// Most bytes of a file whose size the hub does not state. Such files are small ones that it compresses as it goes.
@@ -26,9 +30,11 @@ const PROGRESS: u64 = 1 << 20;
 pub(crate) struct Remote<'a> {
     pub subject: Subject<'a>,
     pub name: &'a str,
-    pub url: String,
+    pub url: Url,
     pub checksum: Checksum,
     pub size: Option<u64>,
+    /// The file's name among the chunks of Xet, if it is there.
+    pub xet: Option<String>,
 }
 
 /// Gets the number of bytes that are here; breaks to cancel.
@@ -36,21 +42,21 @@ pub(crate) type Report<'r> = &'r mut dyn FnMut(u64, Option<u64>) -> ControlFlow<
 
 impl<'a> Remote<'a> {
     /// Asks the hub about a file.
-    pub(crate) fn ask(client: &Client<'_>, subject: Subject<'a>, name: &'a str) -> Result<Self, Failure> {
+    pub(crate) fn ask(
+        client: &Client<'_>,
+        subject: Subject<'a>,
+        name: &'a str,
+        alive: Alive<'_>,
+    ) -> Result<Self, Failure> {
         let subject = Subject { file: Some(name), ..subject };
-        let url = client.file_url(subject.repo, subject.revision, name);
-        let reply = client.send(&Method::HEAD, &url, 0, subject)?;
-        let Some(etag) = reply.etag else {
-            return Err(HubError::Protocol { url: reply.url, reason: "it states no checksum of the file" }.into());
+        let (Stated { etag, size, xet }, url) = client.head(name, subject, alive)?;
+        let Some(etag) = etag else {
+            return Err(HubError::Protocol { url: shown(&url), reason: "it states no checksum of the file" }.into());
         };
         let Some(checksum) = Checksum::from_etag(&etag) else {
             return Err(HubError::NoChecksum { file: name.to_owned(), etag }.into());
         };
-        let headers = reply.response.headers();
-        // The length of a redirect, or of a compressed answer, is not that of the file.
-        let plain = reply.response.status().is_success() && !headers.contains_key(header::CONTENT_ENCODING);
-        let size = reply.linked_size.or_else(|| number(headers, "content-length").filter(|_| plain));
-        Ok(Self { subject, name, url, checksum, size })
+        Ok(Self { subject, name, url, checksum, size, xet })
     }
 
     /// Brings the content, unless it is here, and verifies it.
@@ -131,71 +137,52 @@ impl<'a> Remote<'a> {
 
     /// Makes one request for the missing bytes.
     fn attempt(&self, client: &Client<'_>, partial: &Path, kept: u64, report: Report<'_>) -> Result<(), Failure> {
-        let kept = if self.size.is_some_and(|size| kept > size) { 0 } else { kept };
+        // Of a file of unknown size no part can be asked for.
+        let kept = if self.size.is_none_or(|size| kept > size) { 0 } else { kept };
         let file = OpenOptions::new().create(true).append(true).open(partial).map_err(HubError::io(partial))?;
         file.set_len(kept).map_err(HubError::io(partial))?;
         tell(report, kept, self.size)?;
         if self.size == Some(kept) {
             return Ok(());
         }
-        let reply = client.send(&Method::GET, &self.url, kept, self.subject)?;
-        if reply.etag.as_deref().and_then(Checksum::from_etag).is_some_and(|found| found != self.checksum) {
-            let reason = "the file is not the one it has just described";
-            return Err(HubError::Protocol { url: reply.url, reason }.into());
-        }
-        let done = match reply.response.status() {
-            StatusCode::PARTIAL_CONTENT if range(&reply).is_some_and(|(start, _)| start == kept) => kept,
-            // The hub has no more than this, whatever it is: the checksum will tell.
-            StatusCode::RANGE_NOT_SATISFIABLE if range(&reply).is_some_and(|(_, total)| total == Some(kept)) => {
-                return Ok(());
-            }
-            StatusCode::OK => 0,
-            _ => {
-                // Another part than we asked for. Ask for the whole.
-                file.set_len(0).map_err(HubError::io(partial))?;
-                let error = HubError::Protocol { url: reply.url, reason: "it sent another part of the file" };
-                return Err(Failure::Transient { error, wait: None });
-            }
+        let another_part = || {
+            // Next time, ask for the whole.
+            file.set_len(0).map_err(HubError::io(partial))?;
+            let error = HubError::Protocol { url: shown(&self.url), reason: "it sent another part of the file" };
+            Err(Failure::Transient { error, wait: None })
         };
-        file.set_len(done).map_err(HubError::io(partial))?;
-        self.check_announced(&reply, partial)?;
-        self.write(reply, file, partial, done, report)
-    }
-
-    /// Refuses a file that is announced with another length than the hub's, before its bytes are received.
-    fn check_announced(&self, reply: &Reply, partial: &Path) -> Result<(), Failure> {
-        let headers = reply.response.headers();
-        let announced = match reply.response.status() {
-            StatusCode::PARTIAL_CONTENT => range(reply).and_then(|(_, total)| total),
-            _ if headers.contains_key(header::CONTENT_ENCODING) => None,
-            _ => number(headers, "content-length"),
+        let (announced, content) = match client.content(self, kept, &mut || report(kept, self.size)) {
+            Err(Failure::Final(HubError::Status { status: 416, .. })) if kept > 0 => return another_part(),
+            answer => answer?,
         };
-        match (self.size, announced) {
-            (Some(expected), Some(found)) if expected != found => Err(self.wrong_size(partial, expected, found)),
-            _ => Ok(()),
+        match (self.size.map(|size| size - kept), announced) {
+            (Some(missing), announced) if kept > 0 && announced != Some(missing) => another_part(),
+            (Some(size), Some(found)) if found != size => Err(self.wrong_size(partial, size, found)),
+            _ => self.write(client, content, file, partial, kept, report),
         }
     }
 
     fn write(
         &self,
-        reply: Reply,
+        client: &Client<'_>,
+        mut content: Content,
         mut file: File,
         partial: &Path,
         mut done: u64,
         report: Report<'_>,
     ) -> Result<(), Failure> {
-        let mut body = reply.response.into_body().into_reader();
-        let mut buffer = vec![0; 1 << 16];
         let cut = |done, source| {
             let error = HubError::Cut { file: self.name.to_owned(), done, total: self.size, source };
             Failure::Transient { error, wait: None }
         };
         loop {
-            let n = body.read(&mut buffer).map_err(|source| cut(done, Some(source)))?;
-            if n == 0 {
+            let read = async move { (content.next().await, content) };
+            let (piece, rest) = client.background.wait(read, &mut || report(done, self.size))?;
+            content = rest;
+            let Some(piece) = piece.transpose().map_err(|source| cut(done, Some(source)))? else {
                 return if self.size.is_some_and(|size| done < size) { Err(cut(done, None)) } else { Ok(()) };
-            }
-            let after = done + n as u64;
+            };
+            let after = done + piece.len() as u64;
             match self.size {
                 Some(expected) if after > expected => return Err(self.wrong_size(partial, expected, after)),
                 None if after > UNSIZED => {
@@ -204,7 +191,7 @@ impl<'a> Remote<'a> {
                 }
                 _ => {}
             }
-            file.write_all(&buffer[..n]).map_err(HubError::io(partial))?;
+            file.write_all(&piece).map_err(HubError::io(partial))?;
             done = after;
             tell(report, done, self.size)?;
         }
@@ -232,12 +219,4 @@ fn kept(partial: &Path) -> Result<u64, HubError> {
 
 fn remove(path: &Path) -> Result<(), HubError> {
     fs::remove_file(path).map_err(HubError::io(path))
-}
-
-/// Returns first byte and total of `Content-Range: bytes 10-19/20`; the total alone of `bytes */20`.
-fn range(reply: &Reply) -> Option<(u64, Option<u64>)> {
-    let value = text(reply.response.headers(), "content-range")?;
-    let (span, total) = value.strip_prefix("bytes ")?.split_once('/')?;
-    let start = span.split('-').next()?.trim().parse();
-    Some((start.unwrap_or(u64::MAX), total.trim().parse().ok()))
 }

@@ -88,6 +88,31 @@ pub enum HubError {
         /// The patterns.
         patterns: Vec<String>,
     },
+    /// A repository of GGUF files has none for the tag, or several, or several and no tag was given.
+    #[error(
+        "{repo} at {revision} has {} GGUF model{}; {}",
+        if *several { "more than one" } else { "no" },
+        tag.as_ref().map(|tag| format!(" that {tag} names")).unwrap_or_default(),
+        to_choose(repo, known)
+    )]
+    Quantisation {
+        /// The repository.
+        repo: String,
+        /// The revision.
+        revision: String,
+        /// The tag that was given.
+        tag: Option<String>,
+        /// True if more than one model is meant; otherwise none is.
+        several: bool,
+        /// The tags there are: quantisations, or names of files without their ending where several share one.
+        known: Vec<String>,
+    },
+    /// No request can be made on this system: it lacks certificates or threads, say.
+    #[error("no client of the hub can be made")]
+    Client {
+        /// The fault.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The hub did not answer.
     #[error("there is no connection to {url}; HF_HUB_OFFLINE=1 uses the cache alone")]
     Connection {
@@ -217,7 +242,7 @@ pub enum HubError {
 /// The fault of a connection.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct ConnectionError(pub(crate) Box<ureq::Error>);
+pub struct ConnectionError(pub(crate) Box<dyn std::error::Error + Send + Sync>);
 
 /// A fault in JSON text.
 #[derive(Debug, thiserror::Error)]
@@ -255,6 +280,13 @@ fn why_denied(token_sent: bool, gated: bool) -> &'static str {
         (true, false) => "it is gated, and no token was sent; ask for access on its page and set HF_TOKEN",
         (false, true) => "it is private or does not exist, or the token that was sent is not valid for it",
         (false, false) => "it is private or does not exist, and no token was sent; HF_TOKEN sets one",
+    }
+}
+
+fn to_choose(repo: &str, known: &[String]) -> String {
+    match known {
+        [] => "nor any under another name".to_owned(),
+        known => format!("{repo}:TAG chooses one, TAG being {}", known.join(", ")),
     }
 }
 

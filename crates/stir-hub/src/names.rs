@@ -5,6 +5,25 @@ use crate::{HubError, Origin};
 /// Longest name of a repository on the hub, and longest part of a path on common file systems.
 const LONGEST: (usize, usize) = (96, 255);
 
+/// A model as a user names it: `[hf.co/]OWNER/NAME[@REVISION][:TAG]`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ModelName<'t> {
+    pub id: &'t str,
+    pub revision: Option<&'t str>,
+    /// The quantisation of a GGUF file.
+    pub tag: Option<&'t str>,
+}
+
+impl<'t> From<&'t str> for ModelName<'t> {
+    fn from(text: &'t str) -> Self {
+        let text = text.strip_prefix("hf.co/").unwrap_or(text);
+        // Git allows no colon in a revision.
+        let (rest, tag) = text.split_once(':').map_or((text, None), |(rest, tag)| (rest, Some(tag)));
+        let (id, revision) = rest.split_once('@').map_or((rest, None), |(id, revision)| (id, Some(revision)));
+        Self { id, revision, tag }
+    }
+}
+
 /// Refuses what the hub does not accept as `name` or `owner/name`.
 pub(crate) fn check_repo_id(id: &str) -> Result<(), HubError> {
     let refused = |reason| Err(HubError::RepoId { id: id.to_owned(), reason });
@@ -110,6 +129,21 @@ mod tests {
             "a/b?c", "a/b#c", "a/%2e", "-a/b", "a\0", &long,
         ] {
             assert!(matches!(check_repo_id(id), Err(HubError::RepoId { .. })), "{id:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_models() {
+        for (text, id, revision, tag) in [
+            ("o/n", "o/n", None, None),
+            ("gpt2", "gpt2", None, None),
+            ("o/n@v1", "o/n", Some("v1"), None),
+            ("o/n:Q8_0", "o/n", None, Some("Q8_0")),
+            ("hf.co/o/n:q8_0", "o/n", None, Some("q8_0")),
+            ("o/n@refs/pr/1:Q8_0", "o/n", Some("refs/pr/1"), Some("Q8_0")),
+            ("o/n:", "o/n", None, Some("")),
+        ] {
+            assert_eq!(ModelName::from(text), ModelName { id, revision, tag }, "{text}");
         }
     }
 

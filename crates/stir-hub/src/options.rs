@@ -39,6 +39,8 @@ pub struct Options {
     pub token: Option<Token>,
     /// True to use the cache alone.
     pub offline: bool,
+    /// True to bring over Xet what the hub has there. Some networks let only the hub itself through.
+    pub xet: bool,
     /// True to let snapshots link to blobs. Otherwise, and where that is not possible, they hold hard links or copies.
     pub symlinks: bool,
     /// The number of times that a broken connection, or an answer that says "later", is tried again without progress.
@@ -61,6 +63,7 @@ impl Options {
             endpoint: "https://huggingface.co".to_owned(),
             token: None,
             offline: false,
+            xet: true,
             symlinks: true,
             retries: 5,
             backoff: Duration::from_millis(500),
@@ -80,6 +83,7 @@ impl Options {
     /// | `HF_ENDPOINT` | the hub's address |
     /// | `HF_HUB_OFFLINE`, else `TRANSFORMERS_OFFLINE` | the cache only |
     /// | `HF_HUB_DISABLE_SYMLINKS` | no symbolic links |
+    /// | `HF_HUB_DISABLE_XET` | no Xet |
     ///
     /// Switches are on for `1`, `on`, `yes` and `true`. An empty variable is as good as none.
     ///
@@ -126,6 +130,7 @@ impl Options {
         let mut options = Self::new(cache.map_or_else(|| in_home("hub"), Ok)?);
         options.offline = on("HF_HUB_OFFLINE").or_else(|| on("TRANSFORMERS_OFFLINE")).unwrap_or(false);
         options.symlinks = !on("HF_HUB_DISABLE_SYMLINKS").unwrap_or(false);
+        options.xet = !on("HF_HUB_DISABLE_XET").unwrap_or(false);
         if let Some(endpoint) = read("HF_ENDPOINT") {
             let reason = "not UTF-8";
             options.endpoint = endpoint.into_string().map_err(|_| HubError::Option { name: "HF_ENDPOINT", reason })?;
@@ -157,8 +162,8 @@ pub enum Files {
     #[default]
     Decoder,
     /// The files whose path matches one of these shell patterns: `*` matches any characters, `/` included, and
-    /// `?` for one. Of a model's repository, weights in other formats than safetensors (`*.bin`, `*.pth`, `*.pt`,
-    /// `*.ckpt`, `*.h5`, `*.msgpack`, `*.gguf`, `consolidated*`) are never brought: nothing here reads them, and
+    /// `?` for one. Of a model's repository, weights in other formats than safetensors and GGUF (`*.bin`, `*.pth`, `*.pt`,
+    /// `*.ckpt`, `*.h5`, `*.msgpack`, `consolidated*`) are never brought: nothing here reads them, and
     /// some run code when read.
     Matching(Vec<String>),
 }
@@ -272,9 +277,10 @@ mod tests {
         for (value, on) in
             [("1", true), ("TRUE", true), ("yes", true), ("On", true), ("0", false), ("no", false), ("", false)]
         {
-            let options = with(&[("HF_HUB_CACHE", "x"), ("HF_HUB_OFFLINE", value), ("HF_HUB_DISABLE_SYMLINKS", value)]);
-            let options = options.unwrap();
-            assert_eq!((options.offline, options.symlinks), (on, !on), "{value:?}");
+            let switches =
+                ["HF_HUB_OFFLINE", "HF_HUB_DISABLE_SYMLINKS", "HF_HUB_DISABLE_XET"].map(|name| (name, value));
+            let options = with(&[&[("HF_HUB_CACHE", "x")], &switches[..]].concat()).unwrap();
+            assert_eq!((options.offline, options.symlinks, options.xet), (on, !on, !on), "{value:?}");
         }
         assert!(with(&[("HF_HUB_CACHE", "x"), ("TRANSFORMERS_OFFLINE", "1")]).unwrap().offline);
         let endpoint = with(&[("HF_HUB_CACHE", "x"), ("HF_ENDPOINT", "http://h:1")]).unwrap().endpoint;

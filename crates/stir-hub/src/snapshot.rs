@@ -10,16 +10,18 @@ use serde::Deserialize;
 
 use crate::{
     Files, HubError, Options, Origin, RepoKind,
+    background::Alive,
     cache::{Cache, is_commit},
-    client::{Client, Retry, Subject},
+    client::{Client, Subject, shown},
     download::Remote,
     error::JsonError,
     names,
+    retry::Retry,
 };
 
 const CONFIG: &str = "config.json";
-const WEIGHTS: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+pub(crate) const WEIGHTS: &str = "model.safetensors";
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
 /// Further files of a decoder's folder that loading reads if they are there.
 const OPTIONAL: [&str; 6] = [
     "generation_config.json",
@@ -30,7 +32,7 @@ const OPTIONAL: [&str; 6] = [
     "chat_template.json",
 ];
 /// Weights that are never brought.
-const REFUSED: [&str; 8] = ["*.bin", "*.pth", "*.pt", "*.ckpt", "*.h5", "*.msgpack", "*.gguf", "consolidated*"];
+const REFUSED: [&str; 7] = ["*.bin", "*.pth", "*.pt", "*.ckpt", "*.h5", "*.msgpack", "consolidated*"];
 
 /// Most bytes of a listing, and of an index of shards.
 const LARGEST_JSON: u64 = 64 << 20;
@@ -51,7 +53,7 @@ const LARGEST_JSON: u64 = 64 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress<'a> {
-    /// The hub is being asked for the files of the repository.
+    /// The hub is being asked for the files of the repository, or about one of them.
     Listing,
     /// A file is being received, or waited for. It begins with what an earlier call has left of it; `done` falls back
     /// if the server sends the whole file again.
@@ -91,18 +93,24 @@ pub fn snapshot(
     options: &Options,
     mut progress: impl FnMut(Progress<'_>) -> ControlFlow<()>,
 ) -> Result<PathBuf, HubError> {
-    names::check_repo_id(id)?;
-    names::check_revision(&options.revision)?;
-    let cache = Cache::new(options, id);
+    let cache = checked(id, options)?;
     if options.offline {
         return cached(id, options, &cache);
     }
-    let client = Client::new(options)?;
-    Visit { id, options, cache, client, progress: &mut progress }.run()
+    let mut visit = Visit::new(id, options, cache, &mut progress)?;
+    let (commit, names) = visit.list()?;
+    visit.bring_all(&commit, &names)
+}
+
+/// Returns the cache of a repository; refuses a repository or revision that there cannot be.
+pub(crate) fn checked(id: &str, options: &Options) -> Result<Cache, HubError> {
+    names::check_repo_id(id)?;
+    names::check_revision(&options.revision)?;
+    Ok(Cache::new(options, id))
 }
 
 /// A repository of a hub, being brought.
-struct Visit<'a> {
+pub(crate) struct Visit<'a> {
     id: &'a str,
     options: &'a Options,
     cache: Cache,
@@ -110,28 +118,41 @@ struct Visit<'a> {
     progress: &'a mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
 }
 
-impl Visit<'_> {
-    fn run(mut self) -> Result<PathBuf, HubError> {
-        let (commit, names) = self.list()?;
-        for name in choose(self.id, self.options, &names)? {
-            self.bring(&commit, name)?;
+impl<'a> Visit<'a> {
+    pub(crate) fn new(
+        id: &'a str,
+        options: &'a Options,
+        cache: Cache,
+        progress: &'a mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
+    ) -> Result<Self, HubError> {
+        Ok(Self { id, options, cache, client: Client::new(options)?, progress })
+    }
+
+    /// Brings the files that the options ask for, and returns their folder.
+    pub(crate) fn bring_all(&mut self, commit: &str, names: &BTreeSet<String>) -> Result<PathBuf, HubError> {
+        for name in choose(self.id, self.options, names)? {
+            self.bring(commit, name)?;
         }
         if self.options.files == Files::Decoder && !names.contains(WEIGHTS) {
-            let shards = shards(self.id, &self.cache.snapshot(&commit).join(INDEX))?;
+            let shards = shards(self.id, &self.cache.snapshot(commit).join(INDEX))?;
             if let Some(file) = shards.iter().find(|shard| !names.contains(*shard)) {
-                return Err(no_file(self.id, &commit, file));
+                return Err(no_file(self.id, commit, file));
             }
             for shard in &shards {
-                self.bring(&commit, shard)?;
+                self.bring(commit, shard)?;
             }
         }
-        // Last, so that offline a revision means the commit that is here in full.
-        self.cache.set_commit(&self.options.revision, &commit)?;
-        Ok(self.cache.snapshot(&commit))
+        self.finish(commit)
+    }
+
+    /// Notes the commit, and returns its folder. Last, so that offline a revision means the commit that is here in full.
+    pub(crate) fn finish(&self, commit: &str) -> Result<PathBuf, HubError> {
+        self.cache.set_commit(&self.options.revision, commit)?;
+        Ok(self.cache.snapshot(commit))
     }
 
     /// Returns the commit the revision is at, and the names of its files, all of them checked.
-    fn list(&mut self) -> Result<(String, BTreeSet<String>), HubError> {
+    pub(crate) fn list(&mut self) -> Result<(String, BTreeSet<String>), HubError> {
         #[derive(Deserialize)]
         struct Listing {
             sha: String,
@@ -143,12 +164,14 @@ impl Visit<'_> {
             rfilename: String,
         }
         let subject = Subject { repo: self.id, revision: &self.options.revision, file: None };
-        let url = self.client.listing_url(self.id, &self.options.revision);
+        let url = self.client.api_url(self.id, ["revision", &self.options.revision]);
         let mut alive = || (self.progress)(Progress::Listing);
         if alive().is_break() {
             return Err(HubError::Cancelled);
         }
-        let text = Retry::run(self.options, &mut alive, || self.client.get_small(&url, LARGEST_JSON, subject))?;
+        let ask = |alive: Alive<'_>| self.client.get_small(&url, LARGEST_JSON, subject, alive);
+        let text = Retry::run(self.options, &mut alive, ask)?;
+        let url = shown(&url);
         let listing: Listing = serde_json::from_slice(&text)
             .map_err(|source| HubError::Json { location: url.clone(), source: JsonError(source) })?;
         if !is_commit(&listing.sha) {
@@ -163,14 +186,15 @@ impl Visit<'_> {
     }
 
     /// Puts one file into the snapshot.
-    fn bring(&mut self, commit: &str, name: &str) -> Result<(), HubError> {
+    pub(crate) fn bring(&mut self, commit: &str, name: &str) -> Result<(), HubError> {
         if self.cache.has(commit, name)? {
             return Ok(());
         }
         // By commit, so that all files are of one, even if the branch moves meanwhile.
         let subject = Subject { repo: self.id, revision: commit, file: Some(name) };
+        let ask = |alive: Alive<'_>| Remote::ask(&self.client, subject, name, alive);
+        let remote = Retry::run(self.options, &mut || (self.progress)(Progress::Listing), ask)?;
         let mut report = |done, total| (self.progress)(Progress::File { name, done, total });
-        let remote = Retry::run(self.options, &mut || report(0, None), || Remote::ask(&self.client, subject, name))?;
         if !self.cache.has_blob(&remote.checksum)? {
             remote.fetch(&self.client, self.options, &self.cache, &mut report)?;
         }
@@ -235,13 +259,7 @@ fn shards(id: &str, index: &Path) -> Result<BTreeSet<String>, HubError> {
 
 /// Returns the snapshot's folder, from the cache alone.
 fn cached(id: &str, options: &Options, cache: &Cache) -> Result<PathBuf, HubError> {
-    let lacks = |missing: Vec<String>| {
-        let (repo, revision, cache) = (id.to_owned(), options.revision.clone(), options.cache.clone());
-        HubError::NotCached { repo, revision, cache, missing }
-    };
-    let Some(commit) = cache.commit(&options.revision)? else {
-        return Err(lacks(vec!["the revision".to_owned()]));
-    };
+    let commit = cached_commit(id, options, cache)?;
     let missing = match &options.files {
         Files::Decoder => missing_of_decoder(id, cache, &commit)?,
         // How many files a pattern with stars names is not known here; too few is none.
@@ -251,10 +269,20 @@ fn cached(id: &str, options: &Options, cache: &Cache) -> Result<PathBuf, HubErro
             patterns.iter().filter(unmet).cloned().collect()
         }
     };
-    if missing.is_empty() { Ok(cache.snapshot(&commit)) } else { Err(lacks(missing)) }
+    if missing.is_empty() { Ok(cache.snapshot(&commit)) } else { Err(not_cached(id, options, missing)) }
 }
 
-fn missing_of_decoder(id: &str, cache: &Cache, commit: &str) -> Result<Vec<String>, HubError> {
+/// Returns the commit that a revision was at when it was last brought.
+pub(crate) fn cached_commit(id: &str, options: &Options, cache: &Cache) -> Result<String, HubError> {
+    cache.commit(&options.revision)?.ok_or_else(|| not_cached(id, options, vec!["the revision".to_owned()]))
+}
+
+pub(crate) fn not_cached(id: &str, options: &Options, missing: Vec<String>) -> HubError {
+    let (repo, revision, cache) = (id.to_owned(), options.revision.clone(), options.cache.clone());
+    HubError::NotCached { repo, revision, cache, missing }
+}
+
+pub(crate) fn missing_of_decoder(id: &str, cache: &Cache, commit: &str) -> Result<Vec<String>, HubError> {
     let mut needed = vec![CONFIG.to_owned()];
     if !cache.has(commit, WEIGHTS)? && cache.has(commit, INDEX)? {
         needed.extend(shards(id, &cache.snapshot(commit).join(INDEX))?);

@@ -135,7 +135,7 @@ fn progress_ends_at_the_total() {
         ControlFlow::Continue(())
     })
     .unwrap();
-    assert_eq!(listings, 1);
+    assert!(listings >= 1, "once, and while it waits");
     for name in ["config.json", "tokenizer.json", WEIGHTS] {
         let length = hub.file(name).content.len() as u64;
         assert_eq!(last[name], (length, Some(length)), "{name}");
@@ -201,7 +201,7 @@ fn tries_are_bounded_and_what_came_is_kept() {
 fn a_stalled_server_is_left() {
     let hub = FakeHub::new();
     hub.fault("GET", WEIGHTS, [Fault::Stall(2_000_000)]);
-    get(&Options { timeout: Duration::from_millis(300), ..hub.options() }).unwrap();
+    get(&Options { timeout: Duration::from_secs(1), ..hub.options() }).unwrap();
     assert_eq!(hub.ranges(WEIGHTS), ["", "bytes=2000000-"]);
 }
 
@@ -214,6 +214,10 @@ fn servers_that_do_not_do_ranges_as_asked() {
     hub.fault("GET", WEIGHTS, [Fault::Cut(1_000_000), Fault::WrongRange]);
     let dir = hub.get().unwrap();
     assert_eq!(std::fs::read(dir.join(WEIGHTS)).unwrap(), weights());
+    assert_eq!(hub.ranges(WEIGHTS), ["", "bytes=1000000-", ""]);
+    let hub = FakeHub::new();
+    hub.fault("GET", WEIGHTS, [Fault::Cut(1_000_000), Fault::Status(416, vec![])]);
+    hub.get().unwrap();
     assert_eq!(hub.ranges(WEIGHTS), ["", "bytes=1000000-", ""]);
 }
 
@@ -250,21 +254,16 @@ fn a_file_without_a_stated_size() {
     hub.fault("GET", "tokenizer.json", [Fault::Chunked]);
     hub.get().unwrap();
 
-    // All of it is here, which the server says with 416.
-    let hub = FakeHub::new();
-    hub.fault("HEAD", "tokenizer.json", [unsized_head(), unsized_head()]);
-    std::fs::create_dir_all(hub.repo_dir().join("blobs")).unwrap();
-    std::fs::write(hub.partial("tokenizer.json"), "{}").unwrap();
-    hub.get().unwrap();
-    assert_eq!(hub.ranges("tokenizer.json"), ["bytes=2-"]);
-
-    // More than all of it is here.
-    let hub = FakeHub::new();
-    hub.fault("HEAD", "tokenizer.json", [unsized_head(), unsized_head()]);
-    std::fs::create_dir_all(hub.repo_dir().join("blobs")).unwrap();
-    std::fs::write(hub.partial("tokenizer.json"), "{}{}").unwrap();
-    hub.get().unwrap();
-    assert_eq!(hub.ranges("tokenizer.json"), ["bytes=4-", ""]);
+    // What is here of it, some, all or more, is not gone on with: no part can be asked for.
+    for left in ["{", "{}", "{}{}"] {
+        let hub = FakeHub::new();
+        hub.fault("HEAD", "tokenizer.json", [unsized_head(), unsized_head()]);
+        std::fs::create_dir_all(hub.repo_dir().join("blobs")).unwrap();
+        std::fs::write(hub.partial("tokenizer.json"), left).unwrap();
+        let dir = hub.get().unwrap();
+        assert_eq!(hub.ranges("tokenizer.json"), [""]);
+        assert_eq!(std::fs::read(dir.join("tokenizer.json")).unwrap(), b"{}");
+    }
 }
 
 #[test]
@@ -338,6 +337,7 @@ fn spawn(hub: &FakeHub) -> std::process::Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child", "--ignored"])
         .envs([(ENDPOINT, hub.url()), (CACHE, hub.cache.path().to_str().unwrap().to_owned())])
+        .env("HF_TOKEN", "hf_of_the_environment")
         .stdout(Stdio::null())
         .spawn()
         .unwrap()
@@ -374,6 +374,19 @@ fn processes_bring_a_file_once() {
     for mut child in children {
         assert!(child.wait().unwrap().success());
     }
-    assert_eq!(hub.ranges(WEIGHTS).len(), 1);
+    let seen = hub.seen();
+    assert_eq!(seen.iter().filter(|seen| seen.method == "GET" && seen.path.starts_with("/store/model")).count(), 1);
+    let sent = seen.iter().filter(|seen| seen.headers.contains_key("authorization")).count();
+    assert_eq!(sent, 0, "the options have no token, whatever the environment has");
     assert_eq!(std::fs::read(get(&hub.offline()).unwrap().join(WEIGHTS)).unwrap(), weights());
+}
+
+#[tokio::test]
+async fn inside_an_asynchronous_program() {
+    let hub = FakeHub::new();
+    hub.fault("GET", WEIGHTS, [Fault::Cut(1_000_000)]);
+    let dir = hub.get().unwrap();
+    assert_eq!(std::fs::read(dir.join(WEIGHTS)).unwrap(), weights());
+    let stopped = snapshot("org/other", &hub.options(), |_| ControlFlow::Break(()));
+    assert!(matches!(stopped, Err(HubError::Cancelled)));
 }

@@ -5,9 +5,9 @@ use stir_rollout::{Rollout, RolloutError};
 use tracing::warn;
 
 use crate::{
-    InductionConfig, InductionError, Skipped,
+    InductionConfig, InductionError, PositiveSource, Skipped,
     contrast::Member,
-    mine::layers,
+    mine::{check_model, layers},
     read::{Reader, prefill},
     walk::{Walk, Walked},
 };
@@ -43,18 +43,23 @@ pub struct Captured {
 }
 
 /// Reads the states of `rollouts`, problem by problem, at every boundary up to `max_control_points`, whether mining would
-/// contrast it or not: what a diagnosis is made of. Of `config`, the layers, the delimiter, `max_control_points` and
-/// `max_batch` count. All states are held in memory.
+/// contrast it or not: what a diagnosis is made of. Of `config`, the layers, the delimiter, `max_control_points`,
+/// `max_batch` and `allow_requantised` count. `rollout_settings` (JSON text) are those under which the rollouts were made,
+/// if they are known. All states are held in memory.
 ///
 /// # Errors
-/// Fails like [`induce`](crate::induce).
+/// Fails like [`Induction::new`](crate::Induction::new) and [`Induction::run`](crate::Induction::run), for rollouts of
+/// another model too.
 pub fn capture<E: Text>(
     engine: &E,
     rollouts: impl IntoIterator<Item = Result<Vec<Rollout>, RolloutError>>,
+    rollout_settings: Option<&str>,
     config: &InductionConfig,
 ) -> Result<Captured, InductionError<E::Error>> {
     config.validate()?;
+    let config = &InductionConfig { positives: PositiveSource::Rollout, ..config.clone() };
     let layers = layers(engine, config)?;
+    check_model(engine, rollout_settings, config)?;
     let points: Vec<HookPoint> = layers.iter().map(|&layer| HookPoint::ResidPost(layer)).collect();
     let solutions = HashMap::new();
     let reader = Reader { engine, config, solutions: &solutions };

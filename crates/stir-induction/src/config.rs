@@ -44,6 +44,9 @@ pub struct InductionConfig {
     /// batched arithmetic.
     #[serde(alias = "width")]
     pub max_batch: usize,
+    /// True to accept rollouts of another quantisation or number type of the model.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allow_requantised: bool,
 }
 
 /// The source of a contrast's successes.
@@ -91,6 +94,7 @@ impl Default for InductionConfig {
             eta: 0.01,
             max_tokens: 2048,
             max_batch: 32,
+            allow_requantised: false,
         }
     }
 }

@@ -1,4 +1,4 @@
-use stir_core::{LayerSpecError, SettingError};
+use stir_core::{FingerprintMismatch, LayerSpecError, SettingError};
 use stir_rollout::RolloutError;
 
 /// The reason why mining with an engine of error `E` failed.
@@ -11,6 +11,12 @@ pub enum InductionError<E> {
     /// The model does not have a layer.
     #[error(transparent)]
     Layer(#[from] LayerSpecError),
+    /// The rollouts were sampled by another model, whose tokens mean nothing to this one.
+    #[error("the rollouts were {0}")]
+    Fingerprint(FingerprintMismatch),
+    /// The rollouts were sampled by another quantisation of the model.
+    #[error("the rollouts were {0}; if it is the same model otherwise, the setting allow_requantised accepts them")]
+    Requantised(FingerprintMismatch),
     /// The rollouts could not be read.
     #[error(transparent)]
     Rollouts(#[from] RolloutError),

@@ -5,8 +5,8 @@ use std::{
 };
 
 use stir_basis::{MinedPairs, Pair};
-use stir_core::{HookPoint, LayerSpecError, Scheduler, Session, Text};
-use stir_rollout::{Rollout, RolloutError};
+use stir_core::{FingerprintMismatch, HookPoint, LayerSpecError, Scheduler, Session, Text};
+use stir_rollout::{Rollout, RolloutError, sampled_by};
 use tracing::{debug, info, info_span, warn};
 
 use crate::{
@@ -47,7 +47,8 @@ pub struct Induction<'e, E> {
 type Observer<'o> = dyn FnMut(Progress) -> ControlFlow<()> + 'o;
 
 impl<'e, E: Text> Induction<'e, E> {
-    /// Prepares a run on the model that made the rollouts, or on another that is to be steered by them.
+    /// Prepares a run on the model that made the rollouts. Another one can only mine their texts: rollouts without
+    /// tokens and [settings](Self::rollout_settings).
     ///
     /// # Errors
     /// [`InductionError::Setting`] for a setting out of bounds, [`InductionError::Layer`] for a layer that the model
@@ -68,7 +69,8 @@ impl<'e, E: Text> Induction<'e, E> {
         self
     }
 
-    /// Gives the settings (JSON text) under which the rollouts were made; the provenance records them as `rollouts`.
+    /// Gives the settings (JSON text) under which the rollouts were made; the provenance records them as `rollouts`. If
+    /// they name the model ([`sampled_by`]), [`run`](Self::run) refuses rollouts of another one.
     #[must_use]
     pub fn rollout_settings(self, json: impl Into<String>) -> Self {
         Self { rollout_settings: Some(json.into()), ..self }
@@ -87,11 +89,14 @@ impl<'e, E: Text> Induction<'e, E> {
     /// whose pairs could not be kept. A rollout that cannot be used is counted in the report and skipped.
     ///
     /// # Errors
-    /// The first error of `rollouts` or of the engine.
+    /// [`InductionError::Fingerprint`] for rollouts of another model, [`InductionError::Requantised`] for those of
+    /// another quantisation of it unless [`InductionConfig::allow_requantised`] is set; the first error of `rollouts` or
+    /// of the engine.
     pub fn run(
         mut self,
         rollouts: impl IntoIterator<Item = Result<Vec<Rollout>, RolloutError>>,
     ) -> Result<(MinedPairs, InductionReport), InductionError<E::Error>> {
+        check_model(self.engine, self.rollout_settings.as_deref(), &self.config)?;
         let settings = serde_json::to_string(&self.config);
         let settings = settings.map_err(|error| InductionError::Unwritable(JsonError(error)))?;
         let mut provenance = BTreeMap::from([("induction".to_owned(), settings)]);
@@ -291,6 +296,19 @@ pub(crate) fn layers<E: Text>(engine: &E, config: &InductionConfig) -> Result<Ve
     let n_layers = engine.shape().n_layers;
     let layers: BTreeSet<usize> = config.layers.iter().map(|spec| spec.resolve(n_layers)).collect::<Result<_, _>>()?;
     Ok(layers.into_iter().collect())
+}
+
+/// Checks that the model is the one that the settings of the rollouts name, if they name one.
+pub(crate) fn check_model<E: Text>(
+    engine: &E,
+    rollout_settings: Option<&str>,
+    config: &InductionConfig,
+) -> Result<(), InductionError<E::Error>> {
+    let Some(model) = rollout_settings.and_then(sampled_by) else { return Ok(()) };
+    match model.check_or_requantised("the set of rollouts", engine.fingerprint(), config.allow_requantised) {
+        Err(source @ FingerprintMismatch::Quantisation { .. }) => Err(InductionError::Requantised(source)),
+        checked => checked.map_err(InductionError::Fingerprint),
+    }
 }
 
 /// Returns the mean of `n` states, summed in f32 in the order given.

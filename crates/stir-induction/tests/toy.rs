@@ -354,7 +354,7 @@ fn every_boundary_of_mixed_problems_is_captured() {
     let engine = ToyEngine::new(1);
     let groups = groups(&engine);
     let config = InductionConfig { max_control_points: 3, ..config() };
-    let captured = capture(&engine, groups.iter().cloned().map(Ok), &config).unwrap();
+    let captured = capture(&engine, groups.iter().cloned().map(Ok), None, &config).unwrap();
     let mut expected = Vec::new();
     for (problem, group) in groups.iter().enumerate() {
         if group.iter().all(|r| r.correct) || group.iter().all(|r| !r.correct) {
@@ -390,5 +390,44 @@ fn every_boundary_of_mixed_problems_is_captured() {
     for (slot, (_, values)) in captured.layers.iter().enumerate() {
         let direct: Vec<f32> = expected.iter().flat_map(|(_, states)| states[slot].clone()).collect();
         assert_eq!(*values, direct);
+    }
+}
+
+#[test]
+fn rollouts_of_another_model_are_refused() {
+    let engine = ToyEngine::new(1).stored_as("BF16");
+    let settings = |model: &Fingerprint| serde_json::json!({ "model": model, "computation": "f32" }).to_string();
+    let mine = |settings: String, allow_requantised| {
+        let config = InductionConfig { allow_requantised, ..config() };
+        let run = Induction::new(&engine, config).unwrap().rollout_settings(settings);
+        run.run(groups(&engine).into_iter().map(Ok))
+    };
+    let own = engine.fingerprint();
+    for (model, refused, allowed) in [
+        (own.clone(), None, None),
+        // As earlier versions wrote it.
+        (own.without_quantisation(), None, None),
+        (Fingerprint { weights: "Q4_K:1".into(), ..own.clone() }, Some("Q4_K there and BF16"), None),
+        (Fingerprint { weights: "BF16:1".into(), ..own.clone() }, Some("weights is"), Some("weights is")),
+        (Fingerprint { tokenizer: "t".into(), ..own.clone() }, Some("\"t\" there and \"toy\""), Some("tokenizer is")),
+    ] {
+        for (allow, words) in [(false, refused), (true, allowed)] {
+            match (mine(settings(&model), allow), words) {
+                (Ok((mined, _)), None) => assert!(!mined.pairs.is_empty()),
+                (Err(error), Some(words)) => assert!(error.to_string().contains(words), "{error}"),
+                (result, words) => panic!("{model:?}: expected {words:?}, got {:?}", result.map(|_| ())),
+            }
+            let (config, settings) = (InductionConfig { allow_requantised: allow, ..config() }, settings(&model));
+            let captured = capture(&engine, groups(&engine).into_iter().map(Ok), Some(&settings), &config);
+            assert_eq!(captured.is_err(), words.is_some());
+        }
+    }
+    let requantised = settings(&Fingerprint { weights: "Q4_K:1".into(), ..own.clone() });
+    let (mined, _) = mine(requantised, true).unwrap();
+    assert!(mined.provenance["induction"].contains("\"allow_requantised\":true"));
+    // Other programs' settings say nothing about the model.
+    for settings in [r#"{"model": "qwen"}"#, "not JSON"] {
+        let (mined, _) = mine(settings.to_owned(), false).unwrap();
+        assert!(!mined.provenance["induction"].contains("allow_requantised"));
     }
 }

@@ -1,11 +1,12 @@
-//! Products with quantised weights: the rate at which weights are read by one row, and products per second of many.
+//! Products with weights, dense and quantised: the rate at which weights are read by one row, and products per second of many.
 //!
 //! `cargo bench -p stir-kernels --bench packed [-- FORMAT ..]`
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use std::{hint::black_box, time::Instant};
 
-use stir_kernels::{Activations, Format, Packed, linear, linear_packed};
+use half::bf16;
+use stir_kernels::{Activations, Element, Format, Packed, in_large_pages, linear, linear_bf16, linear_packed};
 
 /// The width of Qwen2.5-1.5B, and enough rows that nothing stays in a cache.
 const K: usize = 1536;
@@ -23,13 +24,47 @@ fn median(mut work: impl FnMut()) -> f64 {
     seconds[3]
 }
 
+/// Weights as those of a model lie in memory: in large pages, from the beginning of a cache line on.
+struct Lines<T> {
+    memory: Vec<T>,
+    start: usize,
+}
+
+impl<T: Element> Lines<T> {
+    fn new(value: T) -> Self {
+        let mut memory = in_large_pages(Vec::with_capacity(N * K + 64));
+        memory.resize(N * K + 64, value);
+        let start = (memory.as_ptr().addr().next_multiple_of(64) - memory.as_ptr().addr()) / size_of::<T>();
+        Self { memory, start }
+    }
+
+    fn rows(&self, n: usize) -> &[T] {
+        &self.memory[self.start..self.start + n * K]
+    }
+}
+
+/// Prints the rates of a product: `product(x, n, y)` multiplies rows of `x` with `n` rows of weights.
+fn dense(name: &str, bytes: usize, x: &[f32], y: &mut [f32], product: impl Fn(&[f32], usize, &mut [f32])) {
+    let one = median(|| product(&x[..K], N, &mut y[..N]));
+    let many = median(|| product(x, 8960, &mut y[..512 * 8960]));
+    println!(
+        "{name}: 1 row {:.1} GB/s, 512 rows {:.0} G products/s",
+        (bytes * N * K) as f64 / one / 1e9,
+        (512 * 8960 * K) as f64 / many / 1e9,
+    );
+}
+
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let x: Vec<f32> = (0..512 * K).map(|i| (i * 7919 % 1000) as f32 / 500.0 - 1.0).collect();
-    let dense = vec![0.01f32; N / 4 * K];
     let mut y = vec![0.0; 512 * N];
-    let seconds = median(|| linear(&x[..K], black_box(&dense), None, &mut y[..N / 4], K));
-    println!("f32, 1 row: {:.1} GB/s", 4.0 * dense.len() as f64 / seconds / 1e9);
+    let singles = Lines::new(0.01f32);
+    dense("f32", 4, &x, &mut y, |x, n, y| linear(x, black_box(singles.rows(n)), None, y, K));
+    drop(singles);
+    let halves = Lines::new(bf16::from_f32(0.01));
+    dense("bf16", 2, &x, &mut y, |x, n, y| linear(x, black_box(halves.rows(n)), None, y, K));
+    dense("bf16 pairs", 2, &x, &mut y, |x, n, y| linear_bf16(x, black_box(halves.rows(n)), None, y, K));
+    drop(halves);
     println!("format  activations  pack GB/s   1 row GB/s   8 rows  16 rows   (ms)   512 rows: G products/s");
     for format in Format::ALL.into_iter().filter(|format| format.is_packed()) {
         if !wanted.is_empty() && !wanted.iter().any(|name| name == format.name()) {

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::{
     linear::tiles,
+    operands::InF32,
     parallel::{SharedSlice, parallel},
     simd::{Element, Isa, Kernel, MAX_ELEMENTS, Simd, elements, exp, load_part},
 };
@@ -186,7 +187,7 @@ unsafe fn dot<S: Simd, T: Element>(queries: &[f32], keys: &[T], head_dim: usize,
             };
             let x = queries[row * head_dim..].as_ptr();
             // SAFETY: the rows are `head_dim` long.
-            unsafe { tiles::<S, T>(S::ROWS.min(rows - row), w, x, head_dim, head_dim, 4 * head_dim, put) }
+            unsafe { tiles::<S, InF32<T>>(S::ROWS.min(rows - row), w, x, head_dim, head_dim, 4 * head_dim, put) }
         }
     }
 }

@@ -137,7 +137,8 @@ pub struct Heads<'a> {
     pub n_kv_heads: usize,
     /// The number of elements of a head.
     pub head_dim: usize,
-    /// The factors of the norms of every query head and of every key head, `[head_dim]` each.
+    /// The factors of the norms of the queries and of the keys: as wide as a head, which norms every head by itself,
+    /// or as all heads of a token, which norms them at once.
     pub norms: Option<[&'a [f32]; 2]>,
     /// The number added to the mean square in these norms.
     pub epsilon: f32,
@@ -159,26 +160,36 @@ pub(crate) fn heads(qkv: &mut [f32], stride: usize, heads: &Heads<'_>) {
     let &Heads { n_heads, n_kv_heads, head_dim, norms, epsilon, cos, sin, rotary_dim, scale } = heads;
     let (tokens, cost, half) = (qkv.len() / stride, qkv.len(), rotary_dim / 2);
     assert!(qkv.len() == tokens * stride && (n_heads + n_kv_heads) * head_dim <= stride && 2 * half <= head_dim);
+    for (gamma, heads) in norms.into_iter().flatten().zip([n_heads, n_kv_heads]) {
+        assert!(gamma.len() == head_dim || gamma.len() == heads * head_dim);
+    }
     let qkv = SharedSlice::new(qkv);
     parallel(tokens, cost, |token| {
         // SAFETY: a token is one part.
         let row = unsafe { qkv.slice(token * stride, (n_heads + n_kv_heads) * head_dim) };
         let (cos, sin) = (&cos[token * half..][..half], &sin[token * half..][..half]);
+        if let Some([q, k]) = norms {
+            let (queries, keys) = row.split_at_mut(n_heads * head_dim);
+            norm_parts(queries, q, head_dim, epsilon);
+            norm_parts(keys, k, head_dim, epsilon);
+        }
         for (i, head) in row.chunks_exact_mut(head_dim).enumerate() {
-            let query = i < n_heads;
-            if let Some([q, k]) = norms {
-                let gamma = if query { q } else { k };
-                let square: f32 = head.iter().map(|x| x * x).sum();
-                let rms = (square / head_dim as f32 + epsilon).sqrt();
-                head.iter_mut().zip(gamma).for_each(|(x, gamma)| *x = *x / rms * gamma);
-            }
             let (low, high) = head[..2 * half].split_at_mut(half);
             for (((low, high), cos), sin) in low.iter_mut().zip(high).zip(cos).zip(sin) {
                 (*low, *high) = (*low * cos - *high * sin, *high * cos + *low * sin);
             }
-            if query {
+            if i < n_heads {
                 head.iter_mut().for_each(|x| *x *= scale);
             }
         }
     });
+}
+
+/// Norms parts of a row in place, each as wide as `gamma`. Sums within heads and then over them.
+fn norm_parts(row: &mut [f32], gamma: &[f32], head_dim: usize, epsilon: f32) {
+    for part in row.chunks_exact_mut(gamma.len()) {
+        let square: f32 = part.chunks(head_dim).map(|head| head.iter().map(|x| x * x).sum::<f32>()).sum();
+        let rms = (square / gamma.len() as f32 + epsilon).sqrt();
+        part.iter_mut().zip(gamma).for_each(|(x, gamma)| *x = *x / rms * gamma);
+    }
 }

@@ -7,7 +7,8 @@ use crate::{
     Activation,
     attention::{AttentionShape, Sequence, SpanView, attend},
     linear::linear,
-    rows::{gate, norm},
+    prepare_heads,
+    rows::{Heads, gate, norm},
     simd::{Element, Isa, Kernel, MAX_ELEMENTS, Simd, elements, exp},
 };
 
@@ -34,14 +35,24 @@ fn dot(a: &[f32], b: impl Iterator<Item = f32>) -> f64 {
 
 fn products<W: Element>(rng: &mut ChaCha8Rng) {
     // Around what registers, tiles, blocks and depths hold, in every remainder.
-    let shapes = [(1, 1, 1), (1, 37, 5), (2, 16, 4), (5, 64, 67), (7, 1100, 9), (13, 1025, 130), (1, 5000, 300)];
+    let shapes = [
+        (1, 1, 1),
+        (1, 37, 5),
+        (2, 16, 4),
+        (3, 17_000, 6),
+        (4, 16_384, 3),
+        (5, 64, 67),
+        (7, 1100, 9),
+        (13, 1025, 130),
+        (1, 5000, 300),
+    ];
     for (rows, k, n) in shapes {
         let (x, w, b) = (normal(rows * k, rng), normal(n * k, rng), normal(n, rng));
-        let [w, b] = [w, b].map(|values| values.into_iter().map(W::from_f32).collect::<Vec<W>>());
+        let w: Vec<W> = w.into_iter().map(W::from_f32).collect();
         for bias in [None, Some(&b[..])] {
             let column = |row: usize, n: usize| {
                 let product = dot(&x[row * k..][..k], w[n * k..][..k].iter().map(|w| w.to_f32()));
-                product + bias.map_or(0.0, |b| f64::from(b[n].to_f32()))
+                product + bias.map_or(0.0, |b| f64::from(b[n]))
             };
             let expected: Vec<f64> = (0..rows * n).map(|i| column(i / n, i % n)).collect();
             for isa in Isa::available() {
@@ -63,16 +74,43 @@ fn products_of_every_type_and_shape() {
 
 #[test]
 fn a_row_does_not_depend_on_the_others() {
-    let (k, n, rng) = (1500, 70, &mut ChaCha8Rng::seed_from_u64(2));
-    let (x, w) = (normal(20 * k, rng), normal(n * k, rng));
-    for isa in Isa::available() {
-        let mut all = vec![0.0; 20 * n];
-        linear(isa, &x, &w, None, &mut all, k);
-        for (x, expected) in x.chunks_exact(k).zip(all.chunks_exact(n)) {
-            let mut alone = vec![0.0; n];
-            linear(isa, x, &w, None, &mut alone, k);
-            assert_eq!(alone, expected, "{isa:?}");
+    let rng = &mut ChaCha8Rng::seed_from_u64(2);
+    for (k, n) in [(1500, 70), (20_000, 7)] {
+        let (x, w) = (normal(20 * k, rng), normal(n * k, rng));
+        let halves: Vec<bf16> = w.iter().map(|w| bf16::from_f32(*w)).collect();
+        let same = |what: &str, product: &dyn Fn(&[f32], &mut [f32])| {
+            let mut all = vec![0.0; 20 * n];
+            product(&x, &mut all);
+            for rows in 1..6 {
+                for (x, expected) in x.chunks_exact(rows * k).zip(all.chunks_exact(rows * n)) {
+                    let mut alone = vec![0.0; rows * n];
+                    product(x, &mut alone);
+                    assert_eq!(alone, expected, "{what}, {rows} rows of {k}");
+                }
+            }
+        };
+        for isa in Isa::available() {
+            same(&format!("{isa:?}"), &|x, y| linear(isa, x, &w, None, y, k));
+            same(&format!("{isa:?} of bf16"), &|x, y| linear(isa, x, &halves, None, y, k));
         }
+        same("pairs of bf16", &|x, y| crate::linear_bf16(x, &halves, None, y, k));
+    }
+}
+
+#[test]
+fn products_of_pairs_are_those_of_rounded_activations() {
+    let rng = &mut ChaCha8Rng::seed_from_u64(3);
+    for (rows, k, n) in [(1, 1, 1), (1, 37, 5), (2, 1056, 7), (9, 1000, 66), (6, 32, 4)] {
+        let (x, w, bias) = (normal(rows * k, rng), normal(n * k, rng), normal(n, rng));
+        let w: Vec<bf16> = w.into_iter().map(bf16::from_f32).collect();
+        let rounded: Vec<f32> = x.iter().map(|x| bf16::from_f32(*x).to_f32()).collect();
+        let (mut found, mut expected) = (vec![f32::NAN; rows * n], vec![f32::NAN; rows * n]);
+        // A processor without the instruction computes with activations as they are.
+        let x = if crate::has_bf16() { rounded } else { x };
+        crate::linear_bf16(&x, &w, Some(&bias), &mut found, k);
+        linear(Isa::best(), &x, &w, Some(&bias), &mut expected, k);
+        let expected: Vec<f64> = expected.into_iter().map(f64::from).collect();
+        assert_close(&format!("{rows} {k} {n}"), &found, &expected, 1e-4);
     }
 }
 
@@ -150,6 +188,53 @@ fn norms_and_gates() {
                 let mut out = vec![0.0; rows * width];
                 gate(isa, &gate_up, activation, width, &mut out);
                 assert_close(&format!("{activation:?} {isa:?} {width}"), &out, &expected, 1e-5);
+            }
+        }
+    }
+}
+
+#[test]
+fn heads_are_normed_each_or_at_once_and_turned_or_not() {
+    let rng = &mut ChaCha8Rng::seed_from_u64(5);
+    let (n_heads, n_kv_heads, head_dim, stride) = (3, 2, 4, 7 * 4);
+    let qkv = normal(2 * stride, rng);
+    for parts in [[3, 2], [1, 1]] {
+        let gammas = [n_heads, n_kv_heads].map(|heads| heads * head_dim);
+        let gammas = [normal(gammas[0] / parts[0], rng), normal(gammas[1] / parts[1], rng)];
+        let normed = |row: &[f32]| -> Vec<f64> {
+            let (queries, rest) = row.split_at(n_heads * head_dim);
+            let keys = &rest[..n_kv_heads * head_dim];
+            let parts = [(queries, &gammas[0]), (keys, &gammas[1])].map(|(x, gamma)| {
+                let rows = x.chunks_exact(gamma.len()).flat_map(move |x| {
+                    let rms = (dot(x, x.iter().copied()) / x.len() as f64 + 1e-6).sqrt();
+                    x.iter().zip(gamma).map(move |(&x, &gamma)| f64::from(x) / rms * f64::from(gamma))
+                });
+                rows.collect::<Vec<_>>()
+            });
+            parts.concat()
+        };
+        for rotary_dim in [4, 2, 0] {
+            let angles: Vec<f32> = normal(2 * rotary_dim / 2, rng);
+            let (sin, cos): (Vec<f32>, Vec<f32>) = angles.iter().map(|angle| angle.sin_cos()).unzip();
+            let norms = Some(gammas.each_ref().map(|gamma| &gamma[..]));
+            let (epsilon, scale) = (1e-6, 0.5);
+            let (cos, sin) = (&cos[..], &sin[..]);
+            let heads = Heads { n_heads, n_kv_heads, head_dim, norms, epsilon, cos, sin, rotary_dim, scale };
+            let mut found = qkv.clone();
+            prepare_heads(&mut found, stride, &heads);
+            for (token, (row, found)) in qkv.chunks(stride).zip(found.chunks(stride)).enumerate() {
+                let mut expected = normed(row);
+                let half = rotary_dim / 2;
+                for (head, x) in expected.chunks_exact_mut(head_dim).enumerate() {
+                    for i in 0..half {
+                        let (sin, cos) = f64::from(angles[token * half + i]).sin_cos();
+                        (x[i], x[i + half]) = (x[i] * cos - x[i + half] * sin, x[i + half] * cos + x[i] * sin);
+                    }
+                    x.iter_mut().filter(|_| head < n_heads).for_each(|x| *x *= 0.5);
+                }
+                let (prepared, values) = found.split_at(expected.len());
+                assert_close(&format!("{parts:?} {rotary_dim}"), prepared, &expected, 1e-5);
+                assert_eq!(values, &row[expected.len()..]);
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::{
 /// be differentiated; an implementation may have faster ones.
 pub(crate) trait Compute {
     /// Computes attention of the new tokens to what they see of their sequences, these tokens included. `norms` are
-    /// those of every head of the queries and of the keys, in models that have them.
+    /// those of the queries and of the keys, in models that have them, as wide as a head or as all heads.
     ///
     /// # Shapes
     /// - `qkv`: `[tokens, (n_heads + 2 n_kv_heads) head_dim]`, as projected
@@ -77,7 +77,7 @@ pub(crate) trait Compute {
 }
 
 /// Returns the normed and rotated queries and keys, and values, of a layer's projection: `[tokens, heads, head_dim]`
-/// each.
+/// each. Without a rotation nothing is turned.
 ///
 /// # Shapes
 /// - `qkv`: `[tokens, (n_heads + 2 n_kv_heads) head_dim]`
@@ -85,7 +85,7 @@ pub(crate) fn split_heads(
     config: &DecoderConfig,
     qkv: Tensor<2>,
     norms: Option<&[Norm; 2]>,
-    rotation: &Rotation,
+    rotation: Option<&Rotation>,
 ) -> [Tensor<3>; 3] {
     let (tokens, heads, kv_heads) = (qkv.dims()[0], config.n_heads, config.n_kv_heads);
     let qkv = qkv.reshape([tokens, heads + 2 * kv_heads, config.head_dim]);
@@ -93,11 +93,23 @@ pub(crate) fn split_heads(
     let mut qk = qkv.narrow(1, 0, heads + kv_heads);
     if let Some([q_norm, k_norm]) = norms {
         let (q, k) = (qk.clone().narrow(1, 0, heads), qk.narrow(1, heads, kv_heads));
-        qk = Tensor::cat(vec![q_norm.forward(q), k_norm.forward(k)], 1);
+        qk = Tensor::cat(vec![norm_heads(q, q_norm), norm_heads(k, k_norm)], 1);
     }
     // Queries and keys are rotated in one piece.
-    let qk = rotation.turn(qk);
+    if let Some(rotation) = rotation {
+        qk = rotation.turn(qk);
+    }
     [qk.clone().narrow(1, 0, heads), qk.narrow(1, heads, kv_heads), v]
+}
+
+/// Norms every head by itself, or those of a token at once, as wide as the norm is.
+///
+/// # Shapes
+/// - both: `[tokens, heads, head_dim]`
+fn norm_heads(x: Tensor<3>, norm: &Norm) -> Tensor<3> {
+    let ([tokens, heads, head_dim], [width]) = (x.dims(), norm.gamma.dims());
+    let parts = heads * head_dim / width;
+    norm.forward(x.reshape([tokens, parts, width])).reshape([tokens, heads, head_dim])
 }
 
 /// Root mean square norm. Computed in f32 from beginning to end, with a weight kept in f32.
@@ -160,9 +172,10 @@ impl<R> Rotations<R> {
         Self { all: rotation(&config.rope), windowed: config.local_rope.as_ref().map(rotation) }
     }
 
-    /// Returns the rotation in a layer.
-    pub(crate) fn of(&self, config: &DecoderConfig, layer: usize) -> &R {
-        self.windowed.as_ref().filter(|_| config.windows[layer].is_some()).unwrap_or(&self.all)
+    /// Returns the rotation in a layer; `None` where nothing is turned.
+    pub(crate) fn of(&self, config: &DecoderConfig, layer: usize) -> Option<&R> {
+        let windowed = self.windowed.as_ref().filter(|_| config.windows[layer].is_some());
+        config.rotary_layers[layer].then(|| windowed.unwrap_or(&self.all))
     }
 }
 

@@ -5,11 +5,11 @@
 
 use burn::{
     backend::{Flex, flex::FlexTensor},
-    tensor::{DType, Device, Tensor, TensorData},
+    tensor::{DType, Device, Int, Tensor, TensorData},
 };
 use half::{bf16, f16};
 use stir_core::Session;
-use stir_kernels::{Activations, AttentionShape, Element, Heads, Packed, Sequence, SpanView, linear};
+use stir_kernels::{Activations, AttentionShape, Element, Heads, Packed, Sequence, SpanView, linear, linear_bf16};
 
 use crate::{
     DecoderConfig,
@@ -26,6 +26,8 @@ pub(crate) struct Native<'c> {
     batch: Batch<'c>,
     rotations: Rotations<Angles>,
     activations: Activations,
+    /// True if weights in bf16 are multiplied with activations in bf16.
+    in_bf16: bool,
 }
 
 impl<'c> Native<'c> {
@@ -34,9 +36,15 @@ impl<'c> Native<'c> {
         *device == Device::flex()
     }
 
+    /// Returns whether weights computed with in bf16 are multiplied with activations in bf16.
+    pub(crate) fn multiplies_bf16(activations: Activations) -> bool {
+        activations != Activations::Exact && stir_kernels::has_bf16()
+    }
+
     pub(crate) fn new(config: &'c DecoderConfig, batch: Batch<'c>, activations: Activations) -> Self {
         let rotations = Rotations::new(config, &batch.positions(), |angles| angles);
-        Self { config, batch, rotations, activations }
+        let in_bf16 = batch.dtype() == Some(DType::BF16) && Self::multiplies_bf16(activations);
+        Self { config, batch, rotations, activations, in_bf16 }
     }
 
     /// Turns queries and keys, writes keys and values to the caches, and attends.
@@ -109,7 +117,10 @@ impl<'c> Native<'c> {
     fn prepare(&self, layer: usize, qkv: &mut [f32], stride: usize, norms: Option<&[Norm; 2]>) {
         let DecoderConfig { n_heads, n_kv_heads, head_dim, rms_norm_eps, attention_scale, .. } = *self.config;
         let norms = norms.map(|norms| norms.each_ref().map(|norm| primitive(norm.gamma.val())));
-        let Angles { cos, sin, rotary_dim } = self.rotations.of(self.config, layer);
+        let (cos, sin, rotary_dim) = match self.rotations.of(self.config, layer) {
+            Some(Angles { cos, sin, rotary_dim }) => (&cos[..], &sin[..], *rotary_dim),
+            None => (&[][..], &[][..], 0),
+        };
         let heads = Heads {
             n_heads,
             n_kv_heads,
@@ -118,7 +129,7 @@ impl<'c> Native<'c> {
             epsilon: rms_norm_eps as f32,
             cos,
             sin,
-            rotary_dim: *rotary_dim,
+            rotary_dim,
             scale: attention_scale as f32,
         };
         stir_kernels::prepare_heads(qkv, stride, &heads);
@@ -143,13 +154,14 @@ impl Compute for Native<'_> {
         }
         let weight = weight.tensor();
         let ([rows, k], [n, _]) = (x.dims(), weight.dims());
-        let (x, weight, bias) = (primitive(x), primitive(weight), bias.map(primitive));
+        let (x, weight, bias) = (primitive(x), primitive(weight), bias.map(|bias| primitive(in_f32(bias))));
         let mut out = vec![0.0; rows * n];
-        let (x, bias, y) = (values(&x), bias.as_ref(), &mut out);
+        let (x, bias, y) = (values(&x), bias.as_ref().map(values), &mut out);
         match weight.dtype() {
-            DType::BF16 => linear(x, values::<bf16>(&weight), bias.map(values), y, k),
-            DType::F16 => linear(x, values::<f16>(&weight), bias.map(values), y, k),
-            _ => linear(x, values::<f32>(&weight), bias.map(values), y, k),
+            DType::BF16 if self.in_bf16 => linear_bf16(x, values(&weight), bias, y, k),
+            DType::BF16 => linear(x, values::<bf16>(&weight), bias, y, k),
+            DType::F16 => linear(x, values::<f16>(&weight), bias, y, k),
+            _ => linear(x, values::<f32>(&weight), bias, y, k),
         }
         tensor(out, [rows, n])
     }
@@ -215,6 +227,30 @@ macro_rules! flex_element {
     )+};
 }
 flex_element!(f32 bf16 f16);
+
+/// Returns some rows of a matrix, in f32.
+///
+/// # Shapes
+/// - `rows`: `[rows]`
+/// - output: `[rows, width]`
+pub(crate) fn rows(matrix: Tensor<2>, rows: Tensor<1, Int>) -> Tensor<2> {
+    fn gather<T: FlexElement>(matrix: &FlexTensor, rows: &[usize], width: usize) -> Vec<f32> {
+        let values = values::<T>(matrix);
+        rows.iter().flat_map(|row| values[row * width..][..width].iter().map(|x| x.to_f32())).collect()
+    }
+    let (width, matrix, rows) = (matrix.dims()[1], primitive(matrix), numbers(rows));
+    let gathered = match matrix.dtype() {
+        DType::BF16 => gather::<bf16>(&matrix, &rows, width),
+        DType::F16 => gather::<f16>(&matrix, &rows, width),
+        _ => gather::<f32>(&matrix, &rows, width),
+    };
+    tensor(gathered, [rows.len(), width])
+}
+
+/// Returns the numbers of a tensor.
+pub(crate) fn numbers(tensor: Tensor<1, Int>) -> Vec<usize> {
+    tensor.into_data().iter::<i64>().map(|number| number as usize).collect()
+}
 
 /// Returns the memory of a tensor, row by row.
 fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {

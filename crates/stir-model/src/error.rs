@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use stir_core::HookPoint;
+use stir_core::{Addition, HookPoint, ModelShape, TokenId};
 
 use crate::{ComputeType, DeviceError, gguf::GgufError};
 
@@ -280,6 +280,45 @@ pub enum RowError {
         /// One past the last.
         end: usize,
     },
+}
+
+impl RowError {
+    /// Checks a row that encodes `tokens` from position `start` on a model of the given shape; no weights are needed.
+    ///
+    /// # Errors
+    /// The first rule that the row breaks.
+    pub fn check(
+        shape: ModelShape,
+        start: usize,
+        tokens: &[TokenId],
+        capture: &[HookPoint],
+        additions: &[Addition<'_>],
+    ) -> Result<(), Self> {
+        let ModelShape { n_layers, hidden_size, vocab_size, max_context } = shape;
+        let end = start + tokens.len();
+        if tokens.is_empty() {
+            return Err(Self::Empty);
+        }
+        if end > max_context {
+            return Err(Self::Context { positions: end, max_context });
+        }
+        if let Some(&token) = tokens.iter().find(|&&token| token as usize >= vocab_size) {
+            return Err(Self::Token { token, vocab_size });
+        }
+        let mut points = capture.iter().copied().chain(additions.iter().map(|a| a.point));
+        if let Some(point) = points.find(|point| point.layer() >= n_layers) {
+            return Err(Self::HookPoint { point, n_layers });
+        }
+        for addition in additions {
+            if addition.vector.len() != hidden_size {
+                return Err(Self::Width { found: addition.vector.len(), hidden_size });
+            }
+            if !(start..end).contains(&addition.position) {
+                return Err(Self::Position { position: addition.position, start, end });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The reason why a file is not JSON.

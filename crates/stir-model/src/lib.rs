@@ -20,6 +20,7 @@ mod cpu;
 mod decoder;
 mod device;
 mod error;
+mod files;
 mod fingerprint;
 mod generation;
 pub mod gguf;
@@ -41,13 +42,14 @@ pub use chat::{ChatOptions, ChatTemplate, Message};
 #[cfg(feature = "decoder")]
 pub use checkpoint::LoadProgress;
 pub use checkpoint::{Checkpoint, StoredRows, StoredTensor};
-pub use config::{Activation, DecoderConfig, Rope, RopeFrequencies, RopeScaling};
+pub use config::{Activation, DecoderConfig, QkNorm, Rope, RopeFrequencies, RopeScaling};
 #[cfg(feature = "decoder")]
 pub use decoder::{Decoder, NamedTensor};
 #[cfg(feature = "decoder")]
 pub use device::ReadError;
 pub use device::{ComputeType, DeviceError, DeviceSpec};
 pub use error::{ChatTemplateError, JsonError, ModelError, RowError, SafetensorsError, TokenizerError};
+pub use files::ModelFiles;
 pub use fingerprint::{fingerprint, fingerprint_of, fingerprint_of as fingerprint_of_folder};
 pub use generation::GenerationDefaults;
 #[cfg(feature = "decoder")]

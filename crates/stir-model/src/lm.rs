@@ -14,8 +14,8 @@ pub use self::pass::Inspection;
 #[cfg(feature = "flex")]
 use crate::cpu::Native;
 use crate::{
-    ChatTemplate, Checkpoint, ComputeType, Decoder, DecoderConfig, GenerationDefaults, KvCache, LoadProgress, Message,
-    ModelError, Tokenizer, checkpoint::Reader, device, fingerprint, gguf,
+    ChatTemplate, ComputeType, Decoder, DecoderConfig, GenerationDefaults, KvCache, LoadProgress, Message, ModelError,
+    ModelFiles, Tokenizer, checkpoint::Reader, device, fingerprint,
 };
 
 /// A language model with its tokenizer and chat template: an [`Engine`] on a burn device.
@@ -44,40 +44,9 @@ pub struct Lm {
     /// True if passes use this crate's own kernels.
     #[cfg(feature = "flex")]
     kernels: bool,
-    /// What packed weights are multiplied with.
+    /// What packed weights, and those computed with in bf16, are multiplied with.
     #[cfg(feature = "flex")]
     activations: Activations,
-}
-
-/// What the files of a model say, its tensors not yet read.
-struct Files {
-    config: DecoderConfig,
-    tokenizer: Option<Tokenizer>,
-    chat: Option<ChatTemplate>,
-    generation: GenerationDefaults,
-    checkpoint: Checkpoint,
-}
-
-impl Files {
-    /// Opens a GGUF file or a Hugging Face folder; `config` replaces what they say about the decoder.
-    fn open(path: &Path, config: Option<DecoderConfig>) -> Result<Self, ModelError> {
-        if gguf::is_gguf(path) {
-            let model = gguf::Model::open(path)?;
-            let gguf::Model { tokenizer, chat_template: chat, generation, checkpoint, .. } = model;
-            let config = config.unwrap_or(model.config);
-            return Ok(Self { config, tokenizer, chat, generation, checkpoint });
-        }
-        let config = config.map_or_else(|| DecoderConfig::open(path), Ok)?;
-        let checkpoint = Checkpoint::open(path)?;
-        let tokenizer_path = path.join("tokenizer.json");
-        let tokenizer = tokenizer_path.exists().then(|| Tokenizer::from_file(&tokenizer_path)).transpose()?;
-        if let Some(tokens) = tokenizer.as_ref().map(Tokenizer::size).filter(|&tokens| tokens > config.vocab_size) {
-            let vocab_size = config.vocab_size;
-            return Err(ModelError::VocabularySize { path: tokenizer_path, tokens, vocab_size });
-        }
-        let generation = GenerationDefaults::from_dir(path, tokenizer.as_ref(), config.vocab_size)?;
-        Ok(Self { config, tokenizer, chat: ChatTemplate::from_dir(path)?, generation, checkpoint })
-    }
 }
 
 /// The options of loading a model.
@@ -87,10 +56,11 @@ pub struct LoadOptions {
     pub compute: ComputeType,
     /// The decoder options that replace those of the folder's `config.json`, or of the GGUF file.
     pub config: Option<DecoderConfig>,
-    /// What quantised weights of a GGUF file are multiplied with on the CPU.
+    /// What the quantised weights of a GGUF file are multiplied with on the CPU. Weights computed with in bf16 are
+    /// multiplied with activations in bf16, unless this is [`Activations::Exact`] or the processor cannot (AVX-512 BF16).
     pub activations: Activations,
-    /// True to decode quantised weights when they are loaded, into the type to compute in. This happens in any case on
-    /// other devices than the CPU.
+    /// True to turn all weights into the type to compute in when they are loaded. This happens in any case on other
+    /// devices than the CPU.
     pub dequantise: bool,
 }
 
@@ -128,32 +98,55 @@ impl Lm {
         dir: impl AsRef<Path>,
         device: &Device,
         options: LoadOptions,
+        progress: impl FnMut(LoadProgress),
+    ) -> Result<Self, ModelError> {
+        let files = ModelFiles::open_with(dir.as_ref(), options.config.clone())?;
+        Self::from_files(files, device, options, progress)
+    }
+
+    /// Loads the weights of opened `files`, as [`load_with`](Self::load_with) does: what is wrong with a prompt, a layer
+    /// or a setting can be told before.
+    ///
+    /// ```no_run
+    /// use stir_model::{DeviceSpec, LoadOptions, Lm, ModelFiles};
+    /// let files = ModelFiles::open("path/to/a/model.gguf")?;
+    /// println!("{} layers", files.config.n_layers);
+    /// let lm = Lm::from_files(files, &DeviceSpec::CPU.open()?, LoadOptions::default(), |_| ())?;
+    /// # Ok::<(), stir_model::ModelError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The errors of [`load`](Self::load).
+    pub fn from_files(
+        files: ModelFiles,
+        device: &Device,
+        options: LoadOptions,
         mut progress: impl FnMut(LoadProgress),
     ) -> Result<Self, ModelError> {
-        let (dir, start) = (dir.as_ref(), Instant::now());
+        let start = Instant::now();
         let span = tracing::info_span!(
             "load",
-            model = %dir.display(),
+            model = %files.path.display(),
             compute = %options.compute,
             files = field::Empty,
             bytes = field::Empty,
             seconds = field::Empty,
         )
         .entered();
-        let Files { config, tokenizer, chat, generation, checkpoint } = Files::open(dir, options.config)?;
+        let vocab = files.vocab();
+        let ModelFiles { path, config, tokenizer, chat_template: chat, generation, checkpoint } = files;
+        let config = options.config.unwrap_or(config);
         let (files, bytes) = checkpoint.size();
         span.record("files", files).record("bytes", bytes);
         let reader = Reader::new(checkpoint, &mut progress);
         #[cfg(feature = "flex")]
-        let reader = reader.packing(!options.dequantise && Native::runs_on(device));
+        let reader = reader.keeping(!options.dequantise && Native::runs_on(device));
         let mut reader = reader;
         let decoder = Decoder::load(&config, &mut reader, options.compute, device)?;
         let weights = reader.finish(&config.digest())?;
-        let eos = generation.end_tokens.clone();
-        let vocab = tokenizer.as_ref().map_or_else(|| Vocab::new([], eos.clone()), |t| t.vocab(eos.clone()));
         let fingerprint = fingerprint::of_parts(&config, tokenizer.as_ref().map(|t| t.digest().to_owned()), weights);
         let lm = Self {
-            dir: dir.to_owned(),
+            dir: path,
             decoder,
             tokenizer,
             chat,
@@ -178,7 +171,8 @@ impl Lm {
         Ok(lm)
     }
 
-    /// Loads the model that the Hugging Face hub knows as `id`, downloading what the cache lacks.
+    /// Loads the model that the Hugging Face hub knows as `name`, downloading what the cache lacks: `OWNER/NAME` and,
+    /// where wanted, `@REVISION` and `:TAG`, the quantisation of a GGUF file (see [`stir_hub::model`]).
     ///
     /// ```no_run
     /// use std::ops::ControlFlow;
@@ -196,12 +190,12 @@ impl Lm {
     /// [`load`](Self::load).
     #[cfg(feature = "hub")]
     pub fn from_hub(
-        id: &str,
+        name: &str,
         options: &stir_hub::Options,
         device: &Device,
         progress: impl FnMut(stir_hub::Progress<'_>) -> std::ops::ControlFlow<()>,
     ) -> Result<Self, ModelError> {
-        Self::load(stir_hub::snapshot(id, options, progress)?, device)
+        Self::load(stir_hub::model(name, options, progress)?, device)
     }
 
     /// Encodes at most `tokens` (at least 1) of a row in one pass; longer rows take several. The memory for attention
@@ -289,8 +283,13 @@ impl Engine for Lm {
 
     fn computation(&self) -> String {
         #[cfg(feature = "flex")]
-        if self.decoder.is_packed() && self.kernels {
-            return format!("{}, {} activations", self.compute(), self.activations);
+        if self.kernels {
+            if self.decoder.is_packed() {
+                return format!("{}, {} activations", self.compute(), self.activations);
+            }
+            if self.compute() == ComputeType::Bf16 && Native::multiplies_bf16(self.activations) {
+                return "bf16, bf16 activations".to_owned();
+            }
         }
         self.compute().to_string()
     }

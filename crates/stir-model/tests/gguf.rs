@@ -9,7 +9,7 @@ use std::{fs, path::PathBuf};
 use common::{sentencepiece_by_score, shared};
 use serde_json::Value;
 use stir_core::TokenId;
-use stir_model::{Activation, Checkpoint, DecoderConfig, Format, Message, RopeScaling, gguf::Model};
+use stir_model::{Activation, Checkpoint, DecoderConfig, Format, Message, QkNorm, RopeScaling, gguf::Model};
 
 const MODELS: [&str; 3] = ["smollm2-135m", "gemma3-270m", "qwen2.5-coder-0.5b"];
 
@@ -223,14 +223,14 @@ impl Layer<'_> {
         let normed = self.norm(&x, "input_layernorm");
         let part = |name: &str| self.project(&normed, hidden, &format!("self_attn.{name}_proj"), config.qkv_bias);
         let (mut q, mut k, v) = (part("q"), part("k"), part("v"));
-        if config.qk_norm {
+        if config.qk_norm == Some(QkNorm::Head) {
             (q, k) = (self.norm(&q, "self_attn.q_norm"), self.norm(&k, "self_attn.k_norm"));
         }
         self.turn(&mut q, config.n_heads);
         self.turn(&mut k, config.n_kv_heads);
         let mut attended = self.project(&self.attend(&q, &k, &v), qk, "self_attn.o_proj", config.output_bias);
         let mut before = "post_attention_layernorm";
-        if config.sandwich_norms {
+        if config.output_norms {
             attended = self.norm(&attended, before);
             before = "pre_feedforward_layernorm";
         }
@@ -242,7 +242,7 @@ impl Layer<'_> {
         );
         let inner: Vec<f32> = gate.into_iter().zip(up).map(|(gate, up)| self.gate(gate) * up).collect();
         let mut fed = self.project(&inner, config.intermediate_size, "mlp.down_proj", false);
-        if config.sandwich_norms {
+        if config.output_norms {
             fed = self.norm(&fed, "post_feedforward_layernorm");
         }
         x.iter_mut().zip(fed).for_each(|(x, y)| *x += y);

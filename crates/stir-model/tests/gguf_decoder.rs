@@ -127,6 +127,27 @@ fn smollm2_equals_transformers_and_talks() {
     assert_eq!(lm.encode_prompt(&prompt).unwrap(), recorded.ids("chat_ids"));
 }
 
+/// The files that `tests/fixtures/gguf_files.py` makes, against llama.cpp, which reads them too, and transformers.
+#[test]
+fn small_files_give_the_logits_of_llama_cpp() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/gguf");
+    let recorded = Checkpoint::open_file(&folder.join("expected.safetensors")).unwrap();
+    for name in ["smollm3", "olmo2", "granite"] {
+        let load = || Lm::load(folder.join(format!("{name}.gguf")), &DeviceSpec::CPU.open().unwrap()).unwrap();
+        let (ids, _) = recorded.integers(&format!("{name}.input_ids")).unwrap();
+        let ids: Vec<TokenId> = ids.into_iter().map(|id| id as TokenId).collect();
+        for (lm, by) in [(load(), "kernels"), (load().without_kernels(), "burn")] {
+            let found = lm.inspect(&ids, vec![]).unwrap().logits;
+            for peer in ["llama_cpp", "transformers"] {
+                let gap = gap(&recorded.floats(&format!("{name}.{peer}")).unwrap().0, &found);
+                println!("{name} by {by}: off by {gap:.1e} of the largest logit of {peer}");
+                assert!(gap <= 2e-5, "{name} by {by}: {gap} from {peer}");
+            }
+            conformance::check(&lm, 1e-5).unwrap();
+        }
+    }
+}
+
 #[test]
 #[ignore = "needs the folder of shared data in STIR_SHARED_DATA and that of real models in STIR_REAL_MODELS"]
 fn packed_weights_pass_the_conformance_tests() {

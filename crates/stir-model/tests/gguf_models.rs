@@ -55,6 +55,10 @@ fn architectures_mean_what_their_hugging_face_configurations_say() {
         ("gemma2", "gemma2", json!({"query_pre_attn_scalar": 8})),
         ("gemma3", "gemma3_text", gemma),
         ("phi3", "phi3", json!({})),
+        ("smollm3", "smollm3", json!({})),
+        ("olmo2", "olmo2", json!({})),
+        // Without a key, the factor of the scores is that of other families.
+        ("granite", "granite", json!({"logits_scaling": 8.0, "attention_multiplier": 8f64.powf(-0.5)})),
     ] {
         let found = config(&model(architecture));
         // The file has norms as they multiply.
@@ -118,6 +122,21 @@ fn values_out_of_bounds_are_refused_by_key() {
         let key = format!("qwen2.{name}");
         assert_eq!(refused(model("qwen2").set(&key, item)), key);
     }
+    for (architecture, name, item) in [
+        ("smollm3", "attention.sliding_window", Item::U32(64)),
+        ("olmo2", "attention.sliding_window", Item::U32(4096)),
+        ("olmo2", "residual_scale", Item::F32(0.5)),
+        ("granite", "attention.sliding_window", Item::U32(64)),
+        ("granite", "rope.scaling.finetuned", Item::Flag(0)),
+        ("granite", "expert_count", Item::U32(8)),
+        ("granite", "logit_scale", Item::F32(0.0)),
+        ("granite", "residual_scale", Item::F32(-1.0)),
+        ("granite", "embedding_scale", Item::F32(f32::INFINITY)),
+    ] {
+        let key = format!("{architecture}.{name}");
+        assert_eq!(refused(model(architecture).set(&key, item)), key);
+    }
+    assert_eq!(refused(model("granite").remove("granite.logit_scale")), "granite.logit_scale");
     for name in ["block_count", "context_length", "attention.layer_norm_rms_epsilon"] {
         let key = format!("qwen2.{name}");
         assert_eq!(refused(model("qwen2").remove(&key)), key);
@@ -145,6 +164,11 @@ fn windows_fall_where_the_file_puts_them() {
     for item in [Item::U32(0), Item::Flags(vec![1]), Item::F32s(vec![1.0, 0.5]), Item::Texts(vec!["a".into(); 2])] {
         assert_eq!(refused(model("gemma3").set(&pattern, item)), pattern);
     }
+    assert_eq!(config(&model("smollm3")).rotary_layers, [true; 2]);
+    let mut deep = model("smollm3");
+    deep.set("smollm3.block_count", Item::U32(8));
+    let turned = [true, true, true, false];
+    assert_eq!(config(&deep).rotary_layers, [turned, turned].concat());
     let caps = config(model("gemma2").set("gemma2.attn_logit_softcapping", Item::F32(20.0)));
     assert_eq!((caps.attention_softcap, caps.logit_softcap), (Some(20.0), Some(30.0)));
 }
@@ -251,6 +275,20 @@ fn tensors_have_their_hugging_face_names_and_order() {
     let gemma = open(&model("gemma2")).unwrap().checkpoint;
     for (name, first) in [("pre_feedforward_layernorm", 1.0), ("post_feedforward_layernorm", 1.0)] {
         assert_eq!(gemma.floats(&format!("model.layers.1.{name}.weight")).unwrap().0[1], first);
+    }
+    let olmo = open(&model("olmo2")).unwrap().checkpoint;
+    let names: Vec<&str> = olmo.tensors().map(|tensor| tensor.name).filter(|name| name.contains("s.1.")).collect();
+    assert_eq!(names.iter().filter(|name| name.ends_with("norm.weight")).count(), 4, "{names:?}");
+    for (name, width) in [("self_attn.q_norm", 32), ("self_attn.k_norm", 16), ("post_attention_layernorm", 32)] {
+        assert_eq!(olmo.floats(&format!("model.layers.1.{name}.weight")).unwrap().1, [width]);
+    }
+    // Those that llama.cpp turns pair by pair have their rows in that order, also where nothing is turned.
+    for (architecture, interleaved) in [("smollm3", true), ("granite", true), ("olmo2", false)] {
+        let checkpoint = open(&model(architecture)).unwrap().checkpoint;
+        for name in ["q_proj", "k_proj"] {
+            let name = format!("model.layers.1.self_attn.{name}.weight");
+            assert_eq!(checkpoint.rows(&name).unwrap().order.is_some(), interleaved, "{architecture}");
+        }
     }
     let phi = open(&model("phi3")).unwrap().checkpoint;
     assert_eq!(phi.rows("model.layers.1.self_attn.qkv_proj.weight").unwrap().shape, [64, 32]);

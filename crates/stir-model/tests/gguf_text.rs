@@ -40,10 +40,12 @@ fn byte_level_tokenizers_are_those_of_their_name() {
         byte_level(&mut file, pre);
         open(&file).unwrap().tokenizer.unwrap()
     };
-    for pre in ["qwen2", "deepseek-r1-qwen", "llama-bpe", "smollm", "gpt-2", "tekken"] {
+    let names = ["qwen2", "deepseek-r1-qwen", "llama-bpe", "smaug-bpe", "dbrx", "smollm", "refact", "gpt-2", "tekken"];
+    for pre in names {
         let tokenizer = tokenizer(pre);
         let encoded = tokenizer.encode("the the<|end|>two words12").unwrap();
-        let numbers: &[&str] = if matches!(pre, "llama-bpe" | "gpt-2") { &["12"] } else { &["1", "2"] };
+        let numbers: &[&str] =
+            if matches!(pre, "llama-bpe" | "smaug-bpe" | "dbrx" | "gpt-2") { &["12"] } else { &["1", "2"] };
         let expected = [&["the", "Ġthe", "<|end|>", "two words"], numbers].concat();
         assert_eq!(encoded, ids(&tokenizer, &expected), "{pre}");
         let vocab = tokenizer.vocab(Vec::new());
@@ -89,7 +91,10 @@ fn text_is_refused_by_key() {
         assert_eq!(with(&key(name), item), key(name));
     }
     let error = open(model("llama").set("tokenizer.ggml.pre", "falcon")).unwrap_err().to_string();
-    assert!(error.ends_with("is \"falcon\", supported: qwen2, deepseek-r1-qwen, llama-bpe, smollm, gpt-2 or tekken"));
+    assert!(
+        error.contains("is \"falcon\", supported: qwen2, deepseek-r1-qwen, llama-bpe, smaug-bpe, dbrx, "),
+        "{error}"
+    );
     for name in ["pre", "tokens", "merges"] {
         assert_eq!(refused(model("llama").remove(&key(name))), key(name));
     }

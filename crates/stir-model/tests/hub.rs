@@ -3,6 +3,7 @@
 #![cfg(feature = "hub")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod common;
 #[path = "../../stir-hub/tests/support/mod.rs"]
 mod support;
 
@@ -51,6 +52,22 @@ fn a_model_from_the_hub_is_that_of_the_folder() {
     assert_eq!(answer(&found), answer(&expected));
     // Once it is there, no connection is needed.
     assert_eq!(from_hub(&hub.offline()).unwrap().fingerprint(), expected.fingerprint());
+}
+
+#[test]
+fn a_gguf_file_by_its_quantisation() {
+    let (hub, device) = (hub(), DeviceSpec::CPU.open().unwrap());
+    let file = common::gguf_file::model("qwen2").bytes();
+    hub.put("small-F32.gguf", &file, true);
+    hub.put("small-Q8_0.gguf", b"another", true);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.gguf");
+    std::fs::write(&path, file).unwrap();
+    let by_tag =
+        |tag: &str| Lm::from_hub(&format!("{REPO}:{tag}"), &hub.options(), &device, |_| ControlFlow::Continue(()));
+    assert_eq!(by_tag("f32").unwrap().fingerprint(), Lm::load(path, &device).unwrap().fingerprint());
+    let none = by_tag("Q2_K").unwrap_err();
+    assert!(matches!(&none, ModelError::Hub(HubError::Quantisation { known, .. }) if known == &["F32", "Q8_0"]));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! A session takes the memory that it states. This file counts every allocation of its process and so holds one test.
+//! Sessions take the memory that they state, and weights that of their files. This file counts every allocation of its
+//! process and so holds one test.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -41,7 +42,29 @@ fn live() -> usize {
 }
 
 #[test]
-fn a_session_takes_what_is_stated() {
+fn models_and_sessions_take_what_is_stated() {
+    sessions();
+    weights_in_16_bits();
+}
+
+fn weights_in_16_bits() {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/models/qwen2-untied-bf16-sharded");
+    let [kept, widened] = [false, true].map(|dequantise| {
+        let options = LoadOptions { dequantise, ..LoadOptions::default() };
+        let before = live();
+        let lm = Lm::load_with(&dir, &DeviceSpec::CPU.open().unwrap(), options, |_| ()).unwrap();
+        let taken = live() - before;
+        drop(lm);
+        taken
+    });
+    let files = std::fs::read_dir(&dir).unwrap().map(|file| file.unwrap());
+    let weights = files.filter(|file| file.file_name().to_string_lossy().starts_with("model-"));
+    let stored: usize = weights.map(|file| file.metadata().unwrap().len() as usize).sum();
+    assert!(kept * 10 <= stored * 11, "{kept} bytes, {stored} in files");
+    assert!(widened * 10 >= stored * 18, "{widened} bytes, {stored} in files");
+}
+
+fn sessions() {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/models/qwen3-qknorm");
     for compute in [ComputeType::F32, ComputeType::Bf16] {
         let options = LoadOptions { compute, ..LoadOptions::default() };

@@ -6,13 +6,14 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
+use burn::tensor::{Int, Tensor, TensorData};
 use stir_core::{
     Addition, Engine, GenerateOptions, HookPoint, Request, Row, Sampling, TokenId, argmax, conformance, generate,
 };
-use stir_model::{Checkpoint, ComputeType, DecoderConfig, DeviceSpec, Lm, LoadOptions, RopeFrequencies};
+use stir_model::{Checkpoint, ComputeType, Decoder, DecoderConfig, DeviceSpec, Lm, LoadOptions, RopeFrequencies};
 
 const BF16: &str = "qwen2-untied-bf16-sharded";
-const MODELS: [&str; 12] = [
+const MODELS: [&str; 15] = [
     "qwen2-tied",
     BF16,
     "qwen2-window",
@@ -25,6 +26,9 @@ const MODELS: [&str; 12] = [
     "gemma3",
     "phi3",
     "phi4-longrope",
+    "smollm3",
+    "olmo2",
+    "granite",
 ];
 
 fn fixture(name: &str) -> PathBuf {
@@ -198,6 +202,40 @@ fn a_row_of_a_batch_gets_bit_for_bit_what_it_gets_alone() {
             let row = Row { session: &mut session, tokens, additions: vec![], capture: &[], logits: true };
             assert_eq!(lm.forward(&mut [row]).unwrap()[0].logits, expected.logits, "{name} {}", tokens.len());
         }
+    }
+}
+
+/// Weights that stay in 16 bits are widened while they are multiplied, which changes nothing.
+#[test]
+fn weights_kept_in_16_bits_compute_as_if_they_were_widened_first() {
+    let [kept, widened] = [false, true].map(|dequantise| {
+        let options = LoadOptions { dequantise, ..LoadOptions::default() };
+        Lm::load_with(fixture("models").join(BF16), &DeviceSpec::CPU.open().unwrap(), options, |_| ()).unwrap()
+    });
+    for ids in Golden::load(BF16).prompts {
+        for ids in [&ids[..1], &ids[..3], &ids] {
+            let [kept, widened] = [&kept, &widened].map(|lm| lm.inspect(ids, vec![]).unwrap());
+            assert_eq!(kept.logits, widened.logits);
+            assert_eq!(kept.resid_post, widened.resid_post);
+        }
+    }
+}
+
+/// Random weights, computed without a cache, saved, loaded, and computed with one.
+#[test]
+fn what_is_saved_computes_what_it_did() {
+    let device = common::device().open().unwrap();
+    for name in MODELS {
+        let (config, dir) = (fixture("models").join(name).join("config.json"), tempfile::tempdir().unwrap());
+        let decoder = Decoder::random(&DecoderConfig::from_file(&config).unwrap(), 3, &device).unwrap();
+        let json = serde_json::from_str(&std::fs::read_to_string(&config).unwrap()).unwrap();
+        decoder.save(dir.path(), &json).unwrap();
+        let ids = &Golden::load(name).prompts[0];
+        let tokens: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
+        let tokens = Tensor::<2, Int>::from_data(TensorData::new(tokens, [1, ids.len()]), &device);
+        let expected = decoder.forward_dense(tokens).try_into_vec_as::<f32>().unwrap();
+        let found = Lm::load(dir.path(), &device).unwrap().inspect(ids, vec![]).unwrap().logits;
+        assert_close(name, &expected, &found);
     }
 }
 

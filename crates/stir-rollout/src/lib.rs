@@ -18,4 +18,5 @@ pub use error::{RolloutError, RunError};
 pub use prompt::{Prompt, PromptRecord, read_prompts};
 pub use record::{ReadGroups, ReadRollouts, Rollout, group_rollouts, read_groups, read_rollouts};
 pub use run::{Progress, Rollouts, sample_stream};
+pub use settings::{check_output, sampled_by};
 pub use summary::{Failure, FailureReason, Summary};

@@ -4,8 +4,11 @@ use stir_core::{Decode, Generated, Request, Scheduler, Session, Text, judged_tex
 use tracing::{debug, info, info_span, warn};
 
 use crate::{
-    Failure, FailureReason, Prompt, Rollout, RolloutConfig, RolloutError, RunError, Summary, output::Output, reward,
-    settings, summary::Tally,
+    Failure, FailureReason, Prompt, Rollout, RolloutConfig, RolloutError, RunError, Summary,
+    output::Output,
+    reward,
+    settings::{self, Sampler},
+    summary::Tally,
 };
 
 /// The progress of a run.
@@ -90,8 +93,8 @@ impl<'e, E: Text> Rollouts<'e, E> {
         out: impl AsRef<Path>,
     ) -> Result<Summary<E::Error>, RunError<E::Error>> {
         let (samples, judge_name) = (self.config.samples, self.judge_name.take());
-        let device = Some(self.engine.device()).filter(|device| !device.is_empty());
-        let settings = settings::describe(&self.config, self.engine, device.as_deref(), prompts, judge_name)?;
+        let sampler = Sampler::new(self.engine, out.as_ref());
+        let settings = settings::describe(&self.config, Some(sampler), prompts, judge_name.as_deref())?;
         let mut tally = Tally::new(prompts.len());
         let mut output =
             Output::open(out.as_ref(), prompts, samples, &settings, |prompt, rollout| tally.add(prompt, rollout))?;

@@ -16,8 +16,8 @@ use stir_core::{
 };
 use stir_files::FileError;
 use stir_rollout::{
-    FailureReason, Progress, Prompt, RolloutConfig, RolloutError, Rollouts, RunError, Summary, read_groups,
-    read_rollouts, reward, sample_stream,
+    FailureReason, Progress, Prompt, RolloutConfig, RolloutError, Rollouts, RunError, Summary, check_output,
+    read_groups, read_rollouts, reward, sample_stream, sampled_by,
 };
 
 fn engine() -> ToyEngine {
@@ -230,77 +230,8 @@ fn refused(result: Result<Summary<ToyError>, RunError<ToyError>>) -> RolloutErro
     }
 }
 
-/// The toy engine on another device.
-struct Elsewhere(ToyEngine);
-
-impl Engine for Elsewhere {
-    type Session = ToySession;
-    type Error = ToyError;
-
-    fn shape(&self) -> ModelShape {
-        self.0.shape()
-    }
-    fn fingerprint(&self) -> &Fingerprint {
-        self.0.fingerprint()
-    }
-    fn vocab(&self) -> &Vocab {
-        self.0.vocab()
-    }
-    fn device(&self) -> String {
-        "cuda:0".to_owned()
-    }
-    fn session(&self) -> ToySession {
-        self.0.session()
-    }
-    fn forward(&self, rows: &mut [Row<'_, ToySession>]) -> Result<Vec<Output>, ToyError> {
-        self.0.forward(rows)
-    }
-}
-
-impl Text for Elsewhere {
-    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-        self.0.encode(text)
-    }
-    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-        self.0.encode_prompt(text)
-    }
-}
-
 #[test]
 fn judges_read_the_reasoning_that_the_prompt_opens() {
-    /// Encodes only the letters of a prompt: the toy vocabulary has no tags.
-    struct Tagged(ToyEngine);
-
-    impl Engine for Tagged {
-        type Session = ToySession;
-        type Error = ToyError;
-
-        fn shape(&self) -> ModelShape {
-            self.0.shape()
-        }
-        fn fingerprint(&self) -> &Fingerprint {
-            self.0.fingerprint()
-        }
-        fn vocab(&self) -> &Vocab {
-            self.0.vocab()
-        }
-        fn session(&self) -> ToySession {
-            self.0.session()
-        }
-        fn forward(&self, rows: &mut [Row<'_, ToySession>]) -> Result<Vec<Output>, ToyError> {
-            self.0.forward(rows)
-        }
-    }
-
-    impl Text for Tagged {
-        fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-            self.0.encode(&text.replace(|c: char| !c.is_ascii_lowercase(), ""))
-        }
-        fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-            self.encode(text)
-        }
-    }
-
     let (folder, read) = (Folder::new(), std::cell::RefCell::new(Vec::new()));
     let prompt = |id: &str, prompt: &str| Prompt { id: id.into(), prompt: prompt.into(), gold: Some("s".into()) };
     let prompts = [prompt("open", "abc<think>\n"), prompt("plain", "abc")];
@@ -308,7 +239,7 @@ fn judges_read_the_reasoning_that_the_prompt_opens() {
         read.borrow_mut().push((prompt.id.clone(), text.to_owned()));
         true
     };
-    let engine = Tagged(engine());
+    let engine = engine().passing_over_unknown();
     Rollouts::new(&engine, config()).unwrap().run(&prompts, &judge, folder.out()).unwrap();
     let mut expected = Vec::new();
     for rollout in read_rollouts(folder.out()).unwrap() {
@@ -330,6 +261,40 @@ fn a_run_begun_before_fingerprints_named_the_quantisation_resumes() {
     let engine = engine().stored_as("BF16");
     let summary = Rollouts::new(&engine, config()).unwrap().run(&prompts(), &judge, folder.out()).unwrap();
     assert_eq!(summary.samples, 20);
+}
+
+#[test]
+fn the_settings_name_the_model_with_its_quantisation() {
+    let (folder, engine) = (Folder::new(), engine().stored_as("Q4_K+Q6_K"));
+    Rollouts::new(&engine, config()).unwrap().run(&prompts(), &judge, folder.out()).unwrap();
+    let settings = fs::read_to_string(stir_files::Settings::path(folder.out())).unwrap();
+    assert_eq!(sampled_by(&settings).as_ref(), Some(engine.fingerprint()));
+    // Another quantisation is another run.
+    let other = self::engine().stored_as("F16");
+    let error = refused(Rollouts::new(&other, config()).unwrap().run(&prompts(), &judge, folder.out()));
+    assert!(error.to_string().contains("Q4_K+Q6_K:") && error.to_string().contains("F16:"), "{error}");
+}
+
+#[test]
+fn what_is_in_the_way_of_an_output_is_told_before_there_is_a_model() {
+    let folder = Folder::new();
+    let check = |config: &RolloutConfig, prompts: &[Prompt], judge| check_output(config, prompts, judge, folder.out());
+    check(&config(), &prompts(), None).unwrap();
+    assert!(!folder.out().exists());
+    run(config(), &prompts(), &folder.out(), |p| if p.done == 3 { Break(()) } else { Continue(()) }).unwrap();
+    let before = folder.bytes();
+    check(&RolloutConfig { max_batch: 1, ..config() }, &prompts(), None).unwrap();
+    let field = |checked: Result<(), RolloutError>| match checked {
+        Err(RolloutError::File(FileError::Settings { field, .. })) => field,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(field(check(&RolloutConfig { seed: 1, ..config() }, &prompts(), None)), "config.seed");
+    assert_eq!(field(check(&config(), &prompts()[1..], None)), "tasks");
+    assert_eq!(field(check(&config(), &prompts(), Some("stern"))), "judge");
+    fs::remove_file(stir_files::Settings::path(folder.out())).unwrap();
+    let error = check(&config(), &prompts(), None).unwrap_err();
+    assert!(matches!(error, RolloutError::File(FileError::NoSettings { records: 3, .. })), "{error}");
+    assert_eq!(folder.bytes(), before);
 }
 
 #[test]
@@ -367,7 +332,7 @@ fn two_settings_are_never_mixed() {
         matches!(&error, RolloutError::File(FileError::Settings { field, .. }) if field == "end_tokens"),
         "{error}"
     );
-    let elsewhere = Elsewhere(engine());
+    let elsewhere = engine().on_device("cuda:0");
     let error = refused(Rollouts::new(&elsewhere, config()).unwrap().run(&prompts(), &judge, folder.out()));
     assert!(matches!(&error, RolloutError::File(FileError::Settings { field, .. }) if field == "device"), "{error}");
 

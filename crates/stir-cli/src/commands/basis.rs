@@ -10,11 +10,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::{
     basis::{Action, Library, MinedPairs, select},
-    core::Engine,
-    model::{Activations, ComputeType, DeviceSpec},
+    model::fingerprint_of,
 };
 
-use crate::{model::ModelArgs, output::show, settings::BasisArgs};
+use crate::{files::check_writable, model::folder, output::show, settings::BasisArgs};
 
 /// Stage 3: select the entries of a steering library
 #[derive(clap::Args)]
@@ -28,12 +27,9 @@ pub(crate) struct Args {
     /// File to write the entries to as safetensors, for use elsewhere
     #[arg(long, value_name = "FILE")]
     export: Option<PathBuf>,
-    /// Refuse pairs that were not mined on the model in this folder
-    #[arg(long, value_name = "DIR")]
+    /// Refuse pairs that were not mined on this model, a GGUF file or a Hugging Face folder
+    #[arg(long, value_name = "PATH")]
     model: Option<PathBuf>,
-    /// Device to load that model on
-    #[arg(long, default_value_t = DeviceSpec::default())]
-    device: DeviceSpec,
     /// Seed of random and kmeans
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -44,12 +40,11 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Result<()> {
     let config = args.settings.config(args.seed);
     config.validate().into_diagnostic()?;
+    [Some(&args.out), args.export.as_ref()].into_iter().flatten().try_for_each(|out| check_writable(out))?;
     let candidates = MinedPairs::load(&args.pairs).into_diagnostic()?;
-    if args.model.is_some() {
-        let (compute, activations) = (ComputeType::default(), Activations::default());
-        let model = ModelArgs { model: args.model, device: args.device, compute, activations, seed: args.seed };
-        let lm = model.load()?;
-        let fits = candidates.fingerprint.check(lm.fingerprint());
+    if let Some(model) = &args.model {
+        let found = fingerprint_of(folder(model)?).into_diagnostic()?;
+        let fits = candidates.fingerprint.check(&found);
         fits.into_diagnostic().wrap_err_with(|| args.pairs.display().to_string())?;
     }
     let library = select(&candidates, &config).into_diagnostic()?;

@@ -23,12 +23,13 @@ use miette::{IntoDiagnostic, Result};
 use stir::{
     basis::Library,
     controller::{Controller, Place, Step, Variant},
-    core::{Engine, Event, Finish, Flow, GenerateError, GenerateOptions, Request, Sampling, Text, TokenId, stream},
+    core::{Engine, Event, Finish, Flow, GenerateError, GenerateOptions, Request, Sampling, Text, stream},
+    eval::{PromptMessages, questions::refuses_system},
     model::{ChatOptions, Lm, Message, ModelError, opens_reasoning},
 };
 
 use crate::{
-    model::ModelArgs,
+    model::{ModelArgs, OpenModel},
     output::{self, tell},
     settings::{ControllerArgs, SamplingArgs},
 };
@@ -39,7 +40,7 @@ pub(crate) struct Args {
     /// Library to steer with, as `stir basis` writes it
     #[arg(long, value_name = "FILE")]
     library: Option<PathBuf>,
-    /// System message
+    /// System message; in front of the first message where the model's chat template has no system turn
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
     /// Answer this message and end; may be given several times
@@ -73,9 +74,18 @@ static CANCEL: AtomicBool = AtomicBool::new(false);
 static BUSY: AtomicBool = AtomicBool::new(false);
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let lm = args.model.load()?;
-    let library = args.library.as_ref().map(Library::load).transpose().into_diagnostic()?;
     let config = args.steering.config(Variant::Stir, args.model.seed);
+    config.validate().into_diagnostic()?;
+    let library = args.library.as_ref().map(Library::load).transpose().into_diagnostic()?;
+    let model = args.model.open()?;
+    if let Some(library) = &library {
+        model.check_sizes(library.fingerprint()).into_diagnostic()?;
+    }
+    // The model's recommended sampling, except for the settings that were given.
+    let sampling = args.sampling.over(model.files.generation.sampling());
+    model.check_request(&request(&args, sampling))?;
+    let opening = Opening::new(&model, args.system.as_deref())?;
+    let lm = model.load()?;
     let controller = library.map(|library| Controller::new(library, lm.fingerprint(), config));
     let controller = controller.transpose().into_diagnostic()?;
     ctrlc::set_handler(|| {
@@ -93,12 +103,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         }
         color => color == Color::Always,
     };
-    // The model's recommended sampling, except for the settings that were given.
-    let sampling = args.sampling.over(lm.generation_defaults().sampling());
-    let mut chat = Chat { lm: &lm, controller, sampling, color, args: &args, said: Vec::new() };
-    chat.reset();
-    // What is wrong with the settings is wrong with every message.
-    chat.request(vec![0]).check(lm.shape()).into_diagnostic()?;
+    let mut chat = Chat { lm: &lm, controller, sampling, color, args: &args, opening, said: Vec::new() };
     for message in &args.message {
         chat.answer(message)?;
     }
@@ -116,7 +121,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         match String::from_utf8_lossy(&line).trim() {
             "" => {}
             "/quit" => return Ok(()),
-            "/reset" => chat.reset(),
+            "/reset" => chat.said.clear(),
             // In a conversation a message that is too long is not the end of it; an output without a reader is.
             message => match chat.answer(message) {
                 Err(error) if terminal && !error.is::<std::io::Error>() => output::warn(&error),
@@ -131,24 +136,53 @@ pub(crate) fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
+/// Returns the request for an answer, without its prompt.
+fn request(args: &Args, sampling: Sampling) -> Request {
+    let (stop, seed) = (args.sampling.stop.clone(), args.model.seed);
+    Request { max_tokens: args.max_tokens, sampling, stop, seed, ..Request::default() }
+}
+
+/// What the system message makes of the first message of a conversation.
+struct Opening {
+    system: Option<String>,
+    /// True if the chat template refuses a system turn: the system message then stands in front of the user's.
+    in_user: bool,
+}
+
+impl Opening {
+    fn new(model: &OpenModel<'_>, system: Option<&str>) -> Result<Self> {
+        let render = |system: Option<&str>, user: &str| model.render(system, user);
+        let in_user = system.is_some() && refuses_system(&render);
+        // A template that refuses everything, or that is missing, is told before the model is loaded.
+        render(system.filter(|_| !in_user), "Hello").into_diagnostic()?;
+        Ok(Self { system: system.map(str::to_owned), in_user })
+    }
+
+    fn messages(&self, message: &str) -> Vec<Message> {
+        let prompt = PromptMessages { system: self.system.clone(), user: message.to_owned(), is_raw: false };
+        let PromptMessages { system, user, .. } = if self.in_user { prompt.without_system() } else { prompt };
+        system.map(Message::system).into_iter().chain([Message::user(user)]).collect()
+    }
+}
+
 struct Chat<'a> {
     lm: &'a Lm,
     controller: Option<Controller>,
     sampling: Sampling,
     color: bool,
     args: &'a Args,
+    opening: Opening,
     said: Vec<Message>,
 }
 
 impl Chat<'_> {
-    fn reset(&mut self) {
-        self.said = self.args.system.iter().map(Message::system).collect();
-    }
-
     /// Puts `message` to the model and shows the answer as it comes.
     fn answer(&mut self, message: &str) -> Result<()> {
         let said = self.said.len();
-        self.said.push(Message::user(message));
+        match said {
+            0 => self.said = self.opening.messages(message),
+            _ => self.said.push(Message::user(message)),
+        }
         match self.generate() {
             Ok(text) => {
                 self.said.push(Message::assistant(text));
@@ -161,22 +195,12 @@ impl Chat<'_> {
         }
     }
 
-    /// Returns the request that continues `prompt`.
-    fn request(&self, prompt: Vec<TokenId>) -> Request {
-        Request {
-            max_tokens: self.args.max_tokens,
-            sampling: self.sampling,
-            stop: self.args.sampling.stop.clone(),
-            seed: self.args.model.seed,
-            stream: self.said.len() as u64,
-            ..Request::new(prompt)
-        }
-    }
-
     fn generate(&self) -> Result<String> {
         let template = self.lm.chat_template().into_diagnostic()?;
         let prompt = template.render_with(&self.said, &ChatOptions::default()).into_diagnostic()?;
-        let request = self.request(self.lm.encode_prompt(&prompt).into_diagnostic()?);
+        let tokens = self.lm.encode_prompt(&prompt).into_diagnostic()?;
+        let shared = request(self.args, self.sampling);
+        let request = Request { prompt: tokens, stream: self.said.len() as u64, ..shared };
         let mut view = AnswerView { color: self.color, ..AnswerView::default() };
         if opens_reasoning(&prompt) {
             view.show("<think>\n", None)?;

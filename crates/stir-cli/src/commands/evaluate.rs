@@ -19,7 +19,7 @@ use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use stir::eval::experiment::{Experiment, Outcome, Runner};
 
 use crate::{
-    answers::{CompareArgs, Problems},
+    answers::{CompareArgs, ProblemFiles},
     backend::CliBackend,
     model::ModelArgs,
     present::{LibraryView, present},
@@ -56,8 +56,12 @@ pub(crate) fn run(args: Args) -> Result<()> {
         (Some(path), _) => experiment(path, &args),
         (None, Some(task)) => {
             args.compare.check(args.library.is_some())?;
-            let lm = args.model.load()?;
-            Problems::open(&lm, &args.model, args.library.as_deref(), task)?.compare(&args.compare, None, &args.out)
+            let model = args.model.open()?;
+            let render = |system: Option<&str>, user: &str| model.render(system, user);
+            let files = ProblemFiles::open(&render, args.library.as_deref(), task)?;
+            files.check_all(&model, &args.compare, &args.out)?;
+            let lm = model.load()?;
+            files.with(&lm, &args.model).compare(&args.compare, None, &args.out)
         }
         // The flags are declared so that this cannot be.
         (None, None) => Err(miette!("--task or --experiment must be given")),

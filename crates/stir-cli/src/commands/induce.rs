@@ -4,28 +4,29 @@
 //! stir induce --rollouts rollouts.jsonl --layers 0.6 --out candidates.stir
 //! ```
 
-use std::{
-    fs,
-    io::ErrorKind,
-    ops::ControlFlow,
-    path::{Path, PathBuf},
-};
+use std::{ops::ControlFlow, path::PathBuf};
 
-use miette::{IntoDiagnostic, Result, WrapErr};
+use miette::{IntoDiagnostic, Result};
 use serde::Deserialize;
 use serde_json::Value;
 use stir::{
-    core::{Engine, Fingerprint},
-    induction::{Induction, InductionReport},
+    induction::{Induction, InductionReport, Skipped},
     rollout::read_groups,
 };
 
-use crate::{files::read_jsonl, model::ModelArgs, output::show, progress::Progress, settings::InductionArgs};
+use crate::{
+    files::{check_writable, read_jsonl, rollout_settings},
+    model::ModelArgs,
+    output::show,
+    progress::Progress,
+    settings::InductionArgs,
+};
 
 /// Stage 2: mine pairs of hidden states from rollouts that went right and wrong
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// File of rollouts, JSONL; settings next to it (FILE.settings.json) are kept with the pairs
+    /// File of rollouts, JSONL; settings next to it (FILE.settings.json) are kept with the pairs, and
+    /// those of another model are refused
     #[arg(long, value_name = "FILE")]
     rollouts: PathBuf,
     /// File of mined pairs to write
@@ -51,8 +52,13 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let config = args.settings.config(args.model.seed);
     config.validate().into_diagnostic()?;
     let solutions: Vec<Solution> = args.gold.as_deref().map(read_jsonl).transpose()?.unwrap_or_default();
+    check_writable(&args.out)?;
     let groups = read_groups(&args.rollouts).into_diagnostic()?;
-    let lm = args.model.load()?;
+    let settings = rollout_settings(&args.rollouts)?;
+    let model = args.model.open()?;
+    model.check_layers(&config.layers)?;
+    model.check_rollouts(settings.as_deref())?;
+    let lm = model.load()?;
 
     // An id may be a number, as in every other file.
     let solutions = solutions.into_iter().map(|Solution { id, solution }| match id {
@@ -61,14 +67,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
     });
     let shown = Progress::new(0, "induce");
     let mut run = Induction::new(&lm, config).into_diagnostic()?.solutions(solutions);
-    let sidecar = stir::files::Settings::path(&args.rollouts);
-    match fs::read_to_string(&sidecar) {
-        Ok(settings) => {
-            warn_of_another_model(&settings, lm.fingerprint(), &args.rollouts);
-            run = run.rollout_settings(settings);
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(error).into_diagnostic().wrap_err_with(|| sidecar.display().to_string()),
+    if let Some(settings) = settings {
+        run = run.rollout_settings(settings);
     }
     let run = run.on_progress(|progress| {
         shown.set_total(progress.total.unwrap_or_default() as u64);
@@ -86,22 +86,17 @@ pub(crate) fn run(args: Args) -> Result<()> {
     print(&report)
 }
 
-/// Warns where the settings of rollouts name another model than the one that is to encode them.
-fn warn_of_another_model(settings: &str, model: &Fingerprint, rollouts: &Path) {
-    let settings: Option<Value> = serde_json::from_str(settings).ok();
-    let drawn =
-        settings.and_then(|settings| serde_json::from_value::<Fingerprint>(settings.get("model")?.clone()).ok());
-    if let Some(Err(error)) = drawn.map(|drawn| drawn.check(model)) {
-        tracing::warn!(rollouts = %rollouts.display(), "the rollouts were {error}");
-    }
-}
-
 fn print(report: &InductionReport) -> Result<()> {
     show!("problems     {} ({} with a contrast)", report.problems, report.with_contrast)?;
     show!("rollouts     {} ({} encoded, {} tokens)", report.rollouts, report.encoded_rollouts, report.encoded_tokens)?;
     show!("contrasts    {:?} at control points 1 to {}", report.found, report.found.len())?;
     show!("pairs kept   {}", report.kept)?;
-    let skipped = serde_json::to_value(&report.skipped).into_diagnostic()?;
+    print_skipped(&report.skipped)
+}
+
+/// Tells what could not be used; nothing if there is nothing.
+pub(super) fn print_skipped(skipped: &Skipped) -> Result<()> {
+    let skipped = serde_json::to_value(skipped).into_diagnostic()?;
     for (what, count) in skipped.as_object().into_iter().flatten().filter(|(_, count)| **count != 0) {
         show!("skipped      {count} {}", what.replace('_', " "))?;
     }

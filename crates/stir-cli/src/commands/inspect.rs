@@ -1,37 +1,48 @@
-//! `stir inspect` shows what a model computes: logits and the residual stream after every layer, for given tokens,
+//! `stir inspect` shows what a model is. With tokens it shows what the model computes: logits and the residual stream after every layer, for given tokens,
 //! plain or with one impulse added, and how it continues from there.
 //!
 //! ```text
+//! stir inspect --model path/to/a/model.gguf
 //! stir inspect --model tests/fixtures/models/qwen2-tied --greedy 32 \
 //!     --tokens-from tests/fixtures/models/qwen2-tied/expected.safetensors:input_ids --out found.safetensors
 //! ```
 
-use std::{path::PathBuf, str::FromStr};
+mod summary;
+
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use clap::builder::PossibleValuesParser;
 use miette::{IntoDiagnostic, Result, WrapErr, bail, ensure};
 use safetensors::{Dtype, serialize, tensor::TensorView};
 use stir::{
     core::{Addition, Engine, HookPoint, Row, TokenId, argmax},
-    model::{Checkpoint, Lm, RopeFrequencies},
+    model::{Checkpoint, Lm, RopeFrequencies, RowError},
 };
 
-use crate::{files::write_atomically, model::ModelArgs, output::show, progress::Progress};
+use crate::{
+    files::{check_writable, write_atomically},
+    model::ModelArgs,
+    output::show,
+    progress::Progress,
+};
 
-/// Write the logits and residual streams of given tokens as safetensors
+/// Show what a model is, or write the logits and residual streams of given tokens as safetensors
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Token ids, [T] or [B, T]: a safetensors file and the name of an integer tensor in it
-    #[arg(long, value_name = "FILE:TENSOR")]
-    tokens_from: TensorRef,
+    #[arg(long, value_name = "FILE:TENSOR", requires = "out")]
+    tokens_from: Option<TensorRef>,
     /// File to write: logits [B, T, V], resid_post.N [B, T, H] for every layer N and, with --greedy, greedy_ids [B, N]
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
+    #[arg(long, value_name = "FILE", requires = "tokens_from")]
+    out: Option<PathBuf>,
     /// Continue every row by N likeliest tokens, past any end token
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", requires = "tokens_from")]
     greedy: Option<usize>,
     /// Add this vector, [H], to the output of one layer at one position
-    #[arg(long, value_name = "FILE:TENSOR", requires_all = ["edit_layer", "edit_position"])]
+    #[arg(long, value_name = "FILE:TENSOR", requires_all = ["tokens_from", "edit_layer", "edit_position"])]
     edit: Option<TensorRef>,
     /// Decoder layer whose output is edited, from 0
     #[arg(long, value_name = "L", requires = "edit")]
@@ -44,7 +55,7 @@ pub(crate) struct Args {
     edit_scale: f32,
     /// Precision of the rotary frequencies: f32, as transformers loads every checkpoint, or bf16, as in a model whose
     /// buffers were cast with its weights
-    #[arg(long, default_value = "f32", value_parser = PossibleValuesParser::new(["f32", "bf16"]))]
+    #[arg(long, default_value = "f32", requires = "tokens_from", value_parser = PossibleValuesParser::new(["f32", "bf16"]))]
     rope_frequencies: String,
     #[command(flatten)]
     model: ModelArgs,
@@ -67,20 +78,36 @@ impl FromStr for TensorRef {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let rows = read_rows(&args.tokens_from)?;
+    match (&args.tokens_from, &args.out) {
+        (Some(tokens), Some(out)) => compute(&args, tokens, out),
+        _ => summary::show_summary(&args.model.open()?),
+    }
+}
+
+/// Runs the model on given tokens.
+fn compute(args: &Args, tokens: &TensorRef, out: &Path) -> Result<()> {
+    check_writable(out)?;
+    let rows = read_rows(tokens)?;
     let edit = args.edit.as_ref().map(|vector| read_vector(vector, args.edit_scale)).transpose()?;
-    let lm = args.model.load_with(|config| {
-        if args.rope_frequencies == "bf16" {
-            config.rope.frequencies = RopeFrequencies::Bf16;
-        }
-    })?;
     let addition = match (&edit, args.edit_layer, args.edit_position) {
         (Some(vector), Some(layer), Some(position)) => {
             Some(Addition { point: HookPoint::ResidPost(layer), position, vector, scale: args.edit_scale })
         }
         _ => None,
     };
+    let mut model = args.model.open()?;
     let (batch, length) = (rows.len(), rows[0].len());
+    let (shape, positions) = (model.shape(), length + args.greedy.unwrap_or_default().saturating_sub(1));
+    for row in &rows {
+        RowError::check(shape, 0, row, &[], addition.as_slice()).into_diagnostic()?;
+    }
+    if positions > shape.max_context {
+        return Err(RowError::Context { positions, max_context: shape.max_context }).into_diagnostic();
+    }
+    if args.rope_frequencies == "bf16" {
+        model.files.config.rope.frequencies = RopeFrequencies::Bf16;
+    }
+    let lm = model.load()?;
     let (mut logits, mut resid_post) = (Vec::new(), vec![Vec::new(); lm.shape().n_layers]);
     let shown = Progress::new(batch as u64, "inspect");
     for row in &rows {
@@ -104,12 +131,11 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Ok((name, TensorView::new(*dtype, shape.clone(), bytes).into_diagnostic().wrap_err_with(|| name.clone())?))
     });
     let views = views.collect::<Result<Vec<_>>>()?;
-    write_atomically(&args.out, &serialize(views, None).into_diagnostic()?)?;
+    write_atomically(out, &serialize(views, None).into_diagnostic()?)?;
     for (name, dtype, shape, _) in &tensors {
         show!("{name} {dtype:?} {shape:?}")?;
     }
-    let end = |&id: &TokenId| format!("{id} {}", lm.vocab().special_name(id).unwrap_or_default()).trim_end().to_owned();
-    show!("end tokens: {}", lm.vocab().eos().iter().map(end).collect::<Vec<_>>().join(", "))
+    show!("end tokens: {}", summary::end_tokens(lm.vocab()))
 }
 
 /// Rows of token ids of one length, none empty.

@@ -30,9 +30,10 @@ use stir::{
 };
 
 use crate::{
-    answers::{CompareArgs, Problems},
+    answers::{CompareArgs, ProblemFiles},
+    commands::rollout::failed,
     files::write_atomically,
-    model::ModelArgs,
+    model::{ModelArgs, render},
     output::tell,
     progress::Progress,
     settings::layers,
@@ -91,8 +92,13 @@ pub(crate) fn run(args: Args) -> Result<()> {
         ensure!(value > 0, "{name} is 0, must be >= 1");
     }
     args.compare.check(true)?;
+    let configs = configs(&args)?;
     fs::create_dir_all(out).into_diagnostic().wrap_err_with(|| out.display().to_string())?;
-    let lm = args.model.load()?;
+    let model = args.model.open()?;
+    model.check_layers(&args.layers)?;
+    model.check_request(&args.compare.answers.request(args.model.seed))?;
+    let lm = model.load()?;
+    let render = |system: Option<&str>, user: &str| render(&lm, system, user);
     let mined = WordProblem::draw_many(args.mined_problems, args.model.seed, Split::HeldOut, &[]);
     let tested =
         WordProblem::draw_many(args.compared_problems, args.model.seed.wrapping_add(1), Split::HeldOut, &mined);
@@ -101,41 +107,44 @@ pub(crate) fn run(args: Args) -> Result<()> {
     write_problems(&eval, "eval", &tested)?;
 
     let library = out.join("library.stir");
-    let mined = TaskArgs::file(&mine).open(&lm)?;
-    build_library(&args, &lm, &mined)?.save(&library).into_diagnostic()?;
-    let problems = Problems::open(&lm, &args.model, Some(&library), &TaskArgs::file(&eval))?;
-    problems.compare(&args.compare, Some(out.join("candidates.stir")), out)?;
+    let mined = TaskArgs::file(&mine).open(&render)?;
+    build_library(out, configs, &lm, &mined)?.save(&library).into_diagnostic()?;
+    let problems = ProblemFiles::open(&render, Some(&library), &TaskArgs::file(&eval))?;
+    problems.with(&lm, &args.model).compare(&args.compare, Some(out.join("candidates.stir")), out)?;
     tell!("\nall in {:.0} s; everything is in {}", start.elapsed().as_secs_f64(), out.display());
     Ok(())
 }
 
-/// Stages 1 to 3.
-fn build_library(args: &Args, lm: &Lm, mined: &Questions) -> Result<Library> {
-    let (out, prompts) = (args.out.as_path(), mined.prompts());
-    let config = RolloutConfig {
-        samples: args.samples,
-        max_tokens: args.compare.answers.max_tokens,
-        seed: args.model.seed,
-        ..RolloutConfig::default()
-    };
-    // What is wrong with a later stage is found before the first takes its time.
-    let induction = InductionConfig {
-        layers: args.layers.clone(),
-        max_control_points: args.compare.answers.steering.max_control_points,
-        max_tokens: args.compare.answers.max_tokens,
-        ..InductionConfig::default()
-    };
-    let induction = Induction::new(lm, induction).into_diagnostic()?;
+/// Returns the settings of stages 1 to 3. What is wrong with a later stage is found before the first takes its time.
+fn configs(args: &Args) -> Result<(RolloutConfig, InductionConfig, BasisConfig)> {
+    let (seed, max_tokens) = (args.model.seed, args.compare.answers.max_tokens);
+    let rollout = RolloutConfig { samples: args.samples, max_tokens, seed, ..RolloutConfig::default() };
+    rollout.validate().into_diagnostic()?;
+    let max_control_points = args.compare.answers.steering.max_control_points;
+    let layers = args.layers.clone();
+    let induction = InductionConfig { layers, max_control_points, max_tokens, ..InductionConfig::default() };
+    induction.validate().into_diagnostic()?;
     let (budget, min_per_control_point) = (args.budget, args.min_per_control_point);
     let basis = BasisConfig { budget, min_per_control_point, ..BasisConfig::default() };
     basis.validate().into_diagnostic()?;
+    Ok((rollout, induction, basis))
+}
+
+/// Stages 1 to 3.
+fn build_library(
+    out: &Path,
+    (rollout, induction, basis): (RolloutConfig, InductionConfig, BasisConfig),
+    lm: &Lm,
+    mined: &Questions,
+) -> Result<Library> {
+    let prompts = mined.prompts();
     let path = out.join("rollouts.jsonl");
-    let shown = Progress::new((prompts.len() * args.samples) as u64, "rollout");
-    let run = Rollouts::new(lm, config).into_diagnostic()?.judge_name(mined.judge_name()).on_progress(|progress| {
+    let shown = Progress::new((prompts.len() * rollout.samples) as u64, "rollout");
+    let run = Rollouts::new(lm, rollout).into_diagnostic()?.judge_name(mined.judge_name()).on_progress(|progress| {
         shown.set_done(progress.done as u64);
         ControlFlow::Continue(())
     });
-    let summary = run.run(&prompts, &|prompt, text| mined.is_right(prompt, text), &path).into_diagnostic()?;
+    let summary = run.run(&prompts, &|prompt, text| mined.is_right(prompt, text), &path).map_err(failed)?;
     drop(shown);
     let percent = |share: Option<f64>| share.map_or_else(|| "no".into(), |share| format!("{:.1} %", 100.0 * share));
     tell!(
@@ -147,7 +156,7 @@ fn build_library(args: &Args, lm: &Lm, mined: &Questions) -> Result<Library> {
     );
 
     let shown = Progress::new(prompts.len() as u64, "induce");
-    let run = induction.on_progress(|progress| {
+    let run = Induction::new(lm, induction).into_diagnostic()?.on_progress(|progress| {
         shown.set_done(progress.problems as u64);
         ControlFlow::Continue(())
     });

@@ -9,9 +9,14 @@
 use std::{ops::ControlFlow, path::PathBuf};
 
 use miette::{IntoDiagnostic, Report, Result, ensure};
-use stir::{eval::questions::location, rollout::Rollouts};
+use stir::{
+    eval::questions::location,
+    model::ModelError,
+    rollout::{RolloutError, Rollouts, RunError, check_output},
+};
 
 use crate::{
+    files::begun,
     model::ModelArgs,
     output::{self, show},
     progress::Progress,
@@ -36,20 +41,21 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Result<()> {
     let config = args.settings.config(args.model.seed);
     config.validate().into_diagnostic()?;
-    let lm = args.model.load()?;
-    let questions = args.task.open(&lm)?;
-    let prompts = questions.prompts();
+    let model = args.model.open()?;
+    let questions = args.task.open(&|system, user| model.render(system, user))?;
+    let (prompts, judge_name) = (questions.prompts(), questions.judge_name());
+    check_output(&config, &prompts, Some(&judge_name), &args.out).map_err(cannot_begin)?;
+    let lm = model.load()?;
     let shown = Progress::new(0, "rollout");
-    let run =
-        Rollouts::new(&lm, config).into_diagnostic()?.judge_name(questions.judge_name()).on_progress(|progress| {
-            shown.set_total(progress.total as u64);
-            shown.set_done(progress.done as u64);
-            shown.set_note(format!("{} tokens", progress.tokens));
-            ControlFlow::Continue(())
-        });
+    let run = Rollouts::new(&lm, config).into_diagnostic()?.judge_name(judge_name).on_progress(|progress| {
+        shown.set_total(progress.total as u64);
+        shown.set_done(progress.done as u64);
+        shown.set_note(format!("{} tokens", progress.tokens));
+        ControlFlow::Continue(())
+    });
     let summary = run.run(&prompts, &|prompt, text| questions.is_right(prompt, text), &args.out);
     drop(shown);
-    let summary = summary.into_diagnostic()?;
+    let summary = summary.map_err(failed)?;
 
     let show = |value: Option<f64>, digits| value.map_or_else(|| "-".to_owned(), |x| format!("{x:.digits$}"));
     show!("samples      {} of {} problems", summary.samples, summary.sampled)?;
@@ -65,4 +71,19 @@ pub(crate) fn run(args: Args) -> Result<()> {
     }
     ensure!(failed == 0, "{failed} problems or samples failed; all others are in {}", args.out.display());
     Ok(())
+}
+
+/// Returns the error of a run, with advice where its output cannot be resumed.
+pub(crate) fn failed(error: RunError<ModelError>) -> Report {
+    match error {
+        RunError::Rollout(error) => cannot_begin(error),
+        error => Report::from_err(error),
+    }
+}
+
+fn cannot_begin(error: RolloutError) -> Report {
+    match error {
+        RolloutError::File(error) => begun(error),
+        error => Report::from_err(error),
+    }
 }

@@ -21,7 +21,12 @@ use stir::{
 };
 
 use crate::{
-    answers::Problems, model::ModelArgs, output::show, progress::Progress, settings::AnswerArgs, tasks::TaskArgs,
+    answers::{ProblemFiles, Problems},
+    model::ModelArgs,
+    output::show,
+    progress::Progress,
+    settings::AnswerArgs,
+    tasks::TaskArgs,
 };
 
 /// Stage 4: answer problems, steered by a library
@@ -66,11 +71,14 @@ struct Line {
 
 pub(crate) fn run(args: Args) -> Result<()> {
     let config = MethodConfig::Stir(args.answers.steering.config(args.variant, args.model.seed));
-    config.validate().into_diagnostic()?;
     ensure!(args.prompts.exists(), "there is no file {}", args.prompts.display());
-    let lm = args.model.load()?;
-    let problems = Problems::open(&lm, &args.model, Some(&args.library), &TaskArgs::file(&args.prompts))?;
-    let answer_run = problems.answer_run(&args.answers)?;
+    let model = args.model.open()?;
+    let task = TaskArgs::file(&args.prompts);
+    let files = ProblemFiles::open(&|system, user| model.render(system, user), Some(&args.library), &task)?;
+    files.check(&model, &args.answers, &config, &args.out)?;
+    let lm = model.load()?;
+    let problems = files.with(&lm, &args.model);
+    let answer_run = problems.answer_run(&args.answers);
     let (method, settings) = problems.method(&answer_run, &config)?;
     problems.check(&answer_run)?;
     let mut answers = problems.begin(&args.out, &settings, |line: &Line| line.id.clone())?;

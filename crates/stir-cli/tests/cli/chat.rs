@@ -63,6 +63,33 @@ fn chat_remembers_until_it_is_told_to_forget() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("no room for an answer"));
 }
 
+#[test]
+fn a_system_message_goes_to_the_user_where_the_template_has_no_turn_for_it() {
+    let folder = Folder::new();
+    let refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}";
+    let model = folder.model(|name, content| {
+        let before = if name == "chat_template.jinja" { refusing } else { "" };
+        Some([before.as_bytes(), &content].concat())
+    });
+    let said = |flags: &[&str], input: &str| {
+        let mut args = vec!["chat", "--model", &model, "--max-tokens", "20"];
+        args.extend(flags);
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_stir"));
+        let child = child.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = child.spawn().unwrap();
+        std::io::Write::write_all(child.stdin.as_mut().unwrap(), input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let question = "Tom has 9 pens. Tom buys 8. How many pens now?";
+    let both = said(&["--message", &format!("Be brief.\n\n{question}")], "");
+    assert_eq!(said(&["--system", "Be brief.", "--message", question], ""), both);
+    assert_ne!(said(&["--message", question], ""), both);
+    // It is said once, and again after what was said is forgotten.
+    assert_eq!(said(&["--system", "Be brief."], &format!("{question}\n/reset\n{question}\n")), both.repeat(2));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn chat_says_when_nobody_can_read_it() {

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use serde_json::Value;
 use stir::model::Checkpoint;
 
-use crate::{Folder, fixture, refuse, succeed};
+use crate::{Folder, fixture, refuse, run, succeed};
 
 fn assert_close(what: &str, expected: &Checkpoint, found: &Checkpoint) {
     let ((expected, shape), (found, found_shape)) = (expected.floats(what).unwrap(), found.floats(what).unwrap());
@@ -77,6 +77,35 @@ fn inspect_refuses_what_does_not_fit() {
     refuse("inspect", &edit("vec", 0, 0, "NaN"), &["vec", "NaN"]);
     refuse("inspect", &edit("logits", 0, 0, "-1"), &["logits", "[H]"]);
     assert!(!Path::new(&out).exists());
+}
+
+#[test]
+fn without_tokens_inspect_says_what_the_model_is() {
+    let folder = Folder::new();
+    // It needs no weight to be a number: none is loaded.
+    let shown = succeed("inspect", &format!("--model {}", folder.unloadable()));
+    for line in [
+        "architecture   qwen2",
+        "layers         5 of width 128",
+        "context        512 positions",
+        "weights        ",
+        "million in F32",
+        "end tokens     2 <|im_end|>",
+        "chat template  with a system turn",
+        "KiB a position in f32",
+        "fingerprint    weights F32:",
+    ] {
+        assert!(shown.contains(line), "no {line:?} in {shown}");
+    }
+    let shown = succeed("inspect", &format!("--model {} --compute bf16", fixture("models/gemma2").display()));
+    for line in ["architecture   gemma2", "a window of", "chat template  none", "a position in bf16"] {
+        assert!(shown.contains(line), "no {line:?} in {shown}");
+    }
+    assert_eq!(succeed("inspect", "").lines().next().unwrap().split_whitespace().next(), Some("model"));
+    // Half of what is needed to compute something is a mistake.
+    for flags in ["--tokens-from a:b", "--out o", "--greedy 3", "--rope-frequencies bf16"] {
+        assert_eq!(run("inspect", flags).status.code(), Some(2), "{flags}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod before_loading;
 mod chat;
 mod evaluate;
 mod experiments;
@@ -94,6 +95,30 @@ impl Folder {
     fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         fs::write(self.0.path().join(name), content).unwrap();
         self.path(name)
+    }
+
+    /// A copy of the reference model whose files `change` gets to see; `None` leaves a file out.
+    fn model(&self, change: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>) -> String {
+        let folder = self.0.path().join("model");
+        fs::create_dir_all(&folder).unwrap();
+        for file in fs::read_dir(reference("model")).unwrap() {
+            let (path, name) = (file.as_ref().unwrap().path(), file.unwrap().file_name().into_string().unwrap());
+            if let Some(content) = change(&name, fs::read(path).unwrap()) {
+                fs::write(folder.join(name), content).unwrap();
+            }
+        }
+        folder.display().to_string()
+    }
+
+    /// A model that can be opened and not loaded: its last weight is no number.
+    fn unloadable(&self) -> String {
+        self.model(|name, mut content| {
+            if name == "model.safetensors" {
+                let end = content.len();
+                content[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+            }
+            Some(content)
+        })
     }
 
     /// Candidates and a library of the reference run, and the first `n` of its problems.

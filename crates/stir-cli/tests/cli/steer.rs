@@ -153,3 +153,16 @@ fn another_models_library_is_refused() {
     let flags = format!("--model {model} --library {library} --prompts {prompts} --out {out}");
     refuse("steer", &flags, &["l.stir", "another model", "n_layers"]);
 }
+
+#[test]
+fn pairs_are_checked_against_a_model_without_loading_it() {
+    let folder = Folder::new();
+    let (candidates, _, _) = folder.stages(1);
+    let flags = format!("--pairs {candidates} --out {} {BASIS}", folder.path("b.stir"));
+    succeed("basis", &format!("{flags} --model {}", reference("model")));
+    // Its weights are others, and one of them is no number.
+    refuse("basis", &format!("{flags} --model {}", folder.unloadable()), &["c.stir", "another model", "weights"]);
+    refuse("basis", &format!("{flags} --model {}", folder.path("none")), &["none"]);
+    refuse("basis", &format!("{flags} --export {}", folder.path("none/b.safetensors")), &["none/b.safetensors"]);
+    refuse("basis", &flags.replace("b.stir", "none/b.stir"), &["none/b.stir"]);
+}

@@ -57,6 +57,16 @@ pub enum AnswersError {
     },
 }
 
+/// Checks, before the model is loaded, that a run can begin `out` or resume it, as far as the `known` settings tell
+/// ([`Settings::check_output`]).
+///
+/// # Errors
+/// [`AnswersError`] with what is in the way.
+pub fn check(out: &Path, known: &impl Serialize) -> Result<(), AnswersError> {
+    refuse_earlier(out)?;
+    Ok(Settings::new(known)?.check_output(out)?)
+}
+
 /// Begins `out`, or resumes an earlier run of the same `settings`, finished or not. `ids` are those of the problems, in
 /// order; `id` returns the one of an answer.
 ///
@@ -68,10 +78,12 @@ pub fn open<R: Serialize + DeserializeOwned>(
     ids: &[&str],
     id: fn(&R) -> String,
 ) -> Result<Answers<R>, AnswersError> {
-    // Lines went there, under their settings, until a run had finished.
-    let path = with_suffix(out, ".partial");
-    if path.exists() {
-        return Err(AnswersError::Earlier { path });
-    }
+    refuse_earlier(out)?;
     Ok(RecordLog::open(out, &Settings::new(settings)?, ids.iter().map(|&id| id.to_owned()), id)?)
+}
+
+/// Refuses what an earlier version left: lines went there, under their settings, until a run had finished.
+fn refuse_earlier(out: &Path) -> Result<(), AnswersError> {
+    let path = with_suffix(out, ".partial");
+    if path.exists() { Err(AnswersError::Earlier { path }) } else { Ok(()) }
 }

@@ -64,6 +64,6 @@ pub use self::{
     error::{AnswerError, LaneError, MethodError},
     lane::{AnswerLane, LaneResult, Method},
     reply::Reply,
-    run::AnswerRun,
+    run::{AnswerRun, known_settings},
     vote::SelfConsistency,
 };

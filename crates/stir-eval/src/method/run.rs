@@ -156,23 +156,40 @@ impl<E: Text> AnswerRun<'_, E> {
     /// # Errors
     /// When a setting cannot be written as JSON.
     pub fn settings(&self, method: &MethodConfig, library: Option<&str>) -> Result<Value, FormatError> {
-        let Request { max_tokens, sampling, ref stop, seed, .. } = self.request;
-        let mut questions = blake3::Hasher::new();
-        for question in self.questions {
-            questions.update(&serde_json::to_vec(question).map_err(FormatError::new)?).update(b"\n");
+        let mut settings = json!({ "model": computed_by(self.engine) });
+        let known = known_settings(&self.request, self.questions, method, library)?;
+        if let (Some(settings), Value::Object(known)) = (settings.as_object_mut(), known) {
+            settings.extend(known);
         }
-        Ok(json!({
-            "model": computed_by(self.engine),
-            "grading": GRADING,
-            "questions": questions.finalize().to_hex().to_string(),
-            "max_tokens": max_tokens,
-            "sampling": sampling,
-            "stop": stop,
-            "seed": seed,
-            "method": serde_json::to_value(method).map_err(FormatError::new)?,
-            "library": library,
-        }))
+        Ok(settings)
     }
+}
+
+/// Returns what [`AnswerRun::settings`] says of a run whose model is not loaded yet: all but the model.
+///
+/// # Errors
+/// When a setting cannot be written as JSON.
+pub fn known_settings(
+    request: &Request,
+    questions: &[Question],
+    method: &MethodConfig,
+    library: Option<&str>,
+) -> Result<Value, FormatError> {
+    let &Request { max_tokens, sampling, ref stop, seed, .. } = request;
+    let mut digest = blake3::Hasher::new();
+    for question in questions {
+        digest.update(&serde_json::to_vec(question).map_err(FormatError::new)?).update(b"\n");
+    }
+    Ok(json!({
+        "grading": GRADING,
+        "questions": digest.finalize().to_hex().to_string(),
+        "max_tokens": max_tokens,
+        "sampling": sampling,
+        "stop": stop,
+        "seed": seed,
+        "method": serde_json::to_value(method).map_err(FormatError::new)?,
+        "library": library,
+    }))
 }
 
 /// Describes what computes: the model, the tokens that end its texts (its folder says which, its weights do not), the

@@ -25,7 +25,7 @@ mod stories;
 
 pub use self::{
     error::{QuestionError, SourceError},
-    set::{Questions, final_number, location},
+    set::{Questions, final_number, location, refuses_system},
     source::{ProblemSource, TaskSource},
     stories::{Half, Stories},
 };

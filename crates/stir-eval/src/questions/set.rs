@@ -149,8 +149,8 @@ impl Questions {
 }
 
 /// Returns whether a chat template refuses a system turn. A conversation that is always the same tells, so that all
-/// problems of a model are asked in one way.
-fn refuses_system<X>(render: &Render<'_, X>) -> bool {
+/// problems of a model are asked in one way. [`PromptMessages::without_system`] says where the system message goes then.
+pub fn refuses_system<X>(render: &Render<'_, X>) -> bool {
     let prompt = PromptMessages { system: Some("Be brief.".into()), user: "What is 2 + 2?".into(), is_raw: false };
     let refused = render(prompt.system.as_deref(), &prompt.user).is_err();
     // A template that refuses everything has its error reported for the first problem.

@@ -6,7 +6,7 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
-    ops::ControlFlow,
+    ops::{ControlFlow, Range},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
@@ -58,11 +58,12 @@ pub struct Seen {
 pub struct HubFile {
     pub content: Vec<u8>,
     pub lfs: bool,
+    etag: String,
 }
 
 impl HubFile {
     pub fn etag(&self) -> String {
-        if self.lfs { sha256(&self.content) } else { git(&self.content) }
+        self.etag.clone()
     }
 }
 
@@ -71,6 +72,8 @@ struct State {
     files: BTreeMap<String, HubFile>,
     /// Names in the listing that are not files.
     extra: Vec<String>,
+    /// Files that the hub also has as chunks of Xet.
+    xet: Vec<String>,
     refs: BTreeMap<String, String>,
     faults: HashMap<(String, String), VecDeque<Fault>>,
     seen: Vec<Seen>,
@@ -122,7 +125,8 @@ impl FakeHub {
     }
 
     pub fn put(&self, name: &str, content: &[u8], lfs: bool) {
-        self.state.lock().unwrap().files.insert(name.to_owned(), HubFile { content: content.to_vec(), lfs });
+        let etag = if lfs { sha256(content) } else { git(content) };
+        self.state.lock().unwrap().files.insert(name.to_owned(), HubFile { content: content.to_vec(), lfs, etag });
     }
 
     pub fn remove(&self, name: &str) {
@@ -131,6 +135,11 @@ impl FakeHub {
 
     pub fn list_too(&self, name: &str) {
         self.state.lock().unwrap().extra.push(name.to_owned());
+    }
+
+    /// Lets a file be had over Xet. Faults of its chunks are those of `xorb`.
+    pub fn over_xet(&self, name: &str) {
+        self.state.lock().unwrap().xet.push(name.to_owned());
     }
 
     pub fn set_ref(&self, name: &str, commit: &str) {
@@ -152,10 +161,15 @@ impl FakeHub {
         std::mem::take(&mut self.state.lock().unwrap().seen)
     }
 
-    /// The `Range` headers of the requests for the content of a file since the last call; empty without one.
+    /// The `Range` headers of the requests for the content of a file since the last call, each up to its end; empty
+    /// without one.
     pub fn ranges(&self, name: &str) -> Vec<String> {
+        let end = format!("-{}", self.file(name).content.len() - 1);
         let ours = |seen: &Seen| seen.method == "GET" && content_of(&seen.path) == Some(name.to_owned());
-        let range = |seen: Seen| seen.headers.get("range").cloned().unwrap_or_default();
+        let range = |seen: Seen| match seen.headers.get("range") {
+            Some(range) => format!("{}-", range.strip_suffix(&end).expect("the rest of the file")),
+            None => String::new(),
+        };
         self.seen().into_iter().filter(|seen| ours(seen)).map(range).collect()
     }
 
@@ -252,13 +266,14 @@ fn answer(mut stream: TcpStream, store: bool, state: &Mutex<State>) -> std::io::
     let seen = Seen { store, method: method.clone(), path: path.clone(), headers: headers.clone() };
     let mut locked = state.lock().unwrap();
     locked.seen.push(seen);
-    let answer = route(&locked, &path);
+    let range = headers.get("range").map(|range| parse(range));
+    let answer = route(&locked, &path, range.clone());
     let key = (method.clone(), answer.name.clone());
     // A fault of a file is one of its content; a redirect on the way to it goes well.
     let here = answer.is_end || method == "HEAD";
     let fault = if here { locked.faults.get_mut(&key).and_then(VecDeque::pop_front) } else { None };
     drop(locked);
-    send(&mut stream, &method, headers.get("range"), answer, fault)
+    send(&mut stream, &method, range, answer, fault)
 }
 
 struct Answer {
@@ -269,11 +284,71 @@ struct Answer {
     is_end: bool,
 }
 
-fn route(state: &State, path: &str) -> Answer {
+/// First byte and the one after the last of `bytes=10-19` and `bytes=10-`.
+fn parse(range: &str) -> Range<usize> {
+    let (start, last) = range.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
+    start.parse().unwrap()..last.parse().map_or(usize::MAX, |last: usize| last + 1)
+}
+
+/// A chunk of Xet, of this many bytes but for the last, and its header: version, lengths packed and unpacked, not
+/// compressed.
+const CHUNK: usize = 1 << 16;
+const CHUNK_HEADER: usize = 8;
+
+pub fn xorb(content: &[u8]) -> Vec<u8> {
+    let chunk = |chunk: &[u8]| {
+        let length = &chunk.len().to_le_bytes()[..3];
+        [&[0], length, &[0], length, chunk].concat()
+    };
+    content.chunks(CHUNK).flat_map(chunk).collect()
+}
+
+/// Where the bytes of a file are among its chunks.
+fn reconstruction(state: &State, hash: &str, range: Option<Range<usize>>) -> Answer {
+    let name = state.xet.iter().find(|name| sha256(name.as_bytes()) == hash).unwrap();
+    let (length, range) = (state.files[name].content.len(), range.unwrap_or(0..usize::MAX));
+    let answer = |status, body: String| Answer {
+        name: "reconstruction".into(),
+        status,
+        headers: vec![],
+        body: body.into(),
+        is_end: true,
+    };
+    if range.start >= length {
+        return answer(416, String::new());
+    }
+    let (start, end) = (range.start / CHUNK, range.end.min(length).div_ceil(CHUNK));
+    let place = |chunk: usize| (chunk * CHUNK).min(length);
+    let packed = |chunk: usize| place(chunk) + chunk * CHUNK_HEADER;
+    let url = format!("{}/xorb/{hash}?signature=s3cret", state.store);
+    let chunks = serde_json::json!({ "start": start, "end": end });
+    let bytes = serde_json::json!({ "start": packed(start), "end": packed(end) - 1 });
+    let body = serde_json::json!({
+        "offset_into_first_range": range.start - place(start),
+        "terms": [{ "hash": hash, "unpacked_length": place(end) - place(start), "range": chunks }],
+        "xorbs": { hash: [{ "url": url, "ranges": [{ "chunks": chunks, "bytes": bytes }] }] },
+    });
+    answer(200, body.to_string())
+}
+
+fn route(state: &State, path: &str, range: Option<Range<usize>>) -> Answer {
     let missing = |name: &str, code: &str| {
         let headers = vec![("X-Error-Code", code.to_owned())];
         Answer { name: name.to_owned(), status: 404, headers, body: Vec::new(), is_end: true }
     };
+    if path.contains("/xet-read-token/") {
+        let body = serde_json::json!({ "accessToken": "t0ken", "exp": 4_000_000_000_u64, "casUrl": state.store });
+        let body = body.to_string().into_bytes();
+        return Answer { name: "token".into(), status: 200, headers: vec![], body, is_end: true };
+    }
+    if let Some(hash) = path.strip_prefix("/v2/reconstructions/") {
+        return reconstruction(state, hash, range);
+    }
+    if let Some(rest) = path.strip_prefix("/xorb/") {
+        let name = state.xet.iter().find(|name| rest.starts_with(&sha256(name.as_bytes()))).unwrap();
+        let body = xorb(&state.files[name].content);
+        return Answer { name: "xorb".into(), status: 200, headers: vec![], body, is_end: true };
+    }
     let is_listing = |kind: &str| path.starts_with(&format!("/api/{kind}/{}/", state.repo));
     if is_listing("datasets") || is_listing("models") {
         let revision = unescape(path.rsplit("/revision/").next().unwrap());
@@ -302,6 +377,9 @@ fn route(state: &State, path: &str) -> Answer {
     let Some(file) = state.files.get(&name) else { return missing(&name, "EntryNotFound") };
     let escaped = percent_encoding::utf8_percent_encode(&name, percent_encoding::NON_ALPHANUMERIC);
     let mut headers = vec![("X-Repo-Commit", revision.to_owned())];
+    if state.xet.contains(&name) {
+        headers.push(("X-Xet-Hash", sha256(name.as_bytes())));
+    }
     let status = if file.lfs {
         headers.push(("X-Linked-Etag", format!("\"{}\"", file.etag())));
         headers.push(("X-Linked-Size", file.content.len().to_string()));
@@ -317,13 +395,13 @@ fn route(state: &State, path: &str) -> Answer {
 fn send(
     stream: &mut TcpStream,
     method: &str,
-    range: Option<&String>,
+    range: Option<Range<usize>>,
     mut answer: Answer,
     fault: Option<Fault>,
 ) -> std::io::Result<()> {
     let mut replaced = Vec::new();
     let (mut cut, mut stall, mut chunked, mut endless, mut shift) = (usize::MAX, false, false, false, 0);
-    let mut range = range.filter(|_| answer.is_end && answer.status == 200);
+    let mut range = range.filter(|_| answer.is_end && answer.status == 200 && answer.name != "reconstruction");
     match fault {
         Some(Fault::Drop) => return Ok(()),
         Some(Fault::Status(status, headers)) => answer = Answer { status, headers, body: vec![], ..answer },
@@ -339,13 +417,13 @@ fn send(
     }
     let mut body = answer.body;
     if let Some(range) = range.filter(|_| answer.status == 200) {
-        let (start, total): (usize, usize) = (range[6..range.len() - 1].parse().unwrap(), body.len());
+        let (start, end, total) = (range.start, range.end.min(body.len()), body.len());
         if start >= total {
             (answer.status, body) = (416, Vec::new());
             answer.headers.push(("Content-Range", format!("bytes */{total}")));
         } else {
-            (answer.status, body) = (206, body.split_off(start - shift));
-            answer.headers.push(("Content-Range", format!("bytes {}-{}/{total}", start - shift, total - 1)));
+            (answer.status, body) = (206, body[start - shift..end].to_vec());
+            answer.headers.push(("Content-Range", format!("bytes {}-{}/{total}", start - shift, end - 1)));
         }
     }
     let length =

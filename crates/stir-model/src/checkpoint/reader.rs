@@ -30,9 +30,9 @@ pub(crate) struct Reader<'p> {
     taken: BTreeMap<String, blake3::Hash>,
     done: LoadProgress,
     progress: &'p mut dyn FnMut(LoadProgress),
-    /// True if matrices in block formats are kept as they are stored.
+    /// True if matrices are kept as they are stored where they can be.
     #[cfg(feature = "flex")]
-    packs: bool,
+    keeps: bool,
 }
 
 /// The number of bytes of a file that are processed at once: few enough to stay in a cache between the digest and the
@@ -50,7 +50,7 @@ impl<'p> Reader<'p> {
             done: LoadProgress { bytes: 0, total },
             progress,
             #[cfg(feature = "flex")]
-            packs: false,
+            keeps: false,
         }
     }
 
@@ -107,16 +107,17 @@ impl<'p> Reader<'p> {
         Ok(())
     }
 
-    /// Keeps matrices in block formats as they are stored.
+    /// Keeps matrices as they are stored where they can be.
     #[cfg(feature = "flex")]
-    pub(crate) fn packing(self, packs: bool) -> Self {
-        Self { packs, ..self }
+    pub(crate) fn keeping(self, keeps: bool) -> Self {
+        Self { keeps, ..self }
     }
 
-    /// Returns whether the matrix `name` is kept as it is stored.
+    /// Returns the format in which the matrix `name` is stored if it is to be kept so where it can be.
     #[cfg(feature = "flex")]
-    pub(crate) fn packs(&self, name: &str) -> bool {
-        self.packs && self.checkpoint.rows(name).is_ok_and(|rows| rows.format.is_packed())
+    pub(crate) fn keeps(&self, name: &str) -> Option<stir_kernels::Format> {
+        let rows = self.keeps.then(|| self.checkpoint.rows(name))?;
+        rows.ok().map(|rows| rows.format)
     }
 
     /// Reads a matrix in a block format.

@@ -188,6 +188,22 @@ impl<'p> Fields<'p> {
         }
     }
 
+    /// Reads from `no_rope_layers`, in spite of its name, whether each of `n_layers` layers turns queries and keys;
+    /// `None` without such a field. It may be longer than the model is deep.
+    pub(super) fn rotary_layers(&mut self, n_layers: usize) -> Result<Option<Vec<bool>>, ModelError> {
+        let Some(value) = self.given("no_rope_layers") else { return Ok(None) };
+        let turned = |value: &Value| match value.as_u64() {
+            Some(0) => Some(false),
+            Some(1) => Some(true),
+            _ => None,
+        };
+        let layers = value.as_array().filter(|list| list.len() >= n_layers);
+        match layers.and_then(|list| list[..n_layers].iter().map(turned).collect()) {
+            Some(layers) => Ok(Some(layers)),
+            None => Err(self.refuse("no_rope_layers", value, "0 or 1 for every layer")),
+        }
+    }
+
     /// Refuses weights that are not stored as plain numbers.
     pub(super) fn unquantized(&mut self) -> Result<(), ModelError> {
         for name in ["quantization_config", "compression_config"] {

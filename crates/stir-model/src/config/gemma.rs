@@ -1,6 +1,6 @@
 //! Gemma 2 (`gemma2`) and the text models of Gemma 3 (`gemma3_text`).
 
-use super::{Activation, COMMON, DecoderConfig, Family, fields::Fields};
+use super::{Activation, COMMON, DecoderConfig, Family, QkNorm, fields::Fields};
 use crate::ModelError;
 
 const GEMMA2: Family = Family { n_kv_heads: Some(4), head_dim: Some(256), max_context: 8192, ..COMMON };
@@ -22,7 +22,7 @@ pub(super) fn gemma3(fields: &mut Fields<'_>) -> Result<DecoderConfig, ModelErro
     let pattern = fields.optional_size("sliding_window_pattern")?.unwrap_or(6);
     fields.ignore(&["_sliding_window_pattern"]);
     let config = common(fields, &GEMMA3, pattern)?;
-    Ok(DecoderConfig { logit_softcap, qk_norm: true, ..config })
+    Ok(DecoderConfig { logit_softcap, qk_norm: Some(QkNorm::Head), ..config })
 }
 
 /// Returns the options that both share: every `pattern`-th layer sees everything, the others have a window.
@@ -44,7 +44,7 @@ fn common(fields: &mut Fields<'_>, family: &Family, pattern: usize) -> Result<De
         windows: sliding.into_iter().map(|sliding| sliding.then_some(window)).collect(),
         qkv_bias: bias,
         output_bias: bias,
-        sandwich_norms: true,
+        output_norms: true,
         norm_offset: true,
         activation,
         attention_scale: scale,

@@ -99,10 +99,11 @@ enum Plain {
 
 /// Fields of kinds of models that this decoder does not compute. A file that sets one of them means that kind, whatever
 /// its `model_type` says.
-const FOREIGN: [(&str, Plain); 27] = [
+const FOREIGN: [(&str, Plain); 29] = [
     ("add_cross_attention", Plain::Off),
     ("alibi", Plain::Off),
     ("attention_bias", Plain::Off), // where the family has no such bias
+    ("attention_multiplier", Plain::Off),
     ("clip_qkv", Plain::Off),
     ("embedding_multiplier", Plain::One),
     ("is_causal", Plain::On),
@@ -115,6 +116,7 @@ const FOREIGN: [(&str, Plain); 27] = [
     ("mrope_section", Plain::Off),
     ("n_routed_experts", Plain::Off),
     ("no_rope_layer_interval", Plain::Off),
+    ("no_rope_layers", Plain::Off),
     ("num_experts", Plain::Off),
     ("num_experts_per_tok", Plain::Off),
     ("num_local_experts", Plain::Off),

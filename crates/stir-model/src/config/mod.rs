@@ -4,11 +4,14 @@
 
 mod fields;
 mod gemma;
+mod granite;
 mod known;
 mod llama;
+mod olmo;
 mod phi;
 mod qwen;
 mod rope;
+mod smollm;
 
 use std::path::Path;
 
@@ -45,24 +48,32 @@ pub struct DecoderConfig {
     pub rms_norm_eps: f64,
     /// True if norms multiply by one more than their weight (Gemma).
     pub norm_offset: bool,
-    /// True if attention and feed-forward are normed once more before they join the stream (Gemma).
-    pub sandwich_norms: bool,
-    /// True if every head of queries and keys is normed (Qwen3, Gemma 3).
-    pub qk_norm: bool,
+    /// True if attention and feed-forward norm what they read from the stream (all but OLMo 2).
+    pub input_norms: bool,
+    /// True if what attention and feed-forward add to the stream is normed (Gemma, OLMo 2).
+    pub output_norms: bool,
+    /// The norm of queries and keys, before they are turned, if there is one.
+    pub qk_norm: Option<QkNorm>,
     /// The rotary position embedding.
     pub rope: Rope,
     /// The rotary embedding of the layers with a window, if it differs.
     pub local_rope: Option<Rope>,
     /// For each layer the number of positions that a token sees, itself included; `None` for all.
     pub windows: Vec<Option<usize>>,
+    /// For each layer whether queries and keys are turned: true in most families, false in some layers of SmolLM3.
+    pub rotary_layers: Vec<bool>,
     /// The factor of queries times keys; `head_dim^-0.5` in most families.
     pub attention_scale: f64,
     /// The soft cap of attention scores: `cap * tanh(score / cap)` (Gemma 2).
     pub attention_softcap: Option<f64>,
     /// The soft cap of logits, in the same way.
     pub logit_softcap: Option<f64>,
-    /// The factor of the token embedding; `sqrt(hidden_size)` in Gemma, 1 elsewhere.
+    /// The factor of the logits, before any soft cap; 1 over `logits_scaling` in Granite, 1 elsewhere.
+    pub logit_scale: f64,
+    /// The factor of the token embedding; `sqrt(hidden_size)` in Gemma, given in Granite, 1 elsewhere.
     pub embedding_scale: f64,
+    /// The factor of what attention and feed-forward add to the stream; given in Granite, 1 elsewhere.
+    pub residual_scale: f64,
     /// The gate of the feed-forward block.
     pub activation: Activation,
     /// True if query, key and value projections have biases.
@@ -75,6 +86,15 @@ pub struct DecoderConfig {
     pub fused_projections: bool,
     /// True if the output head is the embedding.
     pub tie_embeddings: bool,
+}
+
+/// What a norm of queries and keys is taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QkNorm {
+    /// Every head by itself, all with the same weight (Qwen3, Gemma 3).
+    Head,
+    /// All heads of a token at once (OLMo 2).
+    Projection,
 }
 
 /// The defaults of a model family for fields that a file leaves out.
@@ -111,7 +131,7 @@ const COMMON: Family = Family {
 type FromHf = fn(&mut Fields<'_>) -> Result<DecoderConfig, ModelError>;
 
 /// The families, by `model_type`.
-const FAMILIES: [(&str, FromHf); 7] = [
+const FAMILIES: [(&str, FromHf); 10] = [
     ("qwen2", qwen::qwen2),
     ("qwen3", qwen::qwen3),
     ("llama", llama::llama),
@@ -119,6 +139,9 @@ const FAMILIES: [(&str, FromHf); 7] = [
     ("gemma2", gemma::gemma2),
     ("gemma3_text", gemma::gemma3),
     ("phi3", phi::phi3),
+    ("smollm3", smollm::smollm3),
+    ("olmo2", olmo::olmo2),
+    ("granite", granite::granite),
 ];
 
 impl DecoderConfig {
@@ -187,7 +210,7 @@ impl DecoderConfig {
         let mut fields = Fields::new(path, fields);
         let architecture = fields.take("model_type").unwrap_or(Value::Null);
         let Some((name, from_hf)) = FAMILIES.iter().find(|(name, _)| architecture.as_str() == Some(name)) else {
-            let supported = "qwen2, qwen3, llama, mistral, gemma2, gemma3_text or phi3";
+            let supported = "qwen2, qwen3, llama, mistral, gemma2, gemma3_text, phi3, smollm3, olmo2 or granite";
             return Err(fields.refuse("model_type", architecture, supported));
         };
         fields.unquantized()?;
@@ -226,6 +249,8 @@ impl DecoderConfig {
         let refuse = |field, bound| Err(ModelError::Options { field, bound });
         if self.windows.len() != self.n_layers || self.windows.contains(&Some(0)) {
             refuse("windows", "one for each layer, above 0")
+        } else if self.rotary_layers.len() != self.n_layers {
+            refuse("rotary_layers", "one for each layer")
         } else if self.n_kv_heads == 0 || !self.n_heads.is_multiple_of(self.n_kv_heads) {
             refuse("n_kv_heads", "a divisor of n_heads")
         } else if self.head_dim == 0 || self.rope.rotary_dim > self.head_dim || !self.rope.rotary_dim.is_multiple_of(2)
@@ -248,11 +273,14 @@ impl DecoderConfig {
         };
         option("local_rope", format!("{:?}", self.local_rope), self.local_rope.is_none());
         option("windows", format!("{:?}", self.windows), self.windows.iter().all(Option::is_none));
+        option("rotary_layers", format!("{:?}", self.rotary_layers), !self.rotary_layers.contains(&false));
         let plain_scale = *attention_scale == (*head_dim as f64).powf(-0.5);
         option("attention_scale", format!("{attention_scale:e}"), plain_scale);
         option("attention_softcap", format!("{:?}", self.attention_softcap), self.attention_softcap.is_none());
         option("logit_softcap", format!("{:?}", self.logit_softcap), self.logit_softcap.is_none());
+        option("logit_scale", format!("{:e}", self.logit_scale), self.logit_scale == 1.0);
         option("embedding_scale", format!("{embedding_scale:e}"), *embedding_scale == 1.0);
+        option("residual_scale", format!("{:e}", self.residual_scale), self.residual_scale == 1.0);
         option("activation", format!("{:?}", self.activation), self.activation == Activation::Silu);
         option("norm_offset", String::new(), !self.norm_offset);
         text
@@ -284,15 +312,19 @@ impl Fields<'_> {
             max_context,
             rms_norm_eps: self.positive("rms_norm_eps")?.unwrap_or(family.rms_norm_eps),
             norm_offset: false,
-            sandwich_norms: false,
-            qk_norm: false,
+            input_norms: true,
+            output_norms: false,
+            qk_norm: None,
             rope,
             local_rope: local,
             windows: vec![None; n_layers],
+            rotary_layers: vec![true; n_layers],
             attention_scale: (head_dim as f64).powf(-0.5),
             attention_softcap: None,
             logit_softcap: None,
+            logit_scale: 1.0,
             embedding_scale: 1.0,
+            residual_scale: 1.0,
             activation: self.activation("hidden_act", Activation::Silu)?,
             qkv_bias: false,
             output_bias: false,
@@ -363,6 +395,8 @@ mod tests {
             ("is_causal", json!(false)),
             ("rope_interleaved", json!(true)),
             ("logits_scaling", json!(8.0)),
+            ("attention_multiplier", json!(0.5)),
+            ("no_rope_layers", json!([1, 1, 1, 0])),
             ("layer_types", json!(["full_attention", "sliding_attention"])),
             ("layer_types", json!(["full_attention", "linear_attention", "full_attention", "full_attention"])),
             ("layer_types", json!(vec!["sliding_attention"; 4])),
@@ -378,8 +412,28 @@ mod tests {
             ("gemma2", "use_bidirectional_attention"),
             ("gemma3_text", "attn_logit_softcapping"),
             ("phi3", "lm_head_bias"),
+            ("smollm3", "use_bidirectional_attention"),
+            ("olmo2", "mlp_bias"),
+            ("granite", "is_encoder_decoder"),
         ] {
             let value = if name.contains("soft") { json!(3.0) } else { json!(true) };
+            assert_eq!(refused(family, json!({ name: value })), name, "{family}");
+        }
+        for (family, name, value) in [
+            ("smollm3", "no_rope_layers", json!([1, 1, 1])),
+            ("smollm3", "no_rope_layers", json!([1, 2, 1, 1])),
+            ("smollm3", "no_rope_layers", json!([1, true, 1, 1])),
+            ("smollm3", "no_rope_layers", json!(4)),
+            ("smollm3", "no_rope_layer_interval", json!(0)),
+            ("smollm3", "layer_types", json!(vec!["sliding_attention"; 4])),
+            ("olmo2", "clip_qkv", json!(8.0)),
+            ("olmo2", "layer_types", json!(vec!["sliding_attention"; 4])),
+            ("granite", "embedding_multiplier", json!(0.0)),
+            ("granite", "residual_multiplier", json!(-1.0)),
+            ("granite", "attention_multiplier", json!("small")),
+            ("granite", "logits_scaling", json!(0)),
+            ("granite", "num_local_experts", json!(8)),
+        ] {
             assert_eq!(refused(family, json!({ name: value })), name, "{family}");
         }
         assert!(DecoderConfig::from_hf(Path::new("config.json"), json!([])).is_err());
@@ -431,6 +485,36 @@ mod tests {
         let pattern = json!({"sliding_window": 5, "sliding_window_pattern": 3});
         assert_eq!(windows("gemma3_text", pattern), [some, some, None, some]);
         assert_eq!(windows("phi3", json!({"sliding_window": 5})), [some; 4]);
+        // Without a list, the layers that turn nothing have the window.
+        let unturned = json!({"use_sliding_window": true, "sliding_window": 5});
+        assert_eq!(windows("smollm3", unturned), [None, None, None, some]);
+        assert_eq!(windows("smollm3", json!({"sliding_window": 5})), [None; 4]);
+    }
+
+    #[test]
+    fn layers_turn_what_the_file_says() {
+        let turned = |change: Value| parse(base("smollm3"), change).unwrap().rotary_layers;
+        assert_eq!(turned(json!({})), [true, true, true, false]);
+        assert_eq!(turned(json!({"no_rope_layer_interval": 2})), [true, false, true, false]);
+        // The list counts, as far as there are layers.
+        let list = json!({"no_rope_layers": [0, 1, 1, 1, 0], "no_rope_layer_interval": 2});
+        assert_eq!(turned(list), [false, true, true, true]);
+        assert_eq!(parse(base("llama"), json!({})).unwrap().rotary_layers, [true; 4]);
+    }
+
+    #[test]
+    fn options_that_weights_do_not_show_are_in_the_digest() {
+        let digest = |family: &str, change: Value| parse(base(family), change).unwrap().digest();
+        let neutral = json!({"attention_multiplier": 2f64.powf(-0.5), "rms_norm_eps": 1e-6});
+        assert_eq!(digest("granite", neutral.clone()), digest("llama", json!({})));
+        for name in ["embedding_multiplier", "residual_multiplier", "attention_multiplier", "logits_scaling"] {
+            let mut other = neutral.clone();
+            other[name] = json!(0.5);
+            assert_ne!(digest("granite", other), digest("granite", neutral.clone()), "{name}");
+        }
+        let all = json!({"no_rope_layers": [1, 1, 1, 1], "rope_theta": 1e4});
+        assert_eq!(digest("smollm3", all), digest("llama", json!({})));
+        assert_ne!(digest("smollm3", json!({"rope_theta": 1e4})), digest("llama", json!({})));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{DecoderConfig, Rope, RopeScaling};
+use super::{DecoderConfig, QkNorm, Rope, RopeScaling};
 
 /// Reads a configuration and returns the options, and the names of the fields that nothing reads.
 fn read(json: Value) -> (DecoderConfig, String) {
@@ -105,7 +105,10 @@ fn qwen2_and_what_was_made_from_it() {
 #[test]
 fn qwen3_and_what_was_made_from_it() {
     let (config, _) = read(qwen3([1024, 3072, 28, 16, 8, 151936, 40960], json!({"tie_word_embeddings": true})));
-    assert_eq!((config.head_dim, config.qk_norm, config.qkv_bias, config.tie_embeddings), (128, true, false, true));
+    assert_eq!(
+        (config.head_dim, config.qk_norm, config.qkv_bias, config.tie_embeddings),
+        (128, Some(QkNorm::Head), false, true)
+    );
     let later = json!({"rope_theta": 5e6, "tie_word_embeddings": true, "layer_types": vec!["full_attention"; 36]});
     let (config, _) = read(qwen3([2560, 9728, 36, 32, 8, 151936, 262144], later));
     assert_eq!((config.rope.theta, config.attention_scale), (5e6, 128f64.powf(-0.5)));
@@ -203,7 +206,10 @@ fn mistral_gemma_and_phi() {
     );
     let (config, ignored) = read(sized("gemma3_text", [1152, 6912, 26, 4, 1, 262144, 32768], third));
     assert_eq!((config.rope.theta, config.local_rope.unwrap().theta), (1e6, 1e4));
-    assert_eq!((config.windows[4], config.windows[5], config.qk_norm, ignored.as_str()), (Some(512), None, true, ""));
+    assert_eq!(
+        (config.windows[4], config.windows[5], config.qk_norm, ignored.as_str()),
+        (Some(512), None, Some(QkNorm::Head), "")
+    );
 
     let phi = json!({"hidden_act": "silu", "rms_norm_eps": 1e-5, "rope_theta": 1e4, "rope_scaling": null,
         "sliding_window": 2047, "embd_pdrop": 0.0, "resid_pdrop": 0.0, "original_max_position_embeddings": 4096,
@@ -223,6 +229,42 @@ fn mistral_gemma_and_phi() {
     let four = json!({"rope_theta": 250000, "sliding_window": null, "original_max_position_embeddings": 16384});
     let (config, _) = read(sized("phi3", [5120, 17920, 40, 40, 10, 100352, 16384], with(phi, four)));
     assert_eq!((config.rope.theta, config.windows[0]), (250_000.0, None));
+}
+
+#[test]
+fn smollm3_olmo2_and_granite() {
+    let turned: Vec<u8> = (1..=36).map(|number| u8::from(number % 4 != 0)).collect();
+    let smol = json!({"hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 5e6, "rope_scaling": null,
+        "attention_bias": false, "mlp_bias": false, "pretraining_tp": 2, "max_window_layers": 28, "sliding_window": null,
+        "use_sliding_window": false, "layer_types": vec!["full_attention"; 36], "no_rope_layers": turned,
+        "no_rope_layer_interval": 4});
+    let (config, ignored) = read(sized("smollm3", [2048, 11008, 36, 16, 4, 128256, 65536], smol));
+    assert_eq!((&config.rotary_layers[..4], config.windows[3]), (&[true, true, true, false][..], None));
+    assert_eq!((config.rope, config.tie_embeddings, ignored.as_str()), (Rope::plain(5e6, 128), true, ""));
+
+    let olmo = json!({"hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 500000, "rope_scaling": null,
+        "attention_bias": false, "tie_word_embeddings": false, "pad_token_id": 100277, "eos_token_id": 100257});
+    let (config, ignored) = read(sized("olmo2", [4096, 11008, 32, 32, 32, 100352, 4096], olmo.clone()));
+    assert_eq!((config.input_norms, config.output_norms, config.qk_norm), (false, true, Some(QkNorm::Projection)));
+    assert_eq!((config.rope, config.tie_embeddings, ignored.as_str()), (Rope::plain(5e5, 128), false, ""));
+    let (config, _) = read(sized("olmo2", [2048, 8192, 16, 16, 16, 100352, 4096], olmo.clone()));
+    assert_eq!((config.n_layers, config.head_dim), (16, 128));
+    let (config, _) = read(sized("olmo2", [5120, 27648, 64, 40, 8, 100352, 4096], olmo));
+    assert_eq!((config.n_kv_heads, config.rms_norm_eps), (8, 1e-6));
+
+    let granite = json!({"hidden_act": "silu", "rms_norm_eps": 1e-5, "rope_theta": 1e4, "rope_scaling": null,
+        "attention_bias": false, "mlp_bias": false, "tie_word_embeddings": true, "embedding_multiplier": 12.0,
+        "residual_multiplier": 0.22, "attention_multiplier": 0.015625, "logits_scaling": 8.0});
+    let (config, ignored) = read(sized("granite", [2048, 8192, 40, 32, 8, 49155, 4096], granite.clone()));
+    assert_eq!((config.embedding_scale, config.residual_scale), (12.0, 0.22));
+    assert_eq!((config.attention_scale, config.logit_scale), (1.0 / 64.0, 0.125));
+    assert_eq!((config.head_dim, config.tie_embeddings, ignored.as_str()), (64, true, ""));
+    let later = with(granite.clone(), json!({"rope_theta": 1e7}));
+    let (config, _) = read(sized("granite", [2048, 8192, 40, 32, 8, 49159, 131072], later));
+    assert_eq!((config.rope.theta, config.max_context), (1e7, 131072));
+    let large = with(granite, json!({"attention_multiplier": 0.0078125, "logits_scaling": 16.0}));
+    let (config, _) = read(sized("granite", [4096, 12800, 40, 32, 8, 49155, 4096], large));
+    assert_eq!((config.attention_scale, config.logit_scale), (1.0 / 128.0, 0.0625));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Qwen2, Qwen2.5, DeepSeek-R1-Distill-Qwen (`qwen2`); Qwen3 (`qwen3`).
 
-use super::{COMMON, DecoderConfig, Family, fields::Fields};
+use super::{COMMON, DecoderConfig, Family, QkNorm, fields::Fields};
 use crate::ModelError;
 
 const QWEN2: Family = Family { n_kv_heads: Some(32), max_context: 32_768, ..COMMON };
@@ -14,7 +14,7 @@ pub(super) fn qwen2(fields: &mut Fields<'_>) -> Result<DecoderConfig, ModelError
 
 pub(super) fn qwen3(fields: &mut Fields<'_>) -> Result<DecoderConfig, ModelError> {
     let bias = fields.flag("attention_bias", false)?;
-    Ok(DecoderConfig { qkv_bias: bias, output_bias: bias, qk_norm: true, ..windowed(fields, &QWEN3)? })
+    Ok(DecoderConfig { qkv_bias: bias, output_bias: bias, qk_norm: Some(QkNorm::Head), ..windowed(fields, &QWEN3)? })
 }
 
 /// Layers from `max_window_layers` on, or those that `layer_types` names, have a window when `use_sliding_window` says

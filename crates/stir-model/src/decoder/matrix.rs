@@ -5,6 +5,9 @@ use burn::{
     tensor::{DType, Int, Tensor},
 };
 
+#[cfg(feature = "flex")]
+use crate::cpu::{self, Native};
+
 /// A matrix of weights, `[out, in]`: a tensor, or on the CPU the blocks of a quantised file.
 #[derive(Module, Debug)]
 pub(crate) struct Matrix {
@@ -60,6 +63,9 @@ impl Matrix {
     /// - output: `[rows, in]`
     pub(crate) fn rows(&self, rows: Tensor<1, Int>) -> Tensor<2> {
         match &self.dense {
+            // A selection of burn's copies all that it selects from where that does not begin its memory.
+            #[cfg(feature = "flex")]
+            Some(dense) if Native::runs_on(&dense.device()) => cpu::rows(dense.val(), rows),
             Some(dense) => dense.val().select(0, rows),
             None => self.decoded(Some(rows)),
         }
@@ -78,10 +84,7 @@ impl Matrix {
             found.map(|part| (part, row))
         };
         let all = || (0..self.packed.iter().map(|part| part.shape()[0]).sum()).collect();
-        let rows: Vec<usize> = match rows {
-            Some(rows) => rows.into_data().iter::<i64>().map(|row| row as usize).collect(),
-            None => all(),
-        };
+        let rows: Vec<usize> = rows.map_or_else(all, cpu::numbers);
         let width = self.packed.first().map_or(0, |part| part.shape()[1]);
         let mut values = vec![0.0; rows.len() * width];
         for (row, values) in rows.iter().zip(values.chunks_exact_mut(width.max(1))) {

@@ -40,18 +40,22 @@ pub struct Decoder {
 
 #[derive(Module, Debug)]
 struct Layer {
-    attention_norm: Norm,
+    /// The norm of what attention reads from the stream.
+    attention_norm: Option<Norm>,
     /// Query, key and value projections one above another, `[(n_heads + 2 n_kv_heads) head_dim, hidden_size]`.
     qkv: Projection,
-    /// The norms of every head of the queries and of the keys.
+    /// The norms of the queries and of the keys, as wide as a head or as all heads.
     qk_norms: Option<[Norm; 2]>,
     output: Projection,
-    feed_forward_norm: Norm,
+    /// The norm of what the feed-forward block reads from the stream.
+    feed_forward_norm: Option<Norm>,
     /// Gate and up projections one above the other, `[2 intermediate_size, hidden_size]`.
     gate_up: Projection,
     down: Projection,
-    /// The norms of what attention and feed-forward add to the stream.
-    out_norms: Option<[Norm; 2]>,
+    /// The norm of what attention adds to the stream.
+    attention_out_norm: Option<Norm>,
+    /// The norm of what the feed-forward block adds to the stream.
+    feed_forward_out_norm: Option<Norm>,
 }
 
 /// `x weight^T + bias`, as PyTorch has it: the products of a few rows read each row of the weight once, in order.
@@ -115,14 +119,13 @@ impl Decoder {
         compute: &mut impl Compute,
         hooks: &mut impl Hooks,
     ) -> Tensor<2> {
-        let mut x = in_type(self.embedding.rows(tokens), compute.stream_type(self.dtype()));
-        if self.config.embedding_scale != 1.0 {
-            x = x * self.config.embedding_scale as f32;
-        }
+        let x = in_type(self.embedding.rows(tokens), compute.stream_type(self.dtype()));
+        let mut x = scaled(x, self.config.embedding_scale);
+        let scale = self.config.residual_scale;
         for (i, layer) in self.layers.iter().enumerate() {
             x = hooks.at(HookPoint::ResidPre(i), x);
-            x = x.clone() + layer.attend(i, x, compute);
-            x = x.clone() + layer.feed_forward(x, self.config.activation, compute);
+            x = x.clone() + scaled(layer.attend(i, x, compute), scale);
+            x = x.clone() + scaled(layer.feed_forward(x, self.config.activation, compute), scale);
             x = compute.leave_layer(i, x);
             x = hooks.at(HookPoint::ResidPost(i), x);
         }
@@ -135,27 +138,33 @@ impl Decoder {
     pub(crate) fn logits(&self, stream: Tensor<2>, compute: &impl Compute) -> Tensor<2> {
         let x = compute.norm(&self.norm, stream);
         let head = self.head.as_ref().map_or(&self.embedding, |head| &head.weight);
-        softcap(in_f32(compute.linear(x, head, None)), self.config.logit_softcap)
+        let logits = scaled(in_f32(compute.linear(x, head, None)), self.config.logit_scale);
+        softcap(logits, self.config.logit_softcap)
     }
 }
 
 impl Layer {
     fn attend(&self, index: usize, x: Tensor<2>, compute: &mut impl Compute) -> Tensor<2> {
-        let qkv = self.qkv.forward(compute.norm(&self.attention_norm, x), compute);
+        let qkv = self.qkv.forward(normed(&self.attention_norm, x, compute), compute);
         let attended = compute.attend(index, qkv, self.qk_norms.as_ref());
-        let out = self.output.forward(attended, compute);
-        match &self.out_norms {
-            Some([norm, _]) => compute.norm(norm, out),
-            None => out,
-        }
+        normed(&self.attention_out_norm, self.output.forward(attended, compute), compute)
     }
 
     fn feed_forward(&self, x: Tensor<2>, activation: Activation, compute: &impl Compute) -> Tensor<2> {
-        let gate_up = self.gate_up.forward(compute.norm(&self.feed_forward_norm, x), compute);
+        let gate_up = self.gate_up.forward(normed(&self.feed_forward_norm, x, compute), compute);
         let out = self.down.forward(compute.gate(gate_up, activation), compute);
-        match &self.out_norms {
-            Some([_, norm]) => compute.norm(norm, out),
-            None => out,
-        }
+        normed(&self.feed_forward_out_norm, out, compute)
     }
+}
+
+/// Returns the normed rows, or the rows where there is no norm.
+fn normed(norm: &Option<Norm>, x: Tensor<2>, compute: &impl Compute) -> Tensor<2> {
+    match norm {
+        Some(norm) => compute.norm(norm, x),
+        None => x,
+    }
+}
+
+fn scaled(x: Tensor<2>, factor: f64) -> Tensor<2> {
+    if factor == 1.0 { x } else { x * factor as f32 }
 }

@@ -9,16 +9,23 @@ use burn::{
 use half::{bf16, f16};
 use safetensors::{Dtype, tensor::TensorView};
 use stir_core::SampleRng;
+#[cfg(feature = "flex")]
+use stir_kernels::Format;
 
 use super::{Decoder, Layer, Matrix, Projection};
+#[cfg(feature = "flex")]
+use crate::cpu::Native;
 use crate::{
-    ComputeType, DecoderConfig, ModelError, SafetensorsError,
+    ComputeType, DecoderConfig, ModelError, QkNorm, SafetensorsError,
     checkpoint::{Reader, Weight},
     compute::{Norm, read},
 };
 
 const EMBEDDING: &str = "model.embed_tokens.weight";
 const HEAD: &str = "lm_head.weight";
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
 /// The values of a weight, with its name in a checkpoint.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,10 +51,11 @@ struct Names {
     output: [(&'static str, usize); 1],
     gate_up: Vec<(&'static str, usize)>,
     down: [(&'static str, usize); 1],
-    attention_norm: &'static str,
-    feed_forward_norm: &'static str,
-    qk_norms: Option<[&'static str; 2]>,
-    out_norms: Option<[&'static str; 2]>,
+    attention_norm: Option<&'static str>,
+    feed_forward_norm: Option<&'static str>,
+    qk_norms: Option<[(&'static str, usize); 2]>,
+    attention_out_norm: Option<&'static str>,
+    feed_forward_out_norm: Option<&'static str>,
 }
 
 impl Names {
@@ -55,10 +63,14 @@ impl Names {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let (q, kv) = (config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim);
         // The plain families name the norm before the feed-forward block as the others name the one after attention.
-        let (feed_forward_norm, out_norms) = match config.sandwich_norms {
-            false => ("post_attention_layernorm", None),
-            true => ("pre_feedforward_layernorm", Some(["post_attention_layernorm", "post_feedforward_layernorm"])),
+        let feed_forward_norm = match config.output_norms {
+            false => "post_attention_layernorm",
+            true => "pre_feedforward_layernorm",
         };
+        let qk_norms = config.qk_norm.map(|over| match over {
+            QkNorm::Head => [("self_attn.q_norm", config.head_dim), ("self_attn.k_norm", config.head_dim)],
+            QkNorm::Projection => [("self_attn.q_norm", q), ("self_attn.k_norm", kv)],
+        });
         let (qkv, gate_up) = match config.fused_projections {
             false => (
                 vec![("self_attn.q_proj", q), ("self_attn.k_proj", kv), ("self_attn.v_proj", kv)],
@@ -71,10 +83,11 @@ impl Names {
             output: [("self_attn.o_proj", hidden)],
             gate_up,
             down: [("mlp.down_proj", hidden)],
-            attention_norm: "input_layernorm",
-            feed_forward_norm,
-            qk_norms: config.qk_norm.then_some(["self_attn.q_norm", "self_attn.k_norm"]),
-            out_norms,
+            attention_norm: config.input_norms.then_some("input_layernorm"),
+            feed_forward_norm: config.input_norms.then_some(feed_forward_norm),
+            qk_norms,
+            attention_out_norm: config.output_norms.then_some("post_attention_layernorm"),
+            feed_forward_out_norm: config.output_norms.then_some("post_feedforward_layernorm"),
         }
     }
 }
@@ -127,13 +140,14 @@ impl Decoder {
             .map(|i| {
                 let layer = format!("model.layers.{i}.");
                 let mut norm = |name: &str, width| tensors.norm(&format!("{layer}{name}"), width);
-                let mut pair = |names: Option<[&str; 2]>, width| -> Result<_, ModelError> {
-                    let Some([first, second]) = names else { return Ok(None) };
-                    Ok(Some([norm(first, width)?, norm(second, width)?]))
+                let qk_norms = match names.qk_norms {
+                    Some([(q, q_width), (k, k_width)]) => Some([norm(q, q_width)?, norm(k, k_width)?]),
+                    None => None,
                 };
-                let (qk_norms, out_norms) = (pair(names.qk_norms, width)?, pair(names.out_norms, hidden)?);
-                let attention_norm = norm(names.attention_norm, hidden)?;
-                let feed_forward_norm = norm(names.feed_forward_norm, hidden)?;
+                let mut norm = |name: Option<&str>| name.map(|name| norm(name, hidden)).transpose();
+                let (attention_norm, feed_forward_norm) = (norm(names.attention_norm)?, norm(names.feed_forward_norm)?);
+                let attention_out_norm = norm(names.attention_out_norm)?;
+                let feed_forward_out_norm = norm(names.feed_forward_out_norm)?;
                 let mut linear = |input, parts: &[_], bias| tensors.linear::<T>(&layer, input, parts, bias);
                 Ok(Layer {
                     attention_norm,
@@ -143,7 +157,8 @@ impl Decoder {
                     feed_forward_norm,
                     gate_up: linear(hidden, &names.gate_up, config.mlp_bias)?,
                     down: linear(config.intermediate_size, &names.down, config.mlp_bias)?,
-                    out_norms,
+                    attention_out_norm,
+                    feed_forward_out_norm,
                 })
             })
             .collect::<Result<_, ModelError>>()?;
@@ -179,13 +194,17 @@ impl Decoder {
             split(&layer.output, &names.output)?;
             split(&layer.gate_up, &names.gate_up)?;
             split(&layer.down, &names.down)?;
-            all.push(norm(&name(names.attention_norm), &layer.attention_norm)?);
-            all.push(norm(&name(names.feed_forward_norm), &layer.feed_forward_norm)?);
-            let pairs = [(names.qk_norms, &layer.qk_norms), (names.out_norms, &layer.out_norms)];
-            for (names, norms) in pairs.into_iter().filter_map(|(names, norms)| names.zip(norms.as_ref())) {
-                for (part, weights) in names.iter().zip(norms) {
-                    all.push(norm(&name(part), weights)?);
-                }
+            let qk_names = names.qk_norms.into_iter().flatten().map(|(part, _)| part);
+            let qk_norms = qk_names.zip(layer.qk_norms.iter().flatten());
+            let norms = [
+                (names.attention_norm, &layer.attention_norm),
+                (names.feed_forward_norm, &layer.feed_forward_norm),
+                (names.attention_out_norm, &layer.attention_out_norm),
+                (names.feed_forward_out_norm, &layer.feed_forward_out_norm),
+            ];
+            let norms = norms.into_iter().filter_map(|(part, weights)| part.zip(weights.as_ref()));
+            for (part, weights) in norms.chain(qk_norms) {
+                all.push(norm(&name(part), weights)?);
             }
         }
         all.push(norm("model.norm", &self.norm)?);
@@ -227,13 +246,13 @@ trait Source {
     /// Puts the tensor `name`, in the given shape as PyTorch stores it, into its place.
     fn fill<T: Weight>(&mut self, name: &str, shape: &[usize], place: &mut [T]) -> Result<(), ModelError>;
 
-    /// Returns whether the matrix `name` is kept as it is stored.
+    /// Returns the format in which the matrix `name` is stored if it is to be kept so where it can be.
     #[cfg(feature = "flex")]
-    fn packs(&self, _name: &str) -> bool {
-        false
+    fn keeps(&self, _name: &str) -> Option<Format> {
+        None
     }
 
-    /// Returns the matrix `name`, which is kept as it is stored.
+    /// Returns the matrix `name`, which is kept in the blocks in which it is stored.
     #[cfg(feature = "flex")]
     fn pack(&mut self, name: &str, shape: &[usize]) -> Result<stir_kernels::Packed, ModelError>;
 }
@@ -248,8 +267,8 @@ impl Source for Reader<'_> {
     }
 
     #[cfg(feature = "flex")]
-    fn packs(&self, name: &str) -> bool {
-        Reader::packs(self, name)
+    fn keeps(&self, name: &str) -> Option<Format> {
+        Reader::keeps(self, name)
     }
 
     #[cfg(feature = "flex")]
@@ -316,7 +335,8 @@ impl<S: Source> Tensors<'_, S> {
         Ok(Norm { gamma: Param::from_tensor(gamma), epsilon: self.config.rms_norm_eps })
     }
 
-    /// Matrices with one input, one above another: packed if all of them can be, otherwise a tensor.
+    /// Matrices with one input, one above another, as they are stored if they are to be kept so and go together:
+    /// packed, or in 16 bits where the others are in 32, which are multiplied alike. Otherwise a tensor of `T`.
     fn matrix<T: Weight + Element>(
         &mut self,
         prefix: &str,
@@ -329,19 +349,46 @@ impl<S: Source> Tensors<'_, S> {
             self.source.check(name, &[*out, input])?;
         }
         #[cfg(feature = "flex")]
-        if parts.iter().all(|(name, _)| self.source.packs(name)) {
-            let packed = parts.iter().map(|(name, out)| self.source.pack(name, &[*out, input]));
-            return Ok(packed.collect::<Result<Vec<_>, _>>()?.into());
+        {
+            let kept: Vec<_> = parts.iter().map(|(name, _)| self.source.keeps(name)).collect();
+            if kept.iter().all(|format| format.is_some_and(|format| format.is_packed())) {
+                let packed = parts.iter().map(|(name, out)| self.source.pack(name, &[*out, input]));
+                return Ok(packed.collect::<Result<Vec<_>, _>>()?.into());
+            }
+            let all = |format| T::COMPUTE == ComputeType::F32 && kept.iter().all(|kept| *kept == Some(format));
+            if all(Format::Bf16) {
+                return self.tensor::<bf16>(input, &parts);
+            }
+            if all(Format::F16) {
+                return self.tensor::<f16>(input, &parts);
+            }
         }
+        self.tensor::<T>(input, &parts)
+    }
+
+    /// Matrices with one input, one above another.
+    fn tensor<T: Weight + Element>(&mut self, input: usize, parts: &[(String, usize)]) -> Result<Matrix, ModelError> {
         let out: usize = parts.iter().map(|(_, out)| out).sum();
-        let mut matrix = T::zeros(out * input);
-        let mut left = &mut matrix[..];
-        for (name, out) in &parts {
+        // Our kernels load a register from one cache line, not from parts of two, where the weights begin with one.
+        #[cfg(feature = "flex")]
+        let more = if Native::runs_on(self.device) { LINE / size_of::<T>() - 1 } else { 0 };
+        #[cfg(not(feature = "flex"))]
+        let more = 0;
+        let mut memory = T::zeros(out * input + more);
+        let ahead = memory.as_ptr().addr().next_multiple_of(LINE) - memory.as_ptr().addr();
+        let start = more.min(ahead / size_of::<T>());
+        let mut left = &mut memory[start..start + out * input];
+        for (name, out) in parts {
             let (place, rest) = left.split_at_mut(out * input);
             self.source.fill(name, &[*out, input], place)?;
             left = rest;
         }
-        Ok(Tensor::from_data(TensorData::new(matrix, [out, input]), (self.device, T::dtype())).into())
+        let len = memory.len();
+        let mut tensor = Tensor::<1>::from_data(TensorData::new(memory, [len]), (self.device, T::dtype()));
+        if more > 0 {
+            tensor = tensor.narrow(0, start, out * input);
+        }
+        Ok(tensor.reshape([out, input]).into())
     }
 
     /// Projections of one input, one above another.

@@ -3,18 +3,21 @@
 use stir_kernels::Format;
 
 use super::{files::Files, header::TensorInfo, metadata::Metadata, rope, value::Value};
-use crate::{Activation, DecoderConfig, ModelError, Rope};
+use crate::{Activation, DecoderConfig, ModelError, QkNorm, Rope};
 
 /// The architectures, as files name them and as Hugging Face does.
-const ARCHITECTURES: [(&str, &str); 6] = [
+const ARCHITECTURES: [(&str, &str); 9] = [
     ("qwen2", "qwen2"),
     ("qwen3", "qwen3"),
     ("llama", "llama"),
     ("gemma2", "gemma2"),
     ("gemma3", "gemma3_text"),
     ("phi3", "phi3"),
+    ("smollm3", "smollm3"),
+    ("olmo2", "olmo2"),
+    ("granite", "granite"),
 ];
-const SUPPORTED: &str = "qwen2, qwen3, llama, gemma2, gemma3 or phi3";
+const SUPPORTED: &str = "qwen2, qwen3, llama, gemma2, gemma3, phi3, smollm3, olmo2 or granite";
 const ARCHITECTURE: &str = "general.architecture";
 
 /// Sanity bounds, as for `config.json`.
@@ -22,17 +25,16 @@ const MOST_LAYERS: usize = 4096;
 const WIDEST_HEAD: usize = 1 << 16;
 
 /// Keys of computations that the decoder has no place for, and the values that leave them out.
-const ABSENT: [(&str, &[f64], &str); 9] = [
+const ABSENT: [(&str, &[f64], &str); 6] = [
     ("expert_count", &[0.0], "0: no mixture of experts"),
     ("attention.causal", &[1.0], "true"),
     ("attention.clamp_kqv", &[0.0], "0: no clamp"),
     ("attention.max_alibi_bias", &[0.0], "0: no such bias"),
     ("attention.temperature_scale", &[0.0], "0: no such scale"),
     ("use_parallel_residual", &[0.0], "false"),
-    ("residual_scale", &[0.0, 1.0], "1"),
-    ("logit_scale", &[0.0, 1.0], "1"),
-    ("embedding_scale", &[0.0, 1.0], "1"),
 ];
+/// Keys of factors that Granite alone has.
+const SCALES: [&str; 3] = ["embedding_scale", "residual_scale", "logit_scale"];
 
 /// What the configuration is read from.
 pub(super) struct Source<'a> {
@@ -97,6 +99,9 @@ pub(super) fn config(files: &Files, metadata: Metadata<'_>) -> Result<DecoderCon
     for (name, neutral, supported) in ABSENT {
         metadata.neutral(&source.key(name), neutral, supported)?;
     }
+    for name in SCALES.iter().filter(|_| prefix != "granite") {
+        metadata.neutral(&source.key(name), &[0.0, 1.0], "1")?;
+    }
     let config = DecoderConfig { architecture: architecture.to_owned(), ..plain(&source)? };
     match prefix {
         "gemma2" => gemma2(&source, config),
@@ -105,7 +110,12 @@ pub(super) fn config(files: &Files, metadata: Metadata<'_>) -> Result<DecoderCon
             for cap in ["attn_logit_softcapping", "final_logit_softcapping"] {
                 metadata.neutral(&source.key(cap), &[0.0], "0: no cap")?;
             }
-            other(&source, config)
+            match prefix {
+                "smollm3" => Ok(smollm3(other(&source, config)?)),
+                "olmo2" => olmo2(&source, config),
+                "granite" => granite(&source, other(&source, config)?),
+                _ => other(&source, config),
+            }
         }
     }
 }
@@ -153,15 +163,19 @@ fn plain(source: &Source<'_>) -> Result<DecoderConfig, ModelError> {
             .ok_or_else(|| metadata.refuse(&epsilon, "a finite number above 0"))?,
         // Files hold what norms multiply by: where that is one more than the weight, the one has been added.
         norm_offset: false,
-        sandwich_norms: false,
-        qk_norm: false,
+        input_norms: true,
+        output_norms: false,
+        qk_norm: None,
         rope,
         local_rope: None,
         windows: vec![None; n_layers],
+        rotary_layers: vec![true; n_layers],
         attention_scale: scale.unwrap_or((head_dim as f64).powf(-0.5)),
         attention_softcap: None,
         logit_softcap: None,
+        logit_scale: 1.0,
         embedding_scale: 1.0,
+        residual_scale: 1.0,
         activation: Activation::Silu,
         qkv_bias: bias("attn_q") || bias("attn_qkv"),
         output_bias: bias("attn_output"),
@@ -171,18 +185,47 @@ fn plain(source: &Source<'_>) -> Result<DecoderConfig, ModelError> {
     })
 }
 
-/// Qwen2, Qwen3, Llama with its relatives, and Phi-3.
+/// Qwen2, Qwen3, Llama with its relatives, and Phi-3; what SmolLM3, OLMo 2 and Granite have in common with them.
 fn other(source: &Source<'_>, config: DecoderConfig) -> Result<DecoderConfig, ModelError> {
     let key = source.key("attention.sliding_window");
     let window = source.metadata.size_or_none(&key)?.filter(|window| *window < config.max_context);
-    // Which layers of a Qwen model have a window no key says.
-    if window.is_some() && source.prefix.starts_with("qwen") {
+    // Which layers of the other models have a window no key says.
+    if window.is_some() && !matches!(source.prefix, "llama" | "phi3") {
         return Err(source.metadata.refuse(&key, "none below the context"));
     }
     Ok(DecoderConfig {
         windows: vec![window; config.n_layers],
-        qk_norm: source.prefix == "qwen3",
+        qk_norm: (source.prefix == "qwen3").then_some(QkNorm::Head),
         fused_projections: source.prefix == "phi3",
+        ..config
+    })
+}
+
+/// No key says which layers are not turned: every fourth.
+fn smollm3(config: DecoderConfig) -> DecoderConfig {
+    let rotary_layers = (1..=config.n_layers).map(|number| !number.is_multiple_of(4)).collect();
+    DecoderConfig { rotary_layers, ..config }
+}
+
+fn olmo2(source: &Source<'_>, config: DecoderConfig) -> Result<DecoderConfig, ModelError> {
+    // OLMo 3 has the same name in files. Its layers with a window leave out the scaling of the rotary embedding.
+    source.metadata.neutral(&source.key("attention.sliding_window"), &[0.0], "0: OLMo 2 and not 3")?;
+    let qk_norm = Some(QkNorm::Projection);
+    Ok(DecoderConfig { input_norms: false, output_norms: true, qk_norm, ..other(source, config)? })
+}
+
+fn granite(source: &Source<'_>, config: DecoderConfig) -> Result<DecoderConfig, ModelError> {
+    let metadata = source.metadata;
+    // Some models of this architecture turn nothing at all.
+    metadata.neutral(&source.key("rope.scaling.finetuned"), &[1.0], "true")?;
+    let logit_key = source.key("logit_scale");
+    let divisor =
+        metadata.positive(&logit_key)?.ok_or_else(|| metadata.refuse(&logit_key, "a finite number above 0"))?;
+    let [embedding, residual] = ["embedding_scale", "residual_scale"].map(|name| source.key(name));
+    Ok(DecoderConfig {
+        embedding_scale: metadata.positive_or_none(&embedding)?.unwrap_or(1.0),
+        residual_scale: metadata.positive_or_none(&residual)?.unwrap_or(1.0),
+        logit_scale: 1.0 / divisor,
         ..config
     })
 }
@@ -208,7 +251,7 @@ fn gemma3(source: &Source<'_>, config: DecoderConfig) -> Result<DecoderConfig, M
     let theta = source.metadata.positive(&source.key("rope.freq_base_swa"))?.unwrap_or(1e4);
     let config = gemma(source, config, window, 6, 62)?;
     let local_rope = Some(Rope::plain(theta, config.head_dim));
-    Ok(DecoderConfig { logit_softcap, local_rope, qk_norm: true, ..config })
+    Ok(DecoderConfig { logit_softcap, local_rope, qk_norm: Some(QkNorm::Head), ..config })
 }
 
 /// Returns the options that both share: every `pattern`-th layer sees everything, the others have a window. The model
@@ -229,7 +272,7 @@ fn gemma(
     let sliding = sliding_layers(source, config.n_layers, pattern)?;
     Ok(DecoderConfig {
         windows: sliding.into_iter().map(|sliding| sliding.then_some(window)).collect(),
-        sandwich_norms: true,
+        output_norms: true,
         activation: Activation::GeluTanh,
         attention_scale,
         embedding_scale: (config.hidden_size as f64).sqrt(),

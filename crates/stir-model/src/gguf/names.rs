@@ -5,7 +5,8 @@ use crate::DecoderConfig;
 /// The order in which a file has the rows of a matrix, where it is not that of Hugging Face checkpoints.
 ///
 /// A Llama checkpoint turns element `i` of a head together with element `i + head_dim / 2`. Its GGUF file has the two
-/// next to each other, so that the rows of a query or key projection come in another order, head by head.
+/// next to each other, so that the rows of a query or key projection come in another order, head by head. So it is with
+/// SmolLM3, in all of its layers, and Granite.
 ///
 /// ```
 /// use stir_model::gguf::RowOrder;
@@ -45,6 +46,9 @@ const PARTS: [(&str, &str); 11] = [
     ("post_ffw_norm", "post_feedforward_layernorm"),
 ];
 
+/// The families whose files have heads with interleaved halves.
+const INTERLEAVED: [&str; 3] = ["llama", "smollm3", "granite"];
+
 /// Returns the Hugging Face name of the tensor that a file names `name`; `None` for one that has no place in the model.
 pub(super) fn hugging_face(name: &str, config: &DecoderConfig) -> Option<String> {
     match name {
@@ -64,9 +68,9 @@ pub(super) fn hugging_face(name: &str, config: &DecoderConfig) -> Option<String>
         "ffn_up" if config.fused_projections => "mlp.gate_up_proj",
         "ffn_up" => "mlp.up_proj",
         // The plain families name the norm before the feed-forward block as the others name the one after attention.
-        "ffn_norm" if config.sandwich_norms => "pre_feedforward_layernorm",
+        "ffn_norm" if config.output_norms => "pre_feedforward_layernorm",
         "ffn_norm" => "post_attention_layernorm",
-        "post_attention_norm" if config.sandwich_norms => "post_attention_layernorm",
+        "post_attention_norm" if config.output_norms => "post_attention_layernorm",
         part => PARTS.iter().find(|(gguf, _)| *gguf == part)?.1,
     };
     Some(format!("model.layers.{number}.{part}.{kind}"))
@@ -83,5 +87,5 @@ pub(super) fn row_order(name: &str, config: &DecoderConfig) -> Option<(RowOrder,
         return None;
     };
     let order = RowOrder::interleaved(config.head_dim);
-    (config.architecture == "llama").then_some((order, heads.saturating_mul(config.head_dim)))
+    INTERLEAVED.contains(&config.architecture.as_str()).then_some((order, heads.saturating_mul(config.head_dim)))
 }

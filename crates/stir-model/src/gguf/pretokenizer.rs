@@ -12,7 +12,8 @@ pub(super) struct Pretokenizer {
     pub(super) add_bos: bool,
 }
 
-pub(super) const SUPPORTED: &str = "qwen2, deepseek-r1-qwen, llama-bpe, smollm, gpt-2 or tekken";
+pub(super) const SUPPORTED: &str =
+    "qwen2, deepseek-r1-qwen, llama-bpe, smaug-bpe, dbrx, smollm, refact, gpt-2 or tekken";
 
 impl Pretokenizer {
     /// Returns the way called `name`; `None` for one that is not supported.
@@ -26,8 +27,12 @@ impl Pretokenizer {
             "llama-bpe" | "llama3" | "llama-v3" => {
                 Self { ignore_merges: true, add_bos: true, ..plain(split(&words(r"\p{N}{1,3}"))) }
             }
+            // As Llama 3 divides a text, without a BOS token: SmolLM3, and OLMo 2 with its older list of merges.
+            "smaug-bpe" => Self { ignore_merges: true, ..plain(split(&words(r"\p{N}{1,3}"))) },
+            "dbrx" => plain(split(&words(r"\p{N}{1,3}"))),
             "tekken" => Self { ignore_merges: true, add_bos: true, ..plain(split(&cased_words())) },
-            "smollm" => {
+            // SmolLM and SmolLM2; Granite, whose tokenizer is that of StarCoder.
+            "smollm" | "refact" => {
                 let digits = json!({"type": "Digits", "individual_digits": true});
                 plain(json!({"type": "Sequence", "pretokenizers": [digits, byte_level(true)]}))
             }

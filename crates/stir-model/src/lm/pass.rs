@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Int, Tensor, TensorData};
-use stir_core::{Addition, Engine, HookPoint, ModelShape, Row, Session, TokenId};
+use stir_core::{Addition, Engine, HookPoint, Row, Session, TokenId};
 
 use super::Lm;
 #[cfg(feature = "flex")]
@@ -164,29 +164,6 @@ impl Lm {
     }
 
     fn check_row(&self, row: &Row<'_, KvCache>) -> Result<(), RowError> {
-        let ModelShape { n_layers, hidden_size, vocab_size, max_context } = self.shape();
-        let (start, end) = (row.session.len(), row.session.len() + row.tokens.len());
-        if row.tokens.is_empty() {
-            return Err(RowError::Empty);
-        }
-        if end > max_context {
-            return Err(RowError::Context { positions: end, max_context });
-        }
-        if let Some(&token) = row.tokens.iter().find(|&&token| token as usize >= vocab_size) {
-            return Err(RowError::Token { token, vocab_size });
-        }
-        let points = row.capture.iter().copied().chain(row.additions.iter().map(|a| a.point));
-        if let Some(point) = points.into_iter().find(|point| point.layer() >= n_layers) {
-            return Err(RowError::HookPoint { point, n_layers });
-        }
-        for addition in &row.additions {
-            if addition.vector.len() != hidden_size {
-                return Err(RowError::Width { found: addition.vector.len(), hidden_size });
-            }
-            if !(start..end).contains(&addition.position) {
-                return Err(RowError::Position { position: addition.position, start, end });
-            }
-        }
-        Ok(())
+        RowError::check(self.shape(), row.session.len(), row.tokens, row.capture, &row.additions)
     }
 }

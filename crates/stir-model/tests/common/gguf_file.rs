@@ -162,6 +162,9 @@ pub(crate) fn model(architecture: &str) -> GgufFile {
     if architecture == "gemma3" {
         file.set("gemma3.attention.sliding_window", Item::U32(16));
     }
+    if architecture == "granite" {
+        file.set("granite.logit_scale", Item::F32(8.0));
+    }
     byte_level(&mut file, "qwen2");
     let mut add = |name: &str, shape: &[usize]| {
         let values: Vec<f32> = (0..shape.iter().product()).map(|i| i as f32).collect();
@@ -172,10 +175,10 @@ pub(crate) fn model(architecture: &str) -> GgufFile {
     let (q, kv, sandwich) = (heads * head_dim, kv_heads * head_dim, architecture.starts_with("gemma"));
     for layer in 0..layers {
         let mut add = |name: &str, shape: &[usize]| add(&format!("blk.{layer}.{name}"), shape);
-        for name in ["attn_norm.weight", "ffn_norm.weight"] {
+        for name in ["attn_norm.weight", "ffn_norm.weight"].iter().filter(|_| architecture != "olmo2") {
             add(name, &[hidden]);
         }
-        if sandwich {
+        if sandwich || architecture == "olmo2" {
             for name in ["post_attention_norm.weight", "post_ffw_norm.weight"] {
                 add(name, &[hidden]);
             }
@@ -184,6 +187,10 @@ pub(crate) fn model(architecture: &str) -> GgufFile {
             for name in ["attn_q_norm.weight", "attn_k_norm.weight"] {
                 add(name, &[head_dim]);
             }
+        }
+        if architecture == "olmo2" {
+            add("attn_q_norm.weight", &[q]);
+            add("attn_k_norm.weight", &[kv]);
         }
         if architecture == "phi3" {
             add("attn_qkv.weight", &[q + 2 * kv, hidden]);

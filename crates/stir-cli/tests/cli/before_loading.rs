@@ -1,0 +1,130 @@
+//! What is wrong with a command is told before its model is loaded, which may take minutes. The model here cannot be
+//! loaded, so an error about anything else came first.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::{Folder, fixture, reference, refuse, succeed};
+
+#[test]
+fn the_model_is_the_last_to_be_read() {
+    let folder = Folder::new();
+    let model = folder.unloadable();
+    let golden = fixture("models/qwen2-tied/expected.safetensors").display().to_string();
+    let ids = format!("--tokens-from {golden}:input_ids --out {}", folder.path("o"));
+    refuse("inspect", &format!("--model {model} {ids}"), &["cannot load the model", "NaN"]);
+}
+
+#[test]
+fn rollout_tells_before() {
+    let folder = Folder::new();
+    let (_, _, task) = folder.stages(2);
+    let (model, out) = (reference("model"), folder.path("r.jsonl"));
+    let flags =
+        |model: &str, out: &str| format!("--model {model} --task {task} --samples 2 --max-tokens 5 --out {out}");
+    succeed("rollout", &flags(&model, &out));
+    let model = folder.unloadable();
+    refuse("rollout", &format!("{} --seed 1", flags(&model, &out)), &["config.seed was 0", "another --out"]);
+    refuse("rollout", &format!("{} --limit 1", flags(&model, &out)), &["tasks was"]);
+    refuse("rollout", &format!("{} --top-p 2", flags(&model, &out)), &["top_p is 2"]);
+    refuse("rollout", &flags(&model, &folder.path("none/r.jsonl")), &["none/r.jsonl", "No such file"]);
+    refuse("rollout", &flags(&model, &folder.path("")), &["cannot write"]);
+    refuse("rollout", &flags(&model, &out).replace("p.jsonl", "q.jsonl"), &["q.jsonl"]);
+    fs::remove_file(folder.path("r.jsonl.settings.json")).unwrap();
+    refuse("rollout", &flags(&model, &out), &["4 records", "is missing"]);
+    // A question needs a chat template.
+    let model = folder.model(|name, content| Some(content).filter(|_| name != "chat_template.jinja"));
+    fs::remove_file(folder.path("model/chat_template.jinja")).unwrap();
+    let task = folder.write("question.jsonl", json!({"id": 1, "question": "2 + 2?", "gold": 4}).to_string());
+    refuse("rollout", &format!("--model {model} --task {task} --out {out}"), &["line 1", "chat template"]);
+}
+
+#[test]
+fn induce_tells_before() {
+    let folder = Folder::new();
+    let (model, rollouts) = (folder.unloadable(), reference("rollouts.jsonl"));
+    let flags = format!("--model {model} --rollouts {rollouts} --out {}", folder.path("c.stir"));
+    refuse("induce", &format!("{flags} --layers 5"), &["layer 5"]);
+    refuse("induce", &flags.replace("c.stir", "none/c.stir"), &["none/c.stir"]);
+    let rollouts = folder.write("r.jsonl", fs::read(&rollouts).unwrap());
+    let other = json!({"model": {
+        "architecture": "qwen2", "n_layers": 99, "hidden_size": 128, "vocab_size": 512, "tokenizer": "", "weights": "",
+    }});
+    folder.write("r.jsonl.settings.json", other.to_string());
+    let flags = format!("--model {model} --rollouts {rollouts} --out {}", folder.path("c.stir"));
+    refuse("induce", &flags, &["the rollouts were made for another model", "n_layers is \"99\""]);
+}
+
+#[test]
+fn steer_evaluate_and_pipeline_tell_before() {
+    let folder = Folder::new();
+    let (_, library, prompts) = folder.stages(2);
+    let (out, dir) = (folder.path("o.jsonl"), folder.path("e"));
+    let steer = format!("--library {library} --prompts {prompts} --max-tokens 5");
+    let evaluate = format!("--library {library} --task {prompts} --max-tokens 5 --methods plain,stir");
+    succeed("steer", &format!("--model {} {steer} --out {out}", reference("model")));
+    succeed("evaluate", &format!("--model {} {evaluate} --out {dir}", reference("model")));
+    let model = folder.unloadable();
+    let (steer, evaluate) = (format!("--model {model} {steer}"), format!("--model {model} {evaluate}"));
+    for (flags, words) in [
+        ("--top-p 2", ["top_p is 2", ""]),
+        ("--stop=", ["stop string 0 is empty", ""]),
+        ("--width 0", ["max_batch is 0", ""]),
+        ("--k-scale -1", ["k_scale is -1", ""]),
+        ("--beta 1", ["beta was 2.0", "another --out"]),
+        ("--seed 1", ["seed was 0", "another --out"]),
+    ] {
+        refuse("steer", &format!("{steer} --out {out} {flags}"), &words);
+        refuse("evaluate", &format!("{evaluate} --out {dir} {flags}"), &words);
+    }
+    refuse("steer", &format!("{steer} --out {}", folder.path("none/o.jsonl")), &["none/o.jsonl"]);
+    let broken = folder.write("broken.jsonl", "{");
+    let bare = folder.write("bare.jsonl", json!({"id": 7, "prompt": "?"}).to_string());
+    for (file, bad, word) in [(&library, &broken, "broken.jsonl"), (&prompts, &broken, "broken.jsonl, line 1")] {
+        refuse("steer", &format!("{} --out {out}", steer.replace(file, bad)), &[word]);
+        refuse("evaluate", &format!("{} --out {dir}", evaluate.replace(file, bad)), &[word]);
+    }
+    refuse("evaluate", &format!("{} --out {dir}", evaluate.replace(&prompts, &bare)), &["\"7\"", "gold"]);
+    for (flags, word) in [
+        ("--top-p 2", "top_p is 2"),
+        ("--budget 0", "budget is 0"),
+        ("--samples 0", "samples is 0"),
+        ("--layers 99", "layer 99"),
+    ] {
+        refuse("pipeline", &format!("--model {model} --out {} {flags}", folder.path("all")), &[word]);
+    }
+    // A library of a model of other sizes.
+    let other = fixture("models/qwen2-tied").display().to_string();
+    let words = ["l.stir", "another model", "n_layers"];
+    refuse("steer", &format!("{} --out {out}", steer.replace(&model, &other)), &words);
+    refuse("evaluate", &format!("{} --out {dir}", evaluate.replace(&model, &other)), &words);
+}
+
+#[test]
+fn chat_and_inspect_tell_before() {
+    let folder = Folder::new();
+    let (_, library, _) = folder.stages(1);
+    let model = folder.unloadable();
+    for (flags, word) in [
+        ("--max-tokens 0".to_owned(), "max_tokens is 0"),
+        ("--temperature -1".to_owned(), "temperature is -1"),
+        ("--stop=".to_owned(), "stop string 0 is empty"),
+        (format!("--library {library} --probe 0"), "candidates is 0"),
+        ("--probe 0".to_owned(), "candidates is 0"),
+        (format!("--library {}", folder.path("none.stir")), "none.stir"),
+    ] {
+        refuse("chat", &format!("--model {model} --message Hello {flags}"), &[word]);
+    }
+    let other = fixture("models/qwen2-tied").display().to_string();
+    refuse("chat", &format!("--model {other} --message Hello --library {library}"), &["another model", "n_layers"]);
+
+    let golden = fixture("models/qwen2-tied/expected.safetensors").display().to_string();
+    let inspect = |more: &str| format!("--model {model} --tokens-from {golden}:input_ids {more}");
+    let out = folder.path("o");
+    let edit = format!("--out {out} --edit {golden}:vec --edit-layer");
+    refuse("inspect", &inspect(&format!("--out {}", folder.path("none/o"))), &["none/o"]);
+    refuse("inspect", &inspect(&format!("--out {out} --greedy 600")), &["context of 512"]);
+    refuse("inspect", &inspect(&format!("{edit} 99 --edit-position 0")), &["blocks.99.hook_resid_post"]);
+    refuse("inspect", &inspect(&format!("{edit} 0 --edit-position 0")), &["vector has"]);
+}
