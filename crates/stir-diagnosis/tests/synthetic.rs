@@ -193,7 +193,7 @@ fn impulses_are_measured_against_the_stream() {
     layer.replays = vec![Replay::new("own vector", continuations).unwrap()];
     let diagnosis = Diagnosis::new(None, vec![layer]);
     for (topic, weight) in [
-        (Topic::Strength, Weight::Against),
+        (Topic::Strength, Weight::Caution),
         (Topic::Quality, Weight::Caution),
         (Topic::Rescue, Weight::For),
         (Topic::Harm, Weight::Against),

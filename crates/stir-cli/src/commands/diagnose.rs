@@ -71,10 +71,13 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let captured = capture(&lm, groups.inspect(|_| shown.advance()), settings.as_deref(), &config);
     drop(shown);
     let captured = captured.into_diagnostic()?;
+    print_skipped(&captured.skipped)?;
+    if captured.non_finite > 0 {
+        show!("skipped      {} rollouts whose states are not finite", captured.non_finite)?;
+    }
     ensure!(
         !captured.boundaries.is_empty(),
-        help = "--delimiter is the text that ends a segment",
-        "no rollout of a problem with right and wrong ones has a segment that ends"
+        "of the problems that have right and wrong rollouts, none has one with a segment that ends and that can be used"
     );
 
     let boundaries: Vec<Boundary> = captured.boundaries.iter().map(boundary).collect();
@@ -96,18 +99,16 @@ pub(crate) fn run(args: Args) -> Result<()> {
     write_atomically(&json, text.as_bytes())?;
     let html = diagnosis.to_html(&format!("Diagnosis of {}", args.model.name())).into_diagnostic()?;
     write_atomically(&page, html.as_bytes())?;
-    print_skipped(&captured.skipped)?;
-    if captured.non_finite > 0 {
-        show!("skipped      {} rollouts whose states are not finite", captured.non_finite)?;
-    }
     show!("{}", diagnosis.verdict)
 }
 
 /// Measures what needs no model, and checks that the rollouts can be diagnosed.
 fn measure(rollouts: &Path, config: &InductionConfig) -> Result<RolloutMeasures> {
-    let mut tally = RolloutTally::new(config.delimiter.clone());
+    let (mut tally, mut segments_end) = (RolloutTally::new(config.delimiter.clone()), false);
     for group in read_groups(rollouts).into_diagnostic()? {
-        tally.add(&group.into_diagnostic()?);
+        let group = group.into_diagnostic()?;
+        tally.add(&group);
+        segments_end |= group.iter().any(|rollout| rollout.text.contains(config.delimiter.as_str()));
     }
     let found = tally.finish();
     ensure!(
@@ -118,6 +119,13 @@ fn measure(rollouts: &Path, config: &InductionConfig) -> Result<RolloutMeasures>
         rollouts.display(),
         found.right,
         found.samples
+    );
+    ensure!(
+        segments_end,
+        help = "--delimiter is the text that ends a segment",
+        "no rollout in {} has {:?}, which ends a segment",
+        rollouts.display(),
+        config.delimiter.as_str()
     );
     Ok(found)
 }
