@@ -61,8 +61,9 @@ impl<'e, E: Text> Induction<'e, E> {
         Ok(Self { engine, config, layers, points, solutions, rollout_settings, on_progress })
     }
 
-    /// Gives the data set's solutions, problem id to text, for [`PositiveSource::Gold`] and
-    /// [`PositiveSource::RolloutOrGold`]. A solution counts as one right rollout of the tokens of its text.
+    /// Gives the data set's solutions, problem id to text, for [`PositiveSource::Gold`](crate::PositiveSource::Gold) and
+    /// [`PositiveSource::RolloutOrGold`](crate::PositiveSource::RolloutOrGold). A solution counts as one right rollout of
+    /// the tokens of its text.
     #[must_use]
     pub fn solutions(mut self, solutions: impl IntoIterator<Item = (String, String)>) -> Self {
         self.solutions.extend(solutions);
