@@ -13,7 +13,7 @@ use miette::{IntoDiagnostic, MietteHandlerOpts, Result, WrapErr};
 use stir::{core::Sampling, rollout::RolloutConfig};
 
 use crate::{
-    commands::{basis, chat, evaluate, grade, induce, inspect, pipeline, rollout, steer, train_tiny},
+    commands::{basis, chat, diagnose, evaluate, grade, induce, inspect, pipeline, rollout, steer, train_tiny},
     log::LogArgs,
     output,
     settings::SamplingArgs,
@@ -36,6 +36,7 @@ struct Cli {
 enum Commands {
     Rollout(rollout::Args),
     Induce(induce::Args),
+    Diagnose(diagnose::Args),
     Basis(basis::Args),
     Steer(steer::Args),
     Evaluate(evaluate::Args),
@@ -99,6 +100,7 @@ fn execute(cli: Cli) -> Result<()> {
     match cli.command {
         Commands::Rollout(args) => rollout::run(args),
         Commands::Induce(args) => induce::run(args),
+        Commands::Diagnose(args) => diagnose::run(args),
         Commands::Basis(args) => basis::run(args),
         Commands::Steer(args) => steer::run(args),
         Commands::Evaluate(args) => evaluate::run(args),

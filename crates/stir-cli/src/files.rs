@@ -1,14 +1,23 @@
 //! Files as commands read and write them.
 
-use std::path::Path;
+use std::{fs, io::ErrorKind, path::Path};
 
 use miette::{IntoDiagnostic, Report, Result, WrapErr, miette};
 use serde::de::DeserializeOwned;
-use stir::files::FileError;
+use stir::files::{FileError, Settings};
 
 /// Reads the lines of a JSONL file; blank ones are skipped.
 pub(crate) fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
     stir::files::read_lines(path).into_diagnostic()
+}
+
+/// Reads the settings under which a file of rollouts was made; `None` if they are not next to it.
+pub(crate) fn rollout_settings(rollouts: &Path) -> Result<Option<String>> {
+    let path = Settings::path(rollouts);
+    match fs::read_to_string(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        settings => settings.map(Some).into_diagnostic().wrap_err_with(|| path.display().to_string()),
+    }
 }
 
 /// Puts `bytes` where `path` says in one step: a reader sees all of them or what was there before.

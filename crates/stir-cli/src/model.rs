@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::{
     core::{Fingerprint, FingerprintMismatch, LayerSpec, ModelShape, Request},
+    induction::InductionError,
     model::{Activations, ComputeType, DecoderConfig, DeviceSpec, Lm, LoadOptions, Message, ModelError, ModelFiles},
+    rollout::sampled_by,
 };
 
 use crate::{embedded, progress::Progress};
@@ -102,6 +104,12 @@ impl OpenModel<'_> {
         let ModelShape { n_layers, hidden_size, vocab_size, .. } = self.shape();
         let architecture = self.files.config.architecture.clone();
         mined.check(&Fingerprint { architecture, n_layers, hidden_size, vocab_size, ..mined.clone() })
+    }
+
+    /// Checks that the rollouts that were made under `settings` are of a model of these sizes, where they name one.
+    pub(crate) fn check_rollouts(&self, settings: Option<&str>) -> Result<()> {
+        let Some(sampled_by) = settings.and_then(sampled_by) else { return Ok(()) };
+        self.check_sizes(&sampled_by).map_err(InductionError::<ModelError>::Fingerprint).into_diagnostic()
     }
 
     /// Loads the weights.

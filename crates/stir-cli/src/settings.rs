@@ -57,12 +57,8 @@ impl RolloutArgs {
 /// Settings of what is contrasted.
 #[derive(clap::Args, Debug)]
 pub(crate) struct InductionArgs {
-    /// Layers to mine, separated by commas: indices (18, -1) or relative depths (0.6, 3/5)
-    #[arg(long, value_name = "LAYERS", value_delimiter = ',', default_value = layers(), allow_hyphen_values = true)]
-    layers: Vec<LayerSpec>,
-    /// Control points per problem (M)
-    #[arg(long, alias = "points", value_name = "N", default_value_t = InductionConfig::default().max_control_points)]
-    max_control_points: usize,
+    #[command(flatten)]
+    boundaries: BoundaryArgs,
     /// Most successes in a contrast, the best ones (K_pos)
     #[arg(long, value_name = "N", default_value_t = InductionConfig::default().k_pos)]
     k_pos: usize,
@@ -78,9 +74,6 @@ pub(crate) struct InductionArgs {
     /// Most pairs kept of the whole run (C)
     #[arg(long, value_name = "N", default_value_t = InductionConfig::default().keep)]
     keep: usize,
-    /// Text that ends a segment; \n, \r, \t and \\ are understood
-    #[arg(long, value_name = "TEXT", default_value = segment_end(), value_parser = delimiter)]
-    delimiter: Delimiter,
     /// The source of successes
     #[arg(long, default_value = "rollout", value_parser = PossibleValuesParser::new(["rollout", "gold", "rollout_or_gold"])
         .try_map(named::<PositiveSource>))]
@@ -95,32 +88,56 @@ pub(crate) struct InductionArgs {
     /// Eta of the rollouts; rewards a gold solution
     #[arg(long, value_name = "X", default_value_t = InductionConfig::default().eta)]
     eta: f64,
+}
+
+/// Settings of which states of rollouts are read.
+#[derive(clap::Args, Debug)]
+pub(crate) struct BoundaryArgs {
+    /// Layers to read, separated by commas: indices (18, -1) or relative depths (0.6, 3/5)
+    #[arg(long, value_name = "LAYERS", value_delimiter = ',', default_value = layers(), allow_hyphen_values = true)]
+    layers: Vec<LayerSpec>,
+    /// Control points per problem (M)
+    #[arg(long, alias = "points", value_name = "N", default_value_t = InductionConfig::default().max_control_points)]
+    max_control_points: usize,
+    /// Text that ends a segment; \n, \r, \t and \\ are understood
+    #[arg(long, value_name = "TEXT", default_value = segment_end(), value_parser = delimiter)]
+    delimiter: Delimiter,
     /// Most rollouts encoded at the same time; the result does not depend on it
     #[arg(long, alias = "width", value_name = "N", default_value_t = InductionConfig::default().max_batch)]
     max_batch: usize,
-    /// Mine even if the rollouts were sampled by another quantisation or number type of the model; the pairs say so
+    /// Go on even if the rollouts were sampled by another quantisation or number type of the model
     #[arg(long)]
     allow_requantised: bool,
+}
+
+impl BoundaryArgs {
+    /// Returns the settings of stage 2 that say which states it reads, with the defaults of what it does with them.
+    pub(crate) fn config(&self) -> InductionConfig {
+        InductionConfig {
+            layers: self.layers.clone(),
+            max_control_points: self.max_control_points,
+            delimiter: self.delimiter.clone(),
+            max_batch: self.max_batch,
+            allow_requantised: self.allow_requantised,
+            ..InductionConfig::default()
+        }
+    }
 }
 
 impl InductionArgs {
     /// Returns the settings of stage 2.
     pub(crate) fn config(&self, seed: u64) -> InductionConfig {
         InductionConfig {
-            layers: self.layers.clone(),
-            max_control_points: self.max_control_points,
             k_pos: self.k_pos,
             k_neg: self.k_neg,
             min_correct: self.min_correct,
             min_incorrect: self.min_incorrect,
             keep: self.keep,
-            delimiter: self.delimiter.clone(),
             positives: self.positives,
             contrast: if self.contrast == "reward" { Contrast::Reward } else { Contrast::RandomSplit { seed } },
             eta: self.eta,
             max_tokens: self.max_tokens,
-            max_batch: self.max_batch,
-            allow_requantised: self.allow_requantised,
+            ..self.boundaries.config()
         }
     }
 }

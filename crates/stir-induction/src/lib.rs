@@ -3,14 +3,17 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod capture;
 mod config;
 mod contrast;
 mod error;
 mod mine;
 mod pool;
+mod read;
 mod report;
 mod walk;
 
+pub use capture::{Captured, CapturedBoundary, capture};
 pub use config::{Contrast, InductionConfig, PositiveSource};
 pub use error::{InductionError, JsonError};
 pub use mine::{Induction, induce};

@@ -5,15 +5,16 @@ use std::{
 };
 
 use stir_basis::{MinedPairs, Pair};
-use stir_core::{FingerprintMismatch, HookPoint, Row, Scheduler, Session, Text, TokenId, control_points};
-use stir_rollout::{Rollout, RolloutError, reward, sampled_by};
+use stir_core::{FingerprintMismatch, HookPoint, LayerSpecError, Scheduler, Session, Text};
+use stir_rollout::{Rollout, RolloutError, sampled_by};
 use tracing::{debug, info, info_span, warn};
 
 use crate::{
-    InductionConfig, InductionError, InductionReport, PositiveSource, Progress,
-    contrast::{Member, Selection, contrasts},
+    InductionConfig, InductionError, InductionReport, Progress,
+    contrast::{Selection, contrasts},
     error::JsonError,
     pool::Pool,
+    read::{Reader, prefill},
     walk::{Walk, Walked},
 };
 
@@ -54,17 +55,15 @@ impl<'e, E: Text> Induction<'e, E> {
     /// does not have.
     pub fn new(engine: &'e E, config: InductionConfig) -> Result<Self, InductionError<E::Error>> {
         config.validate()?;
-        let n_layers = engine.shape().n_layers;
-        let layers: BTreeSet<usize> =
-            config.layers.iter().map(|spec| spec.resolve(n_layers)).collect::<Result<_, _>>()?;
-        let layers: Vec<usize> = layers.into_iter().collect();
+        let layers = layers(engine, &config)?;
         let points = layers.iter().map(|&layer| HookPoint::ResidPost(layer)).collect();
         let (solutions, rollout_settings, on_progress) = (HashMap::new(), None, None);
         Ok(Self { engine, config, layers, points, solutions, rollout_settings, on_progress })
     }
 
-    /// Gives the data set's solutions, problem id to text, for [`PositiveSource::Gold`] and
-    /// [`PositiveSource::RolloutOrGold`]. A solution counts as one right rollout of the tokens of its text.
+    /// Gives the data set's solutions, problem id to text, for [`PositiveSource::Gold`](crate::PositiveSource::Gold) and
+    /// [`PositiveSource::RolloutOrGold`](crate::PositiveSource::RolloutOrGold). A solution counts as one right rollout of
+    /// the tokens of its text.
     #[must_use]
     pub fn solutions(mut self, solutions: impl IntoIterator<Item = (String, String)>) -> Self {
         self.solutions.extend(solutions);
@@ -98,7 +97,7 @@ impl<'e, E: Text> Induction<'e, E> {
         mut self,
         rollouts: impl IntoIterator<Item = Result<Vec<Rollout>, RolloutError>>,
     ) -> Result<(MinedPairs, InductionReport), InductionError<E::Error>> {
-        self.check_model()?;
+        check_model(self.engine, self.rollout_settings.as_deref(), &self.config)?;
         let settings = serde_json::to_string(&self.config);
         let settings = settings.map_err(|error| InductionError::Unwritable(JsonError(error)))?;
         let mut provenance = BTreeMap::from([("induction".to_owned(), settings)]);
@@ -144,16 +143,6 @@ impl<'e, E: Text> Induction<'e, E> {
             provenance,
         };
         Ok((candidates, report))
-    }
-
-    /// Checks that the model is the one that the settings of the rollouts name, if they name one.
-    fn check_model(&self) -> Result<(), InductionError<E::Error>> {
-        let Some(model) = self.rollout_settings.as_deref().and_then(sampled_by) else { return Ok(()) };
-        let allowed = self.config.allow_requantised;
-        match model.check_or_requantised("the set of rollouts", self.engine.fingerprint(), allowed) {
-            Err(source @ FingerprintMismatch::Quantisation { .. }) => Err(InductionError::Requantised(source)),
-            checked => checked.map_err(InductionError::Fingerprint),
-        }
     }
 }
 
@@ -226,7 +215,8 @@ where
             self.report.skipped.unencodable_prompts += 1;
             return Ok(());
         };
-        let members = self.members(group, prompt, prompt_tokens.len());
+        let reader = Reader { engine: self.run.engine, config: &self.run.config, solutions: &self.run.solutions };
+        let members = reader.members(group, prompt, prompt_tokens.len(), &mut self.report.skipped);
         let mut selections = contrasts(id, &members, &self.run.config, &mut self.report.skipped);
         self.report.with_contrast += usize::from(!selections.is_empty());
         selections.iter().for_each(|s| self.report.found[s.m - 1] += 1);
@@ -246,7 +236,8 @@ where
                 stops.entry(member).or_default().insert(members[member].boundaries[s.m - 1]);
             }
         }
-        let prefix = self.prefill(&prompt_tokens)?;
+        let prefix = prefill(self.run.engine, &prompt_tokens)?;
+        self.report.encoded_tokens += prompt_tokens.len();
         let pending = PendingProblem {
             id: id.clone(),
             selections,
@@ -264,86 +255,6 @@ where
             self.ready.push_back(Walk::new(prefix.fork(), tokens, stops, &self.run.points, place, member));
         }
         Ok(())
-    }
-
-    /// Returns a session that holds the prompt.
-    fn prefill(&mut self, tokens: &[TokenId]) -> Result<E::Session, E::Error> {
-        let mut session = self.run.engine.session();
-        if !tokens.is_empty() {
-            let row = Row { session: &mut session, tokens, additions: Vec::new(), capture: &[], logits: false };
-            self.run.engine.forward(&mut [row])?;
-            self.report.encoded_tokens += tokens.len();
-        }
-        Ok(session)
-    }
-
-    /// Returns the answers of a problem that can be used, by rising `k`; a gold solution comes last.
-    fn members(&mut self, group: &[Rollout], prompt: &str, prompt_tokens: usize) -> Vec<Member> {
-        let (config, id) = (&self.run.config, &group[0].id);
-        let mut sorted: Vec<&Rollout> = group.iter().collect();
-        sorted.sort_by_key(|rollout| rollout.k);
-        let mut members = Vec::new();
-        for rollout in sorted {
-            let k = rollout.k;
-            if rollout.prompt != prompt {
-                warn!(id, k, "skipped a rollout whose prompt is not that of its problem");
-                self.report.skipped.other_prompts += 1;
-            } else if !rollout.reward.is_finite() {
-                warn!(id, k, reward = rollout.reward, "skipped a rollout whose reward is not finite");
-                self.report.skipped.non_finite_rewards += 1;
-            } else if let Some(tokens) = self.tokens(id, &rollout.text, &rollout.token_ids, prompt_tokens) {
-                members.push(self.member(tokens, rollout.correct, rollout.reward));
-            }
-        }
-        let gold = match config.positives {
-            PositiveSource::Rollout => false,
-            PositiveSource::Gold => {
-                members.retain(|member| !member.correct);
-                true
-            }
-            PositiveSource::RolloutOrGold => members.iter().all(|member| !member.correct),
-        };
-        if gold
-            && let Some(solution) = self.run.solutions.get(id)
-            && let Some(tokens) = self.tokens(id, solution, &[], prompt_tokens)
-        {
-            let reward = reward(true, tokens.len(), config.eta, config.max_tokens);
-            members.push(self.member(tokens, true, reward));
-        }
-        members
-    }
-
-    fn member(&self, tokens: Vec<TokenId>, correct: bool, reward: f64) -> Member {
-        let points = control_points(self.run.engine.vocab(), &self.run.config.delimiter, &tokens);
-        let boundaries = points.iter().take(self.run.config.max_control_points).map(|point| point.token).collect();
-        Member { tokens, boundaries, correct, reward }
-    }
-
-    /// Returns the tokens of an answer: `ids` or, if there are none, those of `text`. `None` if the model cannot read
-    /// them.
-    fn tokens(&mut self, id: &str, text: &str, ids: &[TokenId], prompt_tokens: usize) -> Option<Vec<TokenId>> {
-        let (engine, shape) = (self.run.engine, self.run.engine.shape());
-        let skipped = &mut self.report.skipped;
-        let tokens = if ids.is_empty() {
-            let encoded = engine.encode(text).inspect_err(|error| {
-                warn!(id, %error, "skipped an answer that the tokenizer refuses");
-                skipped.unencodable_texts += 1;
-            });
-            encoded.ok()?
-        } else {
-            ids.to_vec()
-        };
-        if tokens.iter().any(|&token| token as usize >= shape.vocab_size) {
-            warn!(id, "skipped an answer with a token that the model does not have");
-            skipped.outside_vocabulary += 1;
-            None
-        } else if prompt_tokens + tokens.len() > shape.max_context {
-            warn!(id, tokens = tokens.len(), "skipped an answer that the model's context does not hold");
-            skipped.too_long += 1;
-            None
-        } else {
-            Some(tokens)
-        }
     }
 
     /// Takes the states of one answer; the problem's pairs are made once all are there.
@@ -378,6 +289,26 @@ impl PendingProblem {
         };
         let (mu_plus, mu_minus) = (mean(&selection.plus), mean(&selection.minus));
         Pair { problem: self.id.clone(), m, layer, quality: selection.quality, mu_plus, mu_minus }
+    }
+}
+
+/// Returns the layers that the settings name, rising, without repetition.
+pub(crate) fn layers<E: Text>(engine: &E, config: &InductionConfig) -> Result<Vec<usize>, LayerSpecError> {
+    let n_layers = engine.shape().n_layers;
+    let layers: BTreeSet<usize> = config.layers.iter().map(|spec| spec.resolve(n_layers)).collect::<Result<_, _>>()?;
+    Ok(layers.into_iter().collect())
+}
+
+/// Checks that the model is the one that the settings of the rollouts name, if they name one.
+pub(crate) fn check_model<E: Text>(
+    engine: &E,
+    rollout_settings: Option<&str>,
+    config: &InductionConfig,
+) -> Result<(), InductionError<E::Error>> {
+    let Some(model) = rollout_settings.and_then(sampled_by) else { return Ok(()) };
+    match model.check_or_requantised("the set of rollouts", engine.fingerprint(), config.allow_requantised) {
+        Err(source @ FingerprintMismatch::Quantisation { .. }) => Err(InductionError::Requantised(source)),
+        checked => checked.map_err(InductionError::Fingerprint),
     }
 }
 

@@ -13,7 +13,8 @@ use stir_core::{
     toy::{ToyEngine, ToyError, ToySession},
 };
 use stir_induction::{
-    Contrast, Induction, InductionConfig, InductionError, InductionReport, PositiveSource, Skipped, induce,
+    CapturedBoundary, Contrast, Induction, InductionConfig, InductionError, InductionReport, PositiveSource, Skipped,
+    capture, induce,
 };
 use stir_rollout::{Rollout, RolloutError};
 
@@ -349,6 +350,50 @@ fn batches_are_filled_across_problems_and_outranked_problems_cost_nothing() {
 }
 
 #[test]
+fn every_boundary_of_mixed_problems_is_captured() {
+    let engine = ToyEngine::new(1);
+    let groups = groups(&engine);
+    let config = InductionConfig { max_control_points: 3, ..config() };
+    let captured = capture(&engine, groups.iter().cloned().map(Ok), None, &config).unwrap();
+    let mut expected = Vec::new();
+    for (problem, group) in groups.iter().enumerate() {
+        if group.iter().all(|r| r.correct) || group.iter().all(|r| !r.correct) {
+            continue;
+        }
+        let mut sorted: Vec<&Rollout> = group.iter().collect();
+        sorted.sort_by_key(|r| r.k);
+        for (sample, r) in sorted.into_iter().enumerate() {
+            let mut seen = Vec::new();
+            for (at, token) in boundaries(&engine, r, &config).into_iter().take(3).enumerate() {
+                if !seen.contains(&token) {
+                    seen.push(token);
+                    let tokens = [engine.encode_prompt(&r.prompt).unwrap(), r.token_ids[..=token].to_vec()].concat();
+                    let (mut session, m) = (engine.session(), at + 1);
+                    let points: Vec<_> = captured.layers.iter().map(|(l, _)| HookPoint::ResidPost(*l)).collect();
+                    let row = Row {
+                        session: &mut session,
+                        tokens: &tokens,
+                        additions: vec![],
+                        capture: &points,
+                        logits: false,
+                    };
+                    let states = engine.forward(&mut [row]).unwrap().remove(0).captures;
+                    let (length, right) = (r.token_ids.len(), r.correct);
+                    expected.push((CapturedBoundary { problem, sample, m, token, length, right }, states));
+                }
+            }
+        }
+    }
+    expected.sort_by_key(|(b, _)| (b.problem, b.m, b.sample));
+    assert!(!expected.is_empty());
+    assert_eq!(captured.boundaries, expected.iter().map(|(b, _)| *b).collect::<Vec<_>>());
+    for (slot, (_, values)) in captured.layers.iter().enumerate() {
+        let direct: Vec<f32> = expected.iter().flat_map(|(_, states)| states[slot].clone()).collect();
+        assert_eq!(*values, direct);
+    }
+}
+
+#[test]
 fn rollouts_of_another_model_are_refused() {
     let engine = ToyEngine::new(1).stored_as("BF16");
     let settings = |model: &Fingerprint| serde_json::json!({ "model": model, "computation": "f32" }).to_string();
@@ -372,6 +417,9 @@ fn rollouts_of_another_model_are_refused() {
                 (Err(error), Some(words)) => assert!(error.to_string().contains(words), "{error}"),
                 (result, words) => panic!("{model:?}: expected {words:?}, got {:?}", result.map(|_| ())),
             }
+            let (config, settings) = (InductionConfig { allow_requantised: allow, ..config() }, settings(&model));
+            let captured = capture(&engine, groups(&engine).into_iter().map(Ok), Some(&settings), &config);
+            assert_eq!(captured.is_err(), words.is_some());
         }
     }
     let requantised = settings(&Fingerprint { weights: "Q4_K:1".into(), ..own.clone() });

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod appendix;
 mod comparison;
 mod config;
 mod error;
@@ -20,6 +21,7 @@ mod table;
 #[cfg(test)]
 mod testing;
 
+pub use appendix::{Appendix, AppendixTable, Dot, DotChart};
 pub use comparison::{Comparison, MethodSummary, Paired};
 pub use config::ReportConfig;
 pub use error::{ComparisonError, RenderError, ReportError};

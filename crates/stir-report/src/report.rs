@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use stir_basis::Pair;
 
 use crate::{
-    ComparisonError, RenderError, ReportConfig, ReportError, Run, export, figures,
+    Appendix, ComparisonError, RenderError, ReportConfig, ReportError, Run, export, figures,
     grouped::GroupedRuns,
     library::LibraryDescription,
     page::{Page, Section},
@@ -44,6 +44,7 @@ pub struct Report<'r> {
     runs: GroupedRuns<'r>,
     maps: Vec<(String, &'r [Pair])>,
     libraries: Vec<LibraryDescription>,
+    appendices: Vec<Appendix>,
 }
 
 impl<'r> Report<'r> {
@@ -56,7 +57,7 @@ impl<'r> Report<'r> {
     /// [`ComparisonError::NoRuns`], [`ComparisonError::NoBaseline`], and the errors of [`Comparison::new`](crate::Comparison::new).
     pub fn new(title: &str, runs: &'r [Run], config: ReportConfig) -> Result<Self, ComparisonError> {
         let runs = GroupedRuns::new(runs, &config)?;
-        Ok(Self { title: title.to_owned(), config, runs, maps: vec![], libraries: vec![] })
+        Ok(Self { title: title.to_owned(), config, runs, maps: vec![], libraries: vec![], appendices: vec![] })
     }
 
     /// Adds a map, titled `label`, of the states that `pairs` were made of, which are the
@@ -71,6 +72,13 @@ impl<'r> Report<'r> {
     #[must_use]
     pub fn with_library(mut self, library: LibraryDescription) -> Self {
         self.libraries.push(library);
+        self
+    }
+
+    /// Adds a section of another kind.
+    #[must_use]
+    pub fn with_appendix(mut self, appendix: Appendix) -> Self {
+        self.appendices.push(appendix);
         self
     }
 
@@ -106,13 +114,13 @@ impl<'r> Report<'r> {
         write(&dir.join("report.html"), &self.page(&sections)?)
     }
 
-    fn page(&self, sections: &[Section]) -> Result<String, ReportError> {
-        let Self { title, config, runs, libraries, .. } = self;
-        Page { title, config, runs, libraries, sections }.html().map_err(ReportError::Page)
+    fn page(&self, sections: &[Section<'_>]) -> Result<String, ReportError> {
+        let Self { title, config, runs, libraries, appendices, .. } = self;
+        Page { title, config, runs, libraries, appendices, sections }.html().map_err(ReportError::Page)
     }
 
     /// Returns the figures, section by section.
-    fn sections(&self) -> Vec<Section> {
+    fn sections(&self) -> Vec<Section<'_>> {
         let runs = &self.runs;
         let maps = self.maps.iter().flat_map(|(label, pairs)| figures::map(label, pairs, self.config.map_pairs));
         let usage = figures::usages(runs)
@@ -127,6 +135,8 @@ impl<'r> Report<'r> {
             Section { id: "map", figures: maps.collect() },
             Section { id: "library", figures: usage.collect() },
         ];
+        let appendices = self.appendices.iter();
+        sections.extend(appendices.map(|appendix| Section { id: &appendix.id, figures: appendix.figures() }));
         // Names that differ only in characters that file names cannot have.
         let mut taken: BTreeMap<String, usize> = BTreeMap::new();
         for figure in sections.iter_mut().flat_map(|section| &mut section.figures) {

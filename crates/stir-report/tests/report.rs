@@ -8,7 +8,7 @@ mod synthetic;
 
 use std::{collections::BTreeMap, env, fs, path::Path};
 
-use stir_report::{ComparisonError, Report, ReportConfig, ReportError, Run};
+use stir_report::{Appendix, AppendixTable, ComparisonError, Dot, DotChart, Report, ReportConfig, ReportError, Run};
 
 fn config() -> ReportConfig {
     ReportConfig { date: Some("2026-11-26".into()), cases_per_task: 12, ..ReportConfig::default() }
@@ -182,4 +182,38 @@ fn the_main_settings_can_be_chosen() {
     assert_eq!(table[0]["methods"]["stir"]["params"]["k_scale"], 0.5);
     // A method that was not run with it keeps its first run.
     assert_eq!(table[0]["methods"]["static_vector"]["params"]["k_scale"], 1.0);
+}
+
+#[test]
+fn another_crate_adds_a_section_and_it_cannot_leave_its_place() {
+    let evil = "<script>alert(1)</script>".to_owned();
+    let dot =
+        |label: &str, value| Dot { label: label.into(), value, interval: Some((value - 0.1, value + 0.1)), series: 9 };
+    let chart = DotChart {
+        name: "A chart/1".into(),
+        title: evil.clone(),
+        axis: evil.clone(),
+        mark: Some((0.5, evil.clone())),
+        dots: vec![dot(&evil, 0.25), dot("not a number", f64::NAN)],
+    };
+    let table = AppendixTable { caption: evil.clone(), columns: vec![evil.clone()], rows: vec![vec![evil.clone()]] };
+    let appendix = Appendix {
+        id: "diagnosis".into(),
+        title: "Diagnosis".into(),
+        paragraphs: vec![evil.clone()],
+        points: vec![evil],
+        tables: vec![table],
+        charts: vec![chart],
+    };
+    let runs = synthetic::runs();
+    let report = Report::new("r", &runs, config()).unwrap().with_appendix(appendix.clone());
+    let dir = tempfile::tempdir().unwrap();
+    report.write(dir.path()).unwrap();
+    let found = files(dir.path());
+    assert!(found.contains_key("figures/diagnosis-a-chart-1.svg"), "{:?}", found.keys());
+    for page in [&found["report.html"], &appendix.page("Alone").unwrap()] {
+        assert!(page.contains("<section id=\"diagnosis\"") && !page.contains("<script>alert"));
+        assert!(page.contains("0.25 (0.15 to 0.35)") && !page.contains("not a number"));
+    }
+    assert!(found["report.html"].contains("<a href=\"#diagnosis\">Diagnosis</a>"));
 }

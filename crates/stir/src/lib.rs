@@ -195,8 +195,8 @@
 //!
 //! `flex` (default) computes on the CPU; `cuda`, `wgpu`, `vulkan` and `metal` add devices.
 //! [`DeviceSpec`](model::DeviceSpec) chooses one at run time and says which feature is missing. `hub` adds
-//! `Lm::from_hub`, models by their name on the Hugging Face hub. `eval` (default) adds tasks, methods, experiments and
-//! reports, `clustering` (default) two selection methods. Without default features what is left is the method itself,
+//! `Lm::from_hub`, models by their name on the Hugging Face hub. `eval` (default) adds tasks, methods, experiments,
+//! reports and diagnoses, `clustering` (default) two selection methods. Without default features what is left is the method itself,
 //! for engines of your own.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -210,6 +210,8 @@ pub mod guide;
 pub use stir_basis as basis;
 pub use stir_controller as controller;
 pub use stir_core as core;
+#[cfg(feature = "eval")]
+pub use stir_diagnosis as diagnosis;
 #[cfg(feature = "eval")]
 pub use stir_eval as eval;
 pub use stir_files as files;

@@ -4,19 +4,18 @@
 //! stir induce --rollouts rollouts.jsonl --layers 0.6 --out candidates.stir
 //! ```
 
-use std::{fs, io::ErrorKind, ops::ControlFlow, path::PathBuf};
+use std::{ops::ControlFlow, path::PathBuf};
 
-use miette::{IntoDiagnostic, Result, WrapErr};
+use miette::{IntoDiagnostic, Result};
 use serde::Deserialize;
 use serde_json::Value;
 use stir::{
-    induction::{Induction, InductionError, InductionReport},
-    model::ModelError,
-    rollout::{read_groups, sampled_by},
+    induction::{Induction, InductionReport, Skipped},
+    rollout::read_groups,
 };
 
 use crate::{
-    files::{check_writable, read_jsonl},
+    files::{check_writable, read_jsonl, rollout_settings},
     model::ModelArgs,
     output::show,
     progress::Progress,
@@ -55,16 +54,10 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let solutions: Vec<Solution> = args.gold.as_deref().map(read_jsonl).transpose()?.unwrap_or_default();
     check_writable(&args.out)?;
     let groups = read_groups(&args.rollouts).into_diagnostic()?;
-    let sidecar = stir::files::Settings::path(&args.rollouts);
-    let settings = match fs::read_to_string(&sidecar) {
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        settings => Some(settings.into_diagnostic().wrap_err_with(|| sidecar.display().to_string())?),
-    };
+    let settings = rollout_settings(&args.rollouts)?;
     let model = args.model.open()?;
     model.check_layers(&config.layers)?;
-    if let Some(sampled_by) = settings.as_deref().and_then(sampled_by) {
-        model.check_sizes(&sampled_by).map_err(InductionError::<ModelError>::Fingerprint).into_diagnostic()?;
-    }
+    model.check_rollouts(settings.as_deref())?;
     let lm = model.load()?;
 
     // An id may be a number, as in every other file.
@@ -98,7 +91,12 @@ fn print(report: &InductionReport) -> Result<()> {
     show!("rollouts     {} ({} encoded, {} tokens)", report.rollouts, report.encoded_rollouts, report.encoded_tokens)?;
     show!("contrasts    {:?} at control points 1 to {}", report.found, report.found.len())?;
     show!("pairs kept   {}", report.kept)?;
-    let skipped = serde_json::to_value(&report.skipped).into_diagnostic()?;
+    print_skipped(&report.skipped)
+}
+
+/// Tells what could not be used; nothing if there is nothing.
+pub(super) fn print_skipped(skipped: &Skipped) -> Result<()> {
+    let skipped = serde_json::to_value(skipped).into_diagnostic()?;
     for (what, count) in skipped.as_object().into_iter().flatten().filter(|(_, count)| **count != 0) {
         show!("skipped      {count} {}", what.replace('_', " "))?;
     }

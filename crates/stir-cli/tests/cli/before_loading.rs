@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::{Folder, fixture, reference, refuse, succeed};
+use crate::{Folder, fixture, records, reference, refuse, succeed};
 
 #[test]
 fn the_model_is_the_last_to_be_read() {
@@ -54,6 +54,38 @@ fn induce_tells_before() {
     folder.write("r.jsonl.settings.json", other.to_string());
     let flags = format!("--model {model} --rollouts {rollouts} --out {}", folder.path("c.stir"));
     refuse("induce", &flags, &["the rollouts were made for another model", "n_layers is \"99\""]);
+}
+
+#[test]
+fn diagnose_tells_before() {
+    let folder = Folder::new();
+    let (candidates, _, _) = folder.stages(1);
+    let (model, rollouts) = (folder.unloadable(), reference("rollouts.jsonl"));
+    let flags = format!("--model {model} --rollouts {rollouts} --out {}", folder.path("d"));
+    refuse("diagnose", &format!("{flags} --layers 5"), &["layer 5"]);
+    refuse("diagnose", &format!("{flags} --max-batch 0"), &["max_batch is 0"]);
+    refuse("diagnose", &format!("{flags} --delimiter abc"), &["rollouts.jsonl", "\"abc\"", "--delimiter"]);
+    refuse("diagnose", &flags.replace("/d", "/c.stir"), &["c.stir"]);
+    refuse("diagnose", &format!("{flags} --pairs {}", folder.path("l.stir")), &["l.stir"]);
+    let pairs = format!("{flags} --pairs {candidates}");
+    refuse("diagnose", &format!("{pairs} --delimiter ."), &["c.stir", r"\n\n", "\".\""]);
+    refuse("diagnose", &format!("{pairs} --layers 0,1"), &["c.stir has no pair of layer 0, 1", "--layers"]);
+    let other = fixture("models/qwen2-tied").display().to_string();
+    refuse("diagnose", &pairs.replace(&model, &other), &["c.stir", "another model", "n_layers"]);
+
+    let wrong: Vec<_> = records(&rollouts).into_iter().filter(|rollout| rollout["correct"] == false).collect();
+    let lines: Vec<_> = wrong.iter().map(ToString::to_string).collect();
+    let wrong_only = folder.write("wrong.jsonl", lines.join("\n"));
+    let words = ["problems in", "wrong.jsonl has right and wrong rollouts", "draw more samples"];
+    refuse("diagnose", &flags.replace(&rollouts, &wrong_only), &words);
+    let copied = folder.write("r.jsonl", fs::read(&rollouts).unwrap());
+    let other = json!({"model": {
+        "architecture": "qwen2", "n_layers": 99, "hidden_size": 128, "vocab_size": 512, "tokenizer": "", "weights": "",
+    }});
+    folder.write("r.jsonl.settings.json", other.to_string());
+    let words = ["the rollouts were made for another model", "n_layers is \"99\""];
+    refuse("diagnose", &flags.replace(&rollouts, &copied), &words);
+    refuse("diagnose", &flags, &["cannot load the model"]);
 }
 
 #[test]

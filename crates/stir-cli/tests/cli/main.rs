@@ -4,6 +4,7 @@
 
 mod before_loading;
 mod chat;
+mod diagnose;
 mod evaluate;
 mod experiments;
 mod inspect;
@@ -21,8 +22,19 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const STAGES: [&str; 10] =
-    ["rollout", "induce", "basis", "steer", "evaluate", "grade", "chat", "inspect", "train-tiny", "pipeline"];
+const STAGES: [&str; 11] = [
+    "rollout",
+    "induce",
+    "diagnose",
+    "basis",
+    "steer",
+    "evaluate",
+    "grade",
+    "chat",
+    "inspect",
+    "train-tiny",
+    "pipeline",
+];
 
 /// The settings that the reference library was selected with.
 const BASIS: &str = "--budget 64 --min-per-control-point 4";

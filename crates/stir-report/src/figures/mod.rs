@@ -2,6 +2,7 @@
 
 mod cost;
 mod differences;
+mod dots;
 mod format;
 mod heatmap;
 mod lengths;
@@ -14,6 +15,7 @@ mod usage;
 pub(crate) use self::{
     cost::cost,
     differences::differences,
+    dots::dots,
     format::{percent, signed},
     lengths::lengths,
     map::map,

@@ -1,10 +1,13 @@
 use minijinja::{Environment, syntax::SyntaxConfig, value::Serde};
 use serde::Serialize;
 
+mod appendix;
 mod cases;
 
+pub(crate) use self::appendix::appendix_page;
 use self::cases::{Cases, cases};
 use crate::{
+    appendix::Appendix,
     comparison::{Comparison, MethodSummary, Paired},
     config::ReportConfig,
     error::RenderError,
@@ -24,12 +27,13 @@ pub(crate) struct Page<'p> {
     pub(crate) config: &'p ReportConfig,
     pub(crate) runs: &'p GroupedRuns<'p>,
     pub(crate) libraries: &'p [LibraryDescription],
-    pub(crate) sections: &'p [Section],
+    pub(crate) appendices: &'p [Appendix],
+    pub(crate) sections: &'p [Section<'p>],
 }
 
 /// Figures of one kind.
-pub(crate) struct Section {
-    pub(crate) id: &'static str,
+pub(crate) struct Section<'s> {
+    pub(crate) id: &'s str,
     pub(crate) figures: Vec<Figure>,
 }
 
@@ -65,6 +69,7 @@ struct Values<'p> {
     transfer: Vec<Picture>,
     map: Vec<Picture>,
     libraries: Vec<LibraryUse>,
+    appendices: Vec<appendix::Section<'p>>,
     cases: Vec<Cases>,
     /// The answers that the viewer shows side by side at first.
     left: &'p str,
@@ -128,10 +133,16 @@ struct EntryUse {
 }
 
 #[derive(Serialize)]
-struct Picture {
+pub(crate) struct Picture {
     title: String,
     description: String,
     svg: String,
+}
+
+impl Picture {
+    pub(crate) fn new(figure: &Figure) -> Self {
+        Self { title: figure.title.clone(), description: figure.description.clone(), svg: figure.inline() }
+    }
 }
 
 impl Page<'_> {
@@ -158,12 +169,7 @@ fn html(page: &Page<'_>) -> Result<String, minijinja::Error> {
     let right = steering.map_or_else(|| names.get(1).copied().unwrap_or_default(), |(_, method)| method.name.as_str());
     let pictures = |id: &str| -> Vec<Picture> {
         let figures = page.sections.iter().filter(|section| section.id == id).flat_map(|section| &section.figures);
-        let picture = |figure: &Figure| Picture {
-            title: figure.title.clone(),
-            description: figure.description.clone(),
-            svg: figure.inline(),
-        };
-        figures.map(picture).collect()
+        figures.map(Picture::new).collect()
     };
     // The figures are of those in which something was added, in the same order.
     let mut used = pictures("library").into_iter();
@@ -171,11 +177,9 @@ fn html(page: &Page<'_>) -> Result<String, minijinja::Error> {
         usages(page.runs).into_iter().map(|(block, method, usage)| library(page, block, method, &usage)).collect();
     libraries.iter_mut().filter(|l| !l.rows.is_empty()).for_each(|l| l.pictures.extend(used.next()));
 
-    let mut environment = Environment::new();
-    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-    environment.add_template("report.html", include_str!("report.html"))?;
-    environment.add_template("macros.html", include_str!("macros.html"))?;
-    environment.add_template("cases.html", include_str!("cases.html"))?;
+    // Their figures come last, in the same order.
+    let drawn = page.sections.iter().skip(page.sections.len().saturating_sub(page.appendices.len()));
+    let drawn = drawn.map(|section| section.figures.iter().map(Picture::new).collect());
     let values = Values {
         title: page.title,
         date: page.config.date.as_deref(),
@@ -197,12 +201,28 @@ fn html(page: &Page<'_>) -> Result<String, minijinja::Error> {
         transfer: pictures("transfer"),
         map: pictures("map"),
         libraries,
+        appendices: page.appendices.iter().zip(drawn).map(|(a, s)| appendix::Section::new(a, s)).collect(),
         cases,
         left: names.first().copied().unwrap_or_default(),
         right,
         methods: names,
     };
-    environment.get_template("report.html")?.render(Serde(values))
+    environment()?.get_template("report.html")?.render(Serde(values))
+}
+
+fn environment() -> Result<Environment<'static>, minijinja::Error> {
+    let mut environment = Environment::new();
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    for (name, text) in [
+        ("report.html", include_str!("report.html")),
+        ("macros.html", include_str!("macros.html")),
+        ("cases.html", include_str!("cases.html")),
+        ("appendix.html", include_str!("appendix.html")),
+        ("alone.html", include_str!("alone.html")),
+    ] {
+        environment.add_template(name, text)?;
+    }
+    Ok(environment)
 }
 
 fn answers(page: &Page<'_>) -> usize {

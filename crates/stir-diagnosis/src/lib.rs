@@ -1,0 +1,38 @@
+#![doc = include_str!("../README.md")]
+#![warn(unreachable_pub)]
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod auc;
+mod config;
+mod diagnosis;
+mod error;
+mod estimate;
+mod file;
+mod folds;
+mod layer;
+mod order;
+mod pairs;
+mod quantiles;
+mod reliability;
+mod replay;
+mod retrieval;
+mod rollouts;
+mod section;
+mod sharing;
+mod solve;
+mod states;
+mod verdict;
+
+pub use config::DiagnosisConfig;
+pub use diagnosis::Diagnosis;
+pub use error::{DiagnosisError, FileFault, FormatError, SolverError};
+pub use estimate::Estimate;
+pub use layer::{LayerMeasures, Ordering, PointMeasures, Retrieval};
+pub use pairs::PairMeasures;
+pub use quantiles::Quantiles;
+pub use reliability::{RELIABILITY_POINTS, RELIABLE, Reliability};
+pub use replay::{Continuation, Replay, ReplaySide};
+pub use rollouts::{RolloutMeasures, RolloutTally};
+pub use states::{Boundary, States};
+pub use verdict::{Outlook, Reason, Topic, Verdict, Weight};

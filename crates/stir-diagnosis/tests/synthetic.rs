@@ -1,0 +1,256 @@
+//! States whose numbers are known beforehand.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::{MADE, Made, measure, within};
+use proptest::prelude::*;
+use stir_core::SampleRng;
+use stir_diagnosis::{
+    Boundary, Continuation, Diagnosis, DiagnosisConfig, DiagnosisError, LayerMeasures, Outlook, PairMeasures, Replay,
+    States, Topic, Weight,
+};
+
+fn weights(diagnosis: &Diagnosis, topic: Topic) -> Vec<Weight> {
+    diagnosis.verdict.reasons.iter().filter(|reason| reason.topic == topic).map(|reason| reason.weight).collect()
+}
+
+fn outlook(found: LayerMeasures) -> Outlook {
+    Diagnosis::new(None, vec![found]).verdict.outlook
+}
+
+#[test]
+fn a_planted_direction_is_found_by_every_measure() {
+    let found = measure(&MADE.states(|b, state| state[5] += if b.right { 4.0 } else { -4.0 }));
+    assert!(within(found.probe.unwrap()) > 0.99 && found.probe.unwrap().across.unwrap() > 0.99);
+    assert!(within(found.retrieval_centred.ordering) > 0.95);
+    let reliability = found.reliability.unwrap();
+    // Halves are means of 2: 64 of 64 + 24 is real; of the whole, 64 of 64 + 12.
+    assert!((reliability.split_half.value - 64.0 / 88.0).abs() < 0.05, "{reliability:?}");
+    assert!((reliability.full - 64.0 / 76.0).abs() < 0.05 && reliability.samples_needed.unwrap() < 2.0);
+    assert!(reliability.null.abs() < 0.1);
+    assert_eq!((reliability.contrasts, reliability.samples, reliability.split_half.problems), (60, 8.0, 20));
+    for point in &found.points {
+        assert_eq!((point.rows, point.problems, point.mixed), (160, 20, 20));
+        // The noise of a difference of means of 4 is sqrt(1 / 2) in each of 24 dimensions, the difference 8.
+        let expected = 64.0 / (64.0 + 24.0 * 0.5);
+        assert!((point.between.unwrap().value - expected).abs() < 0.05, "{point:?}");
+        assert!((point.between_corrected.unwrap() - 1.0).abs() < 0.1);
+        assert!(point.pooled_reliability.unwrap() > 0.98);
+    }
+    assert_eq!(outlook(found), Outlook::Good);
+}
+
+#[test]
+fn noise_is_called_noise() {
+    let found = measure(&MADE.states(|_, _| ()));
+    let reliability = found.reliability.unwrap();
+    assert!(reliability.split_half.value.abs() < 0.1 && reliability.null.abs() < 0.05, "{reliability:?}");
+    assert!((within(found.probe.unwrap()) - 0.5).abs() < 0.1);
+    assert!((within(found.retrieval.ordering) - 0.5).abs() < 0.1);
+    assert!(found.points.iter().all(|point| point.between.unwrap().value.abs() < 0.1));
+    assert!(found.remaining_r2.unwrap() < 0.1);
+    assert_eq!(found.between_corrected, None);
+    let diagnosis = Diagnosis::new(None, vec![found]);
+    assert_eq!(diagnosis.verdict.outlook, Outlook::NotAsMined);
+    assert_eq!(weights(&diagnosis, Topic::Reliability), [Weight::Against]);
+    assert_eq!(weights(&diagnosis, Topic::Signal), [Weight::Against]);
+}
+
+#[test]
+fn weak_deltas_are_worth_pooling_and_more_samples() {
+    // Of a delta's variance, 4 * 0.35^2 of 4 * 0.35^2 + 24 / 2 is real.
+    let made = Made { problems: 60, ..MADE };
+    let found = measure(&made.states(|b, state| state[0] += if b.right { 0.7 } else { -0.7 }));
+    let real = 1.96 / (1.96 + 12.0);
+    let reliability = found.reliability.unwrap();
+    assert!((reliability.full - real).abs() < 0.06, "{reliability:?}");
+    assert!((reliability.samples_needed.unwrap() / (8.0 * (1.0 - real) / real) - 1.0).abs() < 0.6);
+    assert!((found.between.unwrap().value - real).abs() < 0.06, "{:?}", found.between);
+    let diagnosis = Diagnosis::new(None, vec![found]);
+    assert_eq!(weights(&diagnosis, Topic::Reliability), [Weight::Against]);
+    assert_eq!(weights(&diagnosis, Topic::Pooling), [Weight::For]);
+    assert!(diagnosis.verdict.to_string().contains("or pool deltas over problems"), "{}", diagnosis.verdict);
+}
+
+#[test]
+fn a_mean_that_all_share_hides_differences_until_states_are_centred() {
+    let plant = |b: &Boundary, state: &mut [f32]| state[1] += if b.right { 2.0 } else { -2.0 };
+    let plain = measure(&MADE.states(plant));
+    let shifted = measure(&MADE.states(|b, state| {
+        plant(b, state);
+        state.iter_mut().for_each(|x| *x += 20.0 * b.m as f32);
+    }));
+    let close = |a: f64, b: f64| (a - b).abs() < 1e-3;
+    let (a, b) = (plain.retrieval_centred.similarity.unwrap(), shifted.retrieval_centred.similarity.unwrap());
+    assert!(close(a.low, b.low) && close(a.median, b.median) && close(a.high, b.high));
+    assert!(close(within(plain.retrieval_centred.ordering), within(shifted.retrieval_centred.ordering)));
+    assert!(within(shifted.retrieval_centred.ordering) > within(shifted.retrieval.ordering) - 1e-9);
+    assert!(plain.retrieval.similarity.unwrap().median < 0.3 && shifted.retrieval.similarity.unwrap().low > 0.95);
+    let diagnoses = [plain, shifted].map(|found| Diagnosis::new(None, vec![found]));
+    assert_eq!(diagnoses.map(|d| weights(&d, Topic::SharedMean)), [vec![], vec![Weight::Caution]]);
+}
+
+#[test]
+fn progress_that_passes_for_success_is_named() {
+    // Right answers are short, and the state is what remains.
+    let mut boundaries = MADE.boundaries();
+    for b in &mut boundaries {
+        b.length = if b.right { 80 } else { 160 } + 3 * b.problem + 5 * b.sample;
+        b.token = 20 * b.m;
+    }
+    let mut rng = SampleRng::new(4, 0);
+    let state = |b: &Boundary| {
+        let remaining = ((b.length - b.token) as f64).ln();
+        [6.0 * remaining, rng.normal(), rng.normal()].map(|x| x as f32)
+    };
+    let values = boundaries.iter().flat_map(state).collect();
+    let found = measure(&States::new(3, boundaries, values).unwrap());
+    assert_eq!(found.shortness_within.unwrap().value, 1.0);
+    // The penalty of 2,000 is as large as the squares of 384 rows, and shrinks what is found.
+    assert!(found.remaining_r2.unwrap() > 0.2, "{:?}", found.remaining_r2);
+    assert!(within(found.probe.unwrap()) > 0.95 && found.probe_over_shortness.unwrap().value <= 0.0);
+}
+
+#[test]
+fn one_problem_leaves_nothing_to_be_left_out() {
+    let found = measure(&Made { problems: 1, ..MADE }.states(|b, state| state[0] += f32::from(u8::from(b.right))));
+    assert!(found.probe.is_none() && found.remaining_r2.is_none() && found.between.is_none());
+    assert_eq!(found.reliability.unwrap().split_half.standard_error, None);
+    assert_eq!(found.retrieval.ordering.within.unwrap().value, 0.5);
+    assert_eq!(outlook(found), Outlook::Unknown);
+}
+
+#[test]
+fn without_wrong_rollouts_there_is_nothing_to_order() {
+    let found = measure(&Made { right: 8, ..MADE }.states(|_, _| ()));
+    assert_eq!((found.mixed, found.right_share), (0, 1.0));
+    assert!(found.probe.is_none() && found.reliability.is_none() && found.between.is_none());
+    assert!(found.shortness_within.is_none() && found.retrieval.similarity.is_none());
+    assert!(found.remaining_r2.is_some());
+    assert_eq!(outlook(found), Outlook::Unknown);
+}
+
+#[test]
+fn single_samples_have_deltas_but_no_halves() {
+    let found = measure(
+        &Made { samples: 2, right: 1, ..MADE }.states(|b, state| state[0] += 9.0 * f32::from(u8::from(b.right))),
+    );
+    assert!(found.reliability.is_none() && found.points.iter().all(|point| point.split_half.is_none()));
+    assert!(found.between.unwrap().value > 0.4);
+    let diagnosis = Diagnosis::new(None, vec![found]);
+    assert_eq!(weights(&diagnosis, Topic::Reliability), [Weight::Unknown]);
+}
+
+#[test]
+fn control_points_may_be_missing() {
+    let full = MADE.states(|_, _| ());
+    let kept = |b: &Boundary| b.m != 2 && !(b.m == 3 && b.problem > 10) && !(b.m == 1 && b.problem == 4 && b.right);
+    let rows: Vec<usize> = (0..full.boundaries().len()).filter(|&row| kept(&full.boundaries()[row])).collect();
+    let boundaries = rows.iter().map(|&row| full.boundaries()[row]).collect();
+    let states = States::new(24, boundaries, rows.iter().flat_map(|&row| full.row(row).to_vec()).collect()).unwrap();
+    let found = measure(&states);
+    let points: Vec<_> = found.points.iter().map(|p| (p.m, p.rows, p.problems, p.mixed)).collect();
+    assert_eq!(points, [(1, 156, 20, 19), (3, 88, 11, 11)]);
+}
+
+#[test]
+fn constant_states_say_nothing_and_break_nothing() {
+    let found = measure(&MADE.states(|_, state| state.fill(1e30)));
+    assert!(found.reliability.is_none());
+    assert_eq!(within(found.probe.unwrap()), 0.5);
+    assert_eq!(within(found.retrieval.ordering), 0.5);
+    assert_eq!(within(found.retrieval_centred.ordering), 0.5);
+    assert_eq!(found.between.unwrap().value, 0.0);
+    assert!(found.remaining_r2.unwrap() <= 0.0);
+    serde_json::to_string(&Diagnosis::new(None, vec![found])).unwrap();
+}
+
+#[test]
+fn impulses_are_measured_against_the_stream() {
+    let states = MADE.states(|_, state| {
+        state.fill(0.0);
+        state[2] = 10.0;
+    });
+    let pair = |quality, length: f32| {
+        let side = |x| (0..24).map(|i| if i == 0 { x } else { 0.0 }).collect();
+        stir_basis::Pair { problem: "p".into(), m: 1, layer: 3, quality, mu_plus: side(length), mu_minus: side(0.0) }
+    };
+    let pairs = [pair(1.0, 5.0), pair(1.001, 5.0), stir_basis::Pair { layer: 4, ..pair(9.0, 9.0) }];
+    let found = PairMeasures::new(&states, 3, &pairs, 2.0).unwrap().unwrap();
+    assert_eq!(found.pairs, 2);
+    assert!((found.impulse.median - 1.0005).abs() < 1e-9 && (found.quality.median - 1.0005).abs() < 1e-9);
+    assert_eq!(PairMeasures::new(&states, 5, &pairs, 2.0).unwrap(), None);
+    let narrow = stir_basis::Pair { mu_plus: vec![1.0], ..pair(1.0, 1.0) };
+    let error = PairMeasures::new(&states, 3, &[narrow], 2.0).unwrap_err();
+    assert_eq!(error.to_string(), "the size of mu_plus is 1, must be 24");
+    assert!(matches!(PairMeasures::new(&states, 3, &pairs, f64::NAN), Err(DiagnosisError::Setting(_))));
+
+    let mut layer = measure(&MADE.states(|b, state| state[5] += if b.right { 4.0 } else { -4.0 }));
+    layer.pairs = Some(found);
+    let from = |sample, right, plain, steered| Continuation { problem: sample, sample, m: 1, right, plain, steered };
+    let continuations = (0..40).map(|i| from(i, i < 20, i < 20, (20..40).contains(&i)));
+    layer.replays = vec![Replay::new("own vector", continuations).unwrap()];
+    let diagnosis = Diagnosis::new(None, vec![layer]);
+    for (topic, weight) in [
+        (Topic::Strength, Weight::Caution),
+        (Topic::Quality, Weight::Caution),
+        (Topic::Rescue, Weight::For),
+        (Topic::Harm, Weight::Against),
+    ] {
+        assert_eq!(weights(&diagnosis, topic), [weight], "{topic:?}");
+    }
+    assert_eq!(diagnosis.verdict.outlook, Outlook::NotAsMined);
+}
+
+#[test]
+fn a_boundary_is_replayed_once() {
+    let from = Continuation { problem: 1, sample: 2, m: 3, right: true, plain: true, steered: true };
+    let error = Replay::new("own", [from, from]).unwrap_err();
+    assert_eq!(error.to_string(), "row 1: m is 3 of sample 2 of problem 1, must be another than that of row 0");
+    let none = Replay::new("own", []).unwrap();
+    assert!(none.rescue.is_none() && none.harm.is_none());
+}
+
+#[test]
+fn settings_have_bounds() {
+    let states = Made { problems: 2, ..MADE }.states(|_, _| ());
+    let error = LayerMeasures::new(0, &states, &DiagnosisConfig { splits: 0, seed: 0 }).unwrap_err();
+    assert_eq!(error.to_string(), "splits is 0, must be >= 1 and <= 1000000");
+}
+
+#[test]
+fn a_diagnosis_is_json_and_a_page() {
+    let layers = [0, 1].map(|seed| measure(&Made { seed, ..MADE }.states(|_, _| ())));
+    let diagnosis = Diagnosis::new(None, layers.to_vec());
+    let json = serde_json::to_string(&diagnosis).unwrap();
+    assert_eq!(serde_json::from_str::<Diagnosis>(&json).unwrap().verdict, diagnosis.verdict);
+    assert!(serde_json::from_str::<Diagnosis>(&json.replacen("\"rows\"", "\"lines\"", 1)).is_err());
+    let html = diagnosis.to_html("A <model>").unwrap();
+    assert!(html.contains("<h1>A &lt;model&gt;</h1>") && html.contains("Vectors cannot be told from noise"));
+    assert_eq!(html.matches("<svg").count(), 3);
+    assert!(html.contains("layer 3, control point 2") && diagnosis.to_html("A <model>").unwrap() == html);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    /// Nothing depends on the order of the rows but the quantiles of similarities, which are of every seventh.
+    #[test]
+    fn the_order_of_rows_does_not_matter(seed in 0u64..1000) {
+        let made = Made { problems: 6, points: 2, width: 5, seed, ..MADE };
+        let states = made.states(|b, state| state[0] += f32::from(u8::from(b.right)));
+        let mut rows: Vec<usize> = (0..states.boundaries().len()).collect();
+        let mut rng = SampleRng::new(seed, 9);
+        for last in (1..rows.len()).rev() {
+            rows.swap(last, rng.below(last + 1));
+        }
+        let boundaries = rows.iter().map(|&row| states.boundaries()[row]).collect();
+        let values = rows.iter().flat_map(|&row| states.row(row).to_vec()).collect();
+        let mut shuffled = measure(&States::new(5, boundaries, values).unwrap());
+        let expected = measure(&states);
+        shuffled.retrieval.similarity = expected.retrieval.similarity;
+        shuffled.retrieval_centred.similarity = expected.retrieval_centred.similarity;
+        prop_assert_eq!(shuffled, expected);
+    }
+}
