@@ -12,7 +12,7 @@ pub enum BasisError {
     #[error("a setting of the selection is out of bounds")]
     Setting(#[from] SettingError),
     /// There is nothing to choose from, or a library would hold nothing.
-    #[error("there are no usable entries{}", skipped(*.skipped))]
+    #[error("there are no usable entries{}", why(*.skipped))]
     NoEntries {
         /// The number of entries that were there but not usable.
         skipped: usize,
@@ -43,7 +43,7 @@ pub enum BasisError {
     File(#[from] FileError),
 }
 
-fn skipped(count: usize) -> String {
+fn why(count: usize) -> String {
     match count {
         0 => String::new(),
         _ => format!(": {count} were skipped for a key or vector that is zero or not finite"),

@@ -2,7 +2,7 @@
 
 use std::{fs, io::ErrorKind, path::Path};
 
-use miette::{IntoDiagnostic, Report, Result, WrapErr, miette};
+use miette::{IntoDiagnostic, Report, Result, WrapErr, ensure, miette};
 use serde::de::DeserializeOwned;
 use stir::files::{FileError, Settings};
 
@@ -30,6 +30,17 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Checks that a file can be written to `path`, before the work begins whose result it is.
 pub(crate) fn check_writable(path: &Path) -> Result<()> {
     stir::files::check_writable(path).into_diagnostic()
+}
+
+/// Works like [`check_writable`], and checks that what is written takes the place of none of the files that are read.
+pub(crate) fn check_output(path: &Path, inputs: impl IntoIterator<Item = impl AsRef<Path>>) -> Result<()> {
+    let same = |input: &Path| {
+        input == path || input.canonicalize().is_ok_and(|input| path.canonicalize().is_ok_and(|path| input == path))
+    };
+    for input in inputs {
+        ensure!(!same(input.as_ref()), "{} would take the place of what is read from it", path.display());
+    }
+    check_writable(path)
 }
 
 /// Returns the error of an output that cannot be begun or resumed, with advice where it was begun with other settings.

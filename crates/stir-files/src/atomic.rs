@@ -65,7 +65,7 @@ pub fn write_atomically_with(
 }
 
 /// Checks, before the work begins whose result goes to `path`, that [`write_atomically`] can write it: that it is no
-/// folder, and in a folder that takes files.
+/// folder, device or pipe, and in a folder that takes files.
 ///
 /// ```
 /// let folder = tempfile::tempdir()?;
@@ -79,9 +79,10 @@ pub fn write_atomically_with(
 /// [`FileError::Io`] with what the file system refuses.
 pub fn check_writable(path: impl AsRef<Path>) -> Result<(), FileError> {
     let path = path.as_ref();
-    let try_out = || match path.is_dir() {
-        true => Err(ErrorKind::IsADirectory.into()),
-        false => fs::remove_file(first_unused(path, |name| File::create_new(name).map(drop))?),
+    let try_out = || match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Err(ErrorKind::IsADirectory.into()),
+        Ok(found) if !found.is_file() => Err(io::Error::new(ErrorKind::InvalidInput, "it is a device or a pipe")),
+        _ => fs::remove_file(first_unused(path, |name| File::create_new(name).map(drop))?),
     };
     try_out().map_err(FileError::io("write", path))
 }

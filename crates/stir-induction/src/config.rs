@@ -99,6 +99,9 @@ impl Default for InductionConfig {
     }
 }
 
+/// What is counted for every control point takes memory whether or not there is such a point.
+const MOST_CONTROL_POINTS: usize = 1 << 16;
+
 impl InductionConfig {
     /// Checks every field but whether the layers exist, which only a model can tell.
     ///
@@ -117,6 +120,8 @@ impl InductionConfig {
         ] {
             SettingError::positive(setting, value)?;
         }
+        let points = self.max_control_points;
+        check(points <= MOST_CONTROL_POINTS, "max_control_points", points, "<= 65536")?;
         let (right, wrong) = (self.min_correct, self.min_incorrect);
         check((1..=self.k_pos).contains(&right), "min_correct", right, ">= 1 and <= k_pos")?;
         check((1..=self.k_neg).contains(&wrong), "min_incorrect", wrong, ">= 1 and <= k_neg")?;
@@ -141,6 +146,7 @@ mod tests {
         for (config, field) in [
             (InductionConfig { layers: vec![], ..default() }, "layers"),
             (InductionConfig { max_control_points: 0, ..default() }, "max_control_points"),
+            (InductionConfig { max_control_points: usize::MAX, ..default() }, "max_control_points"),
             (InductionConfig { k_pos: 0, ..default() }, "k_pos"),
             (InductionConfig { k_neg: 0, ..default() }, "k_neg"),
             (InductionConfig { keep: 0, ..default() }, "keep"),

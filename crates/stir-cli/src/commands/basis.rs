@@ -13,7 +13,7 @@ use stir::{
     model::fingerprint_of,
 };
 
-use crate::{files::check_writable, model::folder, output::show, settings::BasisArgs};
+use crate::{files::check_output, model::folder, output::show, settings::BasisArgs};
 
 /// Stage 3: select the entries of a steering library
 #[derive(clap::Args)]
@@ -40,7 +40,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Result<()> {
     let config = args.settings.config(args.seed);
     config.validate().into_diagnostic()?;
-    [Some(&args.out), args.export.as_ref()].into_iter().flatten().try_for_each(|out| check_writable(out))?;
+    check_output(&args.out, [&args.pairs])?;
+    if let Some(export) = &args.export {
+        check_output(export, [&args.pairs, &args.out])?;
+    }
     let candidates = MinedPairs::load(&args.pairs).into_diagnostic()?;
     if let Some(model) = &args.model {
         let found = fingerprint_of(folder(model)?).into_diagnostic()?;

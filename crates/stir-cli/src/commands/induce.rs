@@ -10,12 +10,13 @@ use miette::{IntoDiagnostic, Result};
 use serde::Deserialize;
 use serde_json::Value;
 use stir::{
+    files::Settings,
     induction::{Induction, InductionReport, Skipped},
     rollout::read_groups,
 };
 
 use crate::{
-    files::{check_writable, read_jsonl, rollout_settings},
+    files::{check_output, read_jsonl, rollout_settings},
     model::ModelArgs,
     output::show,
     progress::Progress,
@@ -52,7 +53,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let config = args.settings.config(args.model.seed);
     config.validate().into_diagnostic()?;
     let solutions: Vec<Solution> = args.gold.as_deref().map(read_jsonl).transpose()?.unwrap_or_default();
-    check_writable(&args.out)?;
+    let inputs = [Some(args.rollouts.clone()), Some(Settings::path(&args.rollouts)), args.gold.clone()];
+    check_output(&args.out, inputs.into_iter().flatten())?;
     let groups = read_groups(&args.rollouts).into_diagnostic()?;
     let settings = rollout_settings(&args.rollouts)?;
     let model = args.model.open()?;
@@ -91,7 +93,13 @@ fn print(report: &InductionReport) -> Result<()> {
     show!("rollouts     {} ({} encoded, {} tokens)", report.rollouts, report.encoded_rollouts, report.encoded_tokens)?;
     show!("contrasts    {:?} at control points 1 to {}", report.found, report.found.len())?;
     show!("pairs kept   {}", report.kept)?;
-    print_skipped(&report.skipped)
+    print_skipped(&report.skipped)?;
+    if report.kept == 0 {
+        show!(
+            "There is nothing to select from: a pair needs a problem with right and wrong samples that have boundaries."
+        )?;
+    }
+    Ok(())
 }
 
 /// Tells what could not be used; nothing if there is nothing.
@@ -99,11 +107,6 @@ pub(super) fn print_skipped(skipped: &Skipped) -> Result<()> {
     let skipped = serde_json::to_value(skipped).into_diagnostic()?;
     for (what, count) in skipped.as_object().into_iter().flatten().filter(|(_, count)| **count != 0) {
         show!("skipped      {count} {}", what.replace('_', " "))?;
-    }
-    if report.kept == 0 {
-        show!(
-            "There is nothing to select from: a pair needs a problem with right and wrong samples that have boundaries."
-        )?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@
 mod summary;
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -23,7 +24,7 @@ use stir::{
 };
 
 use crate::{
-    files::{check_writable, write_atomically},
+    files::{check_output, write_atomically},
     model::ModelArgs,
     output::show,
     progress::Progress,
@@ -86,7 +87,12 @@ pub(crate) fn run(args: Args) -> Result<()> {
 
 /// Runs the model on given tokens.
 fn compute(args: &Args, tokens: &TensorRef, out: &Path) -> Result<()> {
-    check_writable(out)?;
+    let model = args.model.model.iter().flat_map(|path| match fs::read_dir(path) {
+        Ok(folder) => folder.flatten().map(|file| file.path()).collect(),
+        Err(_) => vec![path.clone()],
+    });
+    let tensors = [Some(tokens), args.edit.as_ref()].into_iter().flatten().map(|tensor| tensor.file.clone());
+    check_output(out, model.chain(tensors))?;
     let rows = read_rows(tokens)?;
     let edit = args.edit.as_ref().map(|vector| read_vector(vector, args.edit_scale)).transpose()?;
     let addition = match (&edit, args.edit_layer, args.edit_position) {

@@ -26,7 +26,7 @@ fn rollout_tells_before() {
     succeed("rollout", &flags(&model, &out));
     let model = folder.unloadable();
     refuse("rollout", &format!("{} --seed 1", flags(&model, &out)), &["config.seed was 0", "another --out"]);
-    refuse("rollout", &format!("{} --limit 1", flags(&model, &out)), &["tasks was"]);
+    refuse("rollout", &format!("{} --limit 1", flags(&model, &out)), &["tasks is not what it was"]);
     refuse("rollout", &format!("{} --top-p 2", flags(&model, &out)), &["top_p is 2"]);
     refuse("rollout", &flags(&model, &folder.path("none/r.jsonl")), &["none/r.jsonl", "No such file"]);
     refuse("rollout", &flags(&model, &folder.path("")), &["cannot write"]);
@@ -54,6 +54,25 @@ fn induce_tells_before() {
     folder.write("r.jsonl.settings.json", other.to_string());
     let flags = format!("--model {model} --rollouts {rollouts} --out {}", folder.path("c.stir"));
     refuse("induce", &flags, &["the rollouts were made for another model", "n_layers is \"99\""]);
+}
+
+#[test]
+fn what_is_read_is_not_written_over() {
+    let folder = Folder::new();
+    let (candidates, library, _) = folder.stages(2);
+    let (model, rollouts) =
+        (folder.unloadable(), folder.write("r.jsonl", fs::read(reference("rollouts.jsonl")).unwrap()));
+    let kept = [&rollouts, &candidates, &library].map(|path| fs::read(path).unwrap());
+    let words = &["would take the place of what is read"];
+    refuse("induce", &format!("--model {model} --rollouts {rollouts} --out {rollouts}"), words);
+    refuse("basis", &format!("--pairs {candidates} --out {candidates}"), words);
+    refuse("basis", &format!("--pairs {candidates} --out {library} --export {library}"), words);
+    let golden = fixture("models/qwen2-tied/expected.safetensors").display().to_string();
+    let ids = format!("--tokens-from {golden}:input_ids --out {model}/model.safetensors");
+    refuse("inspect", &format!("--model {model} {ids}"), words);
+    #[cfg(unix)]
+    refuse("induce", &format!("--model {model} --rollouts {rollouts} --out /dev/zero"), &["device or a pipe"]);
+    assert_eq!(kept, [&rollouts, &candidates, &library].map(|path| fs::read(path).unwrap()));
 }
 
 #[test]

@@ -95,7 +95,8 @@ impl<'p> Fields<'p> {
     /// Returns a number above 0.
     pub(super) fn positive(&mut self, name: &str) -> Result<Option<f64>, ModelError> {
         let Some(value) = self.given(name) else { return Ok(None) };
-        match value.as_f64().filter(|x| x.is_finite() && *x > 0.0) {
+        // Computed with in f32, where others become 0 or infinite.
+        match value.as_f64().filter(|x| *x > 0.0 && (*x as f32).is_normal()) {
             Some(number) => Ok(Some(number)),
             None => Err(self.refuse(name, value, "a finite number above 0")),
         }

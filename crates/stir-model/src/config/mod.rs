@@ -431,6 +431,8 @@ mod tests {
             ("granite", "embedding_multiplier", json!(0.0)),
             ("granite", "residual_multiplier", json!(-1.0)),
             ("granite", "attention_multiplier", json!("small")),
+            ("granite", "embedding_multiplier", json!(1e300)),
+            ("granite", "logits_scaling", json!(1e-300)),
             ("granite", "logits_scaling", json!(0)),
             ("granite", "num_local_experts", json!(8)),
         ] {
@@ -462,7 +464,7 @@ mod tests {
             let scaling = json!({"type": other, "factor": 2.0});
             assert_eq!(refused("phi3", json!({ "rope_scaling": scaling })), "rope_scaling", "{other}");
         }
-        assert_eq!(refused("qwen2", json!({"rope_theta": 1e-300, "head_dim": 4})), "rope_type");
+        assert_eq!(refused("qwen2", json!({"rope_theta": 1e-300, "head_dim": 4})), "rope_theta");
         let one = json!({
             "type": "longrope", "short_factor": [1.0], "long_factor": [1.0], "original_max_position_embeddings": 1,
         });
