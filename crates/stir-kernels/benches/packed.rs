@@ -6,7 +6,9 @@
 use std::{hint::black_box, time::Instant};
 
 use half::bf16;
-use stir_kernels::{Activations, Element, Format, Packed, in_large_pages, linear, linear_bf16, linear_packed};
+use stir_kernels::{
+    Activations, Element, Format, LINE, Packed, before_line, in_large_pages, linear, linear_bf16, linear_packed,
+};
 
 /// The width of Qwen2.5-1.5B, and enough rows that nothing stays in a cache.
 const K: usize = 1536;
@@ -32,9 +34,9 @@ struct Lines<T> {
 
 impl<T: Element> Lines<T> {
     fn new(value: T) -> Self {
-        let mut memory = in_large_pages(Vec::with_capacity(N * K + 64));
-        memory.resize(N * K + 64, value);
-        let start = (memory.as_ptr().addr().next_multiple_of(64) - memory.as_ptr().addr()) / size_of::<T>();
+        let mut memory = in_large_pages(Vec::with_capacity(N * K + LINE));
+        memory.resize(N * K + LINE, value);
+        let start = before_line(&memory);
         Self { memory, start }
     }
 

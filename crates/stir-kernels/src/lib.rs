@@ -20,7 +20,7 @@ mod simd;
 pub use attention::{AttentionShape, Sequence, SpanView};
 pub use format::Format;
 use half::bf16;
-pub use memory::in_large_pages;
+pub use memory::{LINE, before_line, in_large_pages};
 pub use packed::Packed;
 pub use rows::Heads;
 pub use simd::Element;

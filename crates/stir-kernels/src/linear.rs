@@ -5,6 +5,7 @@ use half::bf16;
 #[cfg(target_arch = "x86_64")]
 use crate::operands::{has_pairs, pairs};
 use crate::{
+    memory::LINE,
     operands::{InF32, Operands},
     parallel::{SharedSlice, parallel},
     simd::{Element, Isa, Kernel, Simd},
@@ -26,9 +27,6 @@ const DEPTHS: usize = 16;
 /// How far ahead of a single row's product memory is asked for, in bytes. Of 1 to 16 KiB this came closest to the rate
 /// at which memory can be read at all.
 const AHEAD: usize = 2048;
-
-/// Bytes of a cache line.
-const LINE: usize = 64;
 
 /// Computes `y = x w^T + bias`, computed in f32 whatever the weights are kept in.
 ///

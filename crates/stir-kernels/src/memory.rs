@@ -1,5 +1,14 @@
 //! Memory for weights.
 
+/// The bytes of a cache line, which a processor reads at once.
+pub const LINE: usize = 64;
+
+/// Returns the number of elements ahead of the first that begins a cache line, fewer than a line holds. A register that
+/// takes a line is loaded from one there, not from parts of two.
+pub fn before_line<T>(memory: &[T]) -> usize {
+    memory.as_ptr().align_offset(LINE).min(LINE / size_of::<T>() - 1)
+}
+
 /// Asks the system to back memory that nothing has been written to by large pages. Weights are read from beginning to
 /// end for every token, and looking up the addresses of small pages takes a quarter of that time.
 #[cfg(target_os = "linux")]

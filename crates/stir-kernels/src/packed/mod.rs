@@ -17,6 +17,7 @@ use self::{
 };
 use crate::{
     Activations, Format,
+    memory::{LINE, before_line},
     parallel::{SharedSlice, parallel},
 };
 
@@ -32,9 +33,6 @@ pub struct Packed {
     memory: Vec<u8>,
     start: usize,
 }
-
-/// The bytes that a processor reads at once.
-const LINE: usize = 64;
 
 /// The weights that a thread takes at once, at least.
 const PART: usize = 1 << 15;
@@ -75,7 +73,7 @@ impl Packed {
         let tiles = n.div_ceil(ROWS);
         // Memory that the system has zeroed is not touched before a thread fills its part.
         let mut memory = crate::in_large_pages(vec![0; tiles * tile_bytes + LINE - 1]);
-        let start = memory.as_ptr().align_offset(LINE).min(LINE - 1);
+        let start = before_line(&memory);
         let shared = SharedSlice::new(&mut memory[start..start + tiles * tile_bytes]);
         parallel(tiles, n * k, |tile| {
             // SAFETY: a tile is one part.

@@ -9,8 +9,9 @@ use burn::{
 use half::{bf16, f16};
 use safetensors::{Dtype, tensor::TensorView};
 use stir_core::SampleRng;
+use stir_kernels::before_line;
 #[cfg(feature = "flex")]
-use stir_kernels::Format;
+use stir_kernels::{Format, LINE};
 
 use super::{Decoder, Layer, Matrix, Projection};
 #[cfg(feature = "flex")]
@@ -23,9 +24,6 @@ use crate::{
 
 const EMBEDDING: &str = "model.embed_tokens.weight";
 const HEAD: &str = "lm_head.weight";
-
-/// Bytes of a cache line.
-const LINE: usize = 64;
 
 /// The values of a weight, with its name in a checkpoint.
 #[derive(Debug, Clone, PartialEq)]
@@ -375,8 +373,7 @@ impl<S: Source> Tensors<'_, S> {
         #[cfg(not(feature = "flex"))]
         let more = 0;
         let mut memory = T::zeros(out * input + more);
-        let ahead = memory.as_ptr().addr().next_multiple_of(LINE) - memory.as_ptr().addr();
-        let start = more.min(ahead / size_of::<T>());
+        let start = more.min(before_line(&memory));
         let mut left = &mut memory[start..start + out * input];
         for (name, out) in parts {
             let (place, rest) = left.split_at_mut(out * input);
