@@ -27,7 +27,10 @@ pub(crate) struct TaskArgs {
     /// its last ####. Not for built-in tasks
     #[arg(long, value_name = "FORM", value_parser = form)]
     pub answers: Option<AnswerForm>,
-    /// Only the first problems
+    /// Leave out this many problems at the start
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub skip: usize,
+    /// Only this many problems
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
 }
@@ -40,7 +43,7 @@ pub(crate) fn form(name: &str) -> Result<AnswerForm, String> {
 impl TaskArgs {
     /// Returns the problems of a JSONL file whose answers have the given form, or follow `####`.
     pub(crate) fn file(path: &Path, answers: Option<AnswerForm>) -> Self {
-        Self { task: path.to_owned(), data: None, answers, limit: None }
+        Self { task: path.to_owned(), data: None, answers, skip: 0, limit: None }
     }
 
     /// Returns the task's name in reports: its own, or that of its file.
@@ -57,8 +60,8 @@ impl TaskArgs {
     }
 
     fn source(&self) -> TaskSource {
-        let Self { task, data, answers, limit } = self.clone();
-        TaskSource { task, data, answers, limit }
+        let Self { task, data, answers, skip, limit } = self.clone();
+        TaskSource { task, data, answers, skip, limit }
     }
 }
 
