@@ -390,6 +390,9 @@ pub(crate) struct ConstantVectorArgs {
     /// Factor of that vector [default: that of --k-scale]
     #[arg(long, value_name = "X")]
     constant_vector_scale: Option<f64>,
+    /// Add that vector only where the cosine of the angle between it and the stream is below this [default: everywhere]
+    #[arg(long, value_name = "X", allow_hyphen_values = true)]
+    constant_vector_gate_below: Option<f64>,
 }
 
 impl ConstantVectorArgs {
@@ -399,6 +402,7 @@ impl ConstantVectorArgs {
         ConstantVector {
             at: at.unwrap_or(self.constant_vector_at),
             scale: self.constant_vector_scale.unwrap_or(steering.k_scale),
+            gate_below: self.constant_vector_gate_below,
             allow_requantised: steering.allow_requantised,
         }
     }
@@ -499,7 +503,8 @@ mod tests {
         named_alike::<BasisArgs>(BasisConfig::default(), &[]);
         let controller = ControllerConfig { allow_requantised: true, ..ControllerConfig::default() };
         named_alike::<ControllerArgs>(controller, &["variant", "seed"]);
-        let own = serde_json::to_value(ConstantVector::default()).unwrap();
+        let own = ConstantVector { gate_below: Some(0.0), ..ConstantVector::default() };
+        let own = serde_json::to_value(own).unwrap();
         let prefixed =
             own.as_object().unwrap().iter().map(|(field, value)| (format!("constant_vector_{field}"), value));
         named_alike::<ConstantVectorArgs>(prefixed.collect::<std::collections::BTreeMap<_, _>>(), &[]);
