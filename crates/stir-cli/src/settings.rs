@@ -78,10 +78,16 @@ pub(crate) struct InductionArgs {
     #[arg(long, default_value = "rollout", value_parser = PossibleValuesParser::new(["rollout", "gold", "rollout_or_gold"])
         .try_map(named::<PositiveSource>))]
     positives: PositiveSource,
-    /// The rollouts contrasted: the best right ones with the worst wrong ones, or, as an ablation, one random half of a
-    /// problem's rollouts with the other
-    #[arg(long, default_value = "reward", value_parser = PossibleValuesParser::new(["reward", "random_split"]))]
+    /// What is contrasted: a problem's best right rollouts with its worst wrong ones; as an ablation, one random half with
+    /// the other; for baselines with one vector, short right ones with long right ones (ASC), or segments that carry on with
+    /// those that check or turn back (SEAL)
+    #[arg(long, default_value = "reward",
+        value_parser = PossibleValuesParser::new(["reward", "random_split", "length", "thoughts"]))]
     contrast: String,
+    /// Most nats by which the one vector of --contrast length or thoughts may move the distribution of the next token
+    /// [default: no bound, its length is kept]
+    #[arg(long, value_name = "X")]
+    max_kl: Option<f64>,
     /// T_max of the rollouts; rewards a gold solution
     #[arg(long, value_name = "N", default_value_t = InductionConfig::default().max_tokens)]
     max_tokens: usize,
@@ -134,7 +140,12 @@ impl InductionArgs {
             min_incorrect: self.min_incorrect,
             keep: self.keep,
             positives: self.positives,
-            contrast: if self.contrast == "reward" { Contrast::Reward } else { Contrast::RandomSplit { seed } },
+            contrast: match self.contrast.as_str() {
+                "random_split" => Contrast::RandomSplit { seed },
+                "length" => Contrast::Length { max_kl: self.max_kl },
+                "thoughts" => Contrast::Thoughts { max_kl: self.max_kl },
+                _ => Contrast::Reward,
+            },
             eta: self.eta,
             max_tokens: self.max_tokens,
             ..self.boundaries.config()

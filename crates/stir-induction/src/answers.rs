@@ -1,8 +1,11 @@
 //! One pass over the states of whole answers, whatever is made of them.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
-use stir_core::{HookPoint, Scheduler, Session, Text};
+use stir_core::{HookPoint, Scheduler, Session, Text, TokenId};
 use stir_rollout::{Rollout, RolloutError};
 use tracing::warn;
 
@@ -19,6 +22,9 @@ pub(crate) struct Answer {
     pub(crate) problem: usize,
     /// Place of the answer among those of the problem that can be used.
     pub(crate) sample: usize,
+    /// The number of answers of the problem that are run.
+    pub(crate) chosen: usize,
+    pub(crate) prompt: Arc<[TokenId]>,
     pub(crate) member: Member,
     /// By rising token, the states after each layer at each boundary token: `[layers, hidden_size]`.
     pub(crate) states: Vec<(usize, Vec<Vec<f32>>)>,
@@ -52,7 +58,7 @@ pub(crate) fn each_answer<E: Text>(
     let mut rollouts = rollouts.into_iter();
     let mut scheduler = Scheduler::new(engine, config.max_batch);
     let mut ready: VecDeque<Walk<'_, E::Session>> = VecDeque::new();
-    let mut running: HashMap<(usize, usize), Member> = HashMap::new();
+    let mut running = HashMap::new();
     loop {
         while scheduler.has_room() {
             if let Some(walk) = ready.pop_front() {
@@ -77,6 +83,7 @@ pub(crate) fn each_answer<E: Text>(
             }
             let prefix = prefill(engine, &prompt_tokens).map_err(InductionError::Engine)?;
             passed.encoded_tokens += prompt_tokens.len();
+            let (prompt, number): (Arc<[TokenId]>, usize) = (prompt_tokens.into(), chosen.len());
             for sample in chosen {
                 let member = members[sample].clone();
                 let mut stops = member.boundaries.clone();
@@ -86,7 +93,7 @@ pub(crate) fn each_answer<E: Text>(
                 passed.encoded_rollouts += 1;
                 passed.encoded_tokens += tokens.len();
                 ready.push_back(Walk::new(prefix.fork(), tokens, stops, points, problem, sample));
-                running.insert((problem, sample), member);
+                running.insert((problem, sample), (member, prompt.clone(), number));
             }
         }
         if scheduler.is_empty() {
@@ -95,9 +102,9 @@ pub(crate) fn each_answer<E: Text>(
         let finished = scheduler.step().map_err(|error| InductionError::Engine(error.source))?;
         // A walk looks at no logits and always ends well.
         for Walked { problem, member: sample, states } in finished.into_iter().filter_map(|(_, walked)| walked.ok()) {
-            let Some(member) = running.remove(&(problem, sample)) else { continue };
+            let Some((member, prompt, chosen)) = running.remove(&(problem, sample)) else { continue };
             if states.iter().flat_map(|(_, layers)| layers).flatten().all(|x| x.is_finite()) {
-                take(Answer { problem, sample, member, states });
+                take(Answer { problem, sample, chosen, prompt, member, states });
             } else {
                 warn!(problem, sample, "skipped a rollout whose states are not finite");
                 passed.non_finite += 1;

@@ -63,7 +63,7 @@ pub fn capture<E: Text>(
     };
     let mut rows = Vec::new();
     let passed = each_answer(engine, rollouts, config, &points, mixed, |answer| {
-        let Answer { problem, sample, member, states } = answer;
+        let Answer { problem, sample, member, states, .. } = answer;
         for (token, states) in states {
             let m = 1 + member.boundaries.iter().position(|&boundary| boundary == token).unwrap_or_default();
             let (length, right) = (member.tokens.len(), member.correct);

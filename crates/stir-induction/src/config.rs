@@ -63,7 +63,7 @@ pub enum PositiveSource {
 }
 
 /// The way in which the rollouts of a problem are divided into two sides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Contrast {
@@ -76,6 +76,32 @@ pub enum Contrast {
         /// The seed of the shuffles.
         seed: u64,
     },
+    /// Baseline: one vector for each layer, from the longer half of the right answers to the shorter half, whatever their
+    /// reward. The halves of a problem are contrasted at each control point that both reach, and the contrasts averaged.
+    /// The verbose-to-concise vector of ASC (Azizi et al. 2025, "Activation steering for chain-of-thought compression"),
+    /// from the model's own answers instead of those of a larger model.
+    Length {
+        /// Scales the vector so that it moves the distribution of the next token, where a segment begins, by no more than
+        /// this many nats on average (ASC derives a bound, here the divergence is measured), and is not longer than the
+        /// stream. `None` leaves it as long as it is.
+        #[serde(default)]
+        max_kl: Option<f64>,
+    },
+    /// Baseline: one vector for each layer, from segments that check what was done or turn to another way to segments
+    /// that carry the solution on, told by their words; a segment's state is that at the token before it. The vector of
+    /// SEAL (Chen et al. 2025, "SEAL: Steerable reasoning calibration of large language models for free").
+    Thoughts {
+        /// As for [`Length`](Self::Length).
+        #[serde(default)]
+        max_kl: Option<f64>,
+    },
+}
+
+impl Contrast {
+    /// Returns whether it is pooled over all problems: one vector for each layer.
+    pub(crate) fn is_pooled(self) -> bool {
+        matches!(self, Self::Length { .. } | Self::Thoughts { .. })
+    }
 }
 
 impl Default for InductionConfig {
@@ -128,8 +154,11 @@ impl InductionConfig {
         let gold_only = self.positives == PositiveSource::Gold;
         check(!gold_only || right == 1, "min_correct", right, "1 where a gold solution is the only success")?;
         if self.contrast != Contrast::Reward && self.positives != PositiveSource::Rollout {
-            let bound = "rollout where contrast is random_split";
+            let bound = "rollout where contrast is not reward";
             return Err(SettingError::new("positives", format!("{:?}", self.positives), bound));
+        }
+        if let Contrast::Length { max_kl: Some(max_kl) } | Contrast::Thoughts { max_kl: Some(max_kl) } = self.contrast {
+            SettingError::check(max_kl.is_finite() && max_kl > 0.0, "max_kl", max_kl, "finite and > 0")?;
         }
         SettingError::not_negative("eta", self.eta)
     }
@@ -156,6 +185,8 @@ mod tests {
             (InductionConfig { min_incorrect: 4, ..default() }, "min_incorrect"),
             (InductionConfig { min_correct: 2, positives: PositiveSource::Gold, ..default() }, "min_correct"),
             (InductionConfig { contrast: random, positives: PositiveSource::Gold, ..default() }, "positives"),
+            (InductionConfig { contrast: Contrast::Length { max_kl: Some(0.0) }, ..default() }, "max_kl"),
+            (InductionConfig { contrast: Contrast::Thoughts { max_kl: Some(f64::NAN) }, ..default() }, "max_kl"),
             (InductionConfig { eta: f64::INFINITY, ..default() }, "eta"),
         ] {
             assert_eq!(config.validate().unwrap_err().setting, field);

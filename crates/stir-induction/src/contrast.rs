@@ -72,7 +72,8 @@ enum Sides {
 impl Sides {
     fn new(id: &str, members: &[Member], contrast: Contrast) -> Self {
         match contrast {
-            Contrast::Reward => {
+            // Pooled contrasts do not come here.
+            Contrast::Reward | Contrast::Length { .. } | Contrast::Thoughts { .. } => {
                 let side = |correct| (0..members.len()).filter(move |&i| members[i].correct == correct);
                 let (mut best, mut worst): (Vec<_>, Vec<_>) = (side(true).collect(), side(false).collect());
                 // Stable sorts: ties stay in order of k.

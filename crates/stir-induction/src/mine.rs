@@ -14,6 +14,7 @@ use crate::{
     contrast::{Selection, contrasts},
     error::JsonError,
     pool::Pool,
+    pooled,
     read::{Reader, prefill},
     walk::{Walk, Walked},
 };
@@ -105,9 +106,27 @@ impl<'e, E: Text> Induction<'e, E> {
         let span = info_span!("induction", layers = ?self.layers, keep = self.config.keep);
         let _entered = span.enter();
 
-        let observer = self.on_progress.take();
+        let mut observer = self.on_progress.take();
         let rollouts = rollouts.into_iter();
         let total = rollouts.size_hint().1;
+        let mined = |pairs: Vec<Pair>| MinedPairs {
+            fingerprint: self.engine.fingerprint().clone(),
+            delimiter: self.config.delimiter.clone(),
+            pairs,
+            provenance,
+        };
+        if self.config.contrast.is_pooled() {
+            let mut stopped = false;
+            let rollouts = rollouts.enumerate().map_while(|(problems, group)| {
+                let progress = Progress { problems, total, pairs: 0, tokens: 0 };
+                stopped |= observer.as_mut().is_some_and(|observer| observer(progress).is_break());
+                (!stopped).then_some(group)
+            });
+            let (pairs, mut report) = pooled::mine(self.engine, rollouts, &self.config, &self.layers)?;
+            report.complete = !stopped;
+            info!(problems = report.problems, pairs = report.kept, skipped = ?report.skipped, "the pairs are mined");
+            return Ok((mined(pairs), report));
+        }
         let found = vec![0; self.config.max_control_points];
         let mut miner = Miner {
             run: &self,
@@ -136,13 +155,7 @@ impl<'e, E: Text> Induction<'e, E> {
         let Miner { pool, mut report, .. } = miner;
         report.kept = pool.len();
         info!(problems = report.problems, pairs = report.kept, skipped = ?report.skipped, "the pairs are mined");
-        let candidates = MinedPairs {
-            fingerprint: self.engine.fingerprint().clone(),
-            delimiter: self.config.delimiter.clone(),
-            pairs: pool.into_best().collect(),
-            provenance,
-        };
-        Ok((candidates, report))
+        Ok((mined(pool.into_best().collect()), report))
     }
 }
 
