@@ -113,6 +113,8 @@ impl<'e, E: Text> Induction<'e, E> {
             fingerprint: self.engine.fingerprint().clone(),
             delimiter: self.config.delimiter.clone(),
             pairs,
+            means: Vec::new(),
+            heads: Vec::new(),
             provenance,
         };
         if self.config.contrast.is_pooled() {
@@ -301,7 +303,7 @@ impl PendingProblem {
             mean(states.filter_map(|state| state.get(slot)), side.len())
         };
         let (mu_plus, mu_minus) = (mean(&selection.plus), mean(&selection.minus));
-        Pair { problem: self.id.clone(), m, layer, quality: selection.quality, mu_plus, mu_minus }
+        Pair { problem: self.id.clone(), m, layer, quality: selection.quality, mu_plus, mu_minus, ..Pair::default() }
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) fn mine<E: Text>(
     for (slot, &layer) in layers.iter().enumerate() {
         let (Some(mu_plus), Some(mu_minus)) = (pool.plus.mean(slot), pool.minus.mean(slot)) else { break };
         let (problem, quality) = (String::new(), 1.0);
-        let mut pair = Pair { problem, m: 1, layer, quality, mu_plus, mu_minus };
+        let mut pair = Pair { problem, m: 1, layer, quality, mu_plus, mu_minus, ..Pair::default() };
         if let Contrast::Length { max_kl: Some(bound) } | Contrast::Thoughts { max_kl: Some(bound) } = config.contrast {
             let delta = pair.delta();
             let scale = bounded(engine, &pool.starts, layer, &delta, bound).map_err(InductionError::Engine)?;
