@@ -14,7 +14,7 @@ use stir::{
         method::{ConstantVector, Deer, SelfConsistency, StaticAt},
     },
     induction::{Contrast, InductionConfig, PositiveSource},
-    rollout::RolloutConfig,
+    rollout::{ForkConfig, RolloutConfig},
 };
 
 use crate::typed::{delimiter, escaped, named, unescaped};
@@ -47,6 +47,52 @@ impl RolloutArgs {
             max_tokens: self.max_tokens,
             eta: self.eta,
             sampling: self.sampling.over(default.sampling),
+            stop: self.sampling.stop.clone(),
+            seed,
+            max_batch: self.max_batch,
+        }
+    }
+}
+
+/// Settings of how continuations from boundaries are drawn.
+#[derive(clap::Args, Debug)]
+pub(crate) struct ForkArgs {
+    /// Continuations of a boundary (R); the second half is drawn only where the first has right and wrong ones
+    #[arg(long, value_name = "N", default_value_t = ForkConfig::default().continuations)]
+    continuations: usize,
+    /// Most right continuations of a boundary, and most wrong ones, whose next boundaries are sampled
+    #[arg(long, value_name = "N", default_value_t = ForkConfig::default().children)]
+    children: usize,
+    /// Last control point whose boundaries are sampled
+    #[arg(long, alias = "points", value_name = "N", default_value_t = ForkConfig::default().max_control_points)]
+    max_control_points: usize,
+    /// Most continuations of a problem
+    #[arg(long, value_name = "N", default_value_t = ForkConfig::default().per_problem)]
+    per_problem: usize,
+    /// Text that ends a segment; \n, \r, \t and \\ are understood
+    #[arg(long, value_name = "TEXT", default_value = segment_end(), value_parser = delimiter)]
+    delimiter: Delimiter,
+    /// Most tokens of an answer (T_max), those before the boundary included
+    #[arg(long, value_name = "N", default_value_t = ForkConfig::default().max_tokens)]
+    max_tokens: usize,
+    /// Most continuations decoded at the same time; the results do not depend on it
+    #[arg(long, alias = "width", value_name = "N", default_value_t = ForkConfig::default().max_batch)]
+    max_batch: usize,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+}
+
+impl ForkArgs {
+    /// Returns the settings of the forks.
+    pub(crate) fn config(&self, seed: u64) -> ForkConfig {
+        ForkConfig {
+            continuations: self.continuations,
+            children: self.children,
+            max_control_points: self.max_control_points,
+            per_problem: self.per_problem,
+            delimiter: self.delimiter.clone(),
+            max_tokens: self.max_tokens,
+            sampling: self.sampling.over(ForkConfig::default().sampling),
             stop: self.sampling.stop.clone(),
             seed,
             max_batch: self.max_batch,
@@ -473,6 +519,7 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_library() {
         assert_eq!(parse::<RolloutArgs>(&[]).config(0), RolloutConfig::default());
+        assert_eq!(parse::<ForkArgs>(&[]).config(0), ForkConfig::default());
         assert_eq!(parse::<InductionArgs>(&[]).config(0), InductionConfig::default());
         assert_eq!(parse::<BasisArgs>(&[]).config(0), BasisConfig::default());
         assert_eq!(parse::<ControllerArgs>(&[]).config(Variant::Stir, 0), ControllerConfig::default());
@@ -493,6 +540,7 @@ mod tests {
     #[test]
     fn a_flag_has_the_name_of_its_field() {
         named_alike::<RolloutArgs>(RolloutConfig::default(), &["seed", "sampling"]);
+        named_alike::<ForkArgs>(ForkConfig::default(), &["seed", "sampling"]);
         named_alike::<SamplingArgs>(Sampling::default(), &[]);
         let induction = InductionConfig { allow_requantised: true, ..InductionConfig::default() };
         named_alike::<InductionArgs>(induction, &[]);

@@ -41,6 +41,23 @@ fn rollout_tells_before() {
 }
 
 #[test]
+fn fork_tells_before() {
+    let folder = Folder::new();
+    let (_, _, task) = folder.stages(2);
+    let (sampler, rollouts, out) = (reference("model"), folder.path("r.jsonl"), folder.path("f.jsonl"));
+    succeed("rollout", &format!("--model {sampler} --task {task} --samples 2 --max-tokens 5 --out {rollouts}"));
+    let model = folder.unloadable();
+    let flags = format!("--model {model} --task {task} --rollouts {rollouts} --out {out}");
+    refuse("fork", &format!("{flags} --temperature 0"), &["temperature is 0", "alike"]);
+    refuse("fork", &format!("{flags} --continuations 1"), &["continuations is 1"]);
+    refuse("fork", &format!("{flags} --answers number"), &["judged by", "--answers"]);
+    refuse("fork", &format!("{flags} --limit 1"), &["r.jsonl", "is not in"]);
+    refuse("fork", &flags.replace("f.jsonl", "none/f.jsonl"), &["none/f.jsonl"]);
+    refuse("fork", &flags.replace("f.jsonl", "r.jsonl"), &["would take the place of what is read"]);
+    refuse("fork", &flags, &["cannot load the model"]);
+}
+
+#[test]
 fn induce_tells_before() {
     let folder = Folder::new();
     let (model, rollouts) = (folder.unloadable(), reference("rollouts.jsonl"));
