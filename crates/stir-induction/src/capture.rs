@@ -93,7 +93,7 @@ pub fn capture<E: Text>(
                 stops.dedup();
                 let mut tokens = member.tokens.clone();
                 tokens.truncate(stops.last().map_or(0, |last| last + 1));
-                ready.push_back(Walk::new(prefix.fork(), tokens, stops, &points, problem, sample));
+                ready.push_back(Walk::new(prefix.fork(), tokens, 0, stops, &points, problem, sample));
                 running.insert((problem, sample), member);
             }
         }
