@@ -11,6 +11,9 @@ use crate::{
     problem::{Boundary, Comparison, Reading},
 };
 
+/// What rounding may leave of two sides of the same value.
+const ROUNDING: f64 = 1e-12;
+
 /// A boundary whose continuations are read.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -138,7 +141,7 @@ fn compare(
     let terms = || weights.iter().filter_map(|(prefix, weight)| Some((weight, values.get(prefix)?)));
     let quality: f64 = terms().map(|(weight, (value, _))| weight * value).sum();
     let variance: f64 = terms().map(|(weight, (_, variance))| weight * weight * variance).sum();
-    if !(quality > 0.0 && quality.is_finite()) {
+    if !(quality > ROUNDING && quality.is_finite()) {
         skipped.no_gain += 1;
         return None;
     }
