@@ -13,7 +13,7 @@ use stir::{
         experiment::AnswerSettings,
         method::{ConstantVector, Deer, SelfConsistency, StaticAt},
     },
-    induction::{Contrast, InductionConfig, PositiveSource},
+    induction::{Contrast, InductionConfig, PositiveSource, Preset},
     rollout::{ForkConfig, RolloutConfig},
 };
 
@@ -105,6 +105,10 @@ impl ForkArgs {
 pub(crate) struct InductionArgs {
     #[command(flatten)]
     boundaries: BoundaryArgs,
+    /// Settings by name: published, or sound (--contrast forked --center --deconfound --shrink); flags come on top
+    #[arg(long, default_value_t, value_parser = PossibleValuesParser::new(["published", "sound"])
+        .try_map(|name| name.parse::<Preset>()))]
+    preset: Preset,
     /// Most successes in a contrast, the best ones (K_pos)
     #[arg(long, value_name = "N", default_value_t = InductionConfig::default().k_pos)]
     k_pos: usize,
@@ -124,10 +128,22 @@ pub(crate) struct InductionArgs {
     #[arg(long, default_value = "rollout", value_parser = PossibleValuesParser::new(["rollout", "gold", "rollout_or_gold"])
         .try_map(named::<PositiveSource>))]
     positives: PositiveSource,
-    /// The rollouts contrasted: the best right ones with the worst wrong ones, or, as an ablation, one random half of a
-    /// problem's rollouts with the other
-    #[arg(long, default_value = "reward", value_parser = PossibleValuesParser::new(["reward", "random_split"]))]
-    contrast: String,
+    /// What is contrasted: the best right rollouts with the worst wrong ones; right and wrong continuations of the same
+    /// boundary; or, as an ablation, one random half of a problem's rollouts with the other [default: reward, with the
+    /// preset sound forked]
+    #[arg(long, value_parser = PossibleValuesParser::new(["reward", "forked", "random_split"]))]
+    contrast: Option<String>,
+    /// Keep mean states, so that retrieval compares what tells states apart [default: false, with the preset sound true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    center: Option<bool>,
+    /// Take out of the vectors what length, position and control point explain [default: false, with the preset sound
+    /// true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    deconfound: Option<bool>,
+    /// Draw vectors toward the mean of those of similar states, by their share of noise [default: false, with the preset
+    /// sound true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    shrink: Option<bool>,
     /// T_max of the rollouts; rewards a gold solution
     #[arg(long, value_name = "N", default_value_t = InductionConfig::default().max_tokens)]
     max_tokens: usize,
@@ -173,6 +189,7 @@ impl BoundaryArgs {
 impl InductionArgs {
     /// Returns the settings of stage 2.
     pub(crate) fn config(&self, seed: u64) -> InductionConfig {
+        let preset = self.preset.config();
         InductionConfig {
             k_pos: self.k_pos,
             k_neg: self.k_neg,
@@ -180,7 +197,15 @@ impl InductionArgs {
             min_incorrect: self.min_incorrect,
             keep: self.keep,
             positives: self.positives,
-            contrast: if self.contrast == "reward" { Contrast::Reward } else { Contrast::RandomSplit { seed } },
+            contrast: match self.contrast.as_deref() {
+                None => preset.contrast,
+                Some("forked") => Contrast::Forked,
+                Some("random_split") => Contrast::RandomSplit { seed },
+                Some(_) => Contrast::Reward,
+            },
+            center: self.center.unwrap_or(preset.center),
+            deconfound: self.deconfound.unwrap_or(preset.deconfound),
+            shrink: self.shrink.unwrap_or(preset.shrink),
             eta: self.eta,
             max_tokens: self.max_tokens,
             ..self.boundaries.config()
@@ -542,7 +567,7 @@ mod tests {
         named_alike::<RolloutArgs>(RolloutConfig::default(), &["seed", "sampling"]);
         named_alike::<ForkArgs>(ForkConfig::default(), &["seed", "sampling"]);
         named_alike::<SamplingArgs>(Sampling::default(), &[]);
-        let induction = InductionConfig { allow_requantised: true, ..InductionConfig::default() };
+        let induction = InductionConfig { allow_requantised: true, ..InductionConfig::sound() };
         named_alike::<InductionArgs>(induction, &[]);
         named_alike::<BasisArgs>(BasisConfig::default(), &[]);
         let controller = ControllerConfig { allow_requantised: true, ..ControllerConfig::default() };
@@ -557,6 +582,17 @@ mod tests {
             prefixed.collect::<std::collections::BTreeMap<_, _>>(),
             &["deer_mean", "deer_confidence"],
         );
+    }
+
+    #[test]
+    fn flags_come_on_top_of_a_preset() {
+        let of = |flags: &[&str]| parse::<InductionArgs>(flags).config(4);
+        assert_eq!(of(&["--preset", "sound"]), InductionConfig::sound());
+        let changed = InductionConfig { contrast: Contrast::Reward, shrink: false, ..InductionConfig::sound() };
+        assert_eq!(of(&["--preset", "sound", "--contrast", "reward", "--shrink", "false"]), changed);
+        let one = InductionConfig { center: true, ..InductionConfig::default() };
+        assert_eq!(of(&["--center", "--keep", "128"]), one);
+        assert_eq!(of(&["--contrast", "random_split"]).contrast, Contrast::RandomSplit { seed: 4 });
     }
 
     #[test]

@@ -63,6 +63,9 @@ fn induce_tells_before() {
     let (model, rollouts) = (folder.unloadable(), reference("rollouts.jsonl"));
     let flags = format!("--model {model} --rollouts {rollouts} --out {}", folder.path("c.stir"));
     refuse("induce", &format!("{flags} --layers 5"), &["layer 5"]);
+    refuse("induce", &format!("{flags} --preset sound"), &["--forks and --contrast forked", "stir fork"]);
+    refuse("induce", &format!("{flags} --forks {rollouts}"), &["--forks and --contrast forked"]);
+    refuse("induce", &format!("{flags} --contrast forked --forks {rollouts}"), &["rollouts.jsonl", "line 1"]);
     refuse("induce", &flags.replace("c.stir", "none/c.stir"), &["none/c.stir"]);
     let rollouts = folder.write("r.jsonl", fs::read(&rollouts).unwrap());
     let other = json!({"model": {
