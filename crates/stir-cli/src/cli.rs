@@ -10,10 +10,13 @@ use std::{
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use miette::{IntoDiagnostic, MietteHandlerOpts, Result, WrapErr};
-use stir::{core::Sampling, rollout::RolloutConfig};
+use stir::{
+    core::Sampling,
+    rollout::{ForkConfig, RolloutConfig},
+};
 
 use crate::{
-    commands::{basis, chat, diagnose, evaluate, grade, induce, inspect, pipeline, rollout, steer, train_tiny},
+    commands::{basis, chat, diagnose, evaluate, fork, grade, induce, inspect, pipeline, rollout, steer, train_tiny},
     log::LogArgs,
     output,
     settings::SamplingArgs,
@@ -35,6 +38,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Commands {
     Rollout(rollout::Args),
+    Fork(fork::Args),
     Induce(induce::Args),
     Diagnose(diagnose::Args),
     Basis(basis::Args),
@@ -76,6 +80,7 @@ fn command() -> Command {
     Cli::command()
         .mut_subcommands(|command| command.allow_negative_numbers(true))
         .mut_subcommand("rollout", |command| SamplingArgs::defaults(command, RolloutConfig::default().sampling))
+        .mut_subcommand("fork", |command| SamplingArgs::defaults(command, ForkConfig::default().sampling))
         .mut_subcommand("steer", |command| SamplingArgs::defaults(command, Sampling::GREEDY))
         .mut_subcommand("evaluate", |command| SamplingArgs::defaults(command, Sampling::GREEDY))
         .mut_subcommand("pipeline", |command| pipeline::preset(SamplingArgs::defaults(command, Sampling::GREEDY)))
@@ -99,6 +104,7 @@ fn execute(cli: Cli) -> Result<()> {
     cli.log.install()?;
     match cli.command {
         Commands::Rollout(args) => rollout::run(args),
+        Commands::Fork(args) => fork::run(args),
         Commands::Induce(args) => induce::run(args),
         Commands::Diagnose(args) => diagnose::run(args),
         Commands::Basis(args) => basis::run(args),

@@ -4,6 +4,7 @@ pub(crate) mod basis;
 pub(crate) mod chat;
 pub(crate) mod diagnose;
 pub(crate) mod evaluate;
+pub(crate) mod fork;
 pub(crate) mod grade;
 pub(crate) mod induce;
 pub(crate) mod inspect;

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use stir_core::SampleRng;
 use stir_diagnosis::{
     Boundary, Continuation, Diagnosis, DiagnosisConfig, DiagnosisError, LayerMeasures, Outlook, PairMeasures, Replay,
-    States, Topic, Weight,
+    States, Topic, Weight, value_head,
 };
 
 fn weights(diagnosis: &Diagnosis, topic: Topic) -> Vec<Weight> {
@@ -254,4 +254,39 @@ proptest! {
         shuffled.retrieval_centred.similarity = expected.retrieval_centred.similarity;
         prop_assert_eq!(shuffled, expected);
     }
+}
+
+#[test]
+fn a_value_head_is_the_probe_on_states_as_they_are() {
+    let states = MADE.states(|b, state| {
+        state[5] += if b.right { 1.0 } else { -1.0 };
+        // Another scale and place, which standardising hides from the solver.
+        state.iter_mut().enumerate().for_each(|(d, x)| *x = (1.0 + d as f32) * *x + 7.0);
+    });
+    let head = value_head(3, &states).unwrap().unwrap();
+    let measured = measure(&states).probe.unwrap();
+    assert_eq!((head.layer, head.auc), (3, measured.across));
+    let values: Vec<(f64, bool)> =
+        states.boundaries().iter().enumerate().map(|(row, b)| (head.value(states.row(row)), b.right)).collect();
+    // The logistic regression with an intercept fits the mean, and its gradient is the penalty on every weight.
+    let mean =
+        values.iter().map(|(value, right)| value - f64::from(u8::from(*right))).sum::<f64>() / values.len() as f64;
+    assert!(mean.abs() < 1e-3, "{mean}");
+    let rows = states.boundaries().len();
+    for d in 0..states.hidden_size() {
+        let column: Vec<f64> = (0..rows).map(|row| f64::from(states.row(row)[d])).collect();
+        let mean = column.iter().sum::<f64>() / rows as f64;
+        let scale = (column.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / rows as f64).sqrt();
+        let gradient: f64 = column
+            .iter()
+            .zip(&values)
+            .map(|(x, (value, right))| (x - mean) / scale * (value - f64::from(u8::from(*right))))
+            .sum();
+        let penalty = 1e3 * f64::from(head.weights[d]) * scale;
+        assert!((gradient + penalty).abs() < 1e-3 * rows as f64, "{d}: {gradient} {penalty}");
+    }
+    let one_sided = MADE.states(|_, _| ());
+    let right: Vec<Boundary> = one_sided.boundaries().iter().map(|b| Boundary { right: true, ..*b }).collect();
+    let one_sided = States::new(one_sided.hidden_size(), right, one_sided.values().to_vec()).unwrap();
+    assert_eq!(value_head(0, &one_sided).unwrap(), None);
 }

@@ -92,7 +92,7 @@ pub(crate) fn each_answer<E: Text>(
                 tokens.truncate(stops.last().map_or(0, |last| last + 1));
                 passed.encoded_rollouts += 1;
                 passed.encoded_tokens += tokens.len();
-                ready.push_back(Walk::new(prefix.fork(), tokens, stops, points, problem, sample));
+                ready.push_back(Walk::new(prefix.fork(), tokens, 0, stops, points, problem, sample));
                 running.insert((problem, sample), (member, prompt.clone(), number));
             }
         }

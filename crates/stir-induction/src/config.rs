@@ -1,6 +1,8 @@
 use serde::{Deserialize, Serialize};
 use stir_core::{Delimiter, LayerSpec, SettingError};
 
+use crate::preset::Table;
+
 /// The settings of mining: what is contrasted with what. The defaults are the published ones.
 ///
 /// ```
@@ -14,7 +16,7 @@ use stir_core::{Delimiter, LayerSpec, SettingError};
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(from = "Table")]
 pub struct InductionConfig {
     /// The layers whose output is contrasted; two that name the same layer count once.
     pub layers: Vec<LayerSpec>,
@@ -44,6 +46,17 @@ pub struct InductionConfig {
     /// batched arithmetic.
     #[serde(alias = "width")]
     pub max_batch: usize,
+    /// True to keep the mean state of every layer and control point with the pairs: retrieval then compares states by
+    /// what tells them apart.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub center: bool,
+    /// True to take out of the vectors what the length of answers, the position and the control point explain, by ridge
+    /// regression on all states of problems with right and wrong rollouts.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub deconfound: bool,
+    /// True to draw vectors toward the mean of those of similar states, by the share of them that is noise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub shrink: bool,
     /// True to accept rollouts of another quantisation or number type of the model.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub allow_requantised: bool,
@@ -76,6 +89,12 @@ pub enum Contrast {
         /// The seed of the shuffles.
         seed: u64,
     },
+    /// What right and wrong continuations of the same boundary do in their next segment, from
+    /// [`Forks`](stir_rollout::Forks). The vector is the mean state at the end of that segment over the right ones that
+    /// reach it minus that over the wrong ones, to be added at the boundary; `m` is 0 for the end of the prompt. The
+    /// quality is the difference of the mean values of the boundaries that they reach, where those were sampled, with its
+    /// standard error. `k_pos` and `k_neg` do not count.
+    Forked,
     /// Baseline: one vector for each layer, from the longer half of the right answers to the shorter half, whatever their
     /// reward. The halves of a problem are contrasted at each control point that both reach, and the contrasts averaged.
     /// The verbose-to-concise vector of ASC (Azizi et al. 2025, "Activation steering for chain-of-thought compression"),
@@ -120,6 +139,9 @@ impl Default for InductionConfig {
             eta: 0.01,
             max_tokens: 2048,
             max_batch: 32,
+            center: false,
+            deconfound: false,
+            shrink: false,
             allow_requantised: false,
         }
     }

@@ -71,6 +71,7 @@ pub(crate) fn mine<E: Text>(
         encoded_tokens: passed.encoded_tokens,
         skipped: passed.skipped,
         complete: true,
+        ..InductionReport::default()
     };
     Ok((pairs, report))
 }

@@ -5,6 +5,7 @@
 
 mod config;
 mod error;
+mod forks;
 mod jsonl;
 mod output;
 mod prompt;
@@ -15,6 +16,10 @@ mod summary;
 
 pub use config::{RolloutConfig, reward};
 pub use error::{RolloutError, RunError};
+pub use forks::{
+    Continuation, Fork, ForkConfig, ForkNode, ForkProgress, ForkSummary, Forks, ReadForks, check_fork_output,
+    fork_stream, fork_tree, read_forks,
+};
 pub use prompt::{Prompt, PromptRecord, read_prompts};
 pub use record::{ReadGroups, ReadRollouts, Rollout, group_rollouts, read_groups, read_rollouts};
 pub use run::{Progress, Rollouts, sample_stream};

@@ -169,7 +169,7 @@ impl<'p> Mined<'p> {
     }
 }
 
-fn boundary(captured: &CapturedBoundary) -> Boundary {
+pub(super) fn boundary(captured: &CapturedBoundary) -> Boundary {
     let CapturedBoundary { problem, sample, m, token, length, right } = *captured;
     Boundary { problem, sample, m, token, length, right }
 }
