@@ -37,8 +37,13 @@ impl<'p> Board<'p> {
     /// The trials are in the order of their arms, of which the first adds nothing.
     pub(crate) fn new(config: &'p ValidationConfig, plan: &'p Plan) -> Self {
         let of_entry = |&entry: &usize| {
-            (0..config.strengths.len())
-                .map(move |strength| Trial { entry, strength, trials: Trials::default(), tried: 0, open: true })
+            (0..config.strengths.len()).map(move |strength| Trial {
+                entry,
+                strength,
+                trials: Trials::default(),
+                tried: 0,
+                open: true,
+            })
         };
         Self { config, plan, trials: plan.starts.keys().flat_map(of_entry).collect() }
     }
@@ -108,15 +113,13 @@ impl<'p> Board<'p> {
     }
 
     /// Returns whether the trials that are left cannot bring the lower bound above zero, even if they go as well as the
-    /// upper bound of what was measured, and entries differ as much as can be (stochastic curtailment, as of Lan, Simon
-    /// and Halperin 1982).
+    /// upper bound of what was measured (stochastic curtailment, as of Lan, Simon and Halperin 1982).
     fn hopeless(&self, trial: &Trial, planned: usize, pooled: Pooled, measured: Measured) -> bool {
         let done = trial.tried as f64 / planned as f64;
         let Measured { difference, variance } = measured;
         let best = Uplift { value: difference, error: variance.sqrt() }.upper(self.config.level).min(1.0);
         let at_end = Measured { difference: done * difference + (1.0 - done) * best, variance: done * variance };
-        let generous = Pooled { between: pooled.between_high, ..pooled };
-        generous.shrink(at_end).lower(self.config.level) <= 0.0
+        pooled.shrink(at_end).lower(self.config.level) <= 0.0
     }
 
     /// Returns the starts of the entry of a trial.

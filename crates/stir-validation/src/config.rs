@@ -102,9 +102,4 @@ impl ValidationConfig {
         SettingError::check((0.5..1.0).contains(&self.level), "level", self.level, ">= 0.5 and < 1")?;
         self.replay.validate()
     }
-
-    /// Returns the most looks at the results.
-    pub(crate) fn looks(&self) -> usize {
-        self.starts_per_entry.div_ceil(self.starts_per_look.max(1))
-    }
 }

@@ -2,7 +2,7 @@
 //!
 //! `docs/validation.md` has the formulas with their sources.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal};
@@ -116,8 +116,6 @@ pub struct Pooled {
     pub error: f64,
     /// The variance of the true uplifts between entries.
     pub between: f64,
-    /// The largest such variance that the trials speak for nearly as well; it lies one standard error higher.
-    pub between_high: f64,
 }
 
 /// An uplift, shrunken toward the mean of all entries.
@@ -143,50 +141,39 @@ impl Uplift {
 }
 
 impl Pooled {
-    /// Pools what was measured on entries by random effects, the variance between them by the method of moments
-    /// (DerSimonian and Laird 1986). `None` without any.
+    /// Pools what was measured on entries by random effects. The variance between them is that of adjusted density
+    /// maximization over the restricted likelihood (Morris and Tang 2011): unlike a moment estimate it is never zero, and
+    /// intervals of shrunken values hold about as often as they say. `None` without any.
     pub fn new(measured: &[Measured]) -> Option<Self> {
-        let entries = measured.len();
-        let weights = |between: f64| measured.iter().map(move |m| 1.0 / (m.variance + between));
-        let mean = |between: f64| {
-            let sum: f64 = weights(between).zip(measured).map(|(w, m)| w * m.difference).sum();
-            sum / weights(between).sum::<f64>()
-        };
-        let fixed = mean(0.0);
-        let q: f64 = weights(0.0).zip(measured).map(|(w, m)| w * (m.difference - fixed).powi(2)).sum();
-        let (sum, squares) = (weights(0.0).sum::<f64>(), weights(0.0).map(|w| w * w).sum::<f64>());
-        let spread = sum - squares / sum;
-        let freedom = entries as f64 - 1.0;
-        let moment = |q: f64| if spread > 0.0 { ((q - freedom) / spread).max(0.0) } else { 0.0 };
-        // Of equal uplifts Q has the variance 2 (k - 1).
-        let (between, between_high) = (moment(q), moment(q + (2.0 * freedom).sqrt()));
-        let error = (1.0 / weights(between).sum::<f64>()).sqrt();
-        (entries > 0).then(|| Self { entries, mean: mean(between), error, between, between_high })
+        let between = most_likely(|between| log_density(measured, between));
+        let (mean, weights) = mean(measured, between);
+        let (entries, error) = (measured.len(), (1.0 / weights).sqrt());
+        (entries > 0).then_some(Self { entries, mean, error, between })
     }
 
-    /// Pools trials. Entries that are tried on the same problems share their luck there, plain answers above all; so the
-    /// error of the mean is also estimated by leaving out one problem at a time (the jackknife), and the larger of both
-    /// holds.
+    /// Pools trials. Entries that are tried on the same problems share their luck there, that of plain answers above all:
+    /// it moves all of them together, which makes the mean less certain and the entries look more alike than they are.
+    /// Its variance is what the jackknife over problems finds in the mean beyond independent errors, and is added to the
+    /// variance of the mean and to that between entries.
     pub fn of_trials(trials: &[&Trials]) -> Option<Self> {
         let effect = design_effect(trials.iter().copied());
-        let measured = |left: Option<usize>| {
-            trials.iter().filter_map(move |trials| trials.without(left, effect)).collect::<Vec<_>>()
-        };
-        let pooled = Self::new(&measured(None))?;
-        let problems: std::collections::BTreeSet<usize> =
-            trials.iter().flat_map(|trials| trials.problems.keys().copied()).collect();
-        let mean = |left: usize| -> Option<f64> {
-            let some = measured(Some(left));
-            let weights: f64 = some.iter().map(|m| 1.0 / (m.variance + pooled.between)).sum();
-            let sum: f64 = some.iter().map(|m| m.difference / (m.variance + pooled.between)).sum();
-            (weights > 0.0).then(|| sum / weights)
-        };
-        let means: Vec<f64> = problems.into_iter().filter_map(mean).collect();
-        let n = means.len() as f64;
-        let centre = means.iter().sum::<f64>() / n.max(1.0);
-        let squares: f64 = means.iter().map(|mean| (mean - centre).powi(2)).sum();
-        let jackknife = if n > 1.0 { ((n - 1.0) / n * squares).sqrt() } else { 0.0 };
-        Some(Self { error: pooled.error.max(jackknife), ..pooled })
+        let measured =
+            |left: Option<usize>| trials.iter().filter_map(move |t| t.without(left, effect)).collect::<Vec<_>>();
+        let all = measured(None);
+        let pooled = Self::new(&all)?;
+        let problems: BTreeSet<usize> = trials.iter().flat_map(|trials| trials.problems.keys().copied()).collect();
+        let weight = |m: &Measured| 1.0 / (m.variance + pooled.between);
+        let without = |left: usize| mean(&measured(Some(left)), pooled.between);
+        let means: Vec<f64> =
+            problems.into_iter().map(without).filter(|(_, w)| *w > 0.0).map(|(mean, _)| mean).collect();
+        let n = (means.len() as f64).max(1.0);
+        let centre = means.iter().sum::<f64>() / n;
+        let jackknife = (n - 1.0) / n * means.iter().map(|mean| (mean - centre).powi(2)).sum::<f64>();
+        let weights: f64 = all.iter().map(weight).sum();
+        let independent = all.iter().map(|m| weight(m).powi(2) * m.variance).sum::<f64>() / weights.powi(2);
+        let common = (jackknife - independent).max(0.0);
+        let error = (pooled.error.powi(2) + common).sqrt();
+        Some(Self { error, between: pooled.between + common, ..pooled })
     }
 
     /// Returns the mean as an uplift.
@@ -202,14 +189,45 @@ impl Pooled {
         if self.entries < 4 {
             return Uplift { value: difference, error: variance.sqrt() };
         }
-        let k = self.entries as f64;
-        let toward = (k - 3.0) / (k - 1.0) * variance / (variance + self.between);
+        let toward = variance / (variance + self.between);
         let from = difference - self.mean;
-        let spread = variance * (1.0 - toward)
-            + (toward * self.error).powi(2)
-            + 2.0 / (k - 3.0) * (toward * from).powi(2);
+        let unknown = 2.0 / (self.entries as f64 - 3.0) * (toward * from).powi(2);
+        let spread = variance * (1.0 - toward) + (toward * self.error).powi(2) + unknown;
         Uplift { value: difference - toward * from, error: spread.sqrt() }
     }
+}
+
+/// Returns the mean of random effects and the sum of its weights.
+fn mean(measured: &[Measured], between: f64) -> (f64, f64) {
+    let weight = |m: &Measured| 1.0 / (m.variance + between);
+    let weights: f64 = measured.iter().map(weight).sum();
+    (measured.iter().map(|m| weight(m) * m.difference).sum::<f64>() / weights, weights)
+}
+
+/// Returns the logarithm of the adjusted density of a variance between entries: it, times its restricted likelihood.
+fn log_density(measured: &[Measured], between: f64) -> f64 {
+    let (mean, weights) = mean(measured, between);
+    let term = |m: &Measured| {
+        let variance = m.variance + between;
+        variance.ln() + (m.difference - mean).powi(2) / variance
+    };
+    between.ln() - 0.5 * (measured.iter().map(term).sum::<f64>() + weights.ln())
+}
+
+/// Returns the variance of the highest density, by golden section over its logarithm. Differences lie between -1 and 1, so
+/// their variance is below 1.
+fn most_likely(log_density: impl Fn(f64) -> f64) -> f64 {
+    let golden = (5.0f64.sqrt() - 1.0) / 2.0;
+    let (mut low, mut high) = (1e-8f64.ln(), 0.0f64);
+    for _ in 0..60 {
+        let (left, right) = (high - golden * (high - low), low + golden * (high - low));
+        if log_density(left.exp()) < log_density(right.exp()) {
+            low = left;
+        } else {
+            high = right;
+        }
+    }
+    ((low + high) / 2.0).exp()
 }
 
 /// Returns the value that a standard normal variable falls short of with probability `p`.

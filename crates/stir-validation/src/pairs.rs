@@ -120,8 +120,7 @@ pub fn replay_pairs<E: Text>(
     jobs.sort_unstable();
     jobs.dedup();
     let delimiter = &pairs.delimiter;
-    let mut replays =
-        Replays::open(engine, &replay, delimiter, &chosen, &arms, &jobs, judge, judge_name, out)?;
+    let mut replays = Replays::open(engine, &replay, delimiter, &chosen, &arms, &jobs, judge, judge_name, out)?;
     replays.run(&jobs, observer)?;
 
     let problems = crate::board::problems(&chosen);

@@ -7,7 +7,7 @@ use std::{
 
 use stir_basis::{Entry, Library};
 use stir_controller::{Controller, LayerState, Steered, SteeredLane};
-use stir_core::{Delimiter, Engine, HookPoint, Request, Row, Scheduler, Session, Text, TokenId, judged_text};
+use stir_core::{Delimiter, HookPoint, Request, Row, Scheduler, Session, Text, TokenId, judged_text};
 use stir_files::RecordLog;
 use stir_rollout::{Prompt, sample_stream};
 use tracing::{debug, warn};

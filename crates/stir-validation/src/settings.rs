@@ -31,7 +31,9 @@ pub(crate) fn describe(
     let (mut of_starts, mut of_arms) = (Digest::default(), Digest::default());
     for start in starts {
         let gold = start.problem.gold.as_deref().unwrap_or_default();
-        [start.name().as_str(), &start.problem.prompt, gold].into_iter().for_each(|text| of_starts.add(text.as_bytes()));
+        [start.name().as_str(), &start.problem.prompt, gold]
+            .into_iter()
+            .for_each(|text| of_starts.add(text.as_bytes()));
         of_starts.add(&start.prefix().iter().flat_map(|token| token.to_le_bytes()).collect::<Vec<u8>>());
     }
     for arm in arms {
