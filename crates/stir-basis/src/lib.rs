@@ -12,10 +12,14 @@ mod content;
 mod dpp;
 mod entry;
 mod error;
+mod evidence;
 mod export;
+mod head;
 mod library;
+mod mean;
 mod pair;
 mod select;
+mod v1;
 mod vector;
 
 #[cfg(feature = "clustering")]
@@ -26,7 +30,10 @@ pub use content::ContentError;
 pub use dpp::{DppConfig, greedy_dpp};
 pub use entry::{Action, Entry, Key};
 pub use error::BasisError;
+pub use evidence::Evidence;
+pub use head::ValueHead;
 pub use library::{Hit, Library, Selection};
+pub use mean::StateMean;
 pub use pair::{MinedPairs, Pair};
 pub use select::select;
 pub use vector::normalize;

@@ -174,7 +174,8 @@ fn impulses_are_measured_against_the_stream() {
     });
     let pair = |quality, length: f32| {
         let side = |x| (0..24).map(|i| if i == 0 { x } else { 0.0 }).collect();
-        stir_basis::Pair { problem: "p".into(), m: 1, layer: 3, quality, mu_plus: side(length), mu_minus: side(0.0) }
+        let (mu_plus, mu_minus) = (side(length), side(0.0));
+        stir_basis::Pair { m: 1, layer: 3, quality, mu_plus, mu_minus, ..stir_basis::Pair::default() }
     };
     let pairs = [pair(1.0, 5.0), pair(1.001, 5.0), stir_basis::Pair { layer: 4, ..pair(9.0, 9.0) }];
     let found = PairMeasures::new(&states, 3, &pairs, 2.0).unwrap().unwrap();

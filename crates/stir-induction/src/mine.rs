@@ -140,6 +140,8 @@ impl<'e, E: Text> Induction<'e, E> {
             fingerprint: self.engine.fingerprint().clone(),
             delimiter: self.config.delimiter.clone(),
             pairs: pool.into_best().collect(),
+            means: Vec::new(),
+            heads: Vec::new(),
             provenance,
         };
         Ok((candidates, report))
@@ -288,7 +290,7 @@ impl PendingProblem {
             mean(states.filter_map(|state| state.get(slot)), side.len())
         };
         let (mu_plus, mu_minus) = (mean(&selection.plus), mean(&selection.minus));
-        Pair { problem: self.id.clone(), m, layer, quality: selection.quality, mu_plus, mu_minus }
+        Pair { problem: self.id.clone(), m, layer, quality: selection.quality, mu_plus, mu_minus, ..Pair::default() }
     }
 }
 

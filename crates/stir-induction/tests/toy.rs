@@ -89,7 +89,15 @@ fn direct(engine: &ToyEngine, groups: &[Vec<Rollout>], config: &InductionConfig)
             layers.sort();
             for layer in layers.into_iter().filter(|_| quality > 0.0) {
                 let (mu_plus, mu_minus) = (mean(&plus, m, layer), mean(&minus, m, layer));
-                pairs.push(Pair { problem: group[0].id.clone(), m, layer, quality, mu_plus, mu_minus });
+                pairs.push(Pair {
+                    problem: group[0].id.clone(),
+                    m,
+                    layer,
+                    quality,
+                    mu_plus,
+                    mu_minus,
+                    ..Pair::default()
+                });
             }
         }
     }

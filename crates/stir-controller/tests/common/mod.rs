@@ -59,7 +59,8 @@ pub fn library(engine: &ToyEngine, layers: &[usize], delimiter: &str, wrong: usi
             let (problem, layer, quality) = (format!("p{i}"), layers[slot], 0.05 + rng.uniform());
             // The engine's states repeat: without a little noise many keys would tie.
             let key: Vec<f32> = at.iter().map(|x| x + 0.05 * rng.normal() as f32).collect();
-            entries.push(Entry { problem, m, layer, quality, key: normalize(&key).unwrap().into(), action });
+            let key = normalize(&key).unwrap().into();
+            entries.push(Entry { problem, m, layer, quality, key, action, ..Entry::default() });
         }
     }
     Library::from_entries(engine.fingerprint().clone(), entries).unwrap().with_delimiter(delimiter)
