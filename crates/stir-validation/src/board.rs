@@ -95,19 +95,16 @@ impl<'p> Board<'p> {
 
     fn close(&mut self) {
         let pooled: Vec<Option<(Pooled, f64)>> = (0..self.config.strengths.len()).map(|s| self.pooled(s)).collect();
-        let lowers = pooled.iter().flatten().map(|(pooled, _)| pooled.uplift().lower(EARLY));
-        let best = lowers.fold(f64::NEG_INFINITY, f64::max);
         for place in 0..self.trials.len() {
             let planned = self.starts(place).len();
             let trial = &self.trials[place];
             let Some((pooled, effect)) = pooled[trial.strength] else { continue };
-            let worse = pooled.uplift().upper(EARLY) < best;
             let decided = trial.trials.measured(effect).is_some_and(|measured| {
                 let uplift = pooled.shrink(measured);
                 let excludes = uplift.lower(EARLY) > 0.0 || uplift.upper(EARLY) < 0.0;
                 excludes || self.hopeless(trial, planned, pooled, measured)
             });
-            let open = trial.open && trial.tried < planned && !worse && !decided;
+            let open = trial.open && trial.tried < planned && !decided;
             self.trials[place].open = open;
         }
     }

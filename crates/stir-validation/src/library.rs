@@ -1,8 +1,8 @@
 //! The library that a validation leaves.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use stir_basis::{BasisError, Entry, Library};
+use stir_basis::{BasisError, Entry, Evidence, Library};
 
 use crate::{EntryReport, Finding, ValidationReport};
 
@@ -21,22 +21,28 @@ pub(crate) fn validated(library: &Library, report: &ValidationReport) -> Result<
         return Ok(None);
     }
     let mean = helping.values().map(|found| found.lower).sum::<f64>() / helping.len() as f64;
-    let keep = |(place, entry): (usize, &Entry)| match (entry.vector(), helping.get(&place)) {
-        (None, _) => Some((place, Entry { quality: mean, ..entry.clone() })),
-        (Some(_), Some(found)) => Some((place, Entry { quality: found.lower, ..entry.clone() })),
+    let keep = |place: usize, entry: &Entry| match (entry.vector(), helping.get(&place)) {
+        (None, _) => Some(Entry { quality: mean, ..entry.clone() }),
+        (Some(_), Some(found)) => {
+            Some(Entry { quality: found.lower, evidence: Some(evidence(found)), ..entry.clone() })
+        }
         (Some(_), None) => None,
     };
-    let (_places, entries): (Vec<usize>, Vec<Entry>) = library.entries().iter().enumerate().filter_map(keep).unzip();
     let mut provenance = library.provenance().clone();
     provenance.insert(STAGE.into(), summary(report));
-    let kept = Library::from_entries(library.fingerprint().clone(), entries)?;
-    Ok(Some(kept.with_delimiter(library.delimiter().clone()).with_provenance(provenance)))
+    Ok(Some(library.filter_map(keep)?.with_provenance(provenance)))
+}
+
+fn evidence(found: &EntryReport) -> Evidence {
+    let EntryReport { strength, trials, with_right, without_right, uplift, error, lower, .. } = *found;
+    let [trials, with_right, without_right] = [trials, with_right, without_right].map(|count| count as u64);
+    Evidence { strength, trials, with_right, without_right, uplift, error, lower }
 }
 
 /// Returns the settings and the counts of a validation as JSON text.
 fn summary(report: &ValidationReport) -> String {
-    let tried: std::collections::BTreeSet<usize> = report.entries.iter().map(|found| found.entry).collect();
-    let harmful: std::collections::BTreeSet<usize> = report.harmful().map(|found| found.entry).collect();
+    let tried: BTreeSet<usize> = report.entries.iter().map(|found| found.entry).collect();
+    let harmful: BTreeSet<usize> = report.harmful().map(|found| found.entry).collect();
     serde_json::json!({
         "config": report.config,
         "strength": report.strength,

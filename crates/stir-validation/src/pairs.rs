@@ -101,7 +101,7 @@ pub fn replay_pairs<E: Text>(
     // An arm is a pair at a strength; the first adds nothing.
     let at = config.strengths.iter();
     let arm = |(place, pair): (usize, &&Pair)| {
-        let vector: std::sync::Arc<[f32]> = pair.delta().into();
+        let vector: std::sync::Arc<[f32]> = pair.steering_vector().into();
         at.clone().map(move |&strength| Arm {
             name: format!("pair {place} at {strength}"),
             impulse: Some(Impulse { layer, vector: vector.clone(), strength }),

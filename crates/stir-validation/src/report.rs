@@ -42,8 +42,18 @@ pub struct StrengthReport {
     pub pooled: Pooled,
     /// The lower bound of that average.
     pub lower: f64,
+    /// The mean over all entries of the lower bounds of those that help, the others counting 0: what is left once they
+    /// have left. The strength of the library is that at which this is largest or, where nothing helps, the lower bound of
+    /// the average.
+    pub certain: f64,
     /// By how much trials of a problem are alike.
     pub design_effect: f64,
+}
+
+impl StrengthReport {
+    pub(crate) fn better_than(&self, other: &Self) -> bool {
+        self.certain.total_cmp(&other.certain).then(self.lower.total_cmp(&other.lower)).is_gt()
+    }
 }
 
 /// What an entry did at one strength.
@@ -158,14 +168,14 @@ impl fmt::Display for Finding {
 impl fmt::Display for ValidationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let points = |share: f64| 100.0 * share;
-        writeln!(f, "strength   entries   trials   mean uplift, points   lower bound")?;
+        writeln!(f, "strength   entries   trials   mean uplift, points   lower bound   of those that help")?;
         for s in &self.strengths {
             let Pooled { entries, mean, error, .. } = s.pooled;
             let (mean, error, lower) = (points(mean), points(error), points(s.lower));
-            let trials = s.trials;
+            let (trials, certain) = (s.trials, points(s.certain));
             writeln!(
                 f,
-                "{:8}   {entries:7}   {trials:6}   {mean:+9.1} \u{b1} {error:<7.1}   {lower:+11.1}",
+                "{:8}   {entries:7}   {trials:6}   {mean:+9.1} \u{b1} {error:<7.1}   {lower:+11.1}   {certain:+18.1}",
                 s.strength
             )?;
         }
@@ -174,8 +184,12 @@ impl fmt::Display for ValidationReport {
         if let Some(strength) = self.strength {
             let (tried, level) = (self.chosen().count(), points(self.config.level));
             let (helping, untried) = (self.helping(), self.untried.len());
-            writeln!(f, "at strength {strength}: {helping} of {tried} entries help (lower bound at {level} %), ")?;
-            writeln!(f, "{} harm, {untried} were not tried", told.len() - helping)?;
+            let harming = told.len() - helping;
+            writeln!(
+                f,
+                "at strength {strength}: {helping} of {tried} entries help (lower bound at {level} %), {harming} harm; \
+                 {untried} were not tried"
+            )?;
         }
         if !told.is_empty() {
             writeln!(f, "entry   m   layer   right with / without of   uplift, points   lower   upper   finding")?;

@@ -163,7 +163,7 @@ impl<'v, E: Text> Validation<'v, E> {
             let of_strength = || board.trials.iter().filter(|trial| trial.strength == place);
             let trials = of_strength().map(|trial| trial.trials.pairs()).sum();
             let lower = pooled.uplift().lower(level);
-            report.strengths.push(StrengthReport { strength, trials, pooled, lower, design_effect });
+            let mut helping = 0.0;
             for trial in of_strength() {
                 let Some((entry, measured)) = self.library.entry(trial.entry).zip(trial.trials.measured(design_effect))
                 else {
@@ -171,6 +171,7 @@ impl<'v, E: Text> Validation<'v, E> {
                 };
                 let uplift = pooled.shrink(measured);
                 let (lower, upper) = (uplift.lower(level), uplift.upper(level));
+                helping += lower.max(0.0);
                 let (with_right, without_right) = trial.trials.right();
                 report.entries.push(EntryReport {
                     entry: trial.entry,
@@ -192,10 +193,12 @@ impl<'v, E: Text> Validation<'v, E> {
                     },
                 });
             }
+            let certain = helping / pooled.entries as f64;
+            report.strengths.push(StrengthReport { strength, trials, pooled, lower, certain, design_effect });
         }
         report.entries.sort_by_key(|entry| entry.entry);
         // The first of equal ones: the weaker impulse.
-        let best = report.strengths.iter().reduce(|best, next| if next.lower > best.lower { next } else { best });
+        let best = report.strengths.iter().reduce(|best, next| if next.better_than(best) { next } else { best });
         report.strength = best.map(|best| best.strength);
         let steering = self.library.entries().iter().enumerate().filter(|(_, e)| e.action != Action::Stay);
         let tried = |entry: usize| report.entries.iter().any(|found| found.entry == entry);

@@ -35,28 +35,35 @@ fn what_helps_is_kept_and_what_harms_is_listed() {
     let (report, conclusion) = found.unwrap();
     println!("{report}");
     let findings: Vec<_> = report.chosen().map(|found| (found.entry, found.finding)).collect();
-    assert_eq!(findings, [(0, Finding::Helps), (1, Finding::Harms), (2, Finding::NoUplift), (3, Finding::NoUplift)]);
-    assert_eq!(report.untried, [5]);
-    assert!(report.harmful().all(|found| found.entry == 1));
+    let expected = [[Finding::Helps; 3].as_slice(), &[Finding::Harms; 2], &[Finding::NoUplift; 3]].concat();
+    assert_eq!(findings, expected.into_iter().enumerate().collect::<Vec<_>>());
+    assert_eq!(report.untried, [9]);
+    assert!(report.harmful().all(|found| [3, 4].contains(&found.entry)));
 
-    let Conclusion::Validated(kept) = conclusion else { panic!("entry 0 helps") };
+    let Conclusion::Validated(kept) = conclusion else { panic!("three entries help") };
     let before = library(&engine);
-    let helping = report.chosen().next().unwrap();
-    assert_eq!(kept.entries().len(), 2);
-    assert_eq!(kept.entries()[0].action, before.entries()[0].action);
-    assert_eq!((kept.entries()[0].quality, &kept.entries()[1].action), (helping.lower, &Action::Stay));
-    assert_eq!(kept.entries()[1].quality, helping.lower);
-    assert!(kept.check(engine.fingerprint(), false).is_ok());
-    assert!(kept.provenance()["validation"].contains("\"helping\":1"));
-    // Nothing is tried on the problem that it was mined on.
+    assert_eq!(kept.entries().len(), 4);
+    for (found, (old, new)) in report.chosen().zip(before.entries().iter().zip(kept.entries())).take(3) {
+        assert_eq!((&new.action, new.quality), (&old.action, found.lower));
+        let evidence = new.evidence.unwrap();
+        assert_eq!((evidence.strength, evidence.trials), (report.strength.unwrap(), found.trials as u64));
+        assert_eq!((evidence.uplift, evidence.error, evidence.lower), (found.uplift, found.error, found.lower));
+        assert!(found.with_right > found.without_right);
+    }
+    // What says to stay is trusted as much as the others on average.
+    let mean = report.chosen().take(3).map(|found| found.lower).sum::<f64>() / 3.0;
+    assert_eq!(kept.entries()[3].action, Action::Stay);
+    assert!((kept.entries()[3].quality - mean).abs() < 1e-12);
+    assert!(kept.validated() && !before.validated() && kept.check(engine.fingerprint(), false).is_ok());
+    assert!(kept.provenance()["validation"].contains("\"helping\":3"));
     let text = fs::read_to_string(folder.path().join("r.jsonl")).unwrap();
-    assert!(text.lines().count() == report.cost.replay.continuations);
+    assert_eq!(text.lines().count(), report.cost.replay.continuations);
 }
 
 #[test]
 fn where_nothing_helps_there_is_no_library() {
     let (engine, folder) = (engine(), tempfile::tempdir().unwrap());
-    let entries = library(&engine).entries()[1..4].to_vec();
+    let entries = library(&engine).entries()[3..8].to_vec();
     let useless = Library::from_entries(engine.fingerprint().clone(), entries).unwrap();
     let (report, conclusion) = run(&engine, &engine, useless, config(), &folder.path().join("r.jsonl"), go_on).unwrap();
     assert_eq!((conclusion, report.helping()), (Conclusion::NoUplift, 0));

@@ -1,4 +1,4 @@
-//! A task on the toy engine that a vector can help with: an answer is right if it has a `q`.
+//! A task on the toy engine that a vector can help with: an answer is right if it has a `q`, `r` or `s`.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,11 +16,11 @@ pub const LAYER: usize = 2;
 pub const HIDDEN: usize = 10;
 
 pub fn engine() -> ToyEngine {
-    ToyEngine::new(3)
+    ToyEngine::new(6)
 }
 
 pub fn judge(_: &Prompt, text: &str) -> bool {
-    text.contains('q')
+    text.contains(['q', 'r', 's'])
 }
 
 /// Returns the embedding of a token: adding it to the last layer makes the token likelier.
@@ -32,7 +32,7 @@ pub fn toward(engine: &ToyEngine, token: TokenId) -> Vec<f32> {
     embedding
 }
 
-/// Returns problems of one rollout each, by problem. None has a `q` before its end, and each has two boundaries.
+/// Returns problems of one rollout each, by problem. None has such a letter before its end, and each has two boundaries.
 pub fn rollouts(engine: &ToyEngine, problems: usize) -> Vec<Result<Vec<Rollout>, RolloutError>> {
     let letters: Vec<char> = ('a'..='p').collect();
     let rollout = |i: usize| {
@@ -55,19 +55,15 @@ pub fn entry(problem: &str, vector: Vec<f32>, nth: usize) -> Entry {
     Entry { problem, m: 1, layer: LAYER, quality: 0.9, key: key.into(), action, ..Entry::default() }
 }
 
-/// Returns a library for `engine`: entries 0 help, 1 harms, 2 and 3 do nothing, 4 says to stay, and 5 is of a control
-/// point that no rollout reaches.
+/// Returns a library for `engine`: entries 0 to 2 help, 3 and 4 harm, 5 to 7 do nothing, 8 says to stay, and 9 is of a
+/// control point that no rollout reaches.
 pub fn library(engine: &ToyEngine) -> Library {
-    let (q, end) = (engine.encode("q").unwrap()[0], engine.vocab().eos()[0]);
-    let stay = Entry { action: Action::Stay, ..entry("p1", vec![], 5) };
-    let entries = vec![
-        entry("p0", toward(engine, q), 0),
-        entry("p1", toward(engine, end), 1),
-        entry("p2", vec![0.0; HIDDEN], 2),
-        entry("p3", vec![0.0; HIDDEN], 3),
-        stay,
-        Entry { m: 5, ..entry("p4", toward(engine, q), 4) },
-    ];
+    let (q, end) = (toward(engine, engine.encode("q").unwrap()[0]), toward(engine, engine.vocab().eos()[0]));
+    let vectors = [&q, &q, &q, &end, &end].map(Clone::clone).into_iter().chain(vec![vec![0.0; HIDDEN]; 3]);
+    let steering = vectors.enumerate().map(|(nth, vector)| entry(&format!("p{nth}"), vector, nth));
+    let stay = Entry { action: Action::Stay, ..entry("p1", vec![], 8) };
+    let late = Entry { m: 5, ..entry("p4", q.clone(), 9) };
+    let entries: Vec<Entry> = steering.chain([stay, late]).collect();
     Library::from_entries(engine.fingerprint().clone(), entries).unwrap()
 }
 
@@ -76,11 +72,11 @@ pub fn controller() -> ControllerConfig {
 }
 
 pub fn config() -> ValidationConfig {
-    let sampling = Sampling { temperature: 1.0, ..Sampling::GREEDY };
+    let sampling = Sampling { temperature: 6.0, ..Sampling::GREEDY };
     let replay = ReplayConfig { max_tokens: 12, sampling, max_batch: 7, ..ReplayConfig::default() };
-    let strengths = vec![0.5, 1.0, 2.0];
+    let strengths = vec![1.0, 2.0, 4.0];
     let default = ValidationConfig::default();
-    ValidationConfig { strengths, starts_per_entry: 12, starts_per_look: 4, samples: 3, replay, ..default }
+    ValidationConfig { strengths, starts_per_entry: 12, starts_per_look: 6, samples: 3, replay, ..default }
 }
 
 /// The toy engine, counting the tokens that go through it.
