@@ -34,5 +34,6 @@ pub use quantiles::Quantiles;
 pub use reliability::{RELIABILITY_POINTS, RELIABLE, Reliability};
 pub use replay::{Continuation, Replay, ReplaySide};
 pub use rollouts::{RolloutMeasures, RolloutTally};
-pub use states::{Boundary, States};
+pub use states::States;
+pub use stir_rollout::Boundary;
 pub use verdict::{Outlook, Reason, Topic, Verdict, Weight};

@@ -93,7 +93,9 @@ pub fn replay_pairs<E: Text>(
         vectors[place].extend(own_pair(start).map(|pair| (Whose::Own, pair)));
         let state = states.first().map_or(&[][..], |state| &state.values);
         let others = of_layer.iter().enumerate().filter(|(_, p)| p.m == start.m && p.problem != start.problem.id);
-        let near = others.map(|(pair, p)| (pair, cosine(state, &p.mu_minus))).max_by(|a, b| a.1.total_cmp(&b.1));
+        let mean = pairs.means.iter().find(|mean| (mean.layer, mean.m) == (layer, start.m)).map(|mean| &mean.mean[..]);
+        let similarity = |p: &Pair| cosine(&centred(state, mean), &centred(&p.mu_minus, mean));
+        let near = others.map(|(pair, p)| (pair, similarity(p))).max_by(|a, b| a.1.total_cmp(&b.1));
         vectors[place].extend(near.map(|(pair, _)| (Whose::Other, pair)));
     })
     .map_err(ValidationError::Engine)?;
@@ -154,6 +156,10 @@ fn choose(starts: &[Start], most: usize, wanted: impl Fn(&Start) -> bool) -> Vec
     }
     places.sort_unstable();
     places.into_iter().map(|place| starts[place].clone()).collect()
+}
+
+fn centred(state: &[f32], mean: Option<&[f32]>) -> Vec<f32> {
+    mean.map_or_else(|| state.to_vec(), |mean| state.iter().zip(mean).map(|(x, mean)| x - mean).collect())
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> f64 {

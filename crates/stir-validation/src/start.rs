@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use stir_core::{Delimiter, SegmentCounter, Text, TokenId};
 use stir_rollout::{Prompt, Rollout};
@@ -11,7 +11,7 @@ pub struct Start {
     pub problem: Arc<Prompt>,
     /// The number of the rollout among those of the problem.
     pub sample: usize,
-    /// The control point: the number of delimiters in the answer up to here.
+    /// The control point: the number of delimiters in the answer up to here; 0 is the end of the prompt.
     pub m: usize,
     /// True if the rollout is right.
     pub right: bool,
@@ -52,10 +52,10 @@ impl Start {
 }
 
 impl Starts {
-    /// Finds the boundaries of `rollouts`, problem by problem, at control points 1 to `max_control_points`. A token that
-    /// completes several delimiters is one boundary, the last of them, as it is for a controller.
-    ///
-    /// The last boundary of an answer counts only if something follows it.
+    /// Finds the boundaries of `rollouts`, problem by problem, at the control points `points`. A token that completes
+    /// several delimiters is one boundary, the last of them, as it is for a controller. The end of a prompt (control
+    /// point 0) is one boundary of each problem, with its first rollout; the last boundary of an answer counts only if
+    /// something follows it.
     ///
     /// # Errors
     /// That of `rollouts`.
@@ -63,16 +63,16 @@ impl Starts {
         engine: &E,
         rollouts: impl IntoIterator<Item = Result<Vec<Rollout>, X>>,
         delimiter: &Delimiter,
-        max_control_points: usize,
+        points: RangeInclusive<usize>,
     ) -> Result<Self, X> {
         let mut found = Self::default();
         for group in rollouts {
-            found.add(engine, &group?, delimiter, max_control_points);
+            found.add(engine, &group?, delimiter, &points);
         }
         Ok(found)
     }
 
-    fn add<E: Text>(&mut self, engine: &E, group: &[Rollout], delimiter: &Delimiter, max_control_points: usize) {
+    fn add<E: Text>(&mut self, engine: &E, group: &[Rollout], delimiter: &Delimiter, points: &RangeInclusive<usize>) {
         let Some(Rollout { id, prompt, gold, .. }) = group.first() else { return };
         let problem = Arc::new(Prompt { id: id.clone(), prompt: prompt.clone(), gold: gold.clone() });
         let tokens = engine.encode_prompt(prompt).unwrap_or_default();
@@ -89,13 +89,22 @@ impl Starts {
                     self.skipped += 1;
                 }
                 Some(answer) => {
+                    let start = |m, len| Start {
+                        problem: problem.clone(),
+                        sample: rollout.k,
+                        m,
+                        right: rollout.correct,
+                        prompt: prompt.clone(),
+                        answer: answer.clone(),
+                        len,
+                    };
+                    if points.contains(&0) && self.starts.len() == before {
+                        self.starts.push(start(0, 0));
+                    }
                     let mut counter = SegmentCounter::new(delimiter.clone());
                     for (token, &id) in answer.iter().enumerate().take(answer.len() - 1) {
-                        if counter.push(engine.vocab().bytes(id)) > 0 && counter.count() <= max_control_points {
-                            let (m, len, answer) = (counter.count(), token + 1, answer.clone());
-                            let (problem, prompt) = (problem.clone(), prompt.clone());
-                            let (sample, right) = (rollout.k, rollout.correct);
-                            self.starts.push(Start { problem, sample, m, right, prompt, answer, len });
+                        if counter.push(engine.vocab().bytes(id)) > 0 && points.contains(&counter.count()) {
+                            self.starts.push(start(counter.count(), token + 1));
                         }
                     }
                 }

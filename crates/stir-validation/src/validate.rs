@@ -73,7 +73,7 @@ impl<'v, E: Text> Validation<'v, E> {
     ) -> Result<(ValidationReport, Conclusion), ValidationError<E::Error>> {
         let Self { engine, library, config, .. } = &self;
         let controller = Controller::new(library.clone(), engine.fingerprint(), self.controller.clone())?;
-        let points = self.controller.max_control_points.saturating_sub(1);
+        let points = 1..=self.controller.max_control_points.saturating_sub(1);
         let found = Starts::of_rollouts(*engine, rollouts, library.delimiter(), points)?;
         if found.starts.is_empty() {
             return Err(ValidationError::NoStarts);

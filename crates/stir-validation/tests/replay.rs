@@ -12,7 +12,7 @@ use stir_rollout::{Prompt, sample_stream};
 use stir_validation::{Arm, Cost, Impulse, Job, Outcome, ReplayConfig, Replays, Starts, ValidationError};
 
 fn starts(engine: &ToyEngine) -> Starts {
-    Starts::of_rollouts(engine, rollouts(engine, 6), &Delimiter::default(), 7).unwrap()
+    Starts::of_rollouts(engine, rollouts(engine, 6), &Delimiter::default(), 1..=7).unwrap()
 }
 
 fn arm(name: &str, vector: Vec<f32>, strength: f64) -> Arm {
