@@ -25,7 +25,7 @@ mod states;
 mod verdict;
 
 pub use config::DiagnosisConfig;
-pub use diagnosis::Diagnosis;
+pub use diagnosis::{Diagnosis, Origin};
 pub use error::{DiagnosisError, FileFault, FormatError, SolverError};
 pub use estimate::Estimate;
 pub use layer::{LayerMeasures, Ordering, PointMeasures, Retrieval};
