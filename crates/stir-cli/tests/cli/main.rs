@@ -22,11 +22,12 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const STAGES: [&str; 11] = [
+const STAGES: [&str; 12] = [
     "rollout",
     "induce",
     "diagnose",
     "basis",
+    "validate",
     "steer",
     "evaluate",
     "grade",
