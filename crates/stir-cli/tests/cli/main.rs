@@ -11,6 +11,7 @@ mod inspect;
 mod program;
 mod refusals;
 mod steer;
+mod validate;
 
 use std::{
     fs,
