@@ -3,7 +3,7 @@ use stir_core::{
     Session, TokenId, Vocab,
 };
 
-use crate::{Commit, Controller, LayerState, Next, Place, ProbeBranch, Scope, Steered, Steering};
+use crate::{Controller, LayerState, Next, Place, ProbeBranch, Scope, Steered, Steering};
 
 /// One steered sequence, to be run by a [`Scheduler`](stir_core::Scheduler): the wishes of a [`Steering`] as rows of an
 /// engine.
@@ -93,35 +93,14 @@ impl Controller {
     pub fn resume<E: Engine>(
         &self,
         engine: &E,
-        session: E::Session,
-        request: &Request,
-        sample: usize,
-    ) -> Result<SteeredLane<E::Session>, RequestError> {
-        self.resume_with(engine, session, request, sample, None)
-    }
-
-    /// Starts a sample as [`resume`](Self::resume) does, with the impulse `first` at the last token of the prompt: the
-    /// first segment is steered by it, and what follows as the settings say. The prompt may hold a part of the answer.
-    ///
-    /// # Errors
-    /// [`RequestError`] when the request cannot be served.
-    pub fn resume_with<E: Engine>(
-        &self,
-        engine: &E,
         mut session: E::Session,
         request: &Request,
         sample: usize,
-        first: Option<Commit>,
     ) -> Result<SteeredLane<E::Session>, RequestError> {
         let sequence = Sequence::new(engine, request, sample)?;
         session.rewind(request.prompt.len() - 1);
-        let mut steering = self.steer(request.sample_stream(sample));
-        if let Some(first) = first {
-            steering.begin_with(first);
-        }
-        let mut lane = SteeredLane { steering, session, steered: None, sequence, probes: None, probe_tokens: 0 };
-        lane.prepare();
-        Ok(lane)
+        let steering = self.steer(request.sample_stream(sample));
+        Ok(SteeredLane { steering, session, steered: None, sequence, probes: None, probe_tokens: 0 })
     }
 }
 

@@ -316,14 +316,6 @@ impl Steering {
         };
     }
 
-    /// The first segment begins with an impulse at the last token before it.
-    pub(crate) fn begin_with(&mut self, commit: Commit) {
-        // A lane forgets the whole segment; it does not ask from where.
-        self.impulse = (self.controller.config().scope == Scope::Segment).then_some(0);
-        self.steps = vec![Step::new(1, &Decision { commit: Some(commit.clone()), ..Decision::default() })];
-        self.next = Next::Commit(commit);
-    }
-
     pub(crate) fn resume(&mut self) {
         self.next = Next::Decode;
     }
