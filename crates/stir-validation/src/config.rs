@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use stir_controller::{ControllerConfig, Scope, Variant};
+use stir_controller::{ControllerConfig, Placement, Scope, Variant};
 use stir_core::{Sampling, SettingError, StopMatcher};
 
 use crate::ValidationError;
@@ -19,6 +19,9 @@ pub struct ReplayConfig {
     pub seed: u64,
     /// The life of an impulse.
     pub scope: Scope,
+    /// The tokens that bear an impulse.
+    #[serde(skip_serializing_if = "is_boundary")]
+    pub placement: Placement,
     /// The largest number of continuations in a forward pass. Results do not depend on it, but for rounding.
     pub max_batch: usize,
 }
@@ -26,7 +29,8 @@ pub struct ReplayConfig {
 impl Default for ReplayConfig {
     fn default() -> Self {
         let (sampling, stop) = (Sampling::default(), Vec::new());
-        Self { max_tokens: 512, sampling, stop, seed: 0, scope: Scope::Segment, max_batch: 32 }
+        let (scope, placement) = (Scope::Segment, Placement::Boundary);
+        Self { max_tokens: 512, sampling, stop, seed: 0, scope, placement, max_batch: 32 }
     }
 }
 
@@ -44,8 +48,13 @@ impl ReplayConfig {
 
     /// Returns the settings of a controller that adds nothing by itself, so that the first impulse is all there is.
     pub(crate) fn controller(&self) -> ControllerConfig {
-        ControllerConfig { variant: Variant::NoMemory, scope: self.scope, ..ControllerConfig::default() }
+        let Self { scope, placement, .. } = *self;
+        ControllerConfig { variant: Variant::NoMemory, scope, placement, ..ControllerConfig::default() }
     }
+}
+
+fn is_boundary(placement: &Placement) -> bool {
+    *placement == Placement::Boundary
 }
 
 /// The settings of a validation.

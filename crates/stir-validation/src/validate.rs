@@ -52,9 +52,9 @@ impl<'v, E: Text> Validation<'v, E> {
         records: impl Into<PathBuf>,
     ) -> Result<Self, ValidationError<E::Error>> {
         config.validate()?;
-        // What follows an impulse lives as long as the controller says.
+        // An impulse is what the controller would add, but for its length.
         let mut config = config;
-        config.replay.scope = controller.scope;
+        (config.replay.scope, config.replay.placement) = (controller.scope, controller.placement);
         let controller = ControllerConfig { variant: Variant::Stir, ..controller };
         let library = library.into();
         Controller::new(library.clone(), engine.fingerprint(), controller.clone())?;
@@ -73,7 +73,7 @@ impl<'v, E: Text> Validation<'v, E> {
     ) -> Result<(ValidationReport, Conclusion), ValidationError<E::Error>> {
         let Self { engine, library, config, .. } = &self;
         let controller = Controller::new(library.clone(), engine.fingerprint(), self.controller.clone())?;
-        let points = 1..=self.controller.max_control_points.saturating_sub(1);
+        let points = usize::from(!self.controller.at_prompt)..=self.controller.max_control_points.saturating_sub(1);
         let found = Starts::of_rollouts(*engine, rollouts, library.delimiter(), points)?;
         if found.starts.is_empty() {
             return Err(ValidationError::NoStarts);
