@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 use stir_controller::{ControllerConfig, Placement, Scope, Variant};
-use stir_core::{Sampling, SettingError, StopMatcher};
+use stir_core::{Delimiter, Sampling, SettingError, StopMatcher};
 
 use crate::ValidationError;
 
@@ -17,6 +17,8 @@ pub struct ReplayConfig {
     pub stop: Vec<String>,
     /// The seed of all random numbers.
     pub seed: u64,
+    /// The text that ends a segment.
+    pub delimiter: Delimiter,
     /// The life of an impulse.
     pub scope: Scope,
     /// The tokens that bear an impulse.
@@ -28,9 +30,16 @@ pub struct ReplayConfig {
 
 impl Default for ReplayConfig {
     fn default() -> Self {
-        let (sampling, stop) = (Sampling::default(), Vec::new());
-        let (scope, placement) = (Scope::Segment, Placement::Boundary);
-        Self { max_tokens: 512, sampling, stop, seed: 0, scope, placement, max_batch: 32 }
+        Self {
+            max_tokens: 512,
+            sampling: Sampling::default(),
+            stop: Vec::new(),
+            seed: 0,
+            delimiter: Delimiter::default(),
+            scope: Scope::Segment,
+            placement: Placement::Boundary,
+            max_batch: 32,
+        }
     }
 }
 

@@ -24,7 +24,7 @@ pub use config::{ReplayConfig, ValidationConfig};
 pub use cost::Cost;
 pub use error::ValidationError;
 pub use estimate::{Measured, Pooled, Trials, Uplift, design_effect};
-pub use pairs::{PairReplayConfig, Replayed, replay_pairs};
+pub use pairs::{Intervention, PairReplay, PairReplayConfig, Replayed};
 pub use replay::{Judge, Observer, Progress, Replays};
 pub use report::{EntryReport, Finding, StrengthReport, ValidationCost, ValidationReport};
 pub use start::{Start, Starts};

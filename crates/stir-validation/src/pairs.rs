@@ -58,90 +58,113 @@ enum Whose {
     Other,
 }
 
-/// Continues rollouts greedily from the boundaries that pairs of `layer` were mined at: without anything, with the pair's
-/// own vector, and with that of the nearest pair of another problem, at each strength. Wrong rollouts show what is rescued,
-/// right ones what is harmed. Returns the interventions by name, each with what it did at every boundary, and the cost.
-///
-/// # Errors
-/// [`ValidationError`]; what is finished is kept in `out`.
-#[expect(clippy::too_many_arguments, reason = "each is another thing, and all are needed")]
-pub fn replay_pairs<E: Text>(
-    engine: &E,
-    pairs: &MinedPairs,
-    layer: usize,
-    starts: &Starts,
-    config: &PairReplayConfig,
-    judge: &Judge<'_>,
-    judge_name: &str,
-    out: impl AsRef<Path>,
-    observer: &mut Observer<'_>,
-) -> Result<(Vec<(String, Vec<Replayed>)>, Cost), ValidationError<E::Error>> {
-    let replay = ReplayConfig { sampling: Sampling::GREEDY, ..config.replay.clone() };
-    let of_layer: Vec<&Pair> = pairs.pairs.iter().filter(|pair| pair.layer == layer).collect();
-    let mut own: HashMap<(&str, usize), usize> = HashMap::new();
-    for (place, pair) in of_layer.iter().enumerate() {
-        // The first is the best.
-        own.entry((&pair.problem, pair.m)).or_insert(place);
-    }
-    let own_pair = |start: &Start| own.get(&(start.problem.id.as_str(), start.m)).copied();
-    let chosen: Vec<Start> = choose(&starts.starts, config.boundaries, |start| own_pair(start).is_some());
+/// A replay of mined pairs.
+#[derive(Debug)]
+pub struct PairReplay<'p, E> {
+    /// The model that they were mined on.
+    pub engine: &'p E,
+    /// The pairs.
+    pub pairs: &'p MinedPairs,
+    /// The settings.
+    pub config: &'p PairReplayConfig,
+    /// The judge of whole answers.
+    pub judge: Judge<'p>,
+}
 
-    // The vectors of every boundary, by whose they are.
-    let mut vectors: Vec<BTreeMap<Whose, usize>> = vec![BTreeMap::new(); chosen.len()];
-    read_states(engine, &chosen, &[layer], replay.max_batch, |place, states| {
-        let start = &chosen[place];
-        vectors[place].extend(own_pair(start).map(|pair| (Whose::Own, pair)));
-        let state = states.first().map_or(&[][..], |state| &state.values);
-        let others = of_layer.iter().enumerate().filter(|(_, p)| p.m == start.m && p.problem != start.problem.id);
-        let mean = pairs.means.iter().find(|mean| (mean.layer, mean.m) == (layer, start.m)).map(|mean| &mean.mean[..]);
-        let similarity = |p: &Pair| cosine(&centred(state, mean), &centred(&p.mu_minus, mean));
-        let near = others.map(|(pair, p)| (pair, similarity(p))).max_by(|a, b| a.1.total_cmp(&b.1));
-        vectors[place].extend(near.map(|(pair, _)| (Whose::Other, pair)));
-    })
-    .map_err(ValidationError::Engine)?;
+/// What an intervention did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intervention {
+    /// Its name, such as `own vector, x0.3`.
+    pub name: String,
+    /// What it did at each boundary.
+    pub outcomes: Vec<Replayed>,
+}
 
-    // An arm is a pair at a strength; the first adds nothing.
-    let at = config.strengths.iter();
-    let arm = |(place, pair): (usize, &&Pair)| {
-        let vector: std::sync::Arc<[f32]> = pair.steering_vector().into();
-        at.clone().map(move |&strength| Arm {
-            name: format!("pair {place} at {strength}"),
-            impulse: Some(Impulse { layer, vector: vector.clone(), strength }),
-        })
-    };
-    let arms: Vec<Arm> = [Arm::plain()].into_iter().chain(of_layer.iter().enumerate().flat_map(arm)).collect();
-    let arm_of = |pair: usize, nth: usize| 1 + pair * config.strengths.len() + nth;
-    let job = |start, arm| Job { start, arm, sample: 0 };
-    let mut jobs = Vec::new();
-    for (start, whose) in vectors.iter().enumerate() {
-        jobs.push(job(start, 0));
-        jobs.extend(
-            whose.values().flat_map(|&pair| (0..config.strengths.len()).map(move |nth| job(start, arm_of(pair, nth)))),
-        );
-    }
-    jobs.sort_unstable();
-    jobs.dedup();
-    let delimiter = &pairs.delimiter;
-    let mut replays = Replays::open(engine, &replay, delimiter, &chosen, &arms, &jobs, judge, judge_name, out)?;
-    replays.run(&jobs, observer)?;
-
-    let problems = crate::board::problems(&chosen);
-    let mut found = Vec::new();
-    for (whose, name) in [(Whose::Own, "own vector"), (Whose::Other, "nearest vector of another problem")] {
-        for (nth, strength) in config.strengths.iter().enumerate() {
-            let did = |(place, start): (usize, &Start)| {
-                let steered = arm_of(*vectors[place].get(&whose)?, nth);
-                let (plain, steered) = (replays.right(job(place, 0))?, replays.right(job(place, steered))?);
-                let Start { sample, m, right, .. } = *start;
-                Some(Replayed { problem: problems[place], sample, m, right, plain, steered })
-            };
-            let outcomes: Vec<Replayed> = chosen.iter().enumerate().filter_map(did).collect();
-            found.push((format!("{name}, x{strength}"), outcomes));
+impl<E: Text> PairReplay<'_, E> {
+    /// Continues rollouts greedily from those of `starts` that pairs of `layer` were mined at: without anything, with the
+    /// pair's own vector, and with that of the nearest pair of another problem, at each strength. Wrong rollouts show what is
+    /// rescued, right ones what is harmed. Returns what each intervention did, and the cost.
+    ///
+    /// # Errors
+    /// [`ValidationError`]; what is finished is kept in `out`.
+    pub fn run(
+        &self,
+        layer: usize,
+        starts: &Starts,
+        out: impl AsRef<Path>,
+        observer: &mut Observer<'_>,
+    ) -> Result<(Vec<Intervention>, Cost), ValidationError<E::Error>> {
+        let Self { engine, pairs, config, judge } = *self;
+        let replay =
+            ReplayConfig { sampling: Sampling::GREEDY, delimiter: pairs.delimiter.clone(), ..config.replay.clone() };
+        let of_layer: Vec<&Pair> = pairs.pairs.iter().filter(|pair| pair.layer == layer).collect();
+        let mut own: HashMap<(&str, usize), usize> = HashMap::new();
+        for (place, pair) in of_layer.iter().enumerate() {
+            // The first is the best.
+            own.entry((&pair.problem, pair.m)).or_insert(place);
         }
+        let own_pair = |start: &Start| own.get(&(start.problem.id.as_str(), start.m)).copied();
+        let chosen: Vec<Start> = choose(&starts.starts, config.boundaries, |start| own_pair(start).is_some());
+
+        // The vectors of every boundary, by whose they are.
+        let mut vectors: Vec<BTreeMap<Whose, usize>> = vec![BTreeMap::new(); chosen.len()];
+        read_states(engine, &chosen, &[layer], replay.max_batch, |place, states| {
+            let start = &chosen[place];
+            vectors[place].extend(own_pair(start).map(|pair| (Whose::Own, pair)));
+            let state = states.first().map_or(&[][..], |state| &state.values);
+            let others = of_layer.iter().enumerate().filter(|(_, p)| p.m == start.m && p.problem != start.problem.id);
+            let mean =
+                pairs.means.iter().find(|mean| (mean.layer, mean.m) == (layer, start.m)).map(|mean| &mean.mean[..]);
+            let similarity = |p: &Pair| cosine(&centred(state, mean), &centred(&p.mu_minus, mean));
+            let near = others.map(|(pair, p)| (pair, similarity(p))).max_by(|a, b| a.1.total_cmp(&b.1));
+            vectors[place].extend(near.map(|(pair, _)| (Whose::Other, pair)));
+        })
+        .map_err(ValidationError::Engine)?;
+
+        // An arm is a pair at a strength; the first adds nothing.
+        let at = config.strengths.iter();
+        let arm = |(place, pair): (usize, &&Pair)| {
+            let vector: std::sync::Arc<[f32]> = pair.steering_vector().into();
+            at.clone().map(move |&strength| Arm {
+                name: format!("pair {place} at {strength}"),
+                impulse: Some(Impulse { layer, vector: vector.clone(), strength }),
+            })
+        };
+        let arms: Vec<Arm> = [Arm::plain()].into_iter().chain(of_layer.iter().enumerate().flat_map(arm)).collect();
+        let arm_of = |pair: usize, nth: usize| 1 + pair * config.strengths.len() + nth;
+        let job = |start, arm| Job { start, arm, sample: 0 };
+        let mut jobs = Vec::new();
+        for (start, whose) in vectors.iter().enumerate() {
+            jobs.push(job(start, 0));
+            jobs.extend(
+                whose
+                    .values()
+                    .flat_map(|&pair| (0..config.strengths.len()).map(move |nth| job(start, arm_of(pair, nth)))),
+            );
+        }
+        jobs.sort_unstable();
+        jobs.dedup();
+        let mut replays = Replays::open(engine, &replay, &chosen, &arms, &jobs, judge, out)?;
+        replays.run(&jobs, observer)?;
+
+        let problems = crate::board::problems(&chosen);
+        let mut found = Vec::new();
+        for (whose, name) in [(Whose::Own, "own vector"), (Whose::Other, "nearest vector of another problem")] {
+            for (nth, strength) in config.strengths.iter().enumerate() {
+                let did = |(place, start): (usize, &Start)| {
+                    let steered = arm_of(*vectors[place].get(&whose)?, nth);
+                    let (plain, steered) = (replays.right(job(place, 0))?, replays.right(job(place, steered))?);
+                    let Start { sample, m, right, .. } = *start;
+                    Some(Replayed { problem: problems[place], sample, m, right, plain, steered })
+                };
+                let outcomes: Vec<Replayed> = chosen.iter().enumerate().filter_map(did).collect();
+                found.push(Intervention { name: format!("{name}, x{strength}"), outcomes });
+            }
+        }
+        let cost = replays.cost();
+        replays.finish::<E::Error>()?;
+        Ok((found, cost))
     }
-    let cost = replays.cost();
-    replays.finish::<E::Error>()?;
-    Ok((found, cost))
 }
 
 /// Returns at most `most` starts of wrong rollouts, and as many of right ones, that are `wanted`: drawn at random, then in

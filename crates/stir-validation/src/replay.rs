@@ -6,16 +6,28 @@ use std::{
 };
 
 use stir_basis::{Entry, Library};
-use stir_controller::{Controller, LayerState, Steered, SteeredLane};
-use stir_core::{Delimiter, HookPoint, Request, Row, Scheduler, Session, Text, TokenId, judged_text};
+use stir_controller::{Controller, LayerState, Scope, Steered, SteeredLane};
+use stir_core::{HookPoint, Request, Row, Scheduler, Session, Text, TokenId, judged_text};
 use stir_files::RecordLog;
 use stir_rollout::{Prompt, sample_stream};
 use tracing::{debug, warn};
 
 use crate::{Arm, Cost, Job, Outcome, ReplayConfig, Start, ValidationError, settings};
 
-/// Says whether a whole answer is right, as [`Rollouts::run`](stir_rollout::Rollouts::run) is told.
-pub type Judge<'j> = dyn Fn(&Prompt, &str) -> bool + 'j;
+/// Judges whole answers.
+#[derive(Clone, Copy)]
+pub struct Judge<'j> {
+    /// Its name, which keeps apart the verdicts of two judges.
+    pub name: &'j str,
+    /// Says whether an answer to a problem is right, as [`Rollouts::run`](stir_rollout::Rollouts::run) is told.
+    pub is_right: &'j dyn Fn(&Prompt, &str) -> bool,
+}
+
+impl fmt::Debug for Judge<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Judge").field("name", &self.name).finish_non_exhaustive()
+    }
+}
 
 /// The progress of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +53,7 @@ pub struct Replays<'r, E> {
     config: &'r ReplayConfig,
     starts: &'r [Start],
     arms: &'r [Arm],
-    judge: &'r Judge<'r>,
+    judge: Judge<'r>,
     controller: Controller,
     log: RecordLog<Outcome, Job>,
     known: HashMap<Job, Known>,
@@ -67,21 +79,18 @@ impl Known {
 
 impl<'r, E: Text> Replays<'r, E> {
     /// Opens the records `out`, or begins them. `jobs` are all that there may be, in the order of the finished file; `arms`
-    /// are checked. `judge_name` keeps apart the verdicts of two judges.
+    /// are checked.
     ///
     /// # Errors
     /// [`ValidationError`] for a setting or an arm out of bounds, a job without start or arm, and records that are not
     /// those of this run.
-    #[expect(clippy::too_many_arguments, reason = "each is another thing, and all are needed")]
     pub fn open(
         engine: &'r E,
         config: &'r ReplayConfig,
-        delimiter: &Delimiter,
         starts: &'r [Start],
         arms: &'r [Arm],
         jobs: &[Job],
-        judge: &'r Judge<'r>,
-        judge_name: &str,
+        judge: Judge<'r>,
         out: impl AsRef<Path>,
     ) -> Result<Self, ValidationError<E::Error>> {
         config.validate()?;
@@ -91,8 +100,8 @@ impl<'r, E: Text> Replays<'r, E> {
         }
         // Nothing is retrieved: the library is there for its delimiter.
         let library = Library::from_vectors([Entry { key: [1.0].into(), ..Entry::default() }])?;
-        let controller = Controller::unchecked(library.with_delimiter(delimiter.clone()), config.controller())?;
-        let settings = settings::describe(engine, config, delimiter, starts, arms, judge_name)?;
+        let controller = Controller::unchecked(library.with_delimiter(config.delimiter.clone()), config.controller())?;
+        let settings = settings::describe(engine, config, starts, arms, judge.name)?;
         let log = RecordLog::open(out, &settings, jobs.iter().copied(), Outcome::job)?;
         let mut known = HashMap::new();
         for outcome in log.records()? {
@@ -196,7 +205,7 @@ impl<'r, E: Text> Replays<'r, E> {
         let whole: Vec<TokenId> = [before, &generated.tokens].concat();
         let bytes = before.iter().map(|&token| vocab.bytes(token).len()).sum::<usize>();
         let text = vocab.text_within(&whole, bytes + generated.text_len);
-        let right = (self.judge)(&start.problem, &judged_text(&start.problem.prompt, &text));
+        let right = (self.judge.is_right)(&start.problem, &judged_text(&start.problem.prompt, &text));
         debug!(start = start.name(), arm = self.arms[arm].name, sample, right, "continued");
         let segment = steps.first().map_or(0, |step| step.tokens);
         Outcome { start: place, arm, sample, right, segment, token_ids: generated.tokens }
@@ -210,7 +219,7 @@ impl<'r, E: Text> Replays<'r, E> {
         for job in jobs {
             let Some(known) = self.known.get(job) else { continue };
             cost.generated += known.generated;
-            let forgotten = self.config.scope == stir_controller::Scope::Segment;
+            let forgotten = self.config.scope == Scope::Segment;
             if forgotten && self.arms[job.arm].impulse.is_some() {
                 cost.encoded += known.segment;
             }

@@ -1,7 +1,7 @@
 //! What records depend on, so that no file mixes those of two runs.
 
 use serde::Serialize;
-use stir_core::{Delimiter, Engine, Fingerprint};
+use stir_core::{Engine, Fingerprint};
 use stir_files::{FileError, Settings};
 
 use crate::{Arm, ReplayConfig, Start};
@@ -9,7 +9,6 @@ use crate::{Arm, ReplayConfig, Start};
 #[derive(Serialize)]
 struct Run<'a> {
     config: &'a ReplayConfig,
-    delimiter: &'a Delimiter,
     model: &'a Fingerprint,
     computation: String,
     device: String,
@@ -23,7 +22,6 @@ struct Run<'a> {
 pub(crate) fn describe(
     engine: &impl Engine,
     config: &ReplayConfig,
-    delimiter: &Delimiter,
     starts: &[Start],
     arms: &[Arm],
     judge: &str,
@@ -46,7 +44,6 @@ pub(crate) fn describe(
     }
     let run = Run {
         config,
-        delimiter,
         model: engine.fingerprint(),
         computation: engine.computation(),
         device: engine.device(),

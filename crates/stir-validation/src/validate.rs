@@ -21,8 +21,7 @@ pub struct Validation<'v, E> {
     library: Arc<Library>,
     controller: ControllerConfig,
     config: ValidationConfig,
-    judge: &'v Judge<'v>,
-    judge_name: String,
+    judge: Judge<'v>,
     records: PathBuf,
 }
 
@@ -30,15 +29,14 @@ pub struct Validation<'v, E> {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Conclusion {
     /// The library of the entries with a measured uplift, which carry its evidence.
-    Validated(Library),
+    Validated(Box<Library>),
     /// No entry has a measured uplift: there is nothing to steer with.
     NoUplift,
 }
 
 impl<'v, E: Text> Validation<'v, E> {
     /// Prepares a validation of `library`, whose entries are tried where a controller of the settings `controller` would
-    /// probe them. Continuations are kept in the file `records`; a stopped run resumes from it. `judge_name` keeps apart
-    /// the verdicts of two judges.
+    /// probe them. Continuations are kept in the file `records`; a stopped run resumes from it.
     ///
     /// # Errors
     /// [`ValidationError`] for a setting out of bounds, and for a library of another model.
@@ -47,19 +45,17 @@ impl<'v, E: Text> Validation<'v, E> {
         library: impl Into<Arc<Library>>,
         controller: ControllerConfig,
         config: ValidationConfig,
-        judge: &'v Judge<'v>,
-        judge_name: impl Into<String>,
+        judge: Judge<'v>,
         records: impl Into<PathBuf>,
     ) -> Result<Self, ValidationError<E::Error>> {
         config.validate()?;
         // An impulse is what the controller would add, but for its length.
-        let mut config = config;
+        let (library, mut config) = (library.into(), config);
         (config.replay.scope, config.replay.placement) = (controller.scope, controller.placement);
+        config.replay.delimiter = library.delimiter().clone();
         let controller = ControllerConfig { variant: Variant::Stir, ..controller };
-        let library = library.into();
         Controller::new(library.clone(), engine.fingerprint(), controller.clone())?;
-        let (judge_name, records) = (judge_name.into(), records.into());
-        Ok(Self { engine, library, controller, config, judge, judge_name, records })
+        Ok(Self { engine, library, controller, config, judge, records: records.into() })
     }
 
     /// Tries the entries from the boundaries of `rollouts`, problem by problem, and keeps those that help.
@@ -88,18 +84,8 @@ impl<'v, E: Text> Validation<'v, E> {
 
         let mut board = Board::new(config, &plan);
         let (arms, jobs) = (self.arms(&board), board.all_jobs());
-        let (delimiter, starts) = (library.delimiter(), &found.starts);
-        let mut replays = Replays::open(
-            *engine,
-            &config.replay,
-            delimiter,
-            starts,
-            &arms,
-            &jobs,
-            self.judge,
-            &self.judge_name,
-            &self.records,
-        )?;
+        let starts = &found.starts;
+        let mut replays = Replays::open(*engine, &config.replay, starts, &arms, &jobs, self.judge, &self.records)?;
         let mut looks = 0;
         loop {
             let next = board.next_jobs();
@@ -127,7 +113,7 @@ impl<'v, E: Text> Validation<'v, E> {
         };
         self.conclude(&board, &mut report);
         let library = validated(library, &report)?;
-        Ok((report, library.map_or(Conclusion::NoUplift, Conclusion::Validated)))
+        Ok((report, library.map_or(Conclusion::NoUplift, |library| Conclusion::Validated(Box::new(library)))))
     }
 
     /// Returns the arms: to do nothing, and every entry at every strength, in the order of the board's trials.
@@ -208,11 +194,11 @@ impl<'v, E: Text> Validation<'v, E> {
 
 impl<E> fmt::Debug for Validation<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { config, controller, judge_name, records, .. } = self;
+        let Self { config, controller, judge, records, .. } = self;
         f.debug_struct("Validation")
             .field("config", config)
             .field("controller", controller)
-            .field("judge_name", judge_name)
+            .field("judge", judge)
             .field("records", records)
             .finish_non_exhaustive()
     }

@@ -12,7 +12,7 @@ use common::{HIDDEN, LAYER, engine, judge, rollouts, toward};
 use stir_basis::{MinedPairs, Pair};
 use stir_controller::Scope;
 use stir_core::{Addition, Delimiter, Engine, HookPoint, Row, SampleRng, TokenId, argmax, toy::ToyEngine};
-use stir_validation::{PairReplayConfig, ReplayConfig, Start, Starts, replay_pairs};
+use stir_validation::{Intervention, Judge, PairReplay, PairReplayConfig, ReplayConfig, Start, Starts};
 
 const MAX_TOKENS: usize = 9;
 
@@ -83,10 +83,12 @@ fn rescue_and_harm_are_those_of_greedy_continuations() {
     let run = |config: &PairReplayConfig, name: &str| {
         let out = folder.path().join(name);
         let mut observer = |_| ControlFlow::Continue(());
-        replay_pairs(&engine, &mined, LAYER, &found, config, &judge, "has a q", out, &mut observer).unwrap()
+        let judge = Judge { name: "has a letter", is_right: &judge };
+        let replay = PairReplay { engine: &engine, pairs: &mined, config, judge };
+        replay.run(LAYER, &found, out, &mut observer).unwrap()
     };
     let (interventions, cost) = run(&config, "r.jsonl");
-    let names: Vec<&str> = interventions.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = interventions.iter().map(|i| i.name.as_str()).collect();
     let other = "nearest vector of another problem";
     assert_eq!(names, ["own vector, x0.5", "own vector, x3", &format!("{other}, x0.5"), &format!("{other}, x3")]);
 
@@ -99,7 +101,7 @@ fn rescue_and_harm_are_those_of_greedy_continuations() {
     let own: HashMap<(&str, usize), Vec<f32>> =
         mined.pairs.iter().filter(|p| p.layer == LAYER).map(|p| ((p.problem.as_str(), p.m), p.delta())).collect();
     let mut rescued = 0;
-    for ((_, outcomes), strength) in interventions.iter().zip([0.5, 3.0]) {
+    for (Intervention { outcomes, .. }, strength) in interventions.iter().zip([0.5, 3.0]) {
         assert_eq!(outcomes.len(), wanted.len());
         for (outcome, start) in outcomes.iter().zip(&wanted) {
             assert_eq!((outcome.sample, outcome.m, outcome.right), (start.sample, start.m, start.right));
@@ -117,7 +119,7 @@ fn rescue_and_harm_are_those_of_greedy_continuations() {
     let few = PairReplayConfig { boundaries: 2, ..config.clone() };
     let (bounded, _) = run(&few, "few.jsonl");
     for right in [false, true] {
-        assert_eq!(bounded[0].1.iter().filter(|outcome| outcome.right == right).count(), 2);
+        assert_eq!(bounded[0].outcomes.iter().filter(|outcome| outcome.right == right).count(), 2);
     }
     assert_eq!(run(&config, "r.jsonl"), (interventions, cost));
 }

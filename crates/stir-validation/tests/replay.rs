@@ -9,7 +9,7 @@ use common::{Counting, HIDDEN, LAYER, config, engine, judge, rollouts, toward};
 use stir_controller::Scope;
 use stir_core::{Delimiter, Engine, Generated, Request, Session, Text, generate, prefill, toy::ToyEngine};
 use stir_rollout::{Prompt, sample_stream};
-use stir_validation::{Arm, Cost, Impulse, Job, Outcome, ReplayConfig, Replays, Starts, ValidationError};
+use stir_validation::{Arm, Cost, Impulse, Job, Judge, Outcome, ReplayConfig, Replays, Starts, ValidationError};
 
 fn starts(engine: &ToyEngine) -> Starts {
     Starts::of_rollouts(engine, rollouts(engine, 6), &Delimiter::default(), 1..=7).unwrap()
@@ -33,8 +33,8 @@ fn replay<E: Text<Error = stir_core::toy::ToyError>>(
     judge: &dyn Fn(&Prompt, &str) -> bool,
     out: &Path,
 ) -> Result<(Vec<Outcome>, Cost), ValidationError<E::Error>> {
-    let delimiter = Delimiter::default();
-    let mut replays = Replays::open(engine, config, &delimiter, &starts.starts, arms, jobs, judge, "test", out)?;
+    let judge = Judge { name: "test", is_right: judge };
+    let mut replays = Replays::open(engine, config, &starts.starts, arms, jobs, judge, out)?;
     replays.run(jobs, &mut |_| ControlFlow::Continue(()))?;
     let cost = replays.cost();
     Ok((replays.finish()?, cost))

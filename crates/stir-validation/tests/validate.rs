@@ -8,9 +8,12 @@ use std::{fs, ops::ControlFlow, path::Path};
 use common::{Counting, config, controller, engine, judge, library, rollouts};
 use stir_basis::{Action, Library};
 use stir_core::{Engine, toy::ToyEngine};
-use stir_validation::{Conclusion, Finding, Progress, Validation, ValidationConfig, ValidationError, ValidationReport};
+use stir_validation::{
+    Conclusion, Finding, Judge, Progress, Validation, ValidationConfig, ValidationError, ValidationReport,
+};
 
 const PROBLEMS: usize = 30;
+const JUDGE: Judge<'_> = Judge { name: "has a letter", is_right: &judge };
 
 fn run<E: stir_core::Text<Error = stir_core::toy::ToyError>>(
     engine: &E,
@@ -20,7 +23,7 @@ fn run<E: stir_core::Text<Error = stir_core::toy::ToyError>>(
     out: &Path,
     mut observer: impl FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<(ValidationReport, Conclusion), ValidationError<E::Error>> {
-    let run = Validation::new(engine, library, controller(), config, &judge, "has a q", out)?;
+    let run = Validation::new(engine, library, controller(), config, JUDGE, out)?;
     run.run(rollouts(toy, PROBLEMS), &mut observer)
 }
 
@@ -33,7 +36,6 @@ fn what_helps_is_kept_and_what_harms_is_listed() {
     let (engine, folder) = (engine(), tempfile::tempdir().unwrap());
     let found = run(&engine, &engine, library(&engine), config(), &folder.path().join("r.jsonl"), go_on);
     let (report, conclusion) = found.unwrap();
-    println!("{report}");
     let findings: Vec<_> = report.chosen().map(|found| (found.entry, found.finding)).collect();
     let expected = [[Finding::Helps; 3].as_slice(), &[Finding::Harms; 2], &[Finding::NoUplift; 3]].concat();
     assert_eq!(findings, expected.into_iter().enumerate().collect::<Vec<_>>());

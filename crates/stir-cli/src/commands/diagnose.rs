@@ -253,19 +253,20 @@ impl<'a> Replayer<'a> {
     fn run(&self, lm: &Lm, pairs: &MinedPairs, layer: usize, starts: &Starts) -> Result<Vec<Replay>> {
         let out = self.args.out.join(format!("replay-layer{layer}.jsonl"));
         let (questions, shown) = (&self.questions, Progress::new(0, "replay"));
-        let judge = |prompt: &_, text: &str| questions.is_right(prompt, text);
+        let (name, is_right) = (questions.judge_name(), |prompt: &_, text: &str| questions.is_right(prompt, text));
         let mut observer = |progress: stir::validation::Progress| {
             shown.set_total(progress.asked as u64);
             shown.set_done(progress.done as u64);
             shown.set_note(format!("{} tokens", progress.tokens));
             ControlFlow::Continue(())
         };
-        let name = questions.judge_name();
-        let found = replay_pairs(lm, pairs, layer, starts, &self.config, &judge, &name, out, &mut observer);
+        let judge = Judge { name: &name, is_right: &is_right };
+        let found =
+            PairReplay { engine: lm, pairs, config: &self.config, judge }.run(layer, starts, out, &mut observer);
         drop(shown);
         let (interventions, cost) = found.map_err(failed)?;
         show!("replay       layer {layer}: {} continuations, {} tokens", cost.continuations, cost.tokens())?;
-        let replays = interventions.into_iter().map(|(name, outcomes)| {
+        let replays = interventions.into_iter().map(|Intervention { name, outcomes }| {
             let continuations = outcomes.into_iter().map(|outcome| {
                 let Replayed { problem, sample, m, right, plain, steered } = outcome;
                 Continuation { problem, sample, m, right, plain, steered }

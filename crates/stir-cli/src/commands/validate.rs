@@ -16,7 +16,7 @@ use stir::{
     core::Sampling,
     files::{Settings, with_suffix},
     model::ModelError,
-    validation::{Conclusion, ReplayConfig, Validation, ValidationConfig, ValidationError, ValidationReport},
+    validation::{Conclusion, Judge, ReplayConfig, Validation, ValidationConfig, ValidationError, ValidationReport},
 };
 
 use crate::{
@@ -117,7 +117,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
     check_known(&questions, &groups, &args.rollouts)?;
     let lm = model.load()?;
 
-    let judge = |prompt: &_, text: &str| questions.is_right(prompt, text);
+    let (name, is_right) = (questions.judge_name(), |prompt: &_, text: &str| questions.is_right(prompt, text));
+    let judge = Judge { name: &name, is_right: &is_right };
     let shown = Progress::new(0, "validate");
     let mut observer = |progress: stir::validation::Progress| {
         shown.set_total(progress.asked as u64);
@@ -125,7 +126,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         shown.set_note(format!("{} tokens", progress.tokens));
         ControlFlow::Continue(())
     };
-    let validation = Validation::new(&lm, library, controller, config, &judge, questions.judge_name(), records);
+    let validation = Validation::new(&lm, library, controller, config, judge, records);
     let found = validation.and_then(|run| run.run(groups.into_iter().map(Ok), &mut observer));
     drop(shown);
     let (report, conclusion) = found.map_err(failed)?;
