@@ -46,7 +46,7 @@ fn coverage(seed: u64, entries: usize, starts: usize, mean: f64, spread: f64, ru
 
 #[test]
 fn lower_bounds_hold_as_often_as_they_say() {
-    let runs = 300;
+    let runs = 200;
     for (nth, (entries, starts, mean, spread)) in [
         (6, 8, 0.0, 0.0),
         (6, 8, 0.05, 0.1),

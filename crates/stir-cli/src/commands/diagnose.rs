@@ -23,7 +23,7 @@ use stir::{
     induction::{InductionConfig, capture},
     model::{Lm, ModelError},
     rollout::{Rollout, RolloutError},
-    validation::{PairReplayConfig, ReplayConfig, Replayed, Starts, replay_pairs},
+    validation::{Intervention, Judge, PairReplay, PairReplayConfig, ReplayConfig, Replayed, Starts},
 };
 
 use super::{induce::print_skipped, validate::failed};
