@@ -16,7 +16,9 @@ use stir::{
 };
 
 use crate::{
-    commands::{basis, chat, diagnose, evaluate, fork, grade, induce, inspect, pipeline, rollout, steer, train_tiny},
+    commands::{
+        basis, chat, diagnose, evaluate, fork, grade, induce, inspect, pipeline, rollout, steer, train_tiny, validate,
+    },
     log::LogArgs,
     output,
     settings::SamplingArgs,
@@ -25,7 +27,7 @@ use crate::{
 /// Make a frozen language model reason better and shorter by steering its residual stream.
 ///
 /// A library of steering vectors is made in three stages, from the model's own samples: `rollout`, `induce`, `basis`.
-/// `steer`, `evaluate` and `chat` use it. `pipeline` does all of it on a small model that comes with the program.
+/// `validate` keeps what helps; `steer`, `evaluate` and `chat` use it. `pipeline` does all of it on a small model that comes with the program.
 #[derive(Parser)]
 #[command(name = "stir", version)]
 struct Cli {
@@ -42,6 +44,7 @@ enum Commands {
     Induce(induce::Args),
     Diagnose(diagnose::Args),
     Basis(basis::Args),
+    Validate(validate::Args),
     Steer(steer::Args),
     Evaluate(evaluate::Args),
     Grade(grade::Args),
@@ -84,6 +87,7 @@ fn command() -> Command {
         .mut_subcommand("steer", |command| SamplingArgs::defaults(command, Sampling::GREEDY))
         .mut_subcommand("evaluate", |command| SamplingArgs::defaults(command, Sampling::GREEDY))
         .mut_subcommand("pipeline", |command| pipeline::preset(SamplingArgs::defaults(command, Sampling::GREEDY)))
+        .mut_subcommand("validate", |command| SamplingArgs::described(command, "that of the rollouts"))
         .mut_subcommand("chat", |command| SamplingArgs::described(command, model))
 }
 
@@ -108,6 +112,7 @@ fn execute(cli: Cli) -> Result<()> {
         Commands::Induce(args) => induce::run(args),
         Commands::Diagnose(args) => diagnose::run(args),
         Commands::Basis(args) => basis::run(args),
+        Commands::Validate(args) => validate::run(args),
         Commands::Steer(args) => steer::run(args),
         Commands::Evaluate(args) => evaluate::run(args),
         Commands::Grade(args) => grade::run(args),

@@ -12,3 +12,4 @@ pub(crate) mod pipeline;
 pub(crate) mod rollout;
 pub(crate) mod steer;
 pub(crate) mod train_tiny;
+pub(crate) mod validate;

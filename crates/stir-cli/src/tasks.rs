@@ -1,6 +1,9 @@
 //! The flags that say what is asked.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use miette::{IntoDiagnostic, Result, miette};
 use stir::{
@@ -11,6 +14,7 @@ use stir::{
         task::answer_form,
     },
     model::ModelError,
+    rollout::Rollout,
 };
 
 /// The problems to ask.
@@ -63,6 +67,27 @@ impl TaskArgs {
         let Self { task, data, answers, skip, limit } = self.clone();
         TaskSource { task, data, answers, skip, limit }
     }
+}
+
+/// Reads the rollouts of a file, problem by problem.
+pub(crate) fn read_groups(path: &Path) -> Result<Vec<Vec<Rollout>>> {
+    stir::rollout::read_groups(path).into_diagnostic()?.collect::<Result<_, _>>().into_diagnostic()
+}
+
+/// Checks that rollouts are of problems of the task, and that their right answers are its.
+pub(crate) fn check_known(questions: &Questions, rollouts: &[Vec<Rollout>], path: &Path) -> Result<()> {
+    let asked = questions.questions.iter().zip(&questions.golds);
+    let golds: HashMap<&str, Option<&str>> = asked.map(|(q, gold)| (q.id.as_str(), gold.as_deref())).collect();
+    for Rollout { id, gold, .. } in rollouts.iter().filter_map(|group| group.first()) {
+        match golds.get(id.as_str()) {
+            Some(known) if *known == gold.as_deref() => {}
+            Some(_) => {
+                return Err(miette!("{}: the gold of problem {id:?} is not that of the task", path.display()));
+            }
+            None => return Err(miette!("{}: problem {id:?} is not one of the task", path.display())),
+        }
+    }
+    Ok(())
 }
 
 /// Checks that every right answer is known.

@@ -26,7 +26,7 @@ mod states;
 mod verdict;
 
 pub use config::DiagnosisConfig;
-pub use diagnosis::Diagnosis;
+pub use diagnosis::{Diagnosis, Origin};
 pub use error::{DiagnosisError, FileFault, FormatError, SolverError};
 pub use estimate::Estimate;
 pub use head::value_head;
@@ -36,5 +36,6 @@ pub use quantiles::Quantiles;
 pub use reliability::{RELIABILITY_POINTS, RELIABLE, Reliability};
 pub use replay::{Continuation, Replay, ReplaySide};
 pub use rollouts::{RolloutMeasures, RolloutTally};
-pub use states::{Boundary, States};
+pub use states::States;
+pub use stir_rollout::Boundary;
 pub use verdict::{Outlook, Reason, Topic, Verdict, Weight};

@@ -5,10 +5,10 @@ mod common;
 
 use common::{MADE, Made, measure, within};
 use proptest::prelude::*;
-use stir_core::SampleRng;
+use stir_core::{Delimiter, Fingerprint, SampleRng};
 use stir_diagnosis::{
-    Boundary, Continuation, Diagnosis, DiagnosisConfig, DiagnosisError, LayerMeasures, Outlook, PairMeasures, Replay,
-    States, Topic, Weight, value_head,
+    Boundary, Continuation, Diagnosis, DiagnosisConfig, DiagnosisError, LayerMeasures, Origin, Outlook, PairMeasures,
+    Replay, States, Topic, Weight, value_head,
 };
 
 fn weights(diagnosis: &Diagnosis, topic: Topic) -> Vec<Weight> {
@@ -202,6 +202,40 @@ fn impulses_are_measured_against_the_stream() {
         assert_eq!(weights(&diagnosis, topic), [weight], "{topic:?}");
     }
     assert_eq!(diagnosis.verdict.outlook, Outlook::NotAsMined);
+
+    // The page has what was replayed.
+    assert!(diagnosis.to_html("A model").unwrap().contains("20 of 20, 0 without"));
+}
+
+/// Of several interventions the tests are adjusted, one that serves outweighs others that harm, and where none is seen to
+/// rescue the best of them stands for all.
+#[test]
+fn replays_are_judged_together() {
+    let replay = |name: &str, rescued: usize, harmed: usize| {
+        let from = |sample, right, plain, steered| Continuation { problem: 0, sample, m: 1, right, plain, steered };
+        let wrong = (0..30).map(|i| from(i, false, false, i < rescued));
+        let right = (30..60).map(|i| from(i, true, true, i >= 30 + harmed));
+        Replay::new(name, wrong.chain(right)).unwrap()
+    };
+    let layer = measure(&MADE.states(|_, _| ()));
+    let judged = |replays: Vec<Replay>| {
+        let verdict = Diagnosis::new(None, vec![LayerMeasures { replays, ..layer.clone() }]).verdict;
+        let of = |topic| {
+            let reasons = verdict.reasons.iter().filter(move |reason| reason.topic == topic);
+            reasons.map(|reason| (reason.weight, reason.text.clone())).collect::<Vec<_>>()
+        };
+        (of(Topic::Rescue), of(Topic::Harm))
+    };
+    // Six wins of six: p is 0.031 alone and 0.125 as one of four tests.
+    let (rescue, harm) = judged(vec![replay("a", 6, 0)]);
+    assert!(rescue[0].0 == Weight::Caution && rescue.len() == 1 && harm.is_empty(), "{rescue:?}");
+    let (rescue, _) = judged(vec![replay("a", 2, 0), replay("b", 6, 0), replay("c", 1, 0)]);
+    assert!(rescue.len() == 1 && rescue[0].0 == Weight::Caution && rescue[0].1.contains(" b is not seen"));
+    let (rescue, harm) = judged(vec![replay("a", 15, 0), replay("b", 15, 15)]);
+    assert_eq!(rescue.iter().map(|r| r.0).collect::<Vec<_>>(), [Weight::For; 2]);
+    assert!(harm.len() == 1 && harm[0].0 == Weight::Caution && harm[0].1.contains(" b harms"));
+    let (_, harm) = judged(vec![replay("a", 0, 0), replay("b", 15, 15)]);
+    assert_eq!(harm[0].0, Weight::Against);
 }
 
 #[test]
@@ -223,12 +257,24 @@ fn settings_have_bounds() {
 #[test]
 fn a_diagnosis_is_json_and_a_page() {
     let layers = [0, 1].map(|seed| measure(&Made { seed, ..MADE }.states(|_, _| ())));
-    let diagnosis = Diagnosis::new(None, layers.to_vec());
+    let model = Fingerprint {
+        architecture: "toy".into(),
+        n_layers: 4,
+        hidden_size: 6,
+        vocab_size: 10,
+        tokenizer: "t".into(),
+        weights: "F32:w".into(),
+    };
+    let (config, delimiter) = (DiagnosisConfig::default(), Delimiter::default());
+    let origin = Origin { model, config, delimiter, max_control_points: 8 };
+    let diagnosis = Diagnosis::new(None, layers.to_vec()).with_origin(origin);
     let json = serde_json::to_string(&diagnosis).unwrap();
-    assert_eq!(serde_json::from_str::<Diagnosis>(&json).unwrap().verdict, diagnosis.verdict);
+    let read: Diagnosis = serde_json::from_str(&json).unwrap();
+    assert_eq!((&read.verdict, &read.origin), (&diagnosis.verdict, &diagnosis.origin));
     assert!(serde_json::from_str::<Diagnosis>(&json.replacen("\"rows\"", "\"lines\"", 1)).is_err());
     let html = diagnosis.to_html("A <model>").unwrap();
     assert!(html.contains("<h1>A &lt;model&gt;</h1>") && html.contains("Vectors cannot be told from noise"));
+    assert!(html.contains("Model: toy with 4 layers, width 6, weights F32:w. Control points 1 to 8"));
     assert_eq!(html.matches("<svg").count(), 3);
     assert!(html.contains("layer 3, control point 2") && diagnosis.to_html("A <model>").unwrap() == html);
 }

@@ -1,5 +1,5 @@
 use stir_core::{HookPoint, Text};
-use stir_rollout::{Rollout, RolloutError};
+use stir_rollout::{Boundary, Rollout, RolloutError};
 
 use crate::{
     InductionConfig, InductionError, PositiveSource, Skipped,
@@ -8,28 +8,12 @@ use crate::{
     mine::{check_model, layers},
 };
 
-/// A segment boundary of a captured rollout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CapturedBoundary {
-    /// The place of the problem among those that were read, from 0.
-    pub problem: usize,
-    /// The place of the rollout among those of the problem that can be used, by rising `k`, from 0.
-    pub sample: usize,
-    /// The control point, from 1; the first of those that the token completes.
-    pub m: usize,
-    /// The index of the boundary token in the answer.
-    pub token: usize,
-    /// The number of tokens of the answer.
-    pub length: usize,
-    /// True if the answer is right.
-    pub right: bool,
-}
-
 /// The states at the boundaries of all rollouts of problems that have right and wrong ones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Captured {
-    /// The boundaries, by problem, `m` and sample.
-    pub boundaries: Vec<CapturedBoundary>,
+    /// The boundaries, by problem, `m` and sample. A problem has its place among those that were read, from 0, a sample its
+    /// place among those of the problem that can be used, by rising `k`, from 0.
+    pub boundaries: Vec<Boundary>,
     /// The states: layers, rising, each with its values, `[boundaries, hidden_size]`.
     pub layers: Vec<(usize, Vec<f32>)>,
     /// What could not be used.
@@ -67,7 +51,7 @@ pub fn capture<E: Text>(
         for (token, states) in states {
             let m = 1 + member.boundaries.iter().position(|&boundary| boundary == token).unwrap_or_default();
             let (length, right) = (member.tokens.len(), member.correct);
-            rows.push((CapturedBoundary { problem, sample, m, token, length, right }, states));
+            rows.push((Boundary { problem, sample, m, token, length, right }, states));
         }
     })?;
     rows.sort_by_key(|(b, _)| (b.problem, b.m, b.sample));

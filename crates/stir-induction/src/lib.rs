@@ -23,7 +23,7 @@ mod shrink;
 mod statistics;
 mod walk;
 
-pub use capture::{Captured, CapturedBoundary, capture};
+pub use capture::{Captured, capture};
 pub use config::{Contrast, InductionConfig, PositiveSource};
 pub use error::{InductionError, JsonError};
 pub use mine::{Induction, induce};

@@ -13,10 +13,9 @@ use stir_core::{
     toy::{ToyEngine, ToyError, ToySession},
 };
 use stir_induction::{
-    CapturedBoundary, Contrast, Induction, InductionConfig, InductionError, InductionReport, PositiveSource, Skipped,
-    capture, induce,
+    Contrast, Induction, InductionConfig, InductionError, InductionReport, PositiveSource, Skipped, capture, induce,
 };
-use stir_rollout::{Rollout, RolloutError};
+use stir_rollout::{Boundary, Rollout, RolloutError};
 
 fn config() -> InductionConfig {
     InductionConfig {
@@ -387,7 +386,7 @@ fn every_boundary_of_mixed_problems_is_captured() {
                     };
                     let states = engine.forward(&mut [row]).unwrap().remove(0).captures;
                     let (length, right) = (r.token_ids.len(), r.correct);
-                    expected.push((CapturedBoundary { problem, sample, m, token, length, right }, states));
+                    expected.push((Boundary { problem, sample, m, token, length, right }, states));
                 }
             }
         }

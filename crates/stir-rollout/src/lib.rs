@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod boundary;
 mod config;
 mod error;
 mod forks;
@@ -14,6 +15,7 @@ mod run;
 mod settings;
 mod summary;
 
+pub use boundary::Boundary;
 pub use config::{RolloutConfig, reward};
 pub use error::{RolloutError, RunError};
 pub use forks::{

@@ -20,7 +20,6 @@ use stir::{
     rollout::{read_forks, read_groups},
 };
 
-use super::diagnose::boundary;
 use crate::{
     files::{check_output, read_jsonl, rollout_settings},
     model::ModelArgs,
@@ -134,10 +133,9 @@ fn heads(args: &Args, lm: &Lm, settings: Option<&str>, config: &InductionConfig)
     if captured.boundaries.is_empty() {
         return Ok(Vec::new());
     }
-    let boundaries: Vec<_> = captured.boundaries.iter().map(boundary).collect();
     let mut heads = Vec::new();
     for (layer, values) in captured.layers {
-        let states = States::new(lm.shape().hidden_size, boundaries.clone(), values).into_diagnostic()?;
+        let states = States::new(lm.shape().hidden_size, captured.boundaries.clone(), values).into_diagnostic()?;
         heads.extend(value_head(layer, &states).into_diagnostic()?);
     }
     Ok(heads)
