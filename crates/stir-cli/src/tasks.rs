@@ -58,7 +58,7 @@ impl TaskArgs {
 
     fn source(&self) -> TaskSource {
         let Self { task, data, answers, limit } = self.clone();
-        TaskSource { task, data, answers, limit }
+        TaskSource { task, data, answers, ids: None, skip: 0, limit }
     }
 }
 

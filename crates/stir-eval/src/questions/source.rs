@@ -1,6 +1,10 @@
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
+use stir_files::FileError;
 use stir_grade::AnswerForm;
 
 use super::{
@@ -68,15 +72,26 @@ pub struct TaskSource {
     /// The form of the answers of a file. Without it an answer is the number after its last `####`.
     #[serde(default)]
     pub answers: Option<AnswerForm>,
-    /// The number of problems to use, from the first; `None` for all.
+    /// A file with the ids of the problems to use, one a line; `None` for all. The order stays that of the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<PathBuf>,
+    /// The number of problems to leave out, from the first of those.
+    // Left out where it is 0, as settings of earlier versions do not have it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skip: usize,
+    /// The number of problems to use, from the first of those that are left; `None` for all.
     #[serde(default)]
     pub limit: Option<usize>,
+}
+
+pub(super) fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl TaskSource {
     /// Returns the source of a JSONL file whose answers are the numbers after `####`.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self { task: path.into(), data: None, answers: None, limit: None }
+        Self { task: path.into(), data: None, answers: None, ids: None, skip: 0, limit: None }
     }
 
     /// Returns the name of the task, or that of its file without extension.
@@ -110,7 +125,18 @@ impl TaskSource {
             true => Questions::of_file(&self.task, render)?,
             false => Questions { source: self.task.clone(), ..Questions::of_task(&self.load()?, render)? },
         };
-        Ok(asked.take(self.limit.unwrap_or(usize::MAX)))
+        let asked = match &self.ids {
+            Some(path) => asked.only(&listed(path)?).map_err(|id| SourceError {
+                setting: "ids",
+                reason: format!("has {id:?} in {}, which is no problem of {}", path.display(), self.task.display()),
+            })?,
+            None => asked,
+        };
+        let there = asked.questions.len();
+        SourceError::check(self.skip == 0 || self.skip < there, "skip", || {
+            format!("is {}, but there are only {there} problems", self.skip)
+        })?;
+        Ok(asked.skip(self.skip).take(self.limit.unwrap_or(usize::MAX)))
     }
 
     /// Returns whether the source is a file of problems that follows the convention of `####`.
@@ -131,4 +157,12 @@ impl TaskSource {
             (data, _) => Ok(Task::open(&name, data.as_deref().map(Path::new))?),
         }
     }
+}
+
+/// Returns the lines of a file, without blank ones.
+fn listed<X>(path: &Path) -> Result<Vec<String>, QuestionError<X>> {
+    let text = fs::read_to_string(path);
+    let text = text.map_err(|source| FileError::Io { action: "read", path: path.to_owned(), source });
+    let text = text.map_err(|error| QuestionError::File(error.into()))?;
+    Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }
