@@ -80,5 +80,4 @@ pub(crate) use self::{
     model_run::ModelRun,
     plan::{Cell, Plan},
     store::Store,
-    typed::typed,
 };
