@@ -2,9 +2,8 @@
 //! optimization", AISTATS).
 //!
 //! In a rung all settings that are left answer the same first problems of development, next to plain decoding. They are
-//! ordered by the mean of their paired scores: with the same number of problems for all, that is also the order of their
-//! posterior means under a common prior. (The order of lower bounds would be another one: it prefers settings that change
-//! nothing to those that change much.) One of [`Halving::eta`] stays, without those that are significantly worse than
+//! ordered by their scores ([`Standing::score`]), which are posterior means. (The order of lower bounds would be another
+//! one: it prefers settings that change nothing to those that change much.) One of [`Halving::eta`] stays, without those that are significantly worse than
 //! plain decoding, and the next rung has twice as many problems. Lower bounds decide in the end, between the best setting
 //! and doing nothing.
 
@@ -153,18 +152,18 @@ pub(super) fn search<B: Bench>(bench: &mut B, rules: &Rules) -> Result<Found, B:
         }
         first = rules.grown(first);
     }
-    let best = rungs.last_mut().and_then(|rung| choose(rung, halving));
+    let best = rungs.last_mut().and_then(choose);
     Ok(Found { rungs, stopped, best, ledger })
 }
 
 /// Returns the setting to be tested: the best that beats plain decoding, else the best that is not significantly worse,
 /// else the best; and whether it beats plain decoding.
-fn choose(rung: &mut Rung, halving: &Halving) -> Option<(usize, bool)> {
-    let Rung { problems, ref standings, .. } = *rung;
-    let beats = |standing: &Standing| standing.beats_plain(problems, halving.max_loss);
-    let place = standings.iter().position(beats).or_else(|| standings.iter().position(|standing| !standing.is_worse()));
+fn choose(rung: &mut Rung) -> Option<(usize, bool)> {
+    let standings = &rung.standings;
+    let place = standings.iter().position(Standing::beats_plain);
+    let place = place.or_else(|| standings.iter().position(|standing| !standing.is_worse()));
     let place = place.unwrap_or(0);
-    let chosen = (standings.get(place)?.setting, beats(standings.get(place)?));
+    let chosen = (standings.get(place)?.setting, standings.get(place)?.beats_plain());
     for (i, standing) in rung.standings.iter_mut().enumerate() {
         standing.kept = i == place;
     }

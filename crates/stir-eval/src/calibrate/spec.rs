@@ -86,8 +86,6 @@ pub struct Halving {
     /// The worth of tokens in the score of a setting: the accuracy that saving all of them would be worth. 0.15 makes a
     /// saving of 20 % worth 3 points. With 0, accuracy alone counts.
     pub token_weight: f64,
-    /// The largest loss of accuracy on development with which a setting can still be chosen.
-    pub max_loss: f64,
     /// The tokens that count as cost.
     pub count: TokenCount,
 }
@@ -105,7 +103,7 @@ pub enum TokenCount {
 
 impl Default for Halving {
     fn default() -> Self {
-        Self { eta: 2, first: 20, token_weight: 0.15, max_loss: 0.01, count: TokenCount::All }
+        Self { eta: 2, first: 20, token_weight: 0.15, count: TokenCount::All }
     }
 }
 
@@ -134,8 +132,6 @@ impl Calibration {
         SettingError::positive("halving.first", halving.first)?;
         must(halving.eta >= 2, "halving.eta", halving.eta.to_string(), ">= 2")?;
         SettingError::not_negative("halving.token_weight", halving.token_weight)?;
-        let loss = halving.max_loss;
-        must((0.0..=1.0).contains(&loss), "halving.max_loss", loss.to_string(), "in [0, 1]")?;
         let is_bounded = budget.tokens.is_some() || budget.hours.is_some();
         must(is_bounded, "budget", "empty".into(), "tokens, hours, or both")?;
         SettingError::positive("budget.tokens", budget.tokens.unwrap_or(1))?;
