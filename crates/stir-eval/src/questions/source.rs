@@ -166,3 +166,65 @@ fn listed<X>(path: &Path) -> Result<Vec<String>, QuestionError<X>> {
     let text = text.map_err(|error| QuestionError::File(error.into()))?;
     Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn ids(source: &ProblemSource) -> Result<Vec<String>, String> {
+        let asked = source.questions(&|_, user| Ok::<_, Infallible>(user.to_owned()));
+        let asked = asked.map_err(|error| error.to_string())?;
+        assert_eq!(asked.questions.len(), asked.golds.len());
+        Ok(asked.questions.into_iter().map(|question| question.id).collect())
+    }
+
+    #[test]
+    fn parts_of_a_source_are_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let (problems, list) = (folder.path().join("p.jsonl"), folder.path().join("list.txt"));
+        let lines = (0..6).map(|i| json!({"id": format!("p{i}"), "question": format!("{i}?"), "gold": i}).to_string());
+        fs::write(&problems, lines.collect::<Vec<_>>().join("\n")).unwrap();
+        fs::write(&list, "p4\n\n p1 \np3\n").unwrap();
+        let part =
+            |skip, limit, ids| ProblemSource::Task(TaskSource { skip, limit, ids, ..TaskSource::file(&problems) });
+        assert_eq!(ids(&part(0, Some(2), None)).unwrap(), ["p0", "p1"]);
+        assert_eq!(ids(&part(2, Some(3), None)).unwrap(), ["p2", "p3", "p4"]);
+        assert_eq!(ids(&part(4, None, None)).unwrap(), ["p4", "p5"]);
+        // The order is that of the problems, whatever that of the list.
+        assert_eq!(ids(&part(0, None, Some(list.clone()))).unwrap(), ["p1", "p3", "p4"]);
+        assert_eq!(ids(&part(1, Some(1), Some(list.clone()))).unwrap(), ["p3"]);
+        assert_eq!(ids(&part(6, None, None)).unwrap_err(), "skip is 6, but there are only 6 problems");
+        fs::write(&list, "p9").unwrap();
+        assert!(ids(&part(0, None, Some(list))).unwrap_err().starts_with("ids has \"p9\" in "));
+        let gone = folder.path().join("gone.txt");
+        assert!(ids(&part(0, None, Some(gone))).unwrap_err().contains("gone.txt"));
+    }
+
+    /// The digests of experiments are made of this: what is not given must not be written.
+    #[test]
+    fn whole_sources_are_written_as_before() {
+        let source = ProblemSource::Task(TaskSource::file("x.jsonl"));
+        let written = json!({"task": {"task": "x.jsonl", "data": null, "answers": null, "limit": null}});
+        assert_eq!(serde_json::to_value(source).unwrap(), written);
+        let stories = json!({"stories": {"count": 3, "half": "mine", "topics": [], "steps": [], "seed": 0}});
+        let source: ProblemSource = serde_json::from_value(stories.clone()).unwrap();
+        assert_eq!(serde_json::to_value(source).unwrap(), stories);
+    }
+
+    #[test]
+    fn parts_of_a_draw_of_stories_are_apart() {
+        let draw = |skip, count| {
+            let source = json!({"stories": {"count": count, "half": "answer", "skip": skip}});
+            let source: ProblemSource = serde_json::from_value(source).unwrap();
+            let asked = source.questions(&|_, user| Ok::<_, Infallible>(user.to_owned())).unwrap();
+            assert!(asked.is_numbered);
+            asked.questions.into_iter().map(|question| (question.id, question.user)).collect::<Vec<_>>()
+        };
+        let (whole, rest) = (draw(0, 30), draw(10, 20));
+        assert_eq!((whole[10..].to_vec(), rest[0].0.as_str()), (rest, "story-10"));
+    }
+}
