@@ -13,7 +13,7 @@ use miette::{IntoDiagnostic, MietteHandlerOpts, Result, WrapErr};
 use stir::{core::Sampling, rollout::RolloutConfig};
 
 use crate::{
-    commands::{basis, chat, diagnose, evaluate, grade, induce, inspect, pipeline, rollout, steer, train_tiny},
+    commands::{basis, calibrate, chat, diagnose, evaluate, grade, induce, inspect, pipeline, rollout, steer, train_tiny},
     log::LogArgs,
     output,
     settings::SamplingArgs,
@@ -22,7 +22,7 @@ use crate::{
 /// Make a frozen language model reason better and shorter by steering its residual stream.
 ///
 /// A library of steering vectors is made in three stages, from the model's own samples: `rollout`, `induce`, `basis`.
-/// `steer`, `evaluate` and `chat` use it. `pipeline` does all of it on a small model that comes with the program.
+/// `steer`, `evaluate` and `chat` use it; `calibrate` finds the settings that help, if any do. `pipeline` does all of it on a small model that comes with the program.
 #[derive(Parser)]
 #[command(name = "stir", version)]
 struct Cli {
@@ -40,6 +40,7 @@ enum Commands {
     Basis(basis::Args),
     Steer(steer::Args),
     Evaluate(evaluate::Args),
+    Calibrate(calibrate::Args),
     Grade(grade::Args),
     Chat(chat::Args),
     Inspect(inspect::Args),
@@ -104,6 +105,7 @@ fn execute(cli: Cli) -> Result<()> {
         Commands::Basis(args) => basis::run(args),
         Commands::Steer(args) => steer::run(args),
         Commands::Evaluate(args) => evaluate::run(args),
+        Commands::Calibrate(args) => calibrate::run(args),
         Commands::Grade(args) => grade::run(args),
         Commands::Chat(args) => chat::run(args),
         Commands::Inspect(args) => inspect::run(args),

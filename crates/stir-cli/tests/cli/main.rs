@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod before_loading;
+mod calibrate;
 mod chat;
 mod diagnose;
 mod evaluate;
@@ -22,13 +23,14 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const STAGES: [&str; 11] = [
+const STAGES: [&str; 12] = [
     "rollout",
     "induce",
     "diagnose",
     "basis",
     "steer",
     "evaluate",
+    "calibrate",
     "grade",
     "chat",
     "inspect",
