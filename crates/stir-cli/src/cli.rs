@@ -13,7 +13,9 @@ use miette::{IntoDiagnostic, MietteHandlerOpts, Result, WrapErr};
 use stir::{core::Sampling, rollout::RolloutConfig};
 
 use crate::{
-    commands::{basis, calibrate, chat, diagnose, evaluate, grade, induce, inspect, pipeline, rollout, steer, train_tiny},
+    commands::{
+        basis, calibrate, chat, diagnose, evaluate, grade, induce, inspect, pipeline, rollout, steer, train_tiny,
+    },
     log::LogArgs,
     output,
     settings::SamplingArgs,

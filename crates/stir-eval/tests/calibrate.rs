@@ -359,7 +359,7 @@ fn libraries_go_through_a_validation_step_where_there_is_one() {
         assert_eq!((questions.questions.len(), folder.is_dir()), (5, true));
         // Another library: an obvious one.
         assert!(!library.entries().is_empty());
-        Ok(Validated { library: Library::clone(&toy::library(engine)), tokens: 1000 })
+        Ok(Validated { library: Some(Library::clone(&toy::library(engine))), tokens: 1000 })
     });
     let calibrator = Calibrator::new(&calibration, &backend).unwrap().observer(|event| backend.observe(event));
     let outcome = calibrator.with_validation(validation).run(folder.path()).unwrap();
@@ -375,6 +375,35 @@ fn libraries_go_through_a_validation_step_where_there_is_one() {
             .to_string_lossy()
             .contains("validated/")
     );
+}
+
+#[test]
+fn settings_without_a_library_are_left_out() {
+    let toml = TOML.replace("test.file", "validation.file = \"v/5/other\"\ntest.file");
+    let calibration = Calibration::parse(&toml).unwrap();
+    let run = |keep: fn(usize) -> bool, out: &Path| {
+        let (backend, seen) = (ToyBackend::default(), Cell::new(0));
+        let validation = Validation::new(json!({"kind": "none"}), |_: &ToyEngine, library: &Library, _, _| {
+            seen.set(seen.get() + 1);
+            Ok(Validated { library: keep(library.layers()[0]).then(|| library.clone()), tokens: 10 })
+        });
+        let calibrator = Calibrator::new(&calibration, &backend).unwrap().with_validation(validation);
+        let outcome = calibrator.run(out).unwrap();
+        (outcome, seen.get())
+    };
+    let folder = TempDir::new().unwrap();
+    let (outcome, validated) = run(|layer| layer == 2, folder.path());
+    assert_eq!((validated, outcome.rungs[0].standings.len()), (2, 3));
+    assert_eq!(outcome.settings.iter().filter(|setting| setting.is_without_library).count(), 3);
+    assert!(outcome.to_string().contains("give no library: stir, induction.layers 0"), "{outcome}");
+    // The second time nothing is validated, and nothing changes.
+    assert_eq!(run(|layer| layer == 2, folder.path()), (outcome, 0));
+
+    let folder = TempDir::new().unwrap();
+    let (outcome, _) = run(|_| false, folder.path());
+    assert_eq!((outcome.verdict, outcome.rungs.len(), outcome.test), (Verdict::Untried, 0, None));
+    assert!(outcome.sentence.contains("no setting finds a library") && outcome.spent.mining.tokens > 20);
+    assert_eq!(Preset::load(folder.path().join("preset.toml")).unwrap().method, MethodConfig::Plain {});
 }
 
 #[test]

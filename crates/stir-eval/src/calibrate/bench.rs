@@ -5,6 +5,7 @@ use std::{
     fs,
 };
 
+use stir_basis::BasisError;
 use stir_report::Run;
 
 use super::{
@@ -67,9 +68,17 @@ impl<B: Backend> Bench for ModelBench<'_, '_, B> {
         &self.sizes
     }
 
-    fn prepare(&mut self, setting: usize) -> Result<Cost, Failure<B>> {
+    fn prepare(&mut self, setting: usize) -> Result<(Cost, bool), Failure<B>> {
         let (_, cell) = self.cell(Some(setting));
-        self.run.prepare(&cell)?;
+        let is_made = match self.run.prepare(&cell) {
+            Ok(()) => true,
+            // Another recipe may find something to contrast, or something that helps.
+            Err(RunnerError::Library { source: BasisError::NoEntries { .. }, at }) => {
+                tracing::warn!("the {at} has no entry, so setting {setting} is left out");
+                false
+            }
+            Err(error) => return Err(error),
+        };
         let made = self.run.made();
         if !made.is_empty() {
             self.seconds.extend(made);
@@ -84,7 +93,7 @@ impl<B: Backend> Bench for ModelBench<'_, '_, B> {
                 cost += Cost { tokens, seconds };
             }
         }
-        Ok(cost)
+        Ok((cost, is_made))
     }
 
     fn answer(&mut self, who: Who, set: Set, first: usize) -> Result<Vec<Trial>, Failure<B>> {

@@ -54,6 +54,8 @@ pub struct TriedSetting {
     pub name: String,
     /// The values of this setting in the grids, by field.
     pub values: BTreeMap<String, Value>,
+    /// True if it was left out, as the problems that are mined give no library under its settings.
+    pub is_without_library: bool,
 }
 
 /// How often the problems of a set were looked at.

@@ -178,7 +178,10 @@ impl<'x, B: Backend> Calibrator<'x, B> {
         bench: &mut ModelBench<'_, '_, B>,
         store: &Store,
     ) -> Result<CalibrationOutcome, CalibrationError> {
-        let settings: Vec<TriedSetting> = plan.cells.iter().skip(1).map(|cell| self.tried(plan, cell)).collect();
+        let mut settings: Vec<TriedSetting> = plan.cells.iter().skip(1).map(|cell| self.tried(plan, cell)).collect();
+        for (number, setting) in settings.iter_mut().enumerate() {
+            setting.is_without_library = found.without.contains(&number);
+        }
         let (runs, folders): (Vec<Run>, Vec<String>) = std::mem::take(&mut bench.tested).into_iter().unzip();
         let mut tests: Vec<PastTest> = read_or_default(store, TESTS)?;
         let result = match (&found.best, &test) {
@@ -202,6 +205,9 @@ impl<'x, B: Backend> Calibrator<'x, B> {
             Some(result) => {
                 let developed = result.beats_plain_on_development;
                 (result.statistics.verdict(developed), result.statistics.sentence(developed))
+            }
+            None if found.without.len() == settings.len() => {
+                (Verdict::Untried, "not tried: no setting finds a library in the problems that are mined".to_owned())
             }
             None => (Verdict::Untried, "not tried: the budget ended before any setting could be compared".to_owned()),
         };
@@ -241,13 +247,21 @@ impl<'x, B: Backend> Calibrator<'x, B> {
             drawn.extend(rollout.filter(|rollout| !drawn.contains(rollout)));
         };
         let mut drawn = Vec::new();
-        found.ledger.trials.keys().flatten().for_each(|setting| libraries(&mut drawn, &plan.cells[setting + 1]));
+        let mined = found.ledger.trials.keys().flatten().chain(&found.without);
+        mined.for_each(|setting| libraries(&mut drawn, &plan.cells[setting + 1]));
         let samples: usize = drawn.iter().map(|rollout| rollout.samples).sum();
         let answers = |trials: Option<&[Vec<Trial>; 2]>| trials.map_or(0, |both| both.iter().map(Vec::len).sum());
         let look = |(&set, &problems): (&Set, &usize)| match set {
             Set::Mine => {
                 let purpose = "mine libraries";
-                Look { set, problems, settings: tried, answers: problems * samples, looks: drawn.len(), purpose }
+                Look {
+                    set,
+                    problems,
+                    settings: tried + found.without.len(),
+                    answers: problems * samples,
+                    looks: drawn.len(),
+                    purpose,
+                }
             }
             Set::Development => {
                 let answers = found.ledger.trials.values().map(Vec::len).sum();
@@ -285,7 +299,11 @@ impl<'x, B: Backend> Calibrator<'x, B> {
             left /= options.len().max(1);
         }
         let words = values.iter().map(|(field, value)| format!(", {field} {}", text(value)));
-        TriedSetting { name: std::iter::once(method.name.clone()).chain(words).collect(), values }
+        TriedSetting {
+            name: std::iter::once(method.name.clone()).chain(words).collect(),
+            values,
+            is_without_library: false,
+        }
     }
 
     fn preset(&self, plan: &Plan<'_, B>, outcome: &CalibrationOutcome, bench: &ModelBench<'_, '_, B>) -> Preset {

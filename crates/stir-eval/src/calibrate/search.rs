@@ -22,8 +22,9 @@ pub(super) trait Bench {
     /// Returns what everything can take at most.
     fn sizes(&self) -> &Sizes;
 
-    /// Makes the library of a setting, and returns what that has cost beyond what was made before.
-    fn prepare(&mut self, setting: usize) -> Result<Cost, Self::Error>;
+    /// Makes the library of a setting. Returns what that has cost beyond what was made before, and false if the problems
+    /// that are mined give no library.
+    fn prepare(&mut self, setting: usize) -> Result<(Cost, bool), Self::Error>;
 
     /// Returns the answers to the first problems of a set.
     fn answer(&mut self, who: Who, set: Set, first: usize) -> Result<Vec<Trial>, Self::Error>;
@@ -77,6 +78,8 @@ pub(super) struct Found {
     pub(super) rungs: Vec<Rung>,
     /// The limit that ended it early.
     pub(super) stopped: Option<Limit>,
+    /// The settings without a library.
+    pub(super) without: Vec<usize>,
     /// The setting to be tested, and whether it is better than plain decoding on development.
     pub(super) best: Option<(usize, bool)>,
     pub(super) ledger: Ledger,
@@ -109,7 +112,7 @@ impl Rules {
 /// Searches; everything that `bench` answers is kept by it, so the same search goes on where it was stopped.
 pub(super) fn search<B: Bench>(bench: &mut B, rules: &Rules) -> Result<Found, B::Error> {
     let Rules { halving, budget, .. } = rules;
-    let (mut ledger, mut rungs, mut stopped) = (Ledger::default(), Vec::new(), None);
+    let (mut ledger, mut rungs, mut stopped, mut without) = (Ledger::default(), Vec::new(), None, Vec::new());
     let mut alive: Vec<usize> = (0..rules.settings).collect();
     let mut first = halving.first.min(rules.development);
     loop {
@@ -124,7 +127,12 @@ pub(super) fn search<B: Bench>(bench: &mut B, rules: &Rules) -> Result<Found, B:
                 break;
             }
             if let Some(setting) = who.filter(|_| rungs.is_empty()) {
-                ledger.mining += bench.prepare(setting)?;
+                let (cost, is_made) = bench.prepare(setting)?;
+                ledger.mining += cost;
+                if !is_made {
+                    without.push(setting);
+                    continue;
+                }
             }
             let trials = bench.answer(who, Set::Development, first)?;
             ledger.trials.insert(who, trials);
@@ -153,7 +161,7 @@ pub(super) fn search<B: Bench>(bench: &mut B, rules: &Rules) -> Result<Found, B:
         first = rules.grown(first);
     }
     let best = rungs.last_mut().and_then(choose);
-    Ok(Found { rungs, stopped, best, ledger })
+    Ok(Found { rungs, stopped, without, best, ledger })
 }
 
 /// Returns the setting to be tested: the best that beats plain decoding, else the best that is not significantly worse,

@@ -70,8 +70,8 @@ impl Bench for Drawn {
         &self.sizes
     }
 
-    fn prepare(&mut self, _: usize) -> Result<Cost, Infallible> {
-        Ok(Cost { tokens: 900, seconds: 0.0 })
+    fn prepare(&mut self, _: usize) -> Result<(Cost, bool), Infallible> {
+        Ok((Cost { tokens: 900, seconds: 0.0 }, true))
     }
 
     fn answer(&mut self, who: Who, set: Set, first: usize) -> Result<Vec<Trial>, Infallible> {

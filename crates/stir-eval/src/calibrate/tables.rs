@@ -31,6 +31,7 @@ impl CalibrationOutcome {
         let mut paragraphs = vec![format!("Verdict: {}.", self.sentence)];
         paragraphs.extend(self.label.iter().map(|label| format!("Note: {label}.")));
         paragraphs.extend(self.stopped_text());
+        paragraphs.extend(self.without_text());
         let tables = self.tables();
         Appendix { id: "calibration".into(), title: "Calibration".into(), paragraphs, tables, ..Appendix::default() }
     }
@@ -42,6 +43,13 @@ impl CalibrationOutcome {
         };
         let rungs = self.rungs.len();
         Some(format!("The search stopped after {rungs} rungs: more would not have fitted the budget of {limit}."))
+    }
+
+    fn without_text(&self) -> Option<String> {
+        let without = self.settings.iter().filter(|setting| setting.is_without_library);
+        let names: Vec<&str> = without.map(|setting| setting.name.as_str()).collect();
+        let text = || format!("Left out, as the problems that are mined give no library: {}.", names.join("; "));
+        (!names.is_empty()).then(text)
     }
 
     fn name_of(&self, setting: usize) -> String {
@@ -156,8 +164,8 @@ impl fmt::Display for CalibrationOutcome {
         for table in self.tables() {
             aligned(&table, f)?;
         }
-        if let Some(stopped) = self.stopped_text() {
-            writeln!(f, "{stopped}\n")?;
+        for text in [self.stopped_text(), self.without_text()].into_iter().flatten() {
+            writeln!(f, "{text}\n")?;
         }
         if let Some(label) = &self.label {
             writeln!(f, "{label}")?;

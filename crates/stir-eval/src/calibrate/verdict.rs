@@ -25,7 +25,7 @@ pub enum Verdict {
     NoEffect,
     /// Significantly fewer right answers.
     Harms,
-    /// The budget ended before a setting could be tested.
+    /// The budget ended before a setting could be tested, or none has a library.
     Untried,
 }
 

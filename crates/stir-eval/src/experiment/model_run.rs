@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use stir_basis::{Library, MinedPairs, select};
+use stir_basis::{BasisError, Library, MinedPairs, select};
 use stir_core::Request;
 use stir_grade::GRADING;
 use stir_induction::Induction;
@@ -47,6 +47,8 @@ pub(crate) struct ModelRun<'r, 'x, B: Backend> {
     engine: B::Engine,
     /// By seed, task and recipe.
     libraries: HashMap<(u64, usize, usize), MadeLibrary>,
+    /// The stages of the libraries that were made, and of those that could not be, by the same.
+    stages: HashMap<(u64, usize, usize), Vec<Place>>,
     /// The files of the libraries, in the order of first use.
     used: Vec<LibraryFiles>,
     /// The questions to answer, by task.
@@ -59,8 +61,6 @@ pub(crate) struct ModelRun<'r, 'x, B: Backend> {
 
 /// A library that has been made.
 struct MadeLibrary {
-    /// Its stages, the first one first.
-    stages: Vec<Place>,
     library: Arc<Library>,
     digest: String,
     folder: String,
@@ -76,9 +76,9 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         name: &'r str,
         engine: B::Engine,
     ) -> Self {
-        let (libraries, questions) = (HashMap::new(), HashMap::new());
+        let (libraries, questions, stages) = (HashMap::new(), HashMap::new(), HashMap::new());
         let (used, validation, made) = (Vec::new(), None, Vec::new());
-        Self { plan, backend, observer, store, name, engine, libraries, used, questions, validation, made }
+        Self { plan, backend, observer, store, name, engine, libraries, stages, used, questions, validation, made }
     }
 
     /// Lets every library go through `validation`, with the problems that the task of this number answers.
@@ -91,11 +91,11 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         cell.library.map_or(Ok(()), |(from, recipe)| self.make(cell.seed, from, recipe))
     }
 
-    /// Returns the folders of the stages of a cell's library, which is made, and the tokens that each has generated.
+    /// Returns the folders of the stages of a cell's library, and the tokens that each has generated.
     pub(crate) fn costs(&self, cell: &Cell) -> Result<Vec<(String, usize)>, Failure<B>> {
-        let made = cell.library.and_then(|(from, recipe)| self.libraries.get(&(cell.seed, from, recipe)));
+        let stages = cell.library.and_then(|(from, recipe)| self.stages.get(&(cell.seed, from, recipe)));
         let mut costs = Vec::new();
-        for place in made.iter().flat_map(|made| &made.stages) {
+        for place in stages.into_iter().flatten() {
             let (rollouts, cost) = (place.dir.join("rollouts.jsonl"), place.dir.join(COST));
             let mut tokens = 0;
             if rollouts.exists() {
@@ -276,6 +276,9 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         let at = |what: &str| format!("{what} of {name:?}, seed {seed}");
         let model = computed_by(&self.engine);
 
+        let key = (seed, task, recipe);
+        self.stages.insert(key, Vec::new());
+
         let questions = self.ask(task, "mine", source)?;
         let asked = serde_json::to_vec(&questions.questions).map_err(unwritable)?;
         let asked = blake3::hash(&asked).to_hex().to_string();
@@ -288,12 +291,16 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
             run.draw(&questions, recipe, seed, name, &place.dir.join("rollouts.jsonl"), &at("rollouts"))
         })?;
 
+        self.keep(key, &rollouts);
+
         let from = rollouts.content("rollouts.jsonl")?;
         let settings = json!({ "format": FORMAT, "model": model, "rollouts": from, "induction": induction });
         let candidates = self.stage("candidates", name, &settings, |run, place| {
             let (rollouts, out) = (rollouts.dir.join("rollouts.jsonl"), place.dir.join("candidates.stir"));
             run.mine(&rollouts, recipe, name, &out, &at("candidates"))
         })?;
+
+        self.keep(key, &candidates);
 
         let from = candidates.content("candidates.stir")?;
         let settings = json!({ "format": FORMAT, "candidates": from, "basis": basis });
@@ -303,13 +310,13 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
             let candidates = MinedPairs::load(candidates.dir.join("candidates.stir")).map_err(unread)?;
             select(&candidates, basis).map_err(refused)?.save(place.dir.join("library.stir")).map_err(unread)
         })?;
-        let mut stages = vec![rollouts, candidates.clone(), place.clone()];
         let place = match self.validation {
             Some((validation, task)) => self.validate(validation, task, name, &place, &at("validated library"))?,
             None => place,
         };
-        if self.validation.is_some() {
-            stages.push(place.clone());
+        self.keep(key, &place);
+        if !place.dir.join("library.stir").exists() {
+            return Err(refused(BasisError::NoEntries { skipped: 0 }));
         }
         let library = Library::load(place.dir.join("library.stir")).map_err(unread)?;
         let mut params = recipe_data.params.clone();
@@ -328,9 +335,14 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         };
         self.used.push(files.clone());
         let library = Arc::new(library);
-        let made = MadeLibrary { stages, library, digest: place.content("library.stir")?, folder: place.name, files };
+        let made = MadeLibrary { library, digest: place.content("library.stir")?, folder: place.name, files };
         self.libraries.insert((seed, task, recipe), made);
         Ok(())
+    }
+
+    /// Remembers a stage of a library.
+    fn keep(&mut self, key: (u64, usize, usize), place: &Place) {
+        self.stages.entry(key).or_default().push(place.clone());
     }
 
     /// Runs the step after selection.
@@ -355,7 +367,7 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         self.stage("validated", name, &settings, |run, place| {
             let validated = (validation.step)(&run.engine, &library, &questions, &place.dir);
             let validated = validated.map_err(|source| RunnerError::Backend { at: at.to_owned(), source })?;
-            validated.library.save(place.dir.join("library.stir")).map_err(unread)?;
+            validated.library.map_or(Ok(()), |library| library.save(place.dir.join("library.stir"))).map_err(unread)?;
             let cost = place.dir.join(COST);
             let written = stir_files::write_atomically(&cost, validated.tokens.to_string().as_bytes());
             Ok(written.map_err(refused("write", &cost))?)

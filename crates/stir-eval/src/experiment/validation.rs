@@ -20,8 +20,8 @@ pub struct Validation<'v, B: Backend> {
 /// A library after its validation.
 #[derive(Debug, Clone)]
 pub struct Validated {
-    /// The library to use.
-    pub library: Library,
+    /// The library to use; `None` if no entry is left.
+    pub library: Option<Library>,
     /// The number of tokens that were generated for it.
     pub tokens: usize,
 }
