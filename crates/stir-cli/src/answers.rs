@@ -8,13 +8,14 @@ use std::{
     sync::Arc,
 };
 
-use miette::{IntoDiagnostic, Report, Result, WrapErr, ensure};
+use miette::{IntoDiagnostic, Report, Result, WrapErr, ensure, miette};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use stir::{
     basis::Library,
     eval::{
         answers::{self, Answers, AnswersError},
+        calibrate::Preset,
         method::{AnswerError, AnswerRun, Deer, Method, MethodConfig, MethodContext, Render, StaticAt, known_settings},
         questions::{Questions, location},
     },
@@ -54,6 +55,24 @@ pub(crate) struct CompareArgs {
 }
 
 impl CompareArgs {
+    /// Takes the settings of the preset in the file `path` in the place of the flags; returns its library.
+    pub(crate) fn preset(&mut self, path: &Path) -> Result<Option<PathBuf>> {
+        let Preset { library, method, answers, sentence, .. } = Preset::load(path).into_diagnostic()?;
+        self.answers.take(&answers);
+        match method {
+            MethodConfig::Stir(config) => self.answers.steering.preset = Some(config),
+            MethodConfig::ConstantVector(config) => self.constant_vector.preset = Some(config),
+            _ => {
+                return Err(miette!(
+                    help = "`stir steer` takes such a preset",
+                    "{} says to decode plainly, so there is nothing to compare: {sentence}",
+                    path.display()
+                ));
+            }
+        }
+        Ok(library)
+    }
+
     /// Checks that no method occurs twice, that all settings are within their bounds, and that there is a library if a
     /// method steers.
     pub(crate) fn check(&self, has_library: bool) -> Result<()> {

@@ -17,7 +17,8 @@ use stir::{
 
 use crate::{
     commands::{
-        basis, chat, diagnose, evaluate, fork, grade, induce, inspect, pipeline, rollout, steer, train_tiny, validate,
+        basis, calibrate, chat, diagnose, evaluate, fork, grade, induce, inspect, pipeline, rollout, steer, train_tiny,
+        validate,
     },
     log::LogArgs,
     output,
@@ -27,7 +28,8 @@ use crate::{
 /// Make a frozen language model reason better and shorter by steering its residual stream.
 ///
 /// A library of steering vectors is made in three stages, from the model's own samples: `rollout`, `induce`, `basis`.
-/// `validate` keeps what helps; `steer`, `evaluate` and `chat` use it. `pipeline` does all of it on a small model that comes with the program.
+/// `validate` keeps what helps; `steer`, `evaluate` and `chat` use it; `calibrate` finds the settings that help, if any do.
+/// `pipeline` does all of it on a small model that comes with the program.
 #[derive(Parser)]
 #[command(name = "stir", version)]
 struct Cli {
@@ -47,6 +49,7 @@ enum Commands {
     Validate(validate::Args),
     Steer(steer::Args),
     Evaluate(evaluate::Args),
+    Calibrate(calibrate::Args),
     Grade(grade::Args),
     Chat(chat::Args),
     Inspect(inspect::Args),
@@ -115,6 +118,7 @@ fn execute(cli: Cli) -> Result<()> {
         Commands::Validate(args) => validate::run(args),
         Commands::Steer(args) => steer::run(args),
         Commands::Evaluate(args) => evaluate::run(args),
+        Commands::Calibrate(args) => calibrate::run(args),
         Commands::Grade(args) => grade::run(args),
         Commands::Chat(args) => chat::run(args),
         Commands::Inspect(args) => inspect::run(args),

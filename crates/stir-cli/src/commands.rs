@@ -1,6 +1,7 @@
 //! One module for each subcommand: its flags, and what it does.
 
 pub(crate) mod basis;
+pub(crate) mod calibrate;
 pub(crate) mod chat;
 pub(crate) mod diagnose;
 pub(crate) mod evaluate;

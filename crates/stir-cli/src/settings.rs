@@ -323,11 +323,17 @@ pub(crate) struct ControllerArgs {
     /// Steer even if the library was mined on another quantisation or number type of the model; results say so
     #[arg(long)]
     allow_requantised: bool,
+    /// The settings of a preset, in the place of all flags.
+    #[arg(skip)]
+    pub(crate) preset: Option<ControllerConfig>,
 }
 
 impl ControllerArgs {
     /// Returns the settings of stage 4.
     pub(crate) fn config(&self, variant: Variant, seed: u64) -> ControllerConfig {
+        if let Some(preset) = &self.preset {
+            return ControllerConfig { variant, seed, ..preset.clone() };
+        }
         ControllerConfig {
             max_control_points: self.max_control_points,
             retrieve: self.retrieve,
@@ -374,6 +380,18 @@ pub(crate) struct SamplingArgs {
 }
 
 impl SamplingArgs {
+    /// Returns the flags that say `sampling` and `stop`.
+    fn of(sampling: Sampling, stop: Vec<String>) -> Self {
+        Self {
+            temperature: Some(sampling.temperature),
+            top_p: Some(sampling.top_p),
+            top_k: Some(sampling.top_k),
+            min_p: Some(sampling.min_p),
+            repetition_penalty: Some(sampling.repetition_penalty),
+            stop,
+        }
+    }
+
     /// Returns `base` with what the flags say in its place.
     pub(crate) fn over(&self, base: Sampling) -> Sampling {
         Sampling {
@@ -431,6 +449,12 @@ impl AnswerArgs {
         Ok(())
     }
 
+    /// Takes what a preset says of answers in the place of the flags.
+    pub(crate) fn take(&mut self, preset: &AnswerSettings) {
+        self.max_tokens = preset.max_tokens;
+        self.sampling = SamplingArgs::of(preset.sampling, preset.stop.clone());
+    }
+
     /// Returns what all answers share.
     pub(crate) fn request(&self, seed: u64) -> Request {
         let (sampling, stop) = (self.sampling.over(Sampling::GREEDY), self.sampling.stop.clone());
@@ -471,12 +495,18 @@ pub(crate) struct ConstantVectorArgs {
     /// Add that vector only where the cosine of the angle between it and the stream is below this [default: everywhere]
     #[arg(long, value_name = "X", allow_hyphen_values = true)]
     constant_vector_gate_below: Option<f64>,
+    /// The settings of a preset, in the place of all flags.
+    #[arg(skip)]
+    pub(crate) preset: Option<ConstantVector>,
 }
 
 impl ConstantVectorArgs {
     /// Returns `at` (that of the flags where it is `None`) with the scale of the flags, which is `k_scale` by default, and
     /// what else `steering` says.
     pub(crate) fn config(&self, at: Option<StaticAt>, steering: &ControllerArgs) -> ConstantVector {
+        if let Some(preset) = &self.preset {
+            return ConstantVector { at: at.unwrap_or(preset.at), ..preset.clone() };
+        }
         ConstantVector {
             at: at.unwrap_or(self.constant_vector_at),
             scale: self.constant_vector_scale.unwrap_or(steering.k_scale),
@@ -567,6 +597,7 @@ mod tests {
         assert_eq!(parse::<DeerArgs>(&[]).over(own.clone(), &elicit), own);
         for base in [Sampling::GREEDY, Sampling::default(), Request::default().sampling] {
             assert_eq!(parse::<SamplingArgs>(&[]).over(base), base);
+            assert_eq!(SamplingArgs::of(base, Vec::new()).over(Sampling::default()), base);
             let command = SamplingArgs::augment_args(Command::new("test"));
             let matches = SamplingArgs::defaults(command, base).get_matches_from(["test"]);
             assert_eq!(SamplingArgs::from_arg_matches(&matches).unwrap().over(Sampling::default()), base);

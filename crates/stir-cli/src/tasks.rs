@@ -31,7 +31,10 @@ pub(crate) struct TaskArgs {
     /// its last ####. Not for built-in tasks
     #[arg(long, value_name = "FORM", value_parser = form)]
     pub answers: Option<AnswerForm>,
-    /// Leave out this many problems at the start
+    /// Only the problems whose ids are in this file, one a line
+    #[arg(long, value_name = "FILE")]
+    pub ids: Option<PathBuf>,
+    /// Leave out this many of the problems at the start
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub skip: usize,
     /// Only this many problems
@@ -47,7 +50,7 @@ pub(crate) fn form(name: &str) -> Result<AnswerForm, String> {
 impl TaskArgs {
     /// Returns the problems of a JSONL file whose answers have the given form, or follow `####`.
     pub(crate) fn file(path: &Path, answers: Option<AnswerForm>) -> Self {
-        Self { task: path.to_owned(), data: None, answers, skip: 0, limit: None }
+        Self { task: path.to_owned(), data: None, answers, ids: None, skip: 0, limit: None }
     }
 
     /// Returns the task's name in reports: its own, or that of its file.
@@ -64,8 +67,8 @@ impl TaskArgs {
     }
 
     fn source(&self) -> TaskSource {
-        let Self { task, data, answers, skip, limit } = self.clone();
-        TaskSource { task, data, answers, skip, limit }
+        let Self { task, data, answers, ids, skip, limit } = self.clone();
+        TaskSource { task, data, answers, ids, skip, limit }
     }
 }
 

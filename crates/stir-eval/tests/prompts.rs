@@ -162,7 +162,7 @@ fn a_part_of_a_tasks_problems_keeps_their_ids_and_judges() {
     let all = task(&folder);
     let part = |skip, limit| {
         let (name, data) = ("gsm8k".into(), Some(folder.path().to_owned()));
-        let source = TaskSource { task: name, data, answers: None, skip, limit };
+        let source = TaskSource { task: name, data, answers: None, ids: None, skip, limit };
         source.open(&|_: Option<&str>, user: &str| Ok::<_, std::convert::Infallible>(user.to_owned()))
     };
     let asked = part(1, Some(1)).unwrap();
@@ -171,5 +171,5 @@ fn a_part_of_a_tasks_problems_keeps_their_ids_and_judges() {
     assert!(asked.is_right(&asked.prompts()[0], "The answer is \\boxed{4}."));
     assert_eq!(part(2, None).unwrap().questions.len(), 1);
     assert_eq!(part(0, Some(9)).unwrap().questions.len(), 3);
-    assert_eq!(part(3, None).unwrap_err().to_string(), "skip is 3, must be below the number of problems, 3");
+    assert_eq!(part(3, None).unwrap_err().to_string(), "skip is 3, but there are only 3 problems");
 }

@@ -237,7 +237,7 @@ impl<'a> Replayer<'a> {
         for &strength in replay_strengths {
             SettingError::above_zero("replay_strengths", strength).into_diagnostic()?;
         }
-        let task = TaskArgs { task, data: data.clone(), answers: *answers, skip: 0, limit: None };
+        let task = TaskArgs { task, data: data.clone(), answers: *answers, ids: None, skip: 0, limit: None };
         let questions = task.open(&|system, user| model.render(system, user))?;
         check_known(&questions, groups, &args.rollouts)?;
         let config =

@@ -39,6 +39,11 @@ pub(crate) struct Args {
     /// Library, as `stir basis` writes it; for methods that steer
     #[arg(long, value_name = "FILE")]
     library: Option<PathBuf>,
+    /// Preset, as `stir calibrate` writes it; it says what the library, the settings of steering and those of answers are
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "experiment", "library", "max_tokens", "ControllerArgs", "SamplingArgs", "ConstantVectorArgs",
+    ])]
+    preset: Option<PathBuf>,
     #[command(flatten)]
     task: Option<TaskArgs>,
     /// Folder for answers and results
@@ -50,7 +55,10 @@ pub(crate) struct Args {
     model: ModelArgs,
 }
 
-pub(crate) fn run(args: Args) -> Result<()> {
+pub(crate) fn run(mut args: Args) -> Result<()> {
+    if let Some(path) = &args.preset {
+        args.library = args.compare.preset(path)?;
+    }
     fs::create_dir_all(&args.out).into_diagnostic().wrap_err_with(|| args.out.display().to_string())?;
     match (&args.experiment, &args.task) {
         (Some(path), _) => experiment(path, &args),

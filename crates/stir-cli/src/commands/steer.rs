@@ -17,6 +17,7 @@ use stir::{
     eval::{
         AnswerForm,
         answers::Answers,
+        calibrate::Preset,
         method::{MethodConfig, Reply},
     },
 };
@@ -34,8 +35,12 @@ use crate::{
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Library, as `stir basis` writes it
-    #[arg(long, value_name = "FILE")]
-    library: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "preset")]
+    library: Option<PathBuf>,
+    /// Preset, as `stir calibrate` writes it; it says what the library, the method and the settings of answers are
+    #[arg(long, value_name = "FILE",
+        conflicts_with_all = ["library", "variant", "max_tokens", "ControllerArgs", "SamplingArgs"])]
+    preset: Option<PathBuf>,
     /// File of problems, JSONL: id, question (or a finished prompt) and, to be judged, gold
     #[arg(long, value_name = "FILE")]
     prompts: PathBuf,
@@ -74,12 +79,20 @@ struct Line {
     forward_passes: usize,
 }
 
-pub(crate) fn run(args: Args) -> Result<()> {
-    let config = MethodConfig::Stir(args.answers.steering.config(args.variant, args.model.seed));
+pub(crate) fn run(mut args: Args) -> Result<()> {
+    let config = match &args.preset {
+        Some(path) => {
+            let Preset { library, method, answers, .. } = Preset::load(path).into_diagnostic()?;
+            args.library = library;
+            args.answers.take(&answers);
+            method.seeded(args.model.seed)
+        }
+        None => MethodConfig::Stir(args.answers.steering.config(args.variant, args.model.seed)),
+    };
     ensure!(args.prompts.exists(), "there is no file {}", args.prompts.display());
     let model = args.model.open()?;
     let task = TaskArgs::file(&args.prompts, args.form);
-    let files = ProblemFiles::open(&|system, user| model.render(system, user), Some(&args.library), &task)?;
+    let files = ProblemFiles::open(&|system, user| model.render(system, user), args.library.as_deref(), &task)?;
     files.check(&model, &args.answers, &config, &args.out)?;
     let lm = model.load()?;
     let problems = files.with(&lm, &args.model);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod before_loading;
+mod calibrate;
 mod chat;
 mod diagnose;
 mod evaluate;
@@ -31,6 +32,7 @@ const STAGES: [&str; 12] = [
     "validate",
     "steer",
     "evaluate",
+    "calibrate",
     "grade",
     "chat",
     "inspect",

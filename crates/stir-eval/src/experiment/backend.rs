@@ -1,8 +1,10 @@
+use std::convert::Infallible;
+
 use serde::{Serialize, de::DeserializeOwned};
 use stir_core::{Engine, Text};
 
 use super::error::RunnerError;
-use crate::questions::{ProblemSource, Questions};
+use crate::questions::{ProblemSource, QuestionError, Questions};
 
 /// The engine of an experiment: how models are loaded, and how their prompts are made. Everything else is done by the
 /// [`Runner`](super::Runner).
@@ -31,6 +33,15 @@ pub trait Backend {
     /// When it cannot be loaded.
     fn load(&self, source: &Self::Source) -> Result<Self::Engine, Self::Error>;
 
+    /// Returns the problems as they are, for what is checked before a model is loaded: with prompts that are the user's
+    /// messages. A backend that reads sources in its own way overrides it together with [`questions`](Self::questions).
+    ///
+    /// # Errors
+    /// When problems cannot be read.
+    fn problems(&self, source: &ProblemSource) -> Result<Questions, QuestionError<Infallible>> {
+        source.questions(&|_, user| Ok(user.to_owned()))
+    }
+
     /// Returns the problems with their prompts for the model. Most backends call [`ProblemSource::questions`] with
     /// [`render`](Self::render).
     ///
@@ -51,4 +62,4 @@ pub trait Backend {
 }
 
 /// The error of a runner on a backend.
-pub(super) type Failure<B> = RunnerError<<B as Backend>::Error, <<B as Backend>::Engine as Engine>::Error>;
+pub(crate) type Failure<B> = RunnerError<<B as Backend>::Error, <<B as Backend>::Engine as Engine>::Error>;

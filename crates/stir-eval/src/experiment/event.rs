@@ -10,7 +10,7 @@ pub enum Event<'a> {
     /// A stage begins, or its output exists already.
     #[non_exhaustive]
     Stage {
-        /// `rollouts`, `candidates` or `libraries`.
+        /// `rollouts`, `candidates`, `libraries` or `validated`.
         kind: &'static str,
         /// The task that is mined.
         task: &'a str,

@@ -62,6 +62,7 @@ mod spec;
 mod stages;
 mod store;
 mod typed;
+mod validation;
 
 pub use self::{
     backend::Backend,
@@ -72,4 +73,11 @@ pub use self::{
     spec::{AnswerSettings, Experiment, MethodSpec, Mining, ModelSpec, PlannedMethod, Recipe, TaskSpec},
     stages::RolloutSettings,
     store::digest,
+    validation::{Validated, Validation, ValidationStep},
+};
+pub(crate) use self::{
+    backend::Failure,
+    model_run::ModelRun,
+    plan::{Cell, Plan},
+    store::Store,
 };

@@ -6,15 +6,16 @@ use std::{
     ops::ControlFlow,
     path::Path,
     sync::Arc,
+    time::Instant,
 };
 
 use serde_json::{Value, json};
-use stir_basis::{Library, MinedPairs, select};
+use stir_basis::{BasisError, Library, MinedPairs, select};
 use stir_core::Request;
 use stir_grade::GRADING;
 use stir_induction::Induction;
 use stir_report::{Record, Run, Settings};
-use stir_rollout::{Prompt, Rollouts, read_groups};
+use stir_rollout::{Prompt, RolloutError, Rollouts, read_groups, read_rollouts};
 
 use super::{
     backend::{Backend, Failure},
@@ -23,6 +24,7 @@ use super::{
     outcome::LibraryFiles,
     plan::{Cell, Plan},
     store::{Place, Store, refused},
+    validation::Validation,
 };
 use crate::{
     FormatError, answers,
@@ -32,9 +34,11 @@ use crate::{
 
 /// The version of what the digests are made of: another one makes everything anew.
 const FORMAT: u32 = 1;
+/// The file of a stage that says how many tokens it generated, where its output does not.
+const COST: &str = "cost.json";
 
 /// A model at work.
-pub(super) struct ModelRun<'r, 'x, B: Backend> {
+pub(crate) struct ModelRun<'r, 'x, B: Backend> {
     plan: &'r Plan<'x, B>,
     backend: &'r B,
     observer: &'r dyn Fn(Event<'_>),
@@ -43,10 +47,16 @@ pub(super) struct ModelRun<'r, 'x, B: Backend> {
     engine: B::Engine,
     /// By seed, task and recipe.
     libraries: HashMap<(u64, usize, usize), MadeLibrary>,
+    /// The stages of the libraries that were made, and of those that could not be, by the same.
+    stages: HashMap<(u64, usize, usize), Vec<Place>>,
     /// The files of the libraries, in the order of first use.
     used: Vec<LibraryFiles>,
     /// The questions to answer, by task.
     questions: HashMap<usize, Questions>,
+    /// The step that libraries go through before they are used, and the task that has its problems.
+    validation: Option<(&'r Validation<'r, B>, usize)>,
+    /// The stages that this process made, and the seconds that each took.
+    made: Vec<(String, f64)>,
 }
 
 /// A library that has been made.
@@ -58,7 +68,7 @@ struct MadeLibrary {
 }
 
 impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
-    pub(super) fn new(
+    pub(crate) fn new(
         plan: &'r Plan<'x, B>,
         backend: &'r B,
         observer: &'r dyn Fn(Event<'_>),
@@ -66,20 +76,68 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         name: &'r str,
         engine: B::Engine,
     ) -> Self {
-        let (libraries, questions) = (HashMap::new(), HashMap::new());
-        Self { plan, backend, observer, store, name, engine, libraries, used: Vec::new(), questions }
+        let (libraries, questions, stages) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let (used, validation, made) = (Vec::new(), None, Vec::new());
+        Self { plan, backend, observer, store, name, engine, libraries, stages, used, questions, validation, made }
+    }
+
+    /// Lets every library go through `validation`, with the problems that the task of this number answers.
+    pub(crate) fn validated(self, validation: Option<(&'r Validation<'r, B>, usize)>) -> Self {
+        Self { validation, ..self }
+    }
+
+    /// Makes the library of a cell, or finds it.
+    pub(crate) fn prepare(&mut self, cell: &Cell) -> Result<(), Failure<B>> {
+        cell.library.map_or(Ok(()), |(from, recipe)| self.make(cell.seed, from, recipe))
+    }
+
+    /// Returns the folders of the stages of a cell's library, and the tokens that each has generated.
+    pub(crate) fn costs(&self, cell: &Cell) -> Result<Vec<(String, usize)>, Failure<B>> {
+        let stages = cell.library.and_then(|(from, recipe)| self.stages.get(&(cell.seed, from, recipe)));
+        let mut costs = Vec::new();
+        for place in stages.into_iter().flatten() {
+            let (rollouts, cost) = (place.dir.join("rollouts.jsonl"), place.dir.join(COST));
+            let mut tokens = 0;
+            if rollouts.exists() {
+                let failed = |source: RolloutError| RunnerError::Rollouts {
+                    at: format!("rollouts in {}", place.name),
+                    source: source.into(),
+                };
+                for rollout in read_rollouts(&rollouts).map_err(failed)? {
+                    tokens += rollout.map_err(failed)?.token_ids.len();
+                }
+            }
+            if cost.exists() {
+                let text = fs::read(&cost).map_err(refused("read", &cost))?;
+                tokens += serde_json::from_slice::<usize>(&text).map_err(unwritable)?;
+            }
+            costs.push((place.name.clone(), tokens));
+        }
+        Ok(costs)
+    }
+
+    /// Returns the library of a cell, which is made.
+    pub(crate) fn library(&self, cell: &Cell) -> Option<&LibraryFiles> {
+        let (from, recipe) = cell.library?;
+        self.libraries.get(&(cell.seed, from, recipe)).map(|made| &made.files)
+    }
+
+    /// Takes the stages that this process made, and the seconds that each took.
+    pub(crate) fn made(&mut self) -> Vec<(String, f64)> {
+        std::mem::take(&mut self.made)
     }
 
     /// Takes the files of the libraries that were used, in the order of first use.
-    pub(super) fn used(&mut self) -> Vec<LibraryFiles> {
+    pub(crate) fn used(&mut self) -> Vec<LibraryFiles> {
         std::mem::take(&mut self.used)
     }
 
-    /// Returns the answers of a cell, and the folders of its stages.
-    pub(super) fn cell(
+    /// Returns the answers of a cell to its first `first` questions, and the folders of its stages.
+    pub(crate) fn cell(
         &mut self,
         number: usize,
         cell: &Cell,
+        first: usize,
     ) -> Result<(Run, BTreeMap<&'static str, String>), Failure<B>> {
         let plan = self.plan;
         let name = |task: usize| plan.experiment.tasks[task].name.as_str();
@@ -114,22 +172,23 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         }
         let place = self.store.place("answers", &depends)?;
         let settings = self.settings(cell, made);
+        let first = first.min(run.questions.len());
         let observe = |done| {
-            let (cells, total) = (plan.cells.len(), run.questions.len());
+            let (cells, total) = (plan.cells.len(), first);
             (self.observer)(Event::Answers { cell: number, cells, settings: &settings, done, total });
         };
         let file = place.dir.join("answers.jsonl");
         let ids: Vec<&str> = run.questions.iter().map(|question| question.id.as_str()).collect();
         let answers = answers::open(&file, &depends, &ids, |record: &Record| record.id.clone())?;
         let records: Vec<Record> = match self.questions.get(&cell.task) {
-            Some(Questions { judges, .. }) if !answers.is_complete() => {
+            Some(Questions { judges, .. }) if (0..first).any(|place| !answers.contains(place)) => {
                 let render = |system: Option<&str>, user: &str| self.backend.render(&self.engine, system, user);
                 let library = made.map(|made| &made.library);
                 let context = MethodContext { engine: &self.engine, judges: &**judges, library, render: &render };
                 let at = || describe(&settings);
                 let method = config.build(context);
                 let method = method.map_err(|source| ExperimentError::Method { at: at(), source })?;
-                let answered = run.run(&*method, &**judges, answers, |done| {
+                let answered = run.run_first(first, &*method, &**judges, answers, |done| {
                     observe(done);
                     ControlFlow::Continue(())
                 });
@@ -137,8 +196,8 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
                 answered.map_err(|source| RunnerError::Answers { at: at(), source })?.unwrap_or_default()
             }
             _ => {
-                observe(run.questions.len());
-                answers.finish()?.collect::<Result<_, _>>()?
+                observe(first);
+                answers.finish()?.take(first).collect::<Result<_, _>>()?
             }
         };
         let seconds = records.iter().filter_map(|record| record.seconds).fold(0.0, f64::max);
@@ -217,6 +276,9 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         let at = |what: &str| format!("{what} of {name:?}, seed {seed}");
         let model = computed_by(&self.engine);
 
+        let key = (seed, task, recipe);
+        self.stages.insert(key, Vec::new());
+
         let questions = self.ask(task, "mine", source)?;
         let asked = serde_json::to_vec(&questions.questions).map_err(unwritable)?;
         let asked = blake3::hash(&asked).to_hex().to_string();
@@ -225,25 +287,37 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
             "format": FORMAT, "model": model, "grading": GRADING, "questions": asked, "problems": source,
             "rollout": rollout, "seed": seed
         });
-        let rollouts = self.stage("rollouts", name, &settings, |place| {
-            self.draw(&questions, recipe, seed, name, &place.dir.join("rollouts.jsonl"), &at("rollouts"))
+        let rollouts = self.stage("rollouts", name, &settings, |run, place| {
+            run.draw(&questions, recipe, seed, name, &place.dir.join("rollouts.jsonl"), &at("rollouts"))
         })?;
+
+        self.keep(key, &rollouts);
 
         let from = rollouts.content("rollouts.jsonl")?;
         let settings = json!({ "format": FORMAT, "model": model, "rollouts": from, "induction": induction });
-        let candidates = self.stage("candidates", name, &settings, |place| {
+        let candidates = self.stage("candidates", name, &settings, |run, place| {
             let (rollouts, out) = (rollouts.dir.join("rollouts.jsonl"), place.dir.join("candidates.stir"));
-            self.mine(&rollouts, recipe, name, &out, &at("candidates"))
+            run.mine(&rollouts, recipe, name, &out, &at("candidates"))
         })?;
+
+        self.keep(key, &candidates);
 
         let from = candidates.content("candidates.stir")?;
         let settings = json!({ "format": FORMAT, "candidates": from, "basis": basis });
         let refused = |source| RunnerError::Library { at: at("library"), source };
         let unread = |error: stir_basis::FileError| refused(error.into());
-        let place = self.stage("libraries", name, &settings, |place| {
+        let place = self.stage("libraries", name, &settings, |_, place| {
             let candidates = MinedPairs::load(candidates.dir.join("candidates.stir")).map_err(unread)?;
             select(&candidates, basis).map_err(refused)?.save(place.dir.join("library.stir")).map_err(unread)
         })?;
+        let place = match self.validation {
+            Some((validation, task)) => self.validate(validation, task, name, &place, &at("validated library"))?,
+            None => place,
+        };
+        self.keep(key, &place);
+        if !place.dir.join("library.stir").exists() {
+            return Err(refused(BasisError::NoEntries { skipped: 0 }));
+        }
         let library = Library::load(place.dir.join("library.stir")).map_err(unread)?;
         let mut params = recipe_data.params.clone();
         if let [layer] = library.layers()[..] {
@@ -264,6 +338,40 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         let made = MadeLibrary { library, digest: place.content("library.stir")?, folder: place.name, files };
         self.libraries.insert((seed, task, recipe), made);
         Ok(())
+    }
+
+    /// Remembers a stage of a library.
+    fn keep(&mut self, key: (u64, usize, usize), place: &Place) {
+        self.stages.entry(key).or_default().push(place.clone());
+    }
+
+    /// Runs the step after selection.
+    fn validate(
+        &mut self,
+        validation: &Validation<'_, B>,
+        task: usize,
+        name: &str,
+        selected: &Place,
+        at: &str,
+    ) -> Result<Place, Failure<B>> {
+        let Some(source) = &self.plan.tasks[task].answer else { return Ok(selected.clone()) };
+        let questions = self.ask(task, "answer", source)?;
+        let asked = serde_json::to_vec(&questions.questions).map_err(unwritable)?;
+        let settings = json!({
+            "format": FORMAT, "library": selected.content("library.stir")?, "model": computed_by(&self.engine),
+            "grading": GRADING, "questions": blake3::hash(&asked).to_hex().to_string(), "problems": source,
+            "validation": validation.settings,
+        });
+        let unread = |error: stir_basis::FileError| RunnerError::Library { at: at.to_owned(), source: error.into() };
+        let library = Library::load(selected.dir.join("library.stir")).map_err(unread)?;
+        self.stage("validated", name, &settings, |run, place| {
+            let validated = (validation.step)(&run.engine, &library, &questions, &place.dir);
+            let validated = validated.map_err(|source| RunnerError::Backend { at: at.to_owned(), source })?;
+            validated.library.map_or(Ok(()), |library| library.save(place.dir.join("library.stir"))).map_err(unread)?;
+            let cost = place.dir.join(COST);
+            let written = stir_files::write_atomically(&cost, validated.tokens.to_string().as_bytes());
+            Ok(written.map_err(refused("write", &cost))?)
+        })
     }
 
     /// Runs stage 1.
@@ -322,11 +430,11 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
 
     /// Returns the place of a stage's output, which `make` makes unless it exists.
     fn stage(
-        &self,
+        &mut self,
         kind: &'static str,
         task: &str,
         settings: &Value,
-        make: impl FnOnce(&Place) -> Result<(), Failure<B>>,
+        make: impl FnOnce(&Self, &Place) -> Result<(), Failure<B>>,
     ) -> Result<Place, Failure<B>> {
         let place = self.store.place(kind, settings)?;
         let reused = place.is_done();
@@ -335,8 +443,10 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         tracing::info!(reused, "{kind} of {task:?} {}", if reused { "are reused" } else { "are made" });
         (self.observer)(Event::Stage { kind, task, folder: &place.name, reused });
         if !reused {
-            make(&place)?;
+            let start = Instant::now();
+            make(self, &place)?;
             place.done()?;
+            self.made.push((place.name.clone(), start.elapsed().as_secs_f64()));
         }
         Ok(place)
     }

@@ -9,34 +9,34 @@ use super::{
 use crate::questions::ProblemSource;
 
 /// Everything in an experiment as what it should be.
-pub(super) struct Plan<'x, B: Backend> {
-    pub(super) experiment: &'x Experiment,
-    pub(super) models: Vec<B::Source>,
-    pub(super) tasks: Vec<Sources>,
-    pub(super) methods: Vec<PlannedMethod>,
-    pub(super) recipes: Vec<Recipe>,
-    pub(super) cells: Vec<Cell>,
+pub(crate) struct Plan<'x, B: Backend> {
+    pub(crate) experiment: &'x Experiment,
+    pub(crate) models: Vec<B::Source>,
+    pub(crate) tasks: Vec<Sources>,
+    pub(crate) methods: Vec<PlannedMethod>,
+    pub(crate) recipes: Vec<Recipe>,
+    pub(crate) cells: Vec<Cell>,
 }
 
 /// The problems of a task.
-pub(super) struct Sources {
-    pub(super) mine: Option<ProblemSource>,
-    pub(super) answer: Option<ProblemSource>,
+pub(crate) struct Sources {
+    pub(crate) mine: Option<ProblemSource>,
+    pub(crate) answer: Option<ProblemSource>,
 }
 
 /// One run of answers, by places in the experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Cell {
-    pub(super) model: usize,
-    pub(super) seed: u64,
-    pub(super) task: usize,
-    pub(super) method: usize,
+pub(crate) struct Cell {
+    pub(crate) model: usize,
+    pub(crate) seed: u64,
+    pub(crate) task: usize,
+    pub(crate) method: usize,
     /// The task that the library is mined from, and the recipe.
-    pub(super) library: Option<(usize, usize)>,
+    pub(crate) library: Option<(usize, usize)>,
 }
 
 impl<'x, B: Backend> Plan<'x, B> {
-    pub(super) fn new(experiment: &'x Experiment) -> Result<Self, ExperimentError> {
+    pub(crate) fn new(experiment: &'x Experiment) -> Result<Self, ExperimentError> {
         let models = experiment.models.iter();
         let models = models.map(|model| typed(&format!("models {:?} source", model.name), &model.source));
         let tasks = experiment.tasks.iter();

@@ -67,7 +67,7 @@ impl<'x, B: Backend> Runner<'x, B> {
             let engine = backend.load(source).map_err(|source| RunnerError::Backend { at: at(model), source })?;
             let mut run = ModelRun::new(plan, *backend, observer, &store, name, engine);
             for (number, cell) in plan.cells.iter().enumerate().filter(|(_, cell)| cell.model == model) {
-                let (run, folders) = run.cell(number, cell)?;
+                let (run, folders) = run.cell(number, cell, usize::MAX)?;
                 index.push(json!({ "settings": run.settings, "folders": folders }));
                 runs.push(run);
             }

@@ -160,7 +160,7 @@ impl Experiment {
         Ok(experiment)
     }
 
-    fn check(&self) -> Result<(), ExperimentError> {
+    pub(crate) fn check(&self) -> Result<(), ExperimentError> {
         let lists = [
             ("seeds", self.seeds.len()),
             ("models", self.models.len()),

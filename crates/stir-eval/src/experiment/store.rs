@@ -53,28 +53,28 @@ fn canonical(value: &Value, text: &mut String) {
 
 /// The folder of an experiment's outputs, held by one process.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(crate) struct Store {
     root: PathBuf,
     _lock: FileLock,
 }
 
 /// The folder of a stage's output.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
-    pub(super) dir: PathBuf,
+pub(crate) struct Place {
+    pub(crate) dir: PathBuf,
     /// `KIND/DIGEST`.
-    pub(super) name: String,
+    pub(crate) name: String,
 }
 
 impl Store {
     /// Takes the folder; makes it where there is none.
-    pub(super) fn open(root: &Path) -> Result<Self, FileError> {
+    pub(crate) fn open(root: &Path) -> Result<Self, FileError> {
         fs::create_dir_all(root).map_err(refused("create", root))?;
         Ok(Self { root: root.to_owned(), _lock: FileLock::acquire(root.join("lock"))? })
     }
 
     /// Returns the folder of the stage `kind` under `settings`, which are in it as `settings.json`.
-    pub(super) fn place(&self, kind: &str, settings: &Value) -> Result<Place, FileError> {
+    pub(crate) fn place(&self, kind: &str, settings: &Value) -> Result<Place, FileError> {
         // Half of the digest names a folder; the settings in it tell whether it is the right one.
         let name = format!("{kind}/{}", &digest(settings)[..32]);
         let dir = self.root.join(&name);
@@ -86,25 +86,30 @@ impl Store {
         Ok(Place { dir, name })
     }
 
+    /// Returns the path of a file of the experiment itself.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
     /// Writes a file of the experiment itself.
-    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
         write(&self.root.join(name), bytes)
     }
 }
 
 impl Place {
     /// Returns whether the stage came to its end here.
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.dir.join("done").exists()
     }
 
     /// Says that it did.
-    pub(super) fn done(&self) -> Result<(), FileError> {
+    pub(crate) fn done(&self) -> Result<(), FileError> {
         write(&self.dir.join("done"), b"")
     }
 
     /// Returns the digest of a file's content.
-    pub(super) fn content(&self, file: &str) -> Result<String, FileError> {
+    pub(crate) fn content(&self, file: &str) -> Result<String, FileError> {
         let path = self.dir.join(file);
         let mut hasher = blake3::Hasher::new();
         let read = File::open(&path).and_then(|file| hasher.update_reader(file).map(|_| ()));
@@ -117,7 +122,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     write_atomically(path, bytes).map_err(refused("write", path))
 }
 
-pub(super) fn refused<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> FileError + 'p {
+pub(crate) fn refused<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> FileError + 'p {
     move |source| FileError::Io { action, path: path.to_owned(), source }
 }
 

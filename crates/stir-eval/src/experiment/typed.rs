@@ -7,7 +7,7 @@ use super::{error::ExperimentError, grid};
 use crate::{FormatError, method::MethodConfig};
 
 /// Reads a part of an experiment; `at` is its place, for messages.
-pub(super) fn typed<T: DeserializeOwned>(at: &str, value: &Value) -> Result<T, ExperimentError> {
+pub(crate) fn typed<T: DeserializeOwned>(at: &str, value: &Value) -> Result<T, ExperimentError> {
     finite(at, value)?;
     serde_path_to_error::deserialize(value).map_err(|error| {
         let field = error.path().to_string();
@@ -17,7 +17,7 @@ pub(super) fn typed<T: DeserializeOwned>(at: &str, value: &Value) -> Result<T, E
 }
 
 /// Reads a method.
-pub(super) fn typed_method(at: &str, fields: Map<String, Value>) -> Result<MethodConfig, ExperimentError> {
+pub(crate) fn typed_method(at: &str, fields: Map<String, Value>) -> Result<MethodConfig, ExperimentError> {
     let fields = Value::Object(fields);
     finite(at, &fields)?;
     MethodConfig::read(fields).map_err(|(field, source)| ExperimentError::Settings {

@@ -115,18 +115,36 @@ impl<E: Text> AnswerRun<'_, E> {
         &self,
         method: &dyn Method<E>,
         judges: &Judges<'_>,
+        answers: Answers,
+        observer: impl FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Option<Vec<Record>>, AnswerError<E::Error>> {
+        self.run_first(self.questions.len(), method, judges, answers, observer)
+    }
+
+    /// Works like [`run`](Self::run) for the first `first` questions; `answers` is one of all questions, so that a later
+    /// run adds the others.
+    ///
+    /// # Errors
+    /// Fails like [`run`](Self::run).
+    pub fn run_first(
+        &self,
+        first: usize,
+        method: &dyn Method<E>,
+        judges: &Judges<'_>,
         mut answers: Answers,
         mut observer: impl FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Option<Vec<Record>>, AnswerError<E::Error>> {
+        let first = first.min(self.questions.len());
         let there: Vec<Record> = answers.records()?.collect::<Result<_, _>>()?;
         let before = there.iter().filter_map(|record| record.seconds).fold(0.0, f64::max);
-        let done: Vec<bool> = (0..self.questions.len()).map(|place| answers.contains(place)).collect();
+        let done: Vec<bool> = (0..first).map(|place| answers.contains(place)).collect();
+        let mut count = done.iter().filter(|&&done| done).count();
         let (start, mut refused) = (Instant::now(), None);
-        let mut stopped = observer(answers.len()).is_break();
+        let mut stopped = observer(count).is_break();
         if !stopped {
             self.replies(
                 method,
-                |place| done[place],
+                |place| done.get(place).is_none_or(|&done| done),
                 |place, reply| {
                     let question = &self.questions[place];
                     let record = Record {
@@ -137,7 +155,8 @@ impl<E: Text> AnswerRun<'_, E> {
                         refused = Some(error);
                         return ControlFlow::Break(());
                     }
-                    let flow = observer(answers.len());
+                    count += 1;
+                    let flow = observer(count);
                     stopped = flow.is_break();
                     flow
                 },
@@ -145,8 +164,8 @@ impl<E: Text> AnswerRun<'_, E> {
         }
         match refused {
             Some(error) => Err(error.into()),
-            None if stopped && answers.len() < self.questions.len() => Ok(None),
-            None => Ok(Some(answers.finish()?.collect::<Result<_, _>>()?)),
+            None if stopped && count < first => Ok(None),
+            None => Ok(Some(answers.finish()?.take(first).collect::<Result<_, _>>()?)),
         }
     }
 

@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt, fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -12,7 +12,7 @@ use tracing::info;
 use super::error::QuestionError;
 use crate::{
     method::{Judges, Question, Render},
-    task::{PromptMessages, Task},
+    task::{Problem, PromptMessages, Task},
 };
 
 /// The problems of a task, ready to be asked.
@@ -28,19 +28,22 @@ pub struct Questions {
     /// True if the system message of the task is at the head of the user message, because the chat template of the model
     /// refuses a system turn.
     pub system_in_user: bool,
+    /// True if the ids are made of places in the source, and so say nothing about the problems of another source.
+    pub is_numbered: bool,
     /// Returns the judge of the answers to a question.
     pub judges: Box<Judges<'static>>,
 }
 
 impl fmt::Debug for Questions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { questions, golds, source, elicit, system_in_user, judges: _ } = self;
+        let Self { questions, golds, source, elicit, system_in_user, is_numbered, judges: _ } = self;
         f.debug_struct("Questions")
             .field("questions", questions)
             .field("golds", golds)
             .field("source", source)
             .field("elicit", elicit)
             .field("system_in_user", system_in_user)
+            .field("is_numbered", is_numbered)
             .finish_non_exhaustive()
     }
 }
@@ -50,7 +53,7 @@ impl Questions {
     pub fn new(questions: Vec<Question>, judges: Box<Judges<'static>>) -> Self {
         let golds = questions.iter().map(|question| Some(question.gold.clone())).collect();
         let elicit = ["#### ", "\n"].map(str::to_owned);
-        Self { questions, golds, source: PathBuf::new(), elicit, system_in_user: false, judges }
+        Self { questions, golds, source: PathBuf::new(), elicit, system_in_user: false, is_numbered: false, judges }
     }
 
     /// Returns the problems of a task, with prompts by `render`: the chat template of a model. If the template refuses a
@@ -85,7 +88,9 @@ impl Questions {
             None => Arc::new(FinalNumber),
         });
         let elicit = [task.answer_prefix(), task.answer_suffix()].map(str::to_owned);
-        Ok(Self { elicit, system_in_user, source: task.name().into(), ..Self::new(questions, judges) })
+        let is_place = |(i, problem): (usize, &Problem)| problem.id == format!("{}/{i}", task.name());
+        let is_numbered = task.problems().iter().enumerate().all(is_place);
+        Ok(Self { elicit, system_in_user, is_numbered, source: task.name().into(), ..Self::new(questions, judges) })
     }
 
     /// Returns the problems of a JSONL file whose answers are the numbers after `####`: prompts as they are, or questions
@@ -124,6 +129,22 @@ impl Questions {
         self.questions.truncate(limit);
         self.golds.truncate(limit);
         self
+    }
+
+    /// Returns the questions with the given ids, in their own order.
+    ///
+    /// # Errors
+    /// The first id that no question has.
+    pub fn only(mut self, ids: &[String]) -> Result<Self, String> {
+        let there: HashSet<&str> = self.questions.iter().map(|question| question.id.as_str()).collect();
+        if let Some(id) = ids.iter().find(|id| !there.contains(id.as_str())) {
+            return Err(id.clone());
+        }
+        let ids: HashSet<&str> = ids.iter().map(String::as_str).collect();
+        let asked =
+            self.questions.into_iter().zip(self.golds).filter(|(question, _)| ids.contains(question.id.as_str()));
+        (self.questions, self.golds) = asked.unzip();
+        Ok(self)
     }
 
     /// Returns the id of the first question without a right answer.

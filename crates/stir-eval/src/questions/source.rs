@@ -1,6 +1,10 @@
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
+use stir_files::FileError;
 use stir_grade::AnswerForm;
 
 use super::{
@@ -68,24 +72,26 @@ pub struct TaskSource {
     /// The form of the answers of a file. Without it an answer is the number after its last `####`.
     #[serde(default)]
     pub answers: Option<AnswerForm>,
-    /// The number of problems at the start that are left out.
+    /// A file with the ids of the problems to use, one a line; `None` for all. The order stays that of the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<PathBuf>,
+    /// The number of problems to leave out, from the first of those.
     // Left out where it is 0, as settings of earlier versions do not have it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub skip: usize,
-    /// The number of problems to use, from the first that is not left out; `None` for all.
+    /// The number of problems to use, from the first of those that are left; `None` for all.
     #[serde(default)]
     pub limit: Option<usize>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(n: &usize) -> bool {
-    *n == 0
+pub(super) fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl TaskSource {
     /// Returns the source of a JSONL file whose answers are the numbers after `####`.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self { task: path.into(), data: None, answers: None, skip: 0, limit: None }
+        Self { task: path.into(), data: None, answers: None, ids: None, skip: 0, limit: None }
     }
 
     /// Returns the name of the task, or that of its file without extension.
@@ -119,11 +125,18 @@ impl TaskSource {
             true => Questions::of_file(&self.task, render)?,
             false => Questions { source: self.task.clone(), ..Questions::of_task(&self.load()?, render)? },
         };
-        let (skip, found) = (self.skip, asked.questions.len());
-        SourceError::check(skip == 0 || skip < found, "skip", || {
-            format!("is {skip}, must be below the number of problems, {found}")
+        let asked = match &self.ids {
+            Some(path) => asked.only(&listed(path)?).map_err(|id| SourceError {
+                setting: "ids",
+                reason: format!("has {id:?} in {}, which is no problem of {}", path.display(), self.task.display()),
+            })?,
+            None => asked,
+        };
+        let there = asked.questions.len();
+        SourceError::check(self.skip == 0 || self.skip < there, "skip", || {
+            format!("is {}, but there are only {there} problems", self.skip)
         })?;
-        Ok(asked.skip(skip).take(self.limit.unwrap_or(usize::MAX)))
+        Ok(asked.skip(self.skip).take(self.limit.unwrap_or(usize::MAX)))
     }
 
     /// Returns whether the source is a file of problems that follows the convention of `####`.
@@ -143,5 +156,76 @@ impl TaskSource {
             }
             (data, _) => Ok(Task::open(&name, data.as_deref().map(Path::new))?),
         }
+    }
+}
+
+/// Returns the lines of a file, without blank ones.
+fn listed<X>(path: &Path) -> Result<Vec<String>, QuestionError<X>> {
+    let text = fs::read_to_string(path);
+    let text = text.map_err(|source| FileError::Io { action: "read", path: path.to_owned(), source });
+    let text = text.map_err(|error| QuestionError::File(error.into()))?;
+    Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn ids(source: &ProblemSource) -> Result<Vec<String>, String> {
+        let asked = source.questions(&|_, user| Ok::<_, Infallible>(user.to_owned()));
+        let asked = asked.map_err(|error| error.to_string())?;
+        assert_eq!(asked.questions.len(), asked.golds.len());
+        Ok(asked.questions.into_iter().map(|question| question.id).collect())
+    }
+
+    #[test]
+    fn parts_of_a_source_are_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let (problems, list) = (folder.path().join("p.jsonl"), folder.path().join("list.txt"));
+        let lines = (0..6).map(|i| json!({"id": format!("p{i}"), "question": format!("{i}?"), "gold": i}).to_string());
+        fs::write(&problems, lines.collect::<Vec<_>>().join("\n")).unwrap();
+        fs::write(&list, "p4\n\n p1 \np3\n").unwrap();
+        let part =
+            |skip, limit, ids| ProblemSource::Task(TaskSource { skip, limit, ids, ..TaskSource::file(&problems) });
+        assert_eq!(ids(&part(0, Some(2), None)).unwrap(), ["p0", "p1"]);
+        assert_eq!(ids(&part(2, Some(3), None)).unwrap(), ["p2", "p3", "p4"]);
+        assert_eq!(ids(&part(4, None, None)).unwrap(), ["p4", "p5"]);
+        // The order is that of the problems, whatever that of the list.
+        assert_eq!(ids(&part(0, None, Some(list.clone()))).unwrap(), ["p1", "p3", "p4"]);
+        assert_eq!(ids(&part(1, Some(1), Some(list.clone()))).unwrap(), ["p3"]);
+        assert_eq!(ids(&part(6, None, None)).unwrap_err(), "skip is 6, but there are only 6 problems");
+        fs::write(&list, "p9").unwrap();
+        assert!(ids(&part(0, None, Some(list))).unwrap_err().starts_with("ids has \"p9\" in "));
+        let gone = folder.path().join("gone.txt");
+        assert!(ids(&part(0, None, Some(gone))).unwrap_err().contains("gone.txt"));
+    }
+
+    /// The digests of experiments are made of this: what is not given must not be written.
+    #[test]
+    fn whole_sources_are_written_as_before() {
+        let source = ProblemSource::Task(TaskSource::file("x.jsonl"));
+        let written = json!({"task": {"task": "x.jsonl", "data": null, "answers": null, "limit": null}});
+        assert_eq!(serde_json::to_value(source).unwrap(), written);
+        let stories = json!({"stories": {"count": 3, "half": "mine", "topics": [], "steps": [], "seed": 0}});
+        let source: ProblemSource = serde_json::from_value(stories.clone()).unwrap();
+        assert_eq!(serde_json::to_value(source).unwrap(), stories);
+    }
+
+    #[test]
+    fn parts_of_a_draw_of_stories_are_apart() {
+        let draw = |skip, count| {
+            let source = json!({"stories": {"count": count, "half": "answer", "skip": skip}});
+            let source: ProblemSource = serde_json::from_value(source).unwrap();
+            let asked = source.questions(&|_, user| Ok::<_, Infallible>(user.to_owned())).unwrap();
+            assert!(asked.is_numbered);
+            asked.questions.into_iter().map(|question| (question.id, question.user)).collect::<Vec<_>>()
+        };
+        let (whole, rest) = (draw(0, 30), draw(10, 20));
+        assert_eq!(rest[0].0, "story-10");
+        assert_eq!(whole[10..], rest);
     }
 }

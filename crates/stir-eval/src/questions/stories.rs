@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     error::{QuestionError, SourceError},
     set::{Questions, final_number},
+    source::is_zero,
 };
 use crate::{
     method::{Question, Render},
@@ -26,6 +27,10 @@ pub struct Stories {
     /// The seed of the draw.
     #[serde(default)]
     pub seed: u64,
+    /// The number of stories to leave out, from the first of the draw.
+    // Left out where it is 0, as settings of earlier versions do not have it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skip: usize,
 }
 
 /// A half of all stories.
@@ -59,7 +64,10 @@ impl Stories {
                 && (self.topics.is_empty() || self.topics.iter().any(|topic| topic == problem.topic()))
                 && (self.steps.is_empty() || self.steps.contains(&problem.steps()))
         };
-        let drawn = WordProblem::draw_some(self.count, self.seed, Split::HeldOut, wanted);
+        // Draws of other lengths begin alike, so parts of one draw have no story in common.
+        let all = self.count.saturating_add(self.skip);
+        let mut drawn = WordProblem::draw_some(all, self.seed, Split::HeldOut, wanted);
+        drawn.drain(..self.skip.min(drawn.len()));
         let found = drawn.len();
         SourceError::check(found == self.count, "count", || {
             format!("is {}, but only {found} such stories were found", self.count)
@@ -73,13 +81,13 @@ impl Stories {
     /// Fails like [`draw`](Self::draw); [`QuestionError::Prompt`] for a prompt that cannot be rendered.
     pub fn questions<X>(&self, render: &Render<'_, X>) -> Result<Questions, QuestionError<X>> {
         let ask = |(i, problem): (usize, WordProblem)| {
-            let id = format!("story-{i}");
+            let id = format!("story-{}", self.skip + i);
             let prompt = render(None, &problem.question)
                 .map_err(|source| QuestionError::Prompt { place: format!("problem {id:?}"), source })?;
             let gold = problem.answer.to_string();
             Ok(Question { id, prompt, user: problem.question, gold, ..Question::default() })
         };
         let questions = self.draw()?.into_iter().enumerate().map(ask).collect::<Result<_, QuestionError<X>>>()?;
-        Ok(Questions { source: "stories".into(), ..Questions::new(questions, final_number()) })
+        Ok(Questions { source: "stories".into(), is_numbered: true, ..Questions::new(questions, final_number()) })
     }
 }

@@ -19,10 +19,10 @@ pub enum StatsError {
         /// The value that was given.
         value: f64,
     },
-    /// An error rate or a power is not strictly between 0 and 1.
+    /// An error rate, a power or a share is outside its bounds, which are 0 and 1.
     #[error("{rate} must lie strictly between 0 and 1, not {value}")]
     Rate {
-        /// The name of the argument: `alpha` or `power`.
+        /// The name of the argument: `alpha`, `power` or `discordant`.
         rate: &'static str,
         /// The value that was given.
         value: f64,

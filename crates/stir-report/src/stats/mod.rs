@@ -2,7 +2,8 @@
 //!
 //! Benchmarks are small and methods answer the same problems, so intervals must hold near 0 and 1 ([`wilson`]), and
 //! differences are tested on pairs ([`mcnemar`], [`paired_bootstrap`]); several methods against one baseline need a
-//! correction ([`holm`]), and a difference that was not shown may need more problems ([`problems_needed`]).
+//! correction ([`holm`]), and a difference that was not shown may need more problems
+//! ([`problems_needed`]), or be too small for those there were ([`detectable_difference`]).
 //!
 //! Several seeds: the samples of one problem are not independent, so the problem stays the unit of everything. Each
 //! problem counts with its mean over the seeds; intervals come from how these means scatter ([`wilson_clustered`],
@@ -21,7 +22,7 @@ pub use self::{
     error::StatsError,
     interval::{Interval, wilson},
     paired::{McNemar, holm, mcnemar},
-    power::problems_needed,
+    power::{detectable_difference, problems_needed},
 };
 
 #[cfg(test)]

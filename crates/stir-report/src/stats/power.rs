@@ -28,11 +28,7 @@ use super::{error::StatsError, interval::normal_quantile};
 /// [`StatsError::NoPairs`], [`StatsError::NotFinite`] for a difference that is NaN or infinite, and [`StatsError::Rate`]
 /// unless `alpha` and `power` lie strictly between 0 and 1.
 pub fn problems_needed(differences: &[f64], alpha: f64, power: f64) -> Result<Option<usize>, StatsError> {
-    for (rate, value) in [("alpha", alpha), ("power", power)] {
-        if !(0.0 < value && value < 1.0) {
-            return Err(StatsError::Rate { rate, value });
-        }
-    }
+    check_rates(alpha, power)?;
     if differences.is_empty() {
         return Err(StatsError::NoPairs);
     }
@@ -45,11 +41,62 @@ pub fn problems_needed(differences: &[f64], alpha: f64, power: f64) -> Result<Op
     if mean == 0.0 {
         return Ok(None);
     }
+    Ok(Some(needed(mean, square, alpha, power).ceil().max(1.0) as usize))
+}
+
+/// Returns the smallest difference in the share of right answers that `n` problems would have shown: that the hypothesis
+/// of equally good methods is rejected at level `alpha` (two-sided) with probability `power`.
+///
+/// It inverts the sample size of [`problems_needed`]. `discordant` is the share of problems that only one of the methods
+/// solved; an effect that is larger than this share comes with that many more of them. Returns `None` if so few problems
+/// show no difference at all.
+///
+/// ```
+/// use stir_report::stats::detectable_difference;
+/// // 300 problems, 12 % of which one method solves and the other does not:
+/// let difference = detectable_difference(300, 0.12, 0.05, 0.8)?;
+/// assert!(difference.is_some_and(|d| (d - 0.0558).abs() < 1e-4));
+/// # Ok::<(), stir_report::StatsError>(())
+/// ```
+///
+/// # Errors
+/// [`StatsError::NoPairs`] for `n = 0`, and [`StatsError::Rate`] unless `alpha` and `power` lie strictly between 0 and 1
+/// and `discordant` in [0, 1].
+pub fn detectable_difference(n: usize, discordant: f64, alpha: f64, power: f64) -> Result<Option<f64>, StatsError> {
+    check_rates(alpha, power)?;
+    if !(0.0..=1.0).contains(&discordant) {
+        return Err(StatsError::Rate { rate: "discordant", value: discordant });
+    }
+    if n == 0 {
+        return Err(StatsError::NoPairs);
+    }
+    let is_shown = |d: f64| needed(d, discordant.max(d), alpha, power) <= n as f64;
+    if !is_shown(1.0) {
+        return Ok(None);
+    }
+    // The larger an effect, the fewer problems show it. After 60 halvings the ends are the same number, or nearly so.
+    let (mut hidden, mut shown) = (0.0, 1.0);
+    for _ in 0..60 {
+        let middle = (hidden + shown) / 2.0;
+        if is_shown(middle) { shown = middle } else { hidden = middle }
+    }
+    Ok(Some(shown))
+}
+
+/// The number of problems that show a mean difference `mean` of mean square `square`, not rounded.
+fn needed(mean: f64, square: f64, alpha: f64, power: f64) -> f64 {
     let null = -normal_quantile(alpha / 2.0) * square.sqrt();
     // Rounding may leave the variance of equal differences below zero.
     let effect = normal_quantile(power) * (square - mean * mean).max(0.0).sqrt();
-    let needed = ((null + effect) / mean).powi(2);
-    Ok(Some(needed.ceil().max(1.0) as usize))
+    ((null + effect) / mean).powi(2)
+}
+
+fn check_rates(alpha: f64, power: f64) -> Result<(), StatsError> {
+    let rates = [("alpha", alpha), ("power", power)];
+    match rates.into_iter().find(|(_, value)| !(0.0 < *value && *value < 1.0)) {
+        Some((rate, value)) => Err(StatsError::Rate { rate, value }),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -94,6 +141,23 @@ mod tests {
         assert_eq!(needed(20, 9, 0.05, 0.8), needed(9, 20, 0.05, 0.8));
         assert!(needed(20, 9, 0.05, 0.5) < needed(20, 9, 0.05, 0.9));
         assert!(needed(20, 9, 0.05, 0.8) < needed(20, 9, 0.01, 0.8));
+    }
+
+    #[test]
+    fn the_detectable_difference_inverts_the_number_needed() {
+        for (n, discordant, alpha, power) in [(303, 0.14, 0.05, 0.8), (120, 0.05, 0.025, 0.8), (1319, 0.2, 0.01, 0.9)] {
+            let d = detectable_difference(n, discordant, alpha, power).unwrap().unwrap();
+            assert!((needed(d, discordant.max(d), alpha, power) - n as f64).abs() < 1e-6 * n as f64, "{n}: {d}");
+        }
+        // 10 wins and 4 losses of 100 need 303.
+        let d = detectable_difference(303, 0.14, 0.05, 0.8).unwrap().unwrap();
+        assert!((d - 0.06).abs() < 1e-4, "{d}");
+        // No method differs anywhere: an effect would bring its own wins. (z(0.975) / sqrt(d) + ..)^2 = n.
+        let d = detectable_difference(100, 0.0, 0.05, 0.8).unwrap().unwrap();
+        assert!(0.05 < d && d < 0.08, "{d}");
+        assert_eq!(detectable_difference(3, 0.5, 0.05, 0.8), Ok(None));
+        assert_eq!(detectable_difference(0, 0.5, 0.05, 0.8), Err(StatsError::NoPairs));
+        assert!(matches!(detectable_difference(9, 1.5, 0.05, 0.8), Err(StatsError::Rate { rate: "discordant", .. })));
     }
 
     #[test]
