@@ -4,7 +4,7 @@ use stir_core::{
 };
 
 use crate::{
-    Commit, Controller, LayerState, Next, Place, Scope, Steered, Steering,
+    Commit, Controller, LayerState, Next, Place, Scope, Steered, Steering, Strength,
     probes::{Probe, Probes},
 };
 
@@ -15,7 +15,9 @@ use crate::{
 /// the state there; then the probes run, all in the same passes, as forks that share the prefix; then the segment
 /// continues from the state already computed, or the boundary token is encoded once more with the impulse, in a fork.
 /// The session itself follows without the impulse, in the same passes: it is where the next segment starts. Where
-/// nothing is added and decoding is greedy, the unsteered probe is the start of the segment and is not computed twice.
+/// nothing is added and decoding is greedy, the unsteered probe is the start of the segment and is not computed twice; so
+/// is the chosen candidate's where it was probed at the scale that is committed, which is known beforehand with
+/// [`Strength::Relative`].
 ///
 /// Rows of one pass hold the same tokens at the same positions wherever they can, so that an engine may compute once
 /// what they have in common below the impulse.
@@ -291,6 +293,19 @@ impl<S: Session> SteeredLane<S> {
         }
     }
 
+    /// Returns which probe did what was decided, if one did: 0 for the unsteered one, then the candidates.
+    fn probed_alike(&self) -> Option<usize> {
+        let step = self.steering.steps().last()?;
+        match (self.steering.next(), self.steering.controller().config().strength) {
+            (Next::Decode, _) => Some(0),
+            // Of the other strengths, the scale is known only after the probe.
+            (Next::Commit(_), Strength::Relative(_)) => {
+                step.candidates.iter().position(|candidate| Some(candidate.entry) == step.chosen).map(|i| i + 1)
+            }
+            _ => None,
+        }
+    }
+
     /// Takes one more token of every probe that is still running.
     fn probe(&mut self, vocab: &Vocab, mut probes: Box<Probes<S>>, outputs: Vec<Output>) -> Result<(), SamplingError> {
         let (waiting, mut outputs) = (probes.waiting(), outputs.into_iter());
@@ -305,14 +320,22 @@ impl<S: Session> SteeredLane<S> {
         self.probe_tokens += probes.all().map(|probe| probe.branch.choices().len()).sum::<usize>();
         let Probes { null, candidates, after_boundary } = *probes;
         self.steering.probed(|i| candidates[i].branch.gain(&null.branch));
-        // The forks go before the sequence moves on, so that its cache is its own again.
-        drop(candidates);
-        self.prepare();
-        let unsteered = matches!(self.steering.next(), Next::Decode);
-        if unsteered && self.sequence.sampling().is_greedy() && !null.branch.choices().is_empty() {
-            // The null probe took the very tokens that come next, and has encoded all but the last.
-            self.session = null.session;
-            for &choice in null.branch.choices() {
+        let mut branches: Vec<Probe<S>> = std::iter::once(null).chain(candidates).collect();
+        let same = self.probed_alike().map(|i| branches.swap_remove(i));
+        // The other forks go before the sequence moves on, so that its cache is its own again.
+        drop(branches);
+        if let Some(Probe { branch, session, .. }) = same
+            && self.sequence.sampling().is_greedy()
+            && !branch.choices().is_empty()
+        {
+            // It took the very tokens that come next, and has encoded all but the last.
+            let config = self.steering.controller().config();
+            match (self.steering.next(), config.scope) {
+                (Next::Commit(_), Scope::Segment) => self.steered = Some(session),
+                _ => self.session = session,
+            }
+            self.steering.resume();
+            for &choice in branch.choices() {
                 if self.sequence.finish().is_some() {
                     break;
                 }
@@ -321,7 +344,7 @@ impl<S: Session> SteeredLane<S> {
             }
             return Ok(());
         }
-        drop(null);
+        self.prepare();
         self.decided(vocab, after_boundary)
     }
 }
