@@ -27,6 +27,7 @@ const ALL: [&str; 13] = [
     r#"{"method": "constant_vector", "scale": 0.5, "gate_below": 0.1}"#,
     r#"{"method": "stir"}"#,
     r#"{"method": "stir", "variant": "no_probing", "scope": "persistent"}"#,
+    r#"{"method": "stir", "strength": {"relative": 0.3}, "placement": {"segment": {"decay": 0.9}}, "at_prompt": true, "min_gain": -0.5}"#,
     r#"{"method": "stir", "variant": "random_choice"}"#,
     r#"{"method": "stir", "variant": "static_vector"}"#,
 ];
