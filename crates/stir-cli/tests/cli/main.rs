@@ -7,6 +7,7 @@ mod chat;
 mod diagnose;
 mod evaluate;
 mod experiments;
+mod fork;
 mod inspect;
 mod program;
 mod refusals;
@@ -22,8 +23,9 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const STAGES: [&str; 11] = [
+const STAGES: [&str; 12] = [
     "rollout",
+    "fork",
     "induce",
     "diagnose",
     "basis",
