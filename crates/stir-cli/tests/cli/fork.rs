@@ -42,6 +42,8 @@ fn forks_are_drawn_mined_and_made_a_library() {
     let mined = MinedPairs::load(&mined).unwrap();
     assert!(!mined.means.is_empty() && mined.heads.len() == 1);
     assert!(mined.pairs.iter().all(|pair| pair.vector.is_some() && pair.quality_error.is_some()));
+    // Right answers of this model begin in another way than wrong ones, and that decides.
+    assert!(mined.pairs.iter().any(|pair| pair.m == 0 && pair.quality > 0.3));
     let settings: InductionConfig = serde_json::from_str(&mined.provenance["induction"]).unwrap();
     assert_eq!(settings, InductionConfig::sound());
     assert!(mined.provenance.contains_key("forks"));
