@@ -8,6 +8,7 @@ mod chat;
 mod diagnose;
 mod evaluate;
 mod experiments;
+mod fork;
 mod inspect;
 mod program;
 mod refusals;
@@ -26,6 +27,7 @@ use tempfile::TempDir;
 
 const STAGES: [&str; 12] = [
     "rollout",
+    "fork",
     "induce",
     "diagnose",
     "basis",

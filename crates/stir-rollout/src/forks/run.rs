@@ -23,7 +23,8 @@ pub struct ForkProgress {
     pub tokens: usize,
 }
 
-/// The counts of a run's output, earlier parts of the run included, and what could not be drawn.
+/// The counts of a run's output, earlier parts of the run included, and what could not be drawn. Of a run that was stopped,
+/// the problems that had begun are counted.
 #[derive(Debug)]
 pub struct ForkSummary<E> {
     /// The number of problems with right and wrong rollouts; the others are passed over.
