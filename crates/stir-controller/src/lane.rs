@@ -108,6 +108,7 @@ impl Controller {
     /// The control points are counted from the end of the prompt.
     ///
     /// ```
+    /// # use std::ops::ControlFlow;
     /// # use stir_basis::{Entry, Library};
     /// # use stir_controller::{Commit, Controller, ControllerConfig, Variant};
     /// # use stir_core::{Engine, Request, Text, drive, toy::ToyEngine};
@@ -119,7 +120,10 @@ impl Controller {
     /// let first = Commit { entry: None, layer: 1, vector: [0.5; 10].into(), scale: 1.0 };
     /// let lanes = [Some(first), None].map(|first| controller.resume_with(&engine, engine.session(), &request, 0, first));
     /// for lane in lanes {
-    ///     let answers = drive(&engine, [lane?], 1, |_, answer| answer)?;
+    ///     drive(&engine, [lane?], 1, |_, answer| {
+    ///         println!("{}", answer.text(engine.vocab()));
+    ///         ControlFlow::Continue(())
+    ///     })?;
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
