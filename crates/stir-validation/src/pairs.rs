@@ -83,7 +83,8 @@ pub struct Intervention {
 impl<E: Text> PairReplay<'_, E> {
     /// Continues rollouts greedily from those of `starts` that pairs of `layer` were mined at: without anything, with the
     /// pair's own vector, and with that of the nearest pair of another problem, at each strength. Wrong rollouts show what is
-    /// rescued, right ones what is harmed. Returns what each intervention did, and the cost.
+    /// rescued, right ones what is harmed. At the end of a prompt no rollout is right or wrong yet: pairs of control point 0
+    /// are left out. Returns what each intervention did, and the cost.
     ///
     /// # Errors
     /// [`ValidationError`]; what is finished is kept in `out`.
@@ -103,7 +104,7 @@ impl<E: Text> PairReplay<'_, E> {
             // The first is the best.
             own.entry((&pair.problem, pair.m)).or_insert(place);
         }
-        let own_pair = |start: &Start| own.get(&(start.problem.id.as_str(), start.m)).copied();
+        let own_pair = |start: &Start| own.get(&(start.problem.id.as_str(), start.m)).copied().filter(|_| start.m > 0);
         let chosen: Vec<Start> = choose(&starts.starts, config.boundaries, |start| own_pair(start).is_some());
 
         // The vectors of every boundary, by whose they are.

@@ -14,6 +14,7 @@
 //! | [`basis`] | 3: select what is good and not redundant | `MinedPairs` | a [`Library`](basis::Library) |
 //! | [`controller`] | 4: retrieve, probe, commit | a library, prompts | steered answers with a log of decisions |
 //! | [`model`] | | a Hugging Face folder | an engine |
+//! | [`validation`] | | a library, rollouts of other problems | the entries that help, with their evidence |
 //! | [`eval`] | | tasks, a library | answers of every method |
 //! | [`experiment`] | all | a TOML file that names models, tasks, methods | answers of every combination, resumable |
 //! | [`grade`] | | answers | right or wrong |

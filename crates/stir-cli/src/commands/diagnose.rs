@@ -247,7 +247,7 @@ impl<'a> Replayer<'a> {
 
     fn starts(&self, lm: &Lm, groups: &[Vec<Rollout>], config: &InductionConfig) -> Result<Starts> {
         let groups = groups.iter().cloned().map(Ok::<_, RolloutError>);
-        Starts::of_rollouts(lm, groups, &config.delimiter, 0..=config.max_control_points).into_diagnostic()
+        Starts::of_rollouts(lm, groups, &config.delimiter, 1..=config.max_control_points).into_diagnostic()
     }
 
     fn run(&self, lm: &Lm, pairs: &MinedPairs, layer: usize, starts: &Starts) -> Result<Vec<Replay>> {

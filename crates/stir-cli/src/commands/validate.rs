@@ -43,7 +43,7 @@ pub(crate) struct Args {
     /// Library to write; it is not written if no entry helps
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Lengths of the impulse to try, as shares of that of the stream, separated by commas
+    /// Lengths of the impulse to try, as shares of that of the stream, separated by commas; in place of --strength
     #[arg(long, value_name = "X,..", value_delimiter = ',', default_values_t = ValidationConfig::default().strengths)]
     strengths: Vec<f64>,
     /// Most boundaries at which an entry is tried
@@ -142,7 +142,7 @@ fn conclude(args: &Args, report: &ValidationReport, conclusion: Conclusion) -> R
         Conclusion::Validated(library) => {
             library.save(&args.out).into_diagnostic()?;
             let strength = report.strength.unwrap_or_default();
-            show!("{out}: {} entries; steer with them at a relative strength of {strength}", library.entries().len())
+            show!("{out}: {} entries; steer with --strength relative:{strength}", library.entries().len())
         }
         Conclusion::NoUplift if report.entries.is_empty() => bail!(
             help = "rollouts of more problems, or other settings of the controller, may reach them",
