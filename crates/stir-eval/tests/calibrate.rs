@@ -295,6 +295,10 @@ fn a_budget_is_checked_before_and_kept_after() {
     let outcome = calibrate(&with(format!("budget = {{ tokens = {} }}", plan.needed)), &backend, folder.path());
     assert!(outcome.spent.total().tokens <= plan.needed && outcome.test.is_some(), "{outcome}");
 
+    let none = Calibration::parse(&TOML.replace("d/24/other", "d/0/other")).unwrap();
+    let error = Calibrator::new(&none, &backend).unwrap().plan().unwrap_err().to_string();
+    assert!(error.contains("development is empty"), "{error}");
+
     // Hours that are over before the first setting has answered.
     let brief = TempDir::new().unwrap();
     let outcome = calibrate(&with("budget = { hours = 1e-12 }".into()), &backend, brief.path());

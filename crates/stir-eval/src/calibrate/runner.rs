@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     FormatError,
-    experiment::{Backend, Cell, Event, Experiment, ModelRun, Plan, RunnerError, Store, Validation},
+    experiment::{Backend, Cell, Event, Experiment, ExperimentError, ModelRun, Plan, RunnerError, Store, Validation},
     method::MethodConfig,
 };
 
@@ -102,7 +102,8 @@ impl<'x, B: Backend> Calibrator<'x, B> {
         self.affordable(&known)?;
         let model = self.calibration.model.name.as_str();
         let refused = |source| RunnerError::Backend { at: format!("model {model:?}"), source };
-        let [source] = &plan.models[..] else { return Err(CalibrationError::from(no_model()).into()) };
+        let no_model = || CalibrationError::from(ExperimentError::Empty { field: "model" });
+        let source = plan.models.first().ok_or_else(no_model)?;
         self.backend.check(source).map_err(refused)?;
         let store = Store::open(out).map_err(RunnerError::from)?;
         let engine = self.backend.load(source).map_err(refused)?;
@@ -136,6 +137,9 @@ impl<'x, B: Backend> Calibrator<'x, B> {
         for (set, source) in self.calibration.sources()? {
             let questions = self.backend.problems(&source);
             sets.push((set, questions.map_err(|source| CalibrationError::Problems { set, source })?));
+        }
+        if let Some((set, _)) = sets.iter().find(|(_, questions)| questions.questions.is_empty()) {
+            return Err(ExperimentError::Empty { field: set.name() }.into());
         }
         let label = match overlap(&sets) {
             Some(overlap) if !self.calibration.as_published => return Err(CalibrationError::Overlap { overlap }),
@@ -369,8 +373,4 @@ fn to_json(what: &str, value: &impl serde::Serialize) -> Result<Vec<u8>, Calibra
     let json = serde_json::to_string_pretty(value);
     let format = |error| CalibrationError::Format { what: what.to_owned(), source: FormatError::new(error) };
     Ok((json.map_err(format)? + "\n").into_bytes())
-}
-
-fn no_model() -> crate::experiment::ExperimentError {
-    crate::experiment::ExperimentError::Empty { field: "model" }
 }

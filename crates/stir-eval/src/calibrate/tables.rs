@@ -30,6 +30,13 @@ impl CalibrationOutcome {
     pub fn appendix(&self) -> Appendix {
         let mut paragraphs = vec![format!("Verdict: {}.", self.sentence)];
         paragraphs.extend(self.label.iter().map(|label| format!("Note: {label}.")));
+        if let Some(test) = &self.test {
+            paragraphs.push(format!(
+                "The p-values below are adjusted for all {} comparisons that were made on test problems in this folder; \
+                 those of the results above know of one.",
+                test.statistics.comparisons
+            ));
+        }
         paragraphs.extend(self.stopped_text());
         paragraphs.extend(self.without_text());
         let tables = self.tables();
