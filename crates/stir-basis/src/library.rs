@@ -232,7 +232,7 @@ impl Library {
         &self.stored.entries
     }
 
-    /// Returns entry `index`, as a [`Hit`] names it.
+    /// Returns entry `index`, as a [`Hit`](crate::Hit) names it.
     pub fn entry(&self, index: usize) -> Option<&Entry> {
         self.stored.entries.get(index)
     }
