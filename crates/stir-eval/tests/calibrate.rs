@@ -438,7 +438,7 @@ fn bad_calibrations_are_named_by_field() {
         ("first = 6", "eta = 1", &["halving.eta is 1"]),
         ("token_weight = 0.0", "token_weight = -1", &["halving.token_weight is -1"]),
         ("mine.file = \"m/8/odd\"", "", &["mine"]),
-        ("test.file = \"t/20/other\"", "test.fill = 3", &["tasks \"test\" answer", "fill"]),
+        ("test.file = \"t/20/other\"", "test.fill = 3", &["problems.test", "fill"]),
         ("source = { seed = 1 }", "source = { sead = 1 }", &["models \"one\" source", "sead"]),
         ("method = \"stir\"\ntau_null = -100.0\nk_scale = 1e-9", "method = \"deer\"", &["\"stir\"", "does not steer"]),
         ("name = \"stir\"", "name = \"plain\"", &["methods", "\"plain\"", "twice"]),

@@ -8,6 +8,7 @@ use crate::{Folder, records, reference, refuse, run, succeed};
 
 const CALIBRATION: &str = r#"
 name = "small"
+seed = 3
 max_batch = 2
 model = { name = "reference", source = { folder = "MODEL" } }
 budget = { tokens = 60_000 }

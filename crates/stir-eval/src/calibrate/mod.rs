@@ -39,6 +39,7 @@
 mod bench;
 mod budget;
 mod error;
+mod finish;
 mod outcome;
 mod preset;
 mod runner;

@@ -108,3 +108,53 @@ impl Preset {
 fn format(what: &str, error: impl std::error::Error + Send + Sync + 'static) -> CalibrationError {
     CalibrationError::Format { what: what.to_owned(), source: FormatError::new(error) }
 }
+
+#[cfg(test)]
+mod tests {
+    use stir_controller::ControllerConfig;
+    use stir_core::Sampling;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let method =
+            MethodConfig::Stir(ControllerConfig { max_m: Some(3), k_scale: 0.1, ..ControllerConfig::default() });
+        let sampling = Sampling { temperature: 0.7, ..Sampling::GREEDY };
+        let rollout = RolloutSettings { stop: vec!["\n\"".into()], ..RolloutSettings::default() };
+        let preset = Preset {
+            calibration: "a \"b\"\nc".into(),
+            model: "m".into(),
+            verdict: Verdict::UseIt,
+            sentence: "use it (+4.0 points)".into(),
+            label: Some("mined on problems that it is evaluated on".into()),
+            library: Some("libraries/1/library.stir".into()),
+            method: method.clone(),
+            answers: AnswerSettings { sampling, ..AnswerSettings::default() },
+            tested: Some(TestedSetting {
+                name: "stir".into(),
+                library: "libraries/1/library.stir".into(),
+                method,
+                rollout,
+                induction: InductionConfig::default(),
+                basis: BasisConfig::default(),
+            }),
+        };
+        let text = preset.to_toml().unwrap();
+        assert!(text.starts_with("# use it (+4.0 points)\n# mined on"), "{text}");
+        assert_eq!(Preset::parse(&text).unwrap(), preset);
+        let path = folder.path().join("preset.toml");
+        fs::write(&path, &text).unwrap();
+        let library = folder.path().join("libraries/1/library.stir");
+        let read = Preset::load(&path).unwrap();
+        assert_eq!((read.library.as_ref(), &read.tested.unwrap().library), (Some(&library), &library));
+
+        let typo = text.replace("k_scale", "kscale");
+        let error = Preset::parse(&typo).unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(error.to_string().contains("the preset") && source.contains("kscale"), "{error}: {source}");
+        fs::write(&path, typo).unwrap();
+        assert!(Preset::load(&path).unwrap_err().to_string().contains("preset.toml"));
+    }
+}

@@ -35,10 +35,10 @@ pub(super) fn overlap(sets: &[(Set, Questions)]) -> Option<Overlap> {
         for (earlier, others) in &sets[..place] {
             let by_text: HashMap<String, &str> =
                 others.questions.iter().map(|question| (normal(&question.user), question.id.as_str())).collect();
-            let by_id: HashMap<&str, &str> = match questions.is_numbered || others.is_numbered {
-                true => HashMap::new(),
-                false => others.questions.iter().map(|question| (question.id.as_str(), question.id.as_str())).collect(),
-            };
+            let is_numbered = questions.is_numbered || others.is_numbered;
+            let ids = others.questions.iter().map(|question| question.id.as_str());
+            let by_id: HashMap<&str, &str> =
+                ids.filter(|id| !is_numbered && !is_number(id)).map(|id| (id, id)).collect();
             for question in &questions.questions {
                 let other = by_text.get(&normal(&question.user)).or_else(|| by_id.get(question.id.as_str()));
                 pairs.extend(other.map(|&other| (*earlier, other.to_owned(), *set, question.id.clone())));
@@ -46,6 +46,11 @@ pub(super) fn overlap(sets: &[(Set, Questions)]) -> Option<Overlap> {
         }
     }
     (!pairs.is_empty()).then_some(Overlap { pairs })
+}
+
+/// Returns whether an id is a number, as data sets count their rows: it says nothing about those of another file.
+fn is_number(id: &str) -> bool {
+    id.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Returns a text in lower case with single spaces. Signs stay: problems may differ by one of them.
@@ -77,6 +82,8 @@ mod tests {
         assert_eq!(found.to_string(), words);
 
         // Rows of another file have the same numbers.
+        let counted = |kind| set(kind, &[("17", if kind == Set::Mine { "x" } else { "y" })], false);
+        assert_eq!(overlap(&[counted(Set::Mine), counted(Set::Test)]), None);
         let numbered = |kind| set(kind, &[("gsm8k/0", if kind == Set::Mine { "x" } else { "y" })], true);
         assert_eq!(overlap(&[numbered(Set::Mine), numbered(Set::Test)]), None);
     }

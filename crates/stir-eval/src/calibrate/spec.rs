@@ -7,7 +7,7 @@ use stir_core::SettingError;
 use super::error::CalibrationError;
 use crate::{
     FormatError,
-    experiment::{AnswerSettings, Experiment, ExperimentError, MethodSpec, Mining, ModelSpec, TaskSpec},
+    experiment::{AnswerSettings, Experiment, ExperimentError, MethodSpec, Mining, ModelSpec, TaskSpec, typed},
     questions::ProblemSource,
 };
 
@@ -143,6 +143,7 @@ impl Calibration {
         if self.methods.is_empty() {
             return Err(ExperimentError::Empty { field: "methods" }.into());
         }
+        self.sources()?;
         let experiment = self.experiment();
         experiment.check()?;
         let methods = experiment.methods()?;
@@ -187,12 +188,18 @@ impl Calibration {
     /// # Errors
     /// [`CalibrationError`] for settings that a source does not have or that do not go together.
     pub fn sources(&self) -> Result<Vec<(Set, ProblemSource)>, CalibrationError> {
-        let experiment = self.experiment();
-        let source = |(set, task): (Set, &TaskSpec)| match set {
-            Set::Mine => Ok(task.mined()?.map(|source| (set, source))),
-            _ => Ok(task.answered()?.map(|source| (set, source))),
+        let ProblemSets { mine, validation, development, test } = &self.problems;
+        let sets = [(Set::Mine, mine), (Set::Development, development), (Set::Test, test)];
+        let sets = sets.into_iter().chain(validation.as_ref().map(|validation| (Set::Validation, validation)));
+        let source = |(set, value): (Set, &Value)| {
+            let at = format!("problems.{}", set.name());
+            let source: ProblemSource = typed(&at, value)?;
+            match source.check() {
+                Ok(()) => Ok((set, source)),
+                Err(source) => Err(ExperimentError::Source { at, source }.into()),
+            }
         };
-        Set::ALL.into_iter().zip(&experiment.tasks).map(source).filter_map(Result::transpose).collect()
+        sets.map(source).collect()
     }
 }
 
@@ -211,9 +218,6 @@ pub enum Set {
 }
 
 impl Set {
-    /// The sets, in the order of the tasks of the experiment.
-    pub(super) const ALL: [Self; 4] = [Self::Mine, Self::Development, Self::Test, Self::Validation];
-
     /// Returns the name of the set, as the file of a calibration has it.
     pub fn name(self) -> &'static str {
         match self {
@@ -224,7 +228,7 @@ impl Set {
         }
     }
 
-    /// Returns the number of the set's task in the experiment.
+    /// Returns the number of the set's task in the experiment, whose tasks are in this order.
     pub(super) fn task(self) -> usize {
         self as usize
     }

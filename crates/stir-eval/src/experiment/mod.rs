@@ -80,4 +80,5 @@ pub(crate) use self::{
     model_run::ModelRun,
     plan::{Cell, Plan},
     store::Store,
+    typed::typed,
 };
