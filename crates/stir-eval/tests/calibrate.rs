@@ -15,14 +15,13 @@ use std::{
 
 use common::toy;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use stir_basis::Library;
 use stir_core::toy::{ToyEngine, ToyError};
 use stir_eval::{
     calibrate::{
         CalibrateError, Calibration, CalibrationError, CalibrationOutcome, Calibrator, Limit, Preset, Set, Verdict,
     },
-    experiment::{Backend, Event, Validated, Validation},
+    experiment::{Backend, Event},
     method::{MethodConfig, Question},
     questions::{ProblemSource, QuestionError, Questions},
 };
@@ -358,53 +357,31 @@ fn libraries_go_through_a_validation_step_where_there_is_one() {
         |outcome: &CalibrationOutcome| outcome.looks.iter().find(|look| look.set == Set::Validation).unwrap().clone();
     assert_eq!((look(&unused).looks, look(&unused).purpose), (0, "nothing: there is no validation step"));
 
-    let calibration = Calibration::parse(&toml).unwrap();
-    let validation = Validation::new(json!({"kind": "test"}), |engine: &ToyEngine, library, questions, folder| {
-        assert_eq!((questions.questions.len(), folder.is_dir()), (5, true));
-        // Another library: an obvious one.
-        assert!(!library.entries().is_empty());
-        Ok(Validated { library: Some(Library::clone(&toy::library(engine))), tokens: 1000 })
-    });
-    let calibrator = Calibrator::new(&calibration, &backend).unwrap().observer(|event| backend.observe(event));
-    let outcome = calibrator.with_validation(validation).run(folder.path()).unwrap();
+    let toml = toml.replace("[mining]", "[mining]\nvalidation = { rollouts = 2, starts_per_entry = 2, samples = 2 }");
+    let outcome = calibrate(&toml, &backend, folder.path());
     assert_eq!(backend.count("made validated"), 2);
-    assert_eq!(outcome.spent.mining.tokens, unused.spent.mining.tokens + 2 * 1000);
+    assert!(outcome.spent.mining.tokens > unused.spent.mining.tokens);
     assert_eq!((look(&outcome).looks, look(&outcome).purpose), (1, "validate entries"));
-    assert!(
-        Preset::load(folder.path().join("preset.toml"))
-            .unwrap()
-            .tested
-            .unwrap()
-            .library
-            .to_string_lossy()
-            .contains("validated/")
-    );
+    // Entries that make no difference leave, and with them the settings that would have used them.
+    let without = outcome.settings.iter().filter(|setting| setting.is_without_library).count();
+    assert_eq!(without + outcome.rungs.first().map_or(0, |rung| rung.standings.len()), outcome.settings.len());
 }
 
 #[test]
 fn settings_without_a_library_are_left_out() {
-    let toml = TOML.replace("test.file", "validation.file = \"v/5/other\"\ntest.file");
-    let calibration = Calibration::parse(&toml).unwrap();
-    let run = |keep: fn(usize) -> bool, out: &Path| {
-        let (backend, seen) = (ToyBackend::default(), Cell::new(0));
-        let validation = Validation::new(json!({"kind": "none"}), |_: &ToyEngine, library: &Library, _, _| {
-            seen.set(seen.get() + 1);
-            Ok(Validated { library: keep(library.layers()[0]).then(|| library.clone()), tokens: 10 })
-        });
-        let calibrator = Calibrator::new(&calibration, &backend).unwrap().with_validation(validation);
-        let outcome = calibrator.run(out).unwrap();
-        (outcome, seen.get())
-    };
-    let folder = TempDir::new().unwrap();
-    let (outcome, validated) = run(|layer| layer == 2, folder.path());
-    assert_eq!((validated, outcome.rungs[0].standings.len()), (2, 3));
+    // Nothing ends with the second of these, so that there is nothing to contrast.
+    let toml =
+        TOML.replace("\"induction.layers\" = [[\"0\"], [\"2\"]]", "\"induction.delimiter\" = [\"\\n\", \"qqqq\"]");
+    assert_ne!(toml, TOML);
+    let (folder, backend) = (TempDir::new().unwrap(), ToyBackend::default());
+    let outcome = calibrate(&toml, &backend, folder.path());
+    assert_eq!(outcome.rungs[0].standings.len(), 3);
     assert_eq!(outcome.settings.iter().filter(|setting| setting.is_without_library).count(), 3);
-    assert!(outcome.to_string().contains("give no library: stir, induction.layers 0"), "{outcome}");
-    // The second time nothing is validated, and nothing changes.
-    assert_eq!(run(|layer| layer == 2, folder.path()), (outcome, 0));
+    assert!(outcome.to_string().contains("give no library: stir, induction.delimiter qqqq"), "{outcome}");
+    assert_eq!(calibrate(&toml, &backend, folder.path()), outcome);
 
     let folder = TempDir::new().unwrap();
-    let (outcome, _) = run(|_| false, folder.path());
+    let outcome = calibrate(&toml.replace("\"\\n\", ", ""), &backend, folder.path());
     assert_eq!((outcome.verdict, outcome.rungs.len(), outcome.test), (Verdict::Untried, 0, None));
     assert!(outcome.sentence.contains("no setting finds a library") && outcome.spent.mining.tokens > 20);
     assert_eq!(Preset::load(folder.path().join("preset.toml")).unwrap().method, MethodConfig::Plain {});

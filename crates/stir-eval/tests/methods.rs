@@ -15,7 +15,7 @@ use stir_eval::{
 use stir_files::FileError;
 use stir_grade::{GRADING, Judge};
 
-const ALL: [&str; 13] = [
+const ALL: [&str; 14] = [
     r#"{"method": "plain"}"#,
     r#"{"method": "sampling", "sampling": {"temperature": 1.0, "top_p": 0.9}}"#,
     r#"{"method": "self_consistency", "samples": 4}"#,

@@ -131,7 +131,7 @@ impl<B: Backend> Calibrator<'_, B> {
                 Look { set, problems, settings: tests, answers, looks: tests, purpose }
             }
             Set::Validation => {
-                let is_used = self.validation().is_some();
+                let is_used = self.calibration.mining.validation.is_some();
                 let purpose = if is_used { "validate entries" } else { "nothing: there is no validation step" };
                 let settings = if is_used { tried } else { 0 };
                 Look { set, problems, settings, answers: 0, looks: usize::from(is_used), purpose }

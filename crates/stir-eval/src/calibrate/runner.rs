@@ -8,14 +8,13 @@ use super::{
     sets::overlap,
     spec::{Calibration, Set},
 };
-use crate::experiment::{Backend, Event, Experiment, ExperimentError, ModelRun, Plan, RunnerError, Store, Validation};
+use crate::experiment::{Backend, Event, Experiment, ExperimentError, ModelRun, Plan, RunnerError, Store};
 
 /// A calibration that is ready to run: everything in it has been read and checked, and nothing loaded.
 pub struct Calibrator<'x, B: Backend> {
     pub(super) calibration: &'x Calibration,
     backend: &'x B,
     observer: Box<dyn Fn(Event<'_>) + 'x>,
-    validation: Option<Validation<'x, B>>,
 }
 
 /// The failure of a calibration on a backend.
@@ -45,20 +44,13 @@ impl<'x, B: Backend> Calibrator<'x, B> {
     pub fn new(calibration: &'x Calibration, backend: &'x B) -> Result<Self, CalibrationError> {
         let experiment = calibration.experiment();
         Plan::<B>::new(&experiment)?;
-        Ok(Self { calibration, backend, observer: Box::new(|_| ()), validation: None })
+        Ok(Self { calibration, backend, observer: Box::new(|_| ()) })
     }
 
     /// Reports events to `observer`. Cells are numbered as settings are, plain decoding first.
     #[must_use]
     pub fn observer(self, observer: impl Fn(Event<'_>) + 'x) -> Self {
         Self { observer: Box::new(observer), ..self }
-    }
-
-    /// Lets every library go through `validation`, on the set of that name, before it is used. Without that set it is
-    /// left out.
-    #[must_use]
-    pub fn with_validation(self, validation: Validation<'x, B>) -> Self {
-        Self { validation: Some(validation), ..self }
     }
 
     /// Reads the problems, checks that sets have none in common, and returns what the calibration may take. No model is
@@ -94,7 +86,6 @@ impl<'x, B: Backend> Calibrator<'x, B> {
         let store = Store::open(out).map_err(RunnerError::from)?;
         let engine = self.backend.load(source).map_err(refused)?;
         let run = ModelRun::new(&plan, self.backend, &*self.observer, &store, model, engine);
-        let run = run.validated(self.validation().map(|validation| (validation, Set::Validation.task())));
         let mut bench = ModelBench::new(run, &store, &plan.cells, known.sizes.clone())?;
 
         let found = search(&mut bench, &known.rules)?;
@@ -152,10 +143,5 @@ impl<'x, B: Backend> Calibrator<'x, B> {
             Some(tokens) if tokens < needed => Err(CalibrationError::Budget { tokens, needed }),
             _ => Ok(()),
         }
-    }
-
-    /// Returns the validation step, if there are problems for it.
-    pub(super) fn validation(&self) -> Option<&Validation<'x, B>> {
-        self.validation.as_ref().filter(|_| self.calibration.problems.validation.is_some())
     }
 }

@@ -54,7 +54,7 @@ pub struct Calibration {
 pub struct ProblemSets {
     /// The problems that libraries are mined from.
     pub mine: Value,
-    /// The problems that entries are validated on. Without a validation step they are unused.
+    /// The problems that entries are validated on, where `mining.validation` says that they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<Value>,
     /// The problems that settings are chosen on.
@@ -132,6 +132,8 @@ impl Calibration {
         SettingError::positive("halving.first", halving.first)?;
         must(halving.eta >= 2, "halving.eta", halving.eta.to_string(), ">= 2")?;
         SettingError::not_negative("halving.token_weight", halving.token_weight)?;
+        let is_validated = self.mining.validation.is_none() || self.problems.validation.is_some();
+        must(is_validated, "mining.validation", "given".into(), "accompanied by problems.validation")?;
         let is_bounded = budget.tokens.is_some() || budget.hours.is_some();
         must(is_bounded, "budget", "empty".into(), "tokens, hours, or both")?;
         SettingError::positive("budget.tokens", budget.tokens.unwrap_or(1))?;
@@ -158,17 +160,14 @@ impl Calibration {
         let plain = Map::from_iter([("method".to_owned(), json!(PLAIN))]);
         let plain = MethodSpec { name: PLAIN.to_owned(), grid: BTreeMap::new(), settings: plain };
         let ProblemSets { mine, validation, development, test } = &self.problems;
-        let task = |set: Set, mine: Option<&Value>, answer: Option<&Value>| TaskSpec {
+        let task = |set: Set, answer: Option<&Value>| TaskSpec {
             name: set.name().to_owned(),
-            mine: mine.cloned(),
+            mine: None,
+            validate: None,
             answer: answer.cloned(),
         };
-        let mut tasks = vec![
-            task(Set::Mine, Some(mine), None),
-            task(Set::Development, None, Some(development)),
-            task(Set::Test, None, Some(test)),
-        ];
-        tasks.extend(validation.as_ref().map(|validation| task(Set::Validation, None, Some(validation))));
+        let mined = TaskSpec { mine: Some(mine.clone()), validate: validation.clone(), ..task(Set::Mine, None) };
+        let tasks = vec![mined, task(Set::Development, Some(development)), task(Set::Test, Some(test))];
         Experiment {
             name: self.name.clone(),
             seeds: vec![self.seed],

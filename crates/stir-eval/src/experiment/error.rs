@@ -1,8 +1,10 @@
 use stir_basis::BasisError;
 use stir_core::{EmptyStop, SamplingError, SettingError};
+use stir_diagnosis::DiagnosisError;
 use stir_files::FileError;
 use stir_induction::InductionError;
 use stir_rollout::{Failure, RolloutError, RunError};
+use stir_validation::ValidationError;
 
 use crate::{
     FormatError,
@@ -53,6 +55,12 @@ pub enum ExperimentError {
     /// A task is neither answered nor mined for others.
     #[error("tasks {name:?} has no `answer`, so nothing would be run on it (transfer is off)")]
     IdleTask {
+        /// The task.
+        name: String,
+    },
+    /// Entries are to be validated, and a task that is mined does not say on what.
+    #[error("mining.validation needs problems, but tasks {name:?} has no `validate`")]
+    NothingToValidateOn {
         /// The task.
         name: String,
     },
@@ -166,6 +174,22 @@ pub enum RunnerError<B: std::error::Error + 'static, X: std::error::Error + 'sta
         at: String,
         /// The reason.
         source: InductionError<X>,
+    },
+    /// Read-outs of success cannot be fitted.
+    #[error("cannot fit read-outs for the {at}")]
+    Heads {
+        /// The stage.
+        at: String,
+        /// The reason.
+        source: DiagnosisError,
+    },
+    /// Entries cannot be validated.
+    #[error("cannot make the {at}")]
+    Validation {
+        /// The stage.
+        at: String,
+        /// The reason.
+        source: ValidationError<X>,
     },
     /// A library or the pairs that it is selected from cannot be made, written or read.
     #[error("cannot make the {at}")]

@@ -48,7 +48,9 @@
 //! The `source` of a model is up to the backend; `mine` and `answer` are [`ProblemSource`](crate::questions::ProblemSource)s.
 //! `[answers]` is shared by all methods (see [`AnswerSettings`]), `rollout` is [`RolloutSettings`], `induction` an
 //! [`InductionConfig`](stir_induction::InductionConfig), `basis` a [`BasisConfig`](stir_basis::BasisConfig), and a method
-//! a [`MethodConfig`](crate::method::MethodConfig) with a name and a grid.
+//! a [`MethodConfig`](crate::method::MethodConfig) with a name and a grid. With the contrast `forked`, `forks` are
+//! [`ForkSettings`]; with `validation` ([`ValidationSettings`]) entries are tried on the problems that a task names as
+//! `validate`, and those that do not help leave; `heads = true` fits read-outs of success.
 
 mod backend;
 mod error;
@@ -62,7 +64,6 @@ mod spec;
 mod stages;
 mod store;
 mod typed;
-mod validation;
 
 pub use self::{
     backend::Backend,
@@ -71,9 +72,8 @@ pub use self::{
     outcome::{LibraryFiles, Outcome},
     runner::Runner,
     spec::{AnswerSettings, Experiment, MethodSpec, Mining, ModelSpec, PlannedMethod, Recipe, TaskSpec},
-    stages::RolloutSettings,
+    stages::{ForkSettings, RolloutSettings, ValidationSettings},
     store::digest,
-    validation::{Validated, Validation, ValidationStep},
 };
 pub(crate) use self::{
     backend::Failure,

@@ -1,23 +1,19 @@
 //! The cells of one model, and the stages that they share.
 
 mod calibrated;
+mod mining;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs,
     ops::ControlFlow,
-    path::Path,
     sync::Arc,
     time::Instant,
 };
 
 use serde_json::{Value, json};
-use stir_basis::{BasisError, Library, MinedPairs, select};
+use stir_basis::Library;
 use stir_core::Request;
-use stir_grade::GRADING;
-use stir_induction::Induction;
 use stir_report::{Record, Run, Settings};
-use stir_rollout::{Prompt, Rollouts, read_groups};
 
 use super::{
     backend::{Backend, Failure},
@@ -25,12 +21,11 @@ use super::{
     event::Event,
     outcome::LibraryFiles,
     plan::{Cell, Plan},
-    store::{Place, Store, refused},
-    validation::Validation,
+    store::{Place, Store},
 };
 use crate::{
     FormatError, answers,
-    method::{AnswerRun, MethodContext, computed_by},
+    method::{AnswerRun, MethodContext},
     questions::{ProblemSource, Questions},
 };
 
@@ -55,8 +50,6 @@ pub(crate) struct ModelRun<'r, 'x, B: Backend> {
     used: Vec<LibraryFiles>,
     /// The questions to answer, by task.
     questions: HashMap<usize, Questions>,
-    /// The step that libraries go through before they are used, and the task that has its problems.
-    validation: Option<(&'r Validation<'r, B>, usize)>,
     /// The stages that this process made, and the seconds that each took.
     made: Vec<(String, f64)>,
 }
@@ -79,8 +72,8 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         engine: B::Engine,
     ) -> Self {
         let (libraries, questions, stages) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let (used, validation, made) = (Vec::new(), None, Vec::new());
-        Self { plan, backend, observer, store, name, engine, libraries, stages, used, questions, validation, made }
+        let (used, made) = (Vec::new(), Vec::new());
+        Self { plan, backend, observer, store, name, engine, libraries, stages, used, questions, made }
     }
 
     /// Takes the files of the libraries that were used, in the order of first use.
@@ -218,136 +211,6 @@ impl<'r, 'x, B: Backend> ModelRun<'r, 'x, B> {
         let at = || format!("tasks {:?} {part}", self.plan.experiment.tasks[task].name);
         let questions = self.backend.questions(&self.engine, source);
         questions.map_err(|source| RunnerError::Backend { at: at(), source })
-    }
-
-    /// Makes the library of a task, or finds it.
-    fn make(&mut self, seed: u64, task: usize, recipe: usize) -> Result<(), Failure<B>> {
-        let (plan, name) = (self.plan, self.plan.experiment.tasks[task].name.as_str());
-        if self.libraries.contains_key(&(seed, task, recipe)) {
-            return Ok(());
-        }
-        let Some(source) = &plan.tasks[task].mine else { return Ok(()) };
-        let recipe_data = &plan.recipes[recipe];
-        let (rollout, induction, basis) = (&recipe_data.rollout, &recipe_data.induction, &recipe_data.basis);
-        let at = |what: &str| format!("{what} of {name:?}, seed {seed}");
-        let model = computed_by(&self.engine);
-
-        let key = (seed, task, recipe);
-        self.stages.insert(key, Vec::new());
-
-        let questions = self.ask(task, "mine", source)?;
-        let asked = serde_json::to_vec(&questions.questions).map_err(unwritable)?;
-        let asked = blake3::hash(&asked).to_hex().to_string();
-        // With all defaults, which may be other ones tomorrow.
-        let settings = json!({
-            "format": FORMAT, "model": model, "grading": GRADING, "questions": asked, "problems": source,
-            "rollout": rollout, "seed": seed
-        });
-        let rollouts = self.stage("rollouts", name, &settings, |run, place| {
-            run.draw(&questions, recipe, seed, name, &place.dir.join("rollouts.jsonl"), &at("rollouts"))
-        })?;
-
-        self.keep(key, &rollouts);
-
-        let from = rollouts.content("rollouts.jsonl")?;
-        let settings = json!({ "format": FORMAT, "model": model, "rollouts": from, "induction": induction });
-        let candidates = self.stage("candidates", name, &settings, |run, place| {
-            let (rollouts, out) = (rollouts.dir.join("rollouts.jsonl"), place.dir.join("candidates.stir"));
-            run.mine(&rollouts, recipe, name, &out, &at("candidates"))
-        })?;
-
-        self.keep(key, &candidates);
-
-        let from = candidates.content("candidates.stir")?;
-        let settings = json!({ "format": FORMAT, "candidates": from, "basis": basis });
-        let refused = |source| RunnerError::Library { at: at("library"), source };
-        let unread = |error: stir_basis::FileError| refused(error.into());
-        let place = self.stage("libraries", name, &settings, |_, place| {
-            let candidates = MinedPairs::load(candidates.dir.join("candidates.stir")).map_err(unread)?;
-            select(&candidates, basis).map_err(refused)?.save(place.dir.join("library.stir")).map_err(unread)
-        })?;
-        let place = match self.validation {
-            Some((validation, task)) => self.validate(validation, task, name, &place, &at("validated library"))?,
-            None => place,
-        };
-        self.keep(key, &place);
-        if !place.dir.join("library.stir").exists() {
-            return Err(refused(BasisError::NoEntries { skipped: 0 }));
-        }
-        let library = Library::load(place.dir.join("library.stir")).map_err(unread)?;
-        let mut params = recipe_data.params.clone();
-        if let [layer] = library.layers()[..] {
-            // However it was said, this is the one.
-            params.remove("layers");
-            params.insert("layer".into(), json!(layer));
-        }
-        let files = LibraryFiles {
-            model: self.name.to_owned(),
-            mined_from: name.to_owned(),
-            seed,
-            params,
-            library: place.dir.join("library.stir"),
-            candidates: candidates.dir.join("candidates.stir"),
-        };
-        self.used.push(files.clone());
-        let library = Arc::new(library);
-        let made = MadeLibrary { library, digest: place.content("library.stir")?, folder: place.name, files };
-        self.libraries.insert((seed, task, recipe), made);
-        Ok(())
-    }
-
-    /// Runs stage 1.
-    fn draw(
-        &self,
-        questions: &Questions,
-        recipe: usize,
-        seed: u64,
-        task: &str,
-        out: &Path,
-        at: &str,
-    ) -> Result<(), Failure<B>> {
-        let refused = |source| RunnerError::Rollouts { at: at.to_owned(), source };
-        let config = self.plan.recipes[recipe].rollout.config(seed);
-        let run = Rollouts::new(&self.engine, config).map_err(|error| refused(error.into()))?;
-        let run = run.judge_name(questions.judge_name()).on_progress(|progress| {
-            let (done, total) = (progress.done, Some(progress.total));
-            (self.observer)(Event::Progress { kind: "rollouts", task, done, total });
-            ControlFlow::Continue(())
-        });
-        let judge = |prompt: &Prompt, text: &str| questions.is_right(prompt, text);
-        let summary = run.run(&questions.prompts(), &judge, out).map_err(refused)?;
-        for failure in summary.failures {
-            if summary.samples == 0 {
-                return Err(RunnerError::Unsampled { at: at.to_owned(), source: failure });
-            }
-            let (id, samples) = (failure.id.as_str(), failure.samples);
-            let reason: &(dyn std::error::Error + 'static) = &failure.reason;
-            tracing::warn!(
-                reason,
-                "tasks {task:?}: {samples} rollouts of problem {id:?} are missing; the others are mined"
-            );
-            (self.observer)(Event::Failed { task, id, samples, reason });
-        }
-        Ok(())
-    }
-
-    /// Runs stage 2.
-    fn mine(&self, rollouts: &Path, recipe: usize, task: &str, out: &Path, at: &str) -> Result<(), Failure<B>> {
-        let sidecar = stir_files::Settings::path(rollouts);
-        let made = fs::read_to_string(&sidecar).map_err(refused("read", &sidecar))?;
-        let failed = |source| RunnerError::Candidates { at: at.to_owned(), source };
-        let run = Induction::new(&self.engine, self.plan.recipes[recipe].induction.clone()).map_err(failed)?;
-        let groups = read_groups(rollouts).map_err(|error| failed(error.into()))?;
-        let (candidates, _) = run
-            .rollout_settings(made)
-            .on_progress(|progress| {
-                let (done, total) = (progress.problems, progress.total);
-                (self.observer)(Event::Progress { kind: "candidates", task, done, total });
-                ControlFlow::Continue(())
-            })
-            .run(groups)
-            .map_err(failed)?;
-        candidates.save(out).map_err(|source| RunnerError::Library { at: at.to_owned(), source: source.into() })
     }
 
     /// Returns the place of a stage's output, which `make` makes unless it exists.

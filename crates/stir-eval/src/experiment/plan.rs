@@ -21,6 +21,7 @@ pub(crate) struct Plan<'x, B: Backend> {
 /// The problems of a task.
 pub(crate) struct Sources {
     pub(crate) mine: Option<ProblemSource>,
+    pub(crate) validate: Option<ProblemSource>,
     pub(crate) answer: Option<ProblemSource>,
 }
 
@@ -40,7 +41,8 @@ impl<'x, B: Backend> Plan<'x, B> {
         let models = experiment.models.iter();
         let models = models.map(|model| typed(&format!("models {:?} source", model.name), &model.source));
         let tasks = experiment.tasks.iter();
-        let tasks = tasks.map(|task| Ok(Sources { mine: task.mined()?, answer: task.answered()? }));
+        let tasks = tasks
+            .map(|task| Ok(Sources { mine: task.mined()?, validate: task.validated()?, answer: task.answered()? }));
         let mut plan = Self {
             experiment,
             models: models.collect::<Result<_, _>>()?,

@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use stir_basis::BasisConfig;
 use stir_core::Sampling;
-use stir_induction::InductionConfig;
+use stir_induction::{Contrast, InductionConfig};
 
 use super::{
     error::ExperimentError,
     grid,
-    stages::{RolloutSettings, check_induction},
+    stages::{ForkSettings, RolloutSettings, ValidationSettings, check_induction},
     typed::{typed, typed_method},
 };
 use crate::{FormatError, method::MethodConfig, questions::ProblemSource};
@@ -66,6 +66,9 @@ pub struct TaskSpec {
     /// The problems that libraries are mined from: a [`ProblemSource`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mine: Option<Value>,
+    /// The problems that the entries of a library are validated on: a [`ProblemSource`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validate: Option<Value>,
     /// The problems that are answered: a [`ProblemSource`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Value>,
@@ -95,10 +98,20 @@ impl Default for AnswerSettings {
 pub struct Mining {
     /// The settings of stage 1: [`RolloutSettings`].
     pub rollout: Map<String, Value>,
+    /// The settings of forks, which are drawn for the contrast `forked`: [`ForkSettings`].
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub forks: Map<String, Value>,
     /// The settings of stage 2: an [`InductionConfig`].
     pub induction: Map<String, Value>,
+    /// True to fit a read-out of success for every layer, which `probe = "value"` looks at.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub heads: bool,
     /// The settings of stage 3: a [`BasisConfig`].
     pub basis: Map<String, Value>,
+    /// The settings of the validation of entries ([`ValidationSettings`]) on the problems that the task names for it;
+    /// `None` to use entries as they are selected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Map<String, Value>>,
     /// The values to try, by stage and field: `induction.layers`.
     pub grid: BTreeMap<String, Vec<Value>>,
 }
@@ -134,10 +147,16 @@ pub struct Recipe {
     pub params: BTreeMap<String, Value>,
     /// The settings of stage 1.
     pub rollout: RolloutSettings,
+    /// The settings of forks.
+    pub forks: ForkSettings,
     /// The settings of stage 2.
     pub induction: InductionConfig,
+    /// True to fit read-outs of success.
+    pub heads: bool,
     /// The settings of stage 3.
     pub basis: BasisConfig,
+    /// The settings of the validation of entries; `None` without it.
+    pub validation: Option<ValidationSettings>,
 }
 
 fn seed_zero() -> Vec<u64> {
@@ -182,7 +201,11 @@ impl Experiment {
         stir_core::StopMatcher::new(stop).map_err(|source| ExperimentError::Stop { field: "answers.stop", source })?;
         for task in &self.tasks {
             task.mined()?;
+            task.validated()?;
             task.answered()?;
+            if self.mining.validation.is_some() && task.mine.is_some() && task.validate.is_none() {
+                return Err(ExperimentError::NothingToValidateOn { name: task.name.clone() });
+            }
         }
         let steers = self.methods()?.iter().any(|method| method.config.needs_library());
         self.recipes()?;
@@ -216,11 +239,12 @@ impl Experiment {
     /// # Errors
     /// [`ExperimentError`] for a field that a stage does not have or that is out of bounds, and for a grid of no stage.
     pub fn recipes(&self) -> Result<Vec<Recipe>, ExperimentError> {
-        let Mining { rollout, induction, basis, grid } = &self.mining;
-        let stages = [("rollout", rollout), ("induction", induction), ("basis", basis)];
+        let Mining { rollout, forks, induction, heads, basis, validation, grid } = &self.mining;
+        let stages = [("rollout", rollout), ("forks", forks), ("induction", induction), ("basis", basis)];
+        let stages = stages.into_iter().chain(validation.iter().map(|fields| ("validation", fields)));
         let stages = stages.map(|(stage, fields)| (stage.to_owned(), Value::Object(fields.clone())));
         let mut recipes = Vec::new();
-        for mut stages in grid::points("mining", &stages.into_iter().collect(), grid)? {
+        for mut stages in grid::points("mining", &stages.collect(), grid)? {
             let params = grid::flat(&stages);
             let mut take = |stage: &str| stages.remove(stage).unwrap_or_default();
             let rollout: RolloutSettings = typed("mining.rollout", &take("rollout"))?;
@@ -230,11 +254,22 @@ impl Experiment {
             check_induction(&induction).map_err(out_of_bounds("mining.induction"))?;
             let basis: BasisConfig = typed("mining.basis", &take("basis"))?;
             basis.validate().map_err(out_of_bounds("mining.basis"))?;
+            let forks: ForkSettings = typed("mining.forks", &take("forks"))?;
+            let drawn = forks.config(&rollout, &induction.delimiter, 0).validate();
+            if induction.contrast == Contrast::Forked {
+                drawn.map_err(|source| ExperimentError::Rollout { at: "mining.forks", source })?;
+            }
+            let validation = match validation {
+                Some(_) => Some(typed::<ValidationSettings>("mining.validation", &take("validation"))?),
+                None => None,
+            };
+            let checked = validation.as_ref().map_or(Ok(()), ValidationSettings::validate);
+            checked.map_err(out_of_bounds("mining.validation"))?;
             if let Some(field) = stages.keys().next() {
                 let (at, field) = ("mining".into(), field.clone());
                 return Err(ExperimentError::Grid { at, field, what: "names no stage" });
             }
-            recipes.push(Recipe { params, rollout, induction, basis });
+            recipes.push(Recipe { params, rollout, forks, induction, heads: *heads, basis, validation });
         }
         Ok(recipes)
     }
@@ -247,6 +282,14 @@ impl TaskSpec {
     /// [`ExperimentError`] for settings that the source does not have or that do not go together.
     pub fn mined(&self) -> Result<Option<ProblemSource>, ExperimentError> {
         self.source("mine", self.mine.as_ref())
+    }
+
+    /// Returns the source of the problems that entries are validated on, checked as far as it can be without a model.
+    ///
+    /// # Errors
+    /// Fails like [`mined`](Self::mined).
+    pub fn validated(&self) -> Result<Option<ProblemSource>, ExperimentError> {
+        self.source("validate", self.validate.as_ref())
     }
 
     /// Returns the source of the problems that are answered, checked as far as it can be without a model.

@@ -1,9 +1,13 @@
 //! Typed settings of the stages before selection.
 
+use std::convert::Infallible;
+
 use serde::{Deserialize, Serialize};
-use stir_core::{Sampling, SettingError};
-use stir_induction::{Contrast, InductionConfig, PositiveSource};
-use stir_rollout::{RolloutConfig, RolloutError};
+use stir_controller::ControllerConfig;
+use stir_core::{Delimiter, Sampling, SettingError};
+use stir_induction::{InductionConfig, PositiveSource};
+use stir_rollout::{ForkConfig, RolloutConfig, RolloutError};
+use stir_validation::{ReplayConfig, ValidationConfig, ValidationError};
 
 /// The settings of stage 1. The seed is that of the experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +48,99 @@ impl RolloutSettings {
     }
 }
 
+/// The settings of forks, which the contrast `forked` is made of. How an answer is sampled follows from the rollouts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ForkSettings {
+    /// The number of continuations of a boundary.
+    pub continuations: usize,
+    /// The number of right and of wrong continuations of a boundary whose next boundaries are sampled.
+    pub children: usize,
+    /// The last control point whose boundaries are sampled.
+    pub max_control_points: usize,
+    /// The number of continuations of a problem at most.
+    pub per_problem: usize,
+}
+
+impl Default for ForkSettings {
+    fn default() -> Self {
+        let ForkConfig { continuations, children, max_control_points, per_problem, .. } = ForkConfig::default();
+        Self { continuations, children, max_control_points, per_problem }
+    }
+}
+
+impl ForkSettings {
+    /// Returns the configuration of the run of one seed.
+    pub fn config(&self, rollout: &RolloutSettings, delimiter: &Delimiter, seed: u64) -> ForkConfig {
+        let Self { continuations, children, max_control_points, per_problem } = *self;
+        let RolloutSettings { max_tokens, sampling, ref stop, .. } = *rollout;
+        ForkConfig {
+            continuations,
+            children,
+            max_control_points,
+            per_problem,
+            delimiter: delimiter.clone(),
+            max_tokens,
+            sampling,
+            stop: stop.clone(),
+            seed,
+            ..ForkConfig::default()
+        }
+    }
+}
+
+/// The settings of the validation of entries. How an answer is sampled follows from the rollouts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ValidationSettings {
+    /// The number of samples of a problem whose boundaries entries are tried at.
+    pub rollouts: usize,
+    /// The lengths of the impulse to try, as shares of the length of the stream.
+    pub strengths: Vec<f64>,
+    /// The most boundaries at which an entry is tried.
+    pub starts_per_entry: usize,
+    /// The number of continuations of a boundary, with the impulse and without.
+    pub samples: usize,
+    /// The number of boundaries of an entry between two looks at the results.
+    pub starts_per_look: usize,
+    /// The probability with which the lower bound of an uplift lies below the truth.
+    pub level: f64,
+    /// The controller that says where an entry would be probed, and how an impulse is added but for its length.
+    pub controller: ControllerConfig,
+}
+
+impl Default for ValidationSettings {
+    fn default() -> Self {
+        let ValidationConfig { strengths, starts_per_entry, samples, starts_per_look, level, .. } =
+            ValidationConfig::default();
+        let controller = ControllerConfig::default();
+        Self { rollouts: 2, strengths, starts_per_entry, samples, starts_per_look, level, controller }
+    }
+}
+
+impl ValidationSettings {
+    /// Returns the configuration of the run of one seed.
+    pub fn config(&self, rollout: &RolloutSettings, seed: u64) -> ValidationConfig {
+        let Self { ref strengths, starts_per_entry, samples, starts_per_look, level, .. } = *self;
+        let RolloutSettings { max_tokens, sampling, ref stop, .. } = *rollout;
+        let replay = ReplayConfig { max_tokens, sampling, stop: stop.clone(), seed, ..ReplayConfig::default() };
+        ValidationConfig { strengths: strengths.clone(), starts_per_entry, samples, starts_per_look, level, replay }
+    }
+
+    /// Checks every setting but those of how an answer is sampled.
+    ///
+    /// # Errors
+    /// [`SettingError`] with the first setting out of bounds.
+    pub fn validate(&self) -> Result<(), SettingError> {
+        SettingError::positive("rollouts", self.rollouts)?;
+        self.controller.validate()?;
+        match self.config(&RolloutSettings::default(), 0).validate::<Infallible>() {
+            Err(ValidationError::Setting(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Checks every setting of stage 2, as far as it can be done without a model.
 pub(super) fn check_induction(config: &InductionConfig) -> Result<(), SettingError> {
     config.validate()?;
@@ -51,6 +148,5 @@ pub(super) fn check_induction(config: &InductionConfig) -> Result<(), SettingErr
         let bound = "rollout in an experiment, as the problems of tasks come without solutions";
         return Err(SettingError::new("positives", format!("{:?}", config.positives), bound));
     }
-    let bound = "reward or random_split in an experiment, which draws no forks";
-    SettingError::check(config.contrast != Contrast::Forked, "contrast", "forked", bound)
+    Ok(())
 }
