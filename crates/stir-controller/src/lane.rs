@@ -1,9 +1,12 @@
 use stir_core::{
     Addition, Engine, Generation, HookPoint, Lane, Output, Request, RequestError, Row, SamplingError, Sequence,
-    Session, TokenId, Vocab,
+    Session, Vocab,
 };
 
-use crate::{Commit, Controller, LayerState, Next, Place, ProbeBranch, Scope, Steered, Steering};
+use crate::{
+    Commit, Controller, LayerState, Next, Place, Scope, Steered, Steering, Strength,
+    probes::{Probe, Probes},
+};
 
 /// One steered sequence, to be run by a [`Scheduler`](stir_core::Scheduler): the wishes of a [`Steering`] as rows of an
 /// engine.
@@ -12,7 +15,9 @@ use crate::{Commit, Controller, LayerState, Next, Place, ProbeBranch, Scope, Ste
 /// the state there; then the probes run, all in the same passes, as forks that share the prefix; then the segment
 /// continues from the state already computed, or the boundary token is encoded once more with the impulse, in a fork.
 /// The session itself follows without the impulse, in the same passes: it is where the next segment starts. Where
-/// nothing is added and decoding is greedy, the unsteered probe is the start of the segment and is not computed twice.
+/// nothing is added and decoding is greedy, the unsteered probe is the start of the segment and is not computed twice; so
+/// is the chosen candidate's where it was probed at the scale that is committed, which is known beforehand with
+/// [`Strength::Relative`].
 ///
 /// Rows of one pass hold the same tokens at the same positions wherever they can, so that an engine may compute once
 /// what they have in common below the impulse.
@@ -27,22 +32,6 @@ pub struct SteeredLane<S> {
     /// There while the steering wants probes.
     probes: Option<Box<Probes<S>>>,
     probe_tokens: usize,
-}
-
-/// The probes at a control point: one without an impulse, and one for each candidate.
-#[derive(Debug)]
-struct Probes<S> {
-    null: Probe<S>,
-    candidates: Vec<Probe<S>>,
-    after_boundary: Output,
-}
-
-#[derive(Debug)]
-struct Probe<S> {
-    branch: ProbeBranch,
-    session: S,
-    /// The token to encode next, if any.
-    pending: Vec<TokenId>,
 }
 
 impl Controller {
@@ -304,6 +293,19 @@ impl<S: Session> SteeredLane<S> {
         }
     }
 
+    /// Returns which probe did what was decided, if one did: 0 for the unsteered one, then the candidates.
+    fn probed_alike(&self) -> Option<usize> {
+        let step = self.steering.steps().last()?;
+        match (self.steering.next(), self.steering.controller().config().strength) {
+            (Next::Decode, _) => Some(0),
+            // Of the other strengths, the scale is known only after the probe.
+            (Next::Commit(_), Strength::Relative(_)) => {
+                step.candidates.iter().position(|candidate| Some(candidate.entry) == step.chosen).map(|i| i + 1)
+            }
+            _ => None,
+        }
+    }
+
     /// Takes one more token of every probe that is still running.
     fn probe(&mut self, vocab: &Vocab, mut probes: Box<Probes<S>>, outputs: Vec<Output>) -> Result<(), SamplingError> {
         let (waiting, mut outputs) = (probes.waiting(), outputs.into_iter());
@@ -318,14 +320,22 @@ impl<S: Session> SteeredLane<S> {
         self.probe_tokens += probes.all().map(|probe| probe.branch.choices().len()).sum::<usize>();
         let Probes { null, candidates, after_boundary } = *probes;
         self.steering.probed(|i| candidates[i].branch.gain(&null.branch));
-        // The forks go before the sequence moves on, so that its cache is its own again.
-        drop(candidates);
-        self.prepare();
-        let unsteered = matches!(self.steering.next(), Next::Decode);
-        if unsteered && self.sequence.sampling().is_greedy() && !null.branch.choices().is_empty() {
-            // The null probe took the very tokens that come next, and has encoded all but the last.
-            self.session = null.session;
-            for &choice in null.branch.choices() {
+        let mut branches: Vec<Probe<S>> = std::iter::once(null).chain(candidates).collect();
+        let same = self.probed_alike().map(|i| branches.swap_remove(i));
+        // The other forks go before the sequence moves on, so that its cache is its own again.
+        drop(branches);
+        if let Some(Probe { branch, session, .. }) = same
+            && self.sequence.sampling().is_greedy()
+            && !branch.choices().is_empty()
+        {
+            // It took the very tokens that come next, and has encoded all but the last.
+            let config = self.steering.controller().config();
+            match (self.steering.next(), config.scope) {
+                (Next::Commit(_), Scope::Segment) => self.steered = Some(session),
+                _ => self.session = session,
+            }
+            self.steering.resume();
+            for &choice in branch.choices() {
                 if self.sequence.finish().is_some() {
                     break;
                 }
@@ -334,37 +344,8 @@ impl<S: Session> SteeredLane<S> {
             }
             return Ok(());
         }
-        drop(null);
+        self.prepare();
         self.decided(vocab, after_boundary)
-    }
-}
-
-impl<S> Probes<S> {
-    /// Returns the probes, in the order of their rows.
-    fn all(&mut self) -> impl Iterator<Item = &mut Probe<S>> {
-        std::iter::once(&mut self.null).chain(&mut self.candidates)
-    }
-
-    /// Returns the number of probes that sit this pass out: the unsteered one has its first token already, and waits
-    /// for the others to have one.
-    fn waiting(&self) -> usize {
-        usize::from(!self.candidates.iter().all(Probe::has_begun))
-    }
-}
-
-impl<S> Probe<S> {
-    /// Returns whether its first token is known, or it gets none.
-    fn has_begun(&self) -> bool {
-        !self.branch.choices().is_empty() || !self.branch.is_running()
-    }
-
-    /// Takes the logits of a pass and the state that it captured, if any.
-    fn push(&mut self, vocab: &Vocab, logits: &[f32], state: Option<&Vec<f32>>) {
-        if let Some(state) = state {
-            self.branch.read(state);
-        }
-        self.branch.push(logits, vocab);
-        self.pending = self.branch.choices().last().map(|choice| choice.token).into_iter().collect();
     }
 }
 

@@ -5,7 +5,7 @@ mod common;
 
 use std::ops::ControlFlow;
 
-use common::{Impulse, WARM, encode, library};
+use common::{Impulse, WARM, encode, library, prompts, rich, steer};
 use stir_basis::{Action, Entry, Library, ValueHead};
 use stir_controller::{
     Commit, ControlState, Controller, ControllerConfig, ControllerError, Decision, LayerState, Next, Placement, Plan,
@@ -175,6 +175,49 @@ fn the_best_head_reads_the_last_token_that_both_probes_encode() {
     let scores = ProbeScores::of(&null, &[probe(&[0, 1], &[0.0, 5.0])]);
     assert_eq!(scores.null, 0.0);
     same(scores.candidates[0], value(5.0) - value(2.0));
+}
+
+#[test]
+fn reading_values_takes_no_pass_more() {
+    let engine = ToyEngine::without_eos(17);
+    let library = rich(&engine, &[0, 2], "\n\n", 5);
+    let run = |probe| {
+        // Without weight the gain decides nothing.
+        let config = ControllerConfig { probe, rho: 0.0, k_scale: 2.0, ..ControllerConfig::default() };
+        let mut answers = steer(&engine, &library, &config, &prompts(12, 8, 1), 40, Sampling::GREEDY, 4);
+        let candidates = answers.iter_mut().flat_map(|a| &mut a.steps).flat_map(|step| &mut step.candidates);
+        let gains: Vec<f64> = candidates.map(|scored| std::mem::take(&mut scored.gain)).collect();
+        (answers, gains)
+    };
+    let ((by_tokens, gains), (by_value, values)) = (run(Probe::LogProb), run(Probe::Value));
+    assert_eq!(by_tokens, by_value);
+    assert!(gains.len() > 20 && gains.iter().zip(&values).all(|(gain, value)| gain != value && value.abs() < 1.0));
+}
+
+/// A probe of the whole segment is the segment: of a steered one nothing is left to compute.
+#[test]
+fn a_probe_at_the_scale_that_is_committed_is_not_computed_twice() {
+    let engine = ToyEngine::without_eos(17);
+    let library = library(&engine, &[0, 1], "\n\n", 8, 5);
+    let run = |sampling| {
+        let strength = Strength::Relative(0.5);
+        let config = ControllerConfig { strength, probe_tokens: 40, ..ControllerConfig::default() };
+        steer(&engine, &library, &config, &prompts(8, 8, 1), 40, sampling, 1)
+    };
+    // The likeliest token is always drawn from one, but nothing tells the lane so.
+    let drawn = Sampling { temperature: 1.0, top_k: 1, ..Sampling::GREEDY };
+    let mut saved = 0;
+    for (kept, again) in run(Sampling::GREEDY).iter().zip(&run(drawn)) {
+        assert_eq!((&kept.steps, &kept.generated.tokens), (&again.steps, &again.generated.tokens));
+        let passes = |of: &Steered| of.generated.forward_passes;
+        let last = kept.steps.iter().rposition(|step| step.candidates.is_empty()).unwrap();
+        // One pass a token, and as many again, less one, for a segment that was probed whole.
+        let steered = kept.steps[..last].iter().filter(|step| step.steered());
+        let least: usize = steered.map(|step| step.tokens - 1).sum();
+        assert!(passes(again) >= passes(kept) + least, "{} {} {least}", passes(again), passes(kept));
+        saved += least;
+    }
+    assert!(saved > 20, "{saved}");
 }
 
 /// A continuation that begins with an impulse, the slow way.

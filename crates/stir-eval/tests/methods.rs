@@ -13,7 +13,7 @@ use stir_eval::{
 use stir_files::FileError;
 use stir_grade::{GRADING, Judge};
 
-const ALL: [&str; 12] = [
+const ALL: [&str; 13] = [
     r#"{"method": "plain"}"#,
     r#"{"method": "sampling", "sampling": {"temperature": 1.0, "top_p": 0.9}}"#,
     r#"{"method": "self_consistency", "samples": 4}"#,
@@ -24,6 +24,7 @@ const ALL: [&str; 12] = [
     r#"{"method": "constant_vector", "scale": 0.2, "at": "token"}"#,
     r#"{"method": "stir"}"#,
     r#"{"method": "stir", "variant": "no_probing", "scope": "persistent"}"#,
+    r#"{"method": "stir", "strength": {"relative": 0.3}, "placement": {"segment": {"decay": 0.9}}, "at_prompt": true, "min_gain": -0.5}"#,
     r#"{"method": "stir", "variant": "random_choice"}"#,
     r#"{"method": "stir", "variant": "static_vector"}"#,
 ];
