@@ -147,3 +147,80 @@ pub(crate) fn problems(starts: &[Start]) -> Vec<usize> {
     };
     starts.iter().map(number).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use stir_core::SampleRng;
+    use stir_rollout::Prompt;
+
+    use super::*;
+
+    const PROBLEMS: usize = 40;
+
+    fn starts() -> Vec<Start> {
+        let start = |problem: usize| {
+            let problem = Prompt { id: format!("p{problem}"), prompt: "x".into(), gold: Some("1".into()) };
+            let (prompt, answer) = (vec![1].into(), vec![1, 2, 3].into());
+            Start { problem: Arc::new(problem), sample: 0, m: 1, right: true, prompt, answer, len: 1 }
+        };
+        (0..PROBLEMS).map(start).collect()
+    }
+
+    /// Returns how many of the trials of the entries that help by `uplift` (every fifth), and of the others, are found to
+    /// help, and how many pairs that took.
+    fn found(seed: u64, uplift: f64, config: &ValidationConfig) -> (usize, usize, usize) {
+        let (starts, entries) = (starts(), 60);
+        let mut rng = SampleRng::new(seed, 0);
+        let mut plan = Plan::default();
+        for entry in 0..entries {
+            let first = rng.below(PROBLEMS);
+            let places = (first..first + config.starts_per_entry).map(|place| place % PROBLEMS).collect();
+            plan.starts.insert(entry, places);
+        }
+        let mut board = Board::new(config, &plan);
+        let right = |job: Job| {
+            let luck = |stream: u64| SampleRng::new(seed, stream).uniform();
+            let plain = (1 << 40) + (job.start * config.samples + job.sample) as u64;
+            let chance = 0.2 + 0.4 * luck(job.start as u64);
+            let own = ((job.arm as u64) << 20) + (job.start * config.samples + job.sample) as u64;
+            Some(match job.arm {
+                0 => luck(plain) < chance,
+                // Half of the pairs have the same luck.
+                arm => {
+                    let drawn = if luck(own) < 0.5 { luck(plain) } else { luck((1 << 41) + own) };
+                    drawn < chance + if (arm - 1).is_multiple_of(5) { uplift } else { 0.0 }
+                }
+            })
+        };
+        while !board.next_jobs().is_empty() {
+            board.look(&starts, right);
+        }
+        let (pooled, effect) = board.pooled(0).unwrap();
+        let helps = |trial: &&Trial| {
+            let measured = trial.trials.measured(effect);
+            measured.is_some_and(|measured| pooled.shrink(measured).lower(config.level) > 0.0)
+        };
+        let of = |good: bool| board.trials.iter().filter(move |trial| trial.entry.is_multiple_of(5) == good);
+        (
+            of(true).filter(helps).count(),
+            of(false).filter(helps).count(),
+            board.trials.iter().map(|t| t.trials.pairs()).sum(),
+        )
+    }
+
+    /// Looking early saves two thirds of the trials where nothing helps, and finds most of what would be found.
+    #[test]
+    fn looks_save_trials_and_lose_little() {
+        let looks = ValidationConfig { strengths: vec![0.3], ..ValidationConfig::default() };
+        let none = ValidationConfig { starts_per_look: looks.starts_per_entry, ..looks.clone() };
+        let total = |uplift, config| {
+            (0..8).map(|seed| found(seed, uplift, config)).fold((0, 0, 0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2))
+        };
+        let ((_, wrong, few), (.., all)) = (total(0.0, &looks), total(0.0, &none));
+        assert!(wrong * 20 < 8 * 48 && few * 5 < all * 2, "{wrong} null entries help, {few} of {all} pairs");
+        let ((with, _, few), (without, _, all)) = (total(0.3, &looks), total(0.3, &none));
+        assert!(with * 3 > without * 2 && few * 3 < all * 2, "{with} of {without} found, {few} of {all} pairs");
+    }
+}

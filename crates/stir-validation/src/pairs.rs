@@ -1,8 +1,9 @@
 //! Rescue and harm: mined vectors, replayed at the boundaries that they were mined at.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -99,52 +100,8 @@ impl<E: Text> PairReplay<'_, E> {
         let replay =
             ReplayConfig { sampling: Sampling::GREEDY, delimiter: pairs.delimiter.clone(), ..config.replay.clone() };
         let of_layer: Vec<&Pair> = pairs.pairs.iter().filter(|pair| pair.layer == layer).collect();
-        let mut own: HashMap<(&str, usize), usize> = HashMap::new();
-        for (place, pair) in of_layer.iter().enumerate() {
-            // The first is the best.
-            own.entry((&pair.problem, pair.m)).or_insert(place);
-        }
-        let own_pair = |start: &Start| own.get(&(start.problem.id.as_str(), start.m)).copied().filter(|_| start.m > 0);
-        let chosen: Vec<Start> = choose(&starts.starts, config.boundaries, |start| own_pair(start).is_some());
-
-        // The vectors of every boundary, by whose they are.
-        let mut vectors: Vec<BTreeMap<Whose, usize>> = vec![BTreeMap::new(); chosen.len()];
-        read_states(engine, &chosen, &[layer], replay.max_batch, |place, states| {
-            let start = &chosen[place];
-            vectors[place].extend(own_pair(start).map(|pair| (Whose::Own, pair)));
-            let state = states.first().map_or(&[][..], |state| &state.values);
-            let others = of_layer.iter().enumerate().filter(|(_, p)| p.m == start.m && p.problem != start.problem.id);
-            let mean =
-                pairs.means.iter().find(|mean| (mean.layer, mean.m) == (layer, start.m)).map(|mean| &mean.mean[..]);
-            let similarity = |p: &Pair| cosine(&centred(state, mean), &centred(&p.mu_minus, mean));
-            let near = others.map(|(pair, p)| (pair, similarity(p))).max_by(|a, b| a.1.total_cmp(&b.1));
-            vectors[place].extend(near.map(|(pair, _)| (Whose::Other, pair)));
-        })
-        .map_err(ValidationError::Engine)?;
-
-        // An arm is a pair at a strength; the first adds nothing.
-        let at = config.strengths.iter();
-        let arm = |(place, pair): (usize, &&Pair)| {
-            let vector: std::sync::Arc<[f32]> = pair.steering_vector().into();
-            at.clone().map(move |&strength| Arm {
-                name: format!("pair {place} at {strength}"),
-                impulse: Some(Impulse { layer, vector: vector.clone(), strength }),
-            })
-        };
-        let arms: Vec<Arm> = [Arm::plain()].into_iter().chain(of_layer.iter().enumerate().flat_map(arm)).collect();
-        let arm_of = |pair: usize, nth: usize| 1 + pair * config.strengths.len() + nth;
-        let job = |start, arm| Job { start, arm, sample: 0 };
-        let mut jobs = Vec::new();
-        for (start, whose) in vectors.iter().enumerate() {
-            jobs.push(job(start, 0));
-            jobs.extend(
-                whose
-                    .values()
-                    .flat_map(|&pair| (0..config.strengths.len()).map(move |nth| job(start, arm_of(pair, nth)))),
-            );
-        }
-        jobs.sort_unstable();
-        jobs.dedup();
+        let (chosen, vectors) = self.choose(layer, &of_layer, &starts.starts).map_err(ValidationError::Engine)?;
+        let (arms, jobs) = (self.arms(&of_layer), self.jobs(&vectors));
         let mut replays = Replays::open(engine, &replay, &chosen, &arms, &jobs, judge, out)?;
         replays.run(&jobs, observer)?;
 
@@ -153,12 +110,12 @@ impl<E: Text> PairReplay<'_, E> {
         for (whose, name) in [(Whose::Own, "own vector"), (Whose::Other, "nearest vector of another problem")] {
             for (nth, strength) in config.strengths.iter().enumerate() {
                 let did = |(place, start): (usize, &Start)| {
-                    let steered = arm_of(*vectors[place].get(&whose)?, nth);
-                    let (plain, steered) = (replays.right(job(place, 0))?, replays.right(job(place, steered))?);
+                    let right = |arm| replays.right(Job { start: place, arm, sample: 0 });
+                    let (plain, steered) = (right(0)?, right(self.arm_of(*vectors[place].get(&whose)?, nth))?);
                     let Start { sample, m, right, .. } = *start;
                     Some(Replayed { problem: problems[place], sample, m, right, plain, steered })
                 };
-                let outcomes: Vec<Replayed> = chosen.iter().enumerate().filter_map(did).collect();
+                let outcomes = chosen.iter().enumerate().filter_map(did).collect();
                 found.push(Intervention { name: format!("{name}, x{strength}"), outcomes });
             }
         }
@@ -166,11 +123,66 @@ impl<E: Text> PairReplay<'_, E> {
         replays.finish::<E::Error>()?;
         Ok((found, cost))
     }
+
+    /// Returns the starts that are continued, each with the places among `pairs` of the vectors that are tried there.
+    #[expect(clippy::type_complexity, reason = "it has one caller")]
+    fn choose(
+        &self,
+        layer: usize,
+        pairs: &[&Pair],
+        starts: &[Start],
+    ) -> Result<(Vec<Start>, Vec<BTreeMap<Whose, usize>>), E::Error> {
+        let mut own: HashMap<(&str, usize), usize> = HashMap::new();
+        for (place, pair) in pairs.iter().enumerate().filter(|(_, pair)| pair.m > 0) {
+            // The first is the best.
+            own.entry((&pair.problem, pair.m)).or_insert(place);
+        }
+        let own_pair = |start: &Start| own.get(&(start.problem.id.as_str(), start.m)).copied();
+        let chosen = draw(starts, self.config.boundaries, |start| own_pair(start).is_some());
+        let mut vectors = vec![BTreeMap::new(); chosen.len()];
+        read_states(self.engine, &chosen, &[layer], self.config.replay.max_batch, |place, states| {
+            let start = &chosen[place];
+            let state = states.first().map_or(&[][..], |state| &state.values);
+            let mean = self.pairs.means.iter().find(|mean| (mean.layer, mean.m) == (layer, start.m));
+            let centred = |state: &[f32]| centred(state, mean.map(|mean| &mean.mean[..]));
+            let others = pairs.iter().enumerate().filter(|(_, p)| p.m == start.m && p.problem != start.problem.id);
+            let near = others.map(|(pair, p)| (pair, cosine(&centred(state), &centred(&p.mu_minus))));
+            let nearest = near.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(pair, _)| (Whose::Other, pair));
+            vectors[place] = own_pair(start).map(|pair| (Whose::Own, pair)).into_iter().chain(nearest).collect();
+        })?;
+        Ok((chosen, vectors))
+    }
+
+    /// Returns the arms: the first adds nothing, each of the others a pair's vector at a strength.
+    fn arms(&self, pairs: &[&Pair]) -> Vec<Arm> {
+        let arm = |(place, pair): (usize, &&Pair)| {
+            let (layer, vector) = (pair.layer, Arc::<[f32]>::from(pair.steering_vector()));
+            self.config.strengths.iter().map(move |&strength| Arm {
+                name: format!("pair {place} at {strength}"),
+                impulse: Some(Impulse { layer, vector: vector.clone(), strength }),
+            })
+        };
+        [Arm::plain()].into_iter().chain(pairs.iter().enumerate().flat_map(arm)).collect()
+    }
+
+    fn arm_of(&self, pair: usize, strength: usize) -> usize {
+        1 + pair * self.config.strengths.len() + strength
+    }
+
+    fn jobs(&self, vectors: &[BTreeMap<Whose, usize>]) -> Vec<Job> {
+        let strengths = 0..self.config.strengths.len();
+        let arms = |pair: usize| strengths.clone().map(move |strength| self.arm_of(pair, strength));
+        let of_start = |(start, of): (usize, &BTreeMap<Whose, usize>)| {
+            let arms: BTreeSet<usize> = [0].into_iter().chain(of.values().flat_map(|&pair| arms(pair))).collect();
+            arms.into_iter().map(move |arm| Job { start, arm, sample: 0 }).collect::<Vec<_>>()
+        };
+        vectors.iter().enumerate().flat_map(of_start).collect()
+    }
 }
 
 /// Returns at most `most` starts of wrong rollouts, and as many of right ones, that are `wanted`: drawn at random, then in
 /// the order in which they were found.
-fn choose(starts: &[Start], most: usize, wanted: impl Fn(&Start) -> bool) -> Vec<Start> {
+fn draw(starts: &[Start], most: usize, wanted: impl Fn(&Start) -> bool) -> Vec<Start> {
     let mut places = Vec::new();
     for right in [false, true] {
         let mut side: Vec<usize> =

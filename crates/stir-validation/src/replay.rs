@@ -46,7 +46,8 @@ pub type Observer<'o> = dyn FnMut(Progress) -> ControlFlow<()> + 'o;
 /// Judged continuations of answers from their boundaries, with and without impulses, in a file of records from which a
 /// stopped run resumes.
 ///
-/// A start is encoded once for all its continuations, which are forks of it. An impulse is added at the boundary token;
+/// A start is encoded once for all its continuations, which are forks of it, and after another boundary of the same answer
+/// only from there on. An impulse is added at the boundary token;
 /// after it the model is left alone. The same random numbers are drawn under every arm.
 pub struct Replays<'r, E> {
     engine: &'r E,
@@ -168,7 +169,10 @@ impl<'r, E: Text> Replays<'r, E> {
         let start = &self.starts[job.start];
         let encoded = match current {
             Some(encoded) if encoded.start == job.start => encoded,
-            _ => current.insert(self.encode(job.start, missing).map_err(ValidationError::Engine)?),
+            before => {
+                let encoded = self.encode(job.start, missing, before.take()).map_err(ValidationError::Engine)?;
+                before.insert(encoded)
+            }
         };
         let first = self.arms[job.arm].impulse.as_ref().and_then(|impulse| {
             let state = encoded.states.iter().find(|state| state.layer == impulse.layer)?;
@@ -180,13 +184,24 @@ impl<'r, E: Text> Replays<'r, E> {
         lane.map_err(|source| ValidationError::Request { start: start.name(), source })
     }
 
-    /// Encodes a start, and reads the states whose lengths its impulses are relative to.
-    fn encode(&self, place: usize, missing: &[Job]) -> Result<Encoded<E::Session>, E::Error> {
+    /// Encodes a start, except what it has in common with the one encoded before, and reads the states whose lengths its
+    /// impulses are relative to.
+    fn encode(
+        &self,
+        place: usize,
+        missing: &[Job],
+        before: Option<Encoded<E::Session>>,
+    ) -> Result<Encoded<E::Session>, E::Error> {
         let arms = missing.iter().filter(|job| job.start == place).map(|job| &self.arms[job.arm]);
         let layers: BTreeSet<usize> = arms.filter_map(|arm| Some(arm.impulse.as_ref()?.layer)).collect();
         let points: Vec<HookPoint> = layers.iter().copied().map(HookPoint::ResidPost).collect();
         let (prefix, mut session) = (self.starts[place].prefix(), self.engine.session());
-        let row = Row { session: &mut session, tokens: &prefix, additions: vec![], capture: &points, logits: false };
+        if let Some(before) = before {
+            session = before.session;
+            session.rewind(common(&before.request.prompt, &prefix));
+        }
+        let tokens = &prefix[session.len()..];
+        let row = Row { session: &mut session, tokens, additions: vec![], capture: &points, logits: false };
         let captures = self.engine.forward(&mut [row])?.pop().unwrap_or_default().captures;
         let states = layers.into_iter().zip(captures).map(|(layer, values)| LayerState { layer, values }).collect();
         let ReplayConfig { max_tokens, sampling, ref stop, seed, .. } = *self.config;
@@ -215,7 +230,9 @@ impl<'r, E: Text> Replays<'r, E> {
     fn cost_of(&self, jobs: &BTreeSet<Job>) -> Cost {
         let starts: BTreeSet<usize> = jobs.iter().map(|job| job.start).collect();
         let mut cost = Cost { continuations: jobs.len(), ..Cost::default() };
-        cost.encoded = starts.iter().map(|&start| self.starts[start].prefix_len()).sum();
+        let prefixes: Vec<Vec<TokenId>> = starts.iter().map(|&start| self.starts[start].prefix()).collect();
+        cost.encoded = prefixes.iter().map(Vec::len).sum();
+        cost.encoded -= prefixes.windows(2).map(|pair| common(&pair[0], &pair[1])).sum::<usize>();
         for job in jobs {
             let Some(known) = self.known.get(job) else { continue };
             cost.generated += known.generated;
@@ -258,6 +275,13 @@ impl<E> fmt::Debug for Replays<'_, E> {
         let Self { config, log, cost, .. } = self;
         f.debug_struct("Replays").field("config", config).field("log", log).field("cost", cost).finish_non_exhaustive()
     }
+}
+
+/// Returns how many tokens of a prefix need not be encoded where `before` is: those at the start of both, and not its last,
+/// where states are read.
+fn common(before: &[TokenId], prefix: &[TokenId]) -> usize {
+    let same = before.iter().zip(prefix).take_while(|(a, b)| a == b).count();
+    same.min(prefix.len() - 1)
 }
 
 /// An encoded start.

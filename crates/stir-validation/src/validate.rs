@@ -7,8 +7,8 @@ use stir_rollout::{Rollout, RolloutError};
 use tracing::info;
 
 use crate::{
-    Arm, EntryReport, Finding, Impulse, Judge, Observer, Replays, Start, Starts, StrengthReport, ValidationConfig,
-    ValidationCost, ValidationError, ValidationReport,
+    Arm, EntryReport, Finding, Impulse, Judge, Observer, Pooled, Replays, Start, Starts, StrengthReport,
+    ValidationConfig, ValidationCost, ValidationError, ValidationReport,
     board::{Board, Trial},
     library::validated,
     plan::Plan,
@@ -143,44 +143,16 @@ impl<'v, E: Text> Validation<'v, E> {
     }
 
     fn conclude(&self, board: &Board<'_>, report: &mut ValidationReport) {
-        let level = self.config.level;
         for (place, &strength) in self.config.strengths.iter().enumerate() {
             let Some((pooled, design_effect)) = board.pooled(place) else { continue };
-            let of_strength = || board.trials.iter().filter(|trial| trial.strength == place);
-            let trials = of_strength().map(|trial| trial.trials.pairs()).sum();
-            let lower = pooled.uplift().lower(level);
-            let mut helping = 0.0;
-            for trial in of_strength() {
-                let Some((entry, measured)) = self.library.entry(trial.entry).zip(trial.trials.measured(design_effect))
-                else {
-                    continue;
-                };
-                let uplift = pooled.shrink(measured);
-                let (lower, upper) = (uplift.lower(level), uplift.upper(level));
-                helping += lower.max(0.0);
-                let (with_right, without_right) = trial.trials.right();
-                report.entries.push(EntryReport {
-                    entry: trial.entry,
-                    problem: entry.problem.clone(),
-                    m: entry.m,
-                    layer: entry.layer,
-                    strength,
-                    trials: trial.trials.pairs(),
-                    with_right,
-                    without_right,
-                    uplift: uplift.value,
-                    error: uplift.error,
-                    lower,
-                    upper,
-                    finding: match () {
-                        () if lower > 0.0 => Finding::Helps,
-                        () if upper < 0.0 => Finding::Harms,
-                        () => Finding::NoUplift,
-                    },
-                });
-            }
-            let certain = helping / pooled.entries as f64;
+            let found: Vec<EntryReport> = (board.trials.iter().filter(|trial| trial.strength == place))
+                .filter_map(|trial| self.found(trial, strength, pooled, design_effect))
+                .collect();
+            let trials = found.iter().map(|found| found.trials).sum();
+            let certain = found.iter().map(|found| found.lower.max(0.0)).sum::<f64>() / pooled.entries as f64;
+            let lower = pooled.uplift().lower(self.config.level);
             report.strengths.push(StrengthReport { strength, trials, pooled, lower, certain, design_effect });
+            report.entries.extend(found);
         }
         report.entries.sort_by_key(|entry| entry.entry);
         // The first of equal ones: the weaker impulse.
@@ -189,6 +161,36 @@ impl<'v, E: Text> Validation<'v, E> {
         let steering = self.library.entries().iter().enumerate().filter(|(_, e)| e.action != Action::Stay);
         let tried = |entry: usize| report.entries.iter().any(|found| found.entry == entry);
         report.untried = steering.map(|(place, _)| place).filter(|&place| !tried(place)).collect();
+    }
+
+    /// Returns what a trial found; `None` where it has no pair of continuations.
+    fn found(&self, trial: &Trial, strength: f64, pooled: Pooled, design_effect: f64) -> Option<EntryReport> {
+        let entry = self.library.entry(trial.entry)?;
+        let uplift = pooled.shrink(trial.trials.measured(design_effect)?);
+        let (lower, upper) = (uplift.lower(self.config.level), uplift.upper(self.config.level));
+        let (with_right, without_right) = trial.trials.right();
+        let finding = if lower > 0.0 {
+            Finding::Helps
+        } else if upper < 0.0 {
+            Finding::Harms
+        } else {
+            Finding::NoUplift
+        };
+        Some(EntryReport {
+            entry: trial.entry,
+            problem: entry.problem.clone(),
+            m: entry.m,
+            layer: entry.layer,
+            strength,
+            trials: trial.trials.pairs(),
+            with_right,
+            without_right,
+            uplift: uplift.value,
+            error: uplift.error,
+            lower,
+            upper,
+            finding,
+        })
     }
 }
 

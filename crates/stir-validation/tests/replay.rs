@@ -8,7 +8,7 @@ use std::{cell::RefCell, ops::ControlFlow, path::Path};
 use common::{Counting, HIDDEN, LAYER, config, engine, judge, rollouts, toward};
 use stir_controller::Scope;
 use stir_core::{Delimiter, Engine, Generated, Request, Session, Text, generate, prefill, toy::ToyEngine};
-use stir_rollout::{Prompt, sample_stream};
+use stir_rollout::{Prompt, Rollout, sample_stream};
 use stir_validation::{Arm, Cost, Impulse, Job, Judge, Outcome, ReplayConfig, Replays, Starts, ValidationError};
 
 fn starts(engine: &ToyEngine) -> Starts {
@@ -70,6 +70,42 @@ fn arms_differ_in_what_they_add_and_in_nothing_else() {
         }
         assert!(changed > 10, "{changed} of 48 continuations changed");
     }
+}
+
+#[test]
+fn starts_are_boundaries_that_something_follows() {
+    let engine = engine();
+    let rollout = |id: &str, k, text: &str, gold: Option<&str>| Rollout {
+        id: id.into(),
+        k,
+        prompt: "abc".into(),
+        gold: gold.map(str::to_owned),
+        text: text.into(),
+        token_ids: vec![],
+        correct: k == 1,
+        reward: 0.0,
+    };
+    let groups = vec![
+        vec![
+            rollout("a", 0, "x\n\n\n\ny\n\nz", Some("1")),
+            rollout("a", 1, "x\n\n", Some("1")),
+            rollout("a", 2, "", Some("1")),
+            rollout("a", 3, &"x".repeat(96), Some("1")),
+        ],
+        vec![rollout("b", 0, "x\n\ny", None)],
+        vec![Rollout { token_ids: vec![9999], ..rollout("c", 0, "x", Some("1")) }],
+    ];
+    let find = |points| {
+        let groups = groups.clone().into_iter().map(Ok::<_, std::convert::Infallible>);
+        Starts::of_rollouts(&engine, groups, &Delimiter::default(), points).unwrap()
+    };
+    let found = find(0..=2);
+    assert_eq!((found.problems, found.skipped), (1, 4));
+    let places: Vec<_> = found.starts.iter().map(|start| (start.sample, start.m, start.len, start.right)).collect();
+    assert_eq!(places, [(0, 0, 0, false), (0, 1, 2, false), (0, 2, 3, false)]);
+    assert_eq!(found.starts[0].prefix(), engine.encode("abc").unwrap());
+    assert_eq!(found.starts[2].prefix(), engine.encode("abcx\n\n\n\n").unwrap());
+    assert_eq!(find(3..=9).starts.iter().map(|start| start.m).collect::<Vec<_>>(), [3]);
 }
 
 #[test]

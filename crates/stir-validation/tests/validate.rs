@@ -5,11 +5,13 @@ mod common;
 
 use std::{fs, ops::ControlFlow, path::Path};
 
-use common::{Counting, config, controller, engine, judge, library, rollouts};
-use stir_basis::{Action, Library};
-use stir_core::{Engine, toy::ToyEngine};
+use common::{Counting, HIDDEN, config, controller, engine, entry, judge, library, rollouts};
+use stir_basis::{Action, Entry, Library};
+use stir_controller::{ControllerConfig, Scope};
+use stir_core::{Engine, SampleRng, Sampling, Text, toy::ToyEngine};
+use stir_rollout::Rollout;
 use stir_validation::{
-    Conclusion, Finding, Judge, Progress, Validation, ValidationConfig, ValidationError, ValidationReport,
+    Conclusion, Finding, Judge, Progress, ReplayConfig, Validation, ValidationConfig, ValidationError, ValidationReport,
 };
 
 const PROBLEMS: usize = 30;
@@ -81,6 +83,43 @@ fn the_cost_is_what_went_through_the_model() {
     // Trials that are decided early cost nothing more.
     assert!(report.cost.comparisons < report.cost.planned, "{:?}", report.cost);
     assert!(report.cost.planned_ratio() > report.cost.ratio());
+}
+
+/// Vectors that change answers and help with none, in a library of the usual proportions: prompts shorter than answers,
+/// boundaries all along them, the default design. The count is compared with that of answers from the beginning. Impulses
+/// persist, because a segment of this engine is nearly as long as a continuation, which a second encoding would show.
+#[test]
+fn forks_and_looks_make_it_ten_times_cheaper() {
+    let (toy, folder) = (engine(), tempfile::tempdir().unwrap());
+    let sampling = Sampling { temperature: 6.0, ..Sampling::GREEDY };
+    let letters: Vec<char> = ('a'..='p').collect();
+    let mut rng = SampleRng::new(8, 0);
+    let mut word = |len: usize| -> String { (0..len).map(|_| letters[rng.below(letters.len())]).collect() };
+    let mut rollouts = Vec::new();
+    for problem in 0..40 {
+        let text = (0..5).map(|_| word(9) + "\n\n").collect::<String>() + "q";
+        let (id, prompt, gold) = (format!("p{problem}"), word(25), Some("q".to_owned()));
+        let token_ids = toy.encode(&text).unwrap();
+        let rollout = Rollout { id, k: 0, prompt, gold, text, token_ids, correct: true, reward: 1.0 };
+        rollouts.push(Ok(vec![rollout]));
+    }
+    let entry = |nth: usize| {
+        let mut rng = SampleRng::new(9, nth as u64);
+        let mut noise = || (0..HIDDEN).map(|_| rng.normal() as f32).collect::<Vec<_>>();
+        let (m, vector) = (1 + nth % 4, noise());
+        Entry { m, key: stir_basis::normalize(&noise()).unwrap().into(), ..entry("", vector, nth) }
+    };
+    let library = Library::from_entries(toy.fingerprint().clone(), (0..24).map(entry).collect()).unwrap();
+    let replay = ReplayConfig { max_tokens: 30, sampling, ..ReplayConfig::default() };
+    let (config, counting) = (ValidationConfig { replay, ..ValidationConfig::default() }, Counting::new(toy.clone()));
+    let out = folder.path().join("r.jsonl");
+    let scope = Scope::Persistent;
+    let steering = ControllerConfig { min_similarity: -1.0, scope, ..ControllerConfig::default() };
+    let run = Validation::new(&counting, library, steering, config, JUDGE, out).unwrap();
+    let (report, conclusion) = run.run(rollouts, &mut go_on).unwrap();
+    assert_eq!(report.cost.tokens(), counting.count());
+    assert_eq!(conclusion, Conclusion::NoUplift);
+    assert!(report.cost.planned_ratio() >= 10.0, "{report}");
 }
 
 #[test]

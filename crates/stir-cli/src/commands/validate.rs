@@ -179,7 +179,8 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_library_and_rollouts_are_followed() {
         assert_eq!(parse(&[]).config(None), ValidationConfig::default());
-        let settings = r#"{"config": {"max_tokens": 99, "sampling": {"temperature": 0.25}, "stop": ["x"]}}"#;
+        let settings =
+            r#"{"config": {"max_tokens": 99, "sampling": {"temperature": 0.25, "top_p": 0.75}, "stop": ["x"]}}"#;
         let followed = parse(&["--top-p", "0.5"]).config(Some(settings)).replay;
         assert_eq!((followed.max_tokens, followed.stop), (99, vec!["x".to_owned()]));
         assert_eq!((followed.sampling.temperature, followed.sampling.top_p), (0.25, 0.5));
