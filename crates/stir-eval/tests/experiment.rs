@@ -284,6 +284,62 @@ fn a_prompt_that_is_too_long_is_told_once_and_stops_nothing() {
 }
 
 #[test]
+fn forks_read_outs_and_validation_are_stages() {
+    let toml = r#"
+        name = "sound"
+        models = [{ name = "one", source = { seed = 1 } }]
+        tasks = [{ name = "x", mine = { file = "x/8" }, validate = { file = "v/4" }, answer = { file = "x0/4" } }]
+        answers = { max_tokens = 24 }
+        methods = [
+            { name = "plain", method = "plain" },
+            { name = "stir", method = "stir", at_prompt = true, strength = { relative = 0.3 }, probe = "value" },
+        ]
+        [mining]
+        rollout = { sampling = { temperature = 3, top_p = 1 }, max_tokens = 40, samples = 4 }
+        forks = { continuations = 4, per_problem = 24 }
+        induction = { delimiter = "\n", contrast = "forked", center = true, deconfound = true, shrink = true, layers = ["1"] }
+        heads = true
+    "#;
+    let (folder, backend) = (TempDir::new().unwrap(), ToyBackend::default());
+    let experiment = Experiment::parse(toml).unwrap();
+    let outcome = backend.runner(&experiment).run(folder.path()).unwrap();
+    assert_eq!(
+        (backend.count("made rollouts"), backend.count("made forks"), backend.count("made validated")),
+        (1, 1, 0)
+    );
+    let library = Library::load(&outcome.libraries[0].library).unwrap();
+    assert!(library.entries().iter().any(|entry| entry.m == 0) && !library.means().is_empty());
+    assert_eq!(library.heads().iter().map(|head| head.layer).collect::<Vec<_>>(), [1]);
+    assert!(library_provenance(&library).contains("forks"));
+
+    // Validation follows what is there: entries that make no difference leave, which may be all.
+    let toml = toml.replace("heads = true", "heads = true\nvalidation = { starts_per_entry = 2, controller = { at_prompt = true, min_similarity = -1 }, samples = 2 }");
+    let experiment = Experiment::parse(&toml).unwrap();
+    for made in [1, 0] {
+        let backend = ToyBackend::default();
+        match backend.runner(&experiment).run(folder.path()) {
+            Ok(outcome) => assert!(Library::load(&outcome.libraries[0].library).unwrap().validated()),
+            Err(error) => assert!(matches!(error, RunnerError::Library { .. }), "{error}"),
+        }
+        assert_eq!((backend.count("made forks"), backend.count("made validated")), (0, made));
+        assert_eq!(backend.count("made rollouts"), made);
+    }
+    // What is generated for it is written next to it.
+    let place = fs::read_dir(folder.path().join("validated")).unwrap().next().unwrap().unwrap().path();
+    assert!(fs::read_to_string(place.join("cost.json")).unwrap().parse::<usize>().unwrap() > 0);
+    assert!(place.join("validation.json").exists() && place.join("trials.jsonl").exists());
+
+    let error = Experiment::parse(&toml.replace("validate = { file = \"v/4\" }, ", "")).unwrap_err().to_string();
+    assert_eq!(error, "mining.validation needs problems, but tasks \"x\" has no `validate`");
+    let error = Experiment::parse(&toml.replace("samples = 2 }", "samples = 0 }")).unwrap_err();
+    assert!(format!("{error}: {}", std::error::Error::source(&error).unwrap()).contains("samples is 0"), "{error}");
+}
+
+fn library_provenance(library: &Library) -> String {
+    library.provenance().keys().cloned().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
 fn what_is_there_is_not_made_again() {
     let (folder, backend) = (TempDir::new().unwrap(), ToyBackend::default());
     let first = run(TOML, &backend, folder.path());

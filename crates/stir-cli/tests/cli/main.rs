@@ -25,7 +25,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const STAGES: [&str; 12] = [
+const STAGES: [&str; 14] = [
     "rollout",
     "fork",
     "induce",
