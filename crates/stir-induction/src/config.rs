@@ -176,7 +176,7 @@ impl InductionConfig {
         let gold_only = self.positives == PositiveSource::Gold;
         check(!gold_only || right == 1, "min_correct", right, "1 where a gold solution is the only success")?;
         if self.contrast != Contrast::Reward && self.positives != PositiveSource::Rollout {
-            let bound = "rollout where contrast is not reward";
+            let bound = "rollout unless contrast is reward";
             return Err(SettingError::new("positives", format!("{:?}", self.positives), bound));
         }
         if let Contrast::Length { max_kl: Some(max_kl) } | Contrast::Thoughts { max_kl: Some(max_kl) } = self.contrast {
