@@ -474,3 +474,35 @@ fn forks_that_are_missing_or_do_not_fit_are_refused() {
         stopped.on_progress(|p| if p.problems == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
     assert!(!stopped.run(rollouts()).unwrap().1.complete);
 }
+
+/// Of an interrupted run a boundary may be left with all its continuations, and its parent with the one that leads there.
+#[test]
+fn a_boundary_is_read_at_its_place_whatever_is_left_of_its_parent() {
+    let engine = ToyEngine::new(1);
+    let config = InductionConfig { contrast: Contrast::Forked, ..config() };
+    let whole = mine_forked(config.clone()).0.pairs;
+    let mut found = 0;
+    for forks in &SAMPLED.1 {
+        for child in forks.iter().filter(|fork| fork.k == 0 && fork.parent > 0) {
+            let (mut left, mut below) = (Vec::new(), child);
+            while let Some(via) = forks.iter().find(|fork| (fork.node, fork.k) == (below.parent, below.via)) {
+                left.push(via.clone());
+                below = via;
+            }
+            left.extend(forks.iter().filter(|fork| fork.prefix.starts_with(&child.prefix)).cloned());
+            let rollouts: Groups = SAMPLED.0.iter().filter(|group| group[0].id == child.id).cloned().collect();
+            let context = state(&rollouts[0][0].prompt, &child.prefix, LAYERS[1]);
+            let run = Induction::new(&engine, config.clone()).unwrap().forks([Ok(left)]);
+            let pairs = run.run(rollouts.into_iter().map(Ok)).unwrap().0.pairs;
+            let at = |pairs: &[Pair]| -> Option<Pair> {
+                pairs
+                    .iter()
+                    .find(|p| p.layer == LAYERS[1] && p.m == child.m && close(&p.mu_minus, &context, 1e-6))
+                    .cloned()
+            };
+            assert_eq!(at(&pairs), at(&whole));
+            found += usize::from(at(&pairs).is_some());
+        }
+    }
+    assert!(found > 0);
+}
