@@ -467,7 +467,7 @@ fn forks_that_are_missing_or_do_not_fit_are_refused() {
     let (mined, report) = run(vec![]).unwrap();
     assert!(mined.pairs.is_empty() && report.skipped.unvalued > 0);
     let gold = InductionConfig { positives: PositiveSource::Gold, ..config.clone() };
-    assert!(gold.validate().unwrap_err().to_string().contains("forked"));
+    assert!(gold.validate().unwrap_err().to_string().contains("contrast is not reward"));
     // A run that the observer stops leaves forks over, which is no fault.
     let stopped = Induction::new(&engine, config.clone()).unwrap().forks(SAMPLED.1.iter().cloned().map(Ok));
     let stopped =
