@@ -310,6 +310,11 @@ fn neither_the_batch_nor_an_observer_changes_a_bit() {
     let forked = InductionConfig { layers: config().layers, ..InductionConfig::sound() };
     let (expected, _) = mine_forked(forked.clone());
     assert_eq!(mine_forked(InductionConfig { max_batch: 1, ..forked }).0.pairs, expected.pairs);
+    let pooled = InductionConfig { contrast: Contrast::Length { max_kl: Some(1e-3) }, ..config() };
+    let (expected, _) = mine(pooled.clone());
+    for max_batch in [1, 50] {
+        assert_eq!(mine(InductionConfig { max_batch, ..pooled.clone() }).0.pairs, expected.pairs);
+    }
 }
 
 /// A boundary of the tree, computed from the forks' own texts.
