@@ -3,7 +3,7 @@
 use std::{collections::HashSet, mem};
 
 use stir_basis::Pair;
-use stir_core::{HookPoint, Text, TokenId, Vocab};
+use stir_core::{Delimiter, HookPoint, Text, TokenId, Vocab, control_points};
 use stir_rollout::{Rollout, RolloutError};
 
 use crate::{
@@ -47,7 +47,7 @@ pub(crate) fn mine<E: Text>(
     let mut pool = Pool { found: vec![0; config.max_control_points], ..Pool::default() };
     let passed = each_answer(engine, rollouts, config, &points, wanted, |answer| match by_length {
         true => pool.add_by_length(answer),
-        false => pool.add_by_thought(engine.vocab(), &answer),
+        false => pool.add_by_thought(engine.vocab(), &config.delimiter, &answer),
     })?;
     let mut pairs = Vec::new();
     for (slot, &layer) in layers.iter().enumerate() {
@@ -145,13 +145,15 @@ impl Pool {
     }
 
     /// Adds the state at which each segment but the first begins to the side of what the segment does.
-    fn add_by_thought(&mut self, vocab: &Vocab, answer: &Answer) {
-        let mut places = answer.states.iter().peekable();
-        while let Some((token, states)) = places.next() {
-            let end = places.peek().map_or(answer.member.tokens.len(), |(next, _)| next + 1);
-            let executes = executes(&vocab.text(&answer.member.tokens[token + 1..end]));
+    fn add_by_thought(&mut self, vocab: &Vocab, delimiter: &Delimiter, answer: &Answer) {
+        let Member { tokens, boundaries, .. } = &answer.member;
+        // The segment after the last control point that counts ends at one more.
+        let ends = control_points(vocab, delimiter, tokens);
+        for (token, states) in &answer.states {
+            let end = ends.iter().find(|end| end.token > *token).map_or(tokens.len(), |end| end.token + 1);
+            let executes = executes(&vocab.text(&tokens[token + 1..end]));
             if executes { &mut self.plus } else { &mut self.minus }.add(states);
-            let m = answer.member.boundaries.iter().position(|boundary| boundary == token).unwrap_or_default();
+            let m = boundaries.iter().position(|boundary| boundary == token).unwrap_or_default();
             self.found[m] += 1;
             self.problems.insert(answer.problem);
         }
