@@ -1,7 +1,7 @@
 //! One pass over the states of whole answers, whatever is made of them.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -42,8 +42,8 @@ pub(crate) struct Passed {
     pub(crate) non_finite: usize,
 }
 
-/// Runs the answers that `wanted` chooses of each problem through the model, many at a time, and gives `take` each of them
-/// as soon as its states are there. Answers without a boundary are left out.
+/// Runs the answers that `wanted` chooses of each problem through the model, many at a time, and gives them to `take` by
+/// problem and sample: sums over them do not depend on the size of the batch. Answers without a boundary are left out.
 pub(crate) fn each_answer<E: Text>(
     engine: &E,
     rollouts: impl IntoIterator<Item = Result<Vec<Rollout>, RolloutError>>,
@@ -58,7 +58,7 @@ pub(crate) fn each_answer<E: Text>(
     let mut rollouts = rollouts.into_iter();
     let mut scheduler = Scheduler::new(engine, config.max_batch);
     let mut ready: VecDeque<Walk<'_, E::Session>> = VecDeque::new();
-    let mut running = HashMap::new();
+    let (mut running, mut finished) = (BTreeMap::new(), BTreeMap::new());
     loop {
         while scheduler.has_room() {
             if let Some(walk) = ready.pop_front() {
@@ -99,16 +99,20 @@ pub(crate) fn each_answer<E: Text>(
         if scheduler.is_empty() {
             return Ok(passed);
         }
-        let finished = scheduler.step().map_err(|error| InductionError::Engine(error.source))?;
+        let walked = scheduler.step().map_err(|error| InductionError::Engine(error.source))?;
         // A walk looks at no logits and always ends well.
-        for Walked { problem, member: sample, states } in finished.into_iter().filter_map(|(_, walked)| walked.ok()) {
+        for Walked { problem, member: sample, states } in walked.into_iter().filter_map(|(_, walked)| walked.ok()) {
             let Some((member, prompt, chosen)) = running.remove(&(problem, sample)) else { continue };
             if states.iter().flat_map(|(_, layers)| layers).flatten().all(|x| x.is_finite()) {
-                take(Answer { problem, sample, chosen, prompt, member, states });
+                finished.insert((problem, sample), Answer { problem, sample, chosen, prompt, member, states });
             } else {
                 warn!(problem, sample, "skipped a rollout whose states are not finite");
                 passed.non_finite += 1;
             }
+        }
+        let first = running.keys().next().copied().unwrap_or((usize::MAX, 0));
+        while let Some(next) = finished.first_entry().filter(|next| *next.key() < first) {
+            take(next.remove());
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Contrasts that are pooled over all problems: one vector for each layer, whatever the state.
 
-use std::collections::{HashMap, HashSet};
+use std::{collections::HashSet, mem};
 
 use stir_basis::Pair;
-use stir_core::{HookPoint, Text, TokenId, Vocab};
+use stir_core::{Delimiter, HookPoint, Text, TokenId, Vocab, control_points};
 use stir_rollout::{Rollout, RolloutError};
 
 use crate::{
@@ -47,7 +47,7 @@ pub(crate) fn mine<E: Text>(
     let mut pool = Pool { found: vec![0; config.max_control_points], ..Pool::default() };
     let passed = each_answer(engine, rollouts, config, &points, wanted, |answer| match by_length {
         true => pool.add_by_length(answer),
-        false => pool.add_by_thought(engine.vocab(), &answer),
+        false => pool.add_by_thought(engine.vocab(), &config.delimiter, &answer),
     })?;
     let mut pairs = Vec::new();
     for (slot, &layer) in layers.iter().enumerate() {
@@ -100,8 +100,8 @@ fn executes(segment: &str) -> bool {
 struct Pool {
     plus: Sum,
     minus: Sum,
-    /// Problems of which some answers are still missing.
-    open: HashMap<usize, Vec<Answer>>,
+    /// Answers of a problem of which some are still missing.
+    open: Vec<Answer>,
     /// Problems that contribute.
     problems: HashSet<usize>,
     /// Contrasts, or states, at each control point.
@@ -115,22 +115,23 @@ impl Pool {
     /// point that both reach; each contrast counts once.
     fn add_by_length(&mut self, answer: Answer) {
         let (problem, wanted) = (answer.problem, answer.chosen);
-        let open = self.open.entry(problem).or_default();
-        open.push(answer);
-        if open.len() < wanted {
+        // The problem before it may lack an answer for good.
+        self.open.retain(|open| open.problem == problem);
+        self.open.push(answer);
+        if self.open.len() < wanted {
             return;
         }
-        let Some(mut answers) = self.open.remove(&problem) else { return };
+        let mut answers = mem::take(&mut self.open);
         answers.sort_by_key(|answer| (answer.member.tokens.len(), answer.sample));
         let (short, long) = answers.split_at(answers.len() / 2);
         for m in 1..=self.found.len() {
             let side = |answers: &[Answer]| {
                 let mut sum = Sum::default();
-                answers.iter().filter_map(|answer| answer.at(m)).for_each(|states| sum.add(states, 1.0));
+                answers.iter().filter_map(|answer| answer.at(m)).for_each(|states| sum.add(states));
                 sum
             };
             let (short, long) = (side(short), side(long));
-            if short.weight == 0.0 || long.weight == 0.0 {
+            if short.count == 0 || long.count == 0 {
                 break;
             }
             self.plus.merge(short);
@@ -144,13 +145,15 @@ impl Pool {
     }
 
     /// Adds the state at which each segment but the first begins to the side of what the segment does.
-    fn add_by_thought(&mut self, vocab: &Vocab, answer: &Answer) {
-        let mut places = answer.states.iter().peekable();
-        while let Some((token, states)) = places.next() {
-            let end = places.peek().map_or(answer.member.tokens.len(), |(next, _)| next + 1);
-            let executes = executes(&vocab.text(&answer.member.tokens[token + 1..end]));
-            if executes { &mut self.plus } else { &mut self.minus }.add(states, 1.0);
-            let m = answer.member.boundaries.iter().position(|boundary| boundary == token).unwrap_or_default();
+    fn add_by_thought(&mut self, vocab: &Vocab, delimiter: &Delimiter, answer: &Answer) {
+        let Member { tokens, boundaries, .. } = &answer.member;
+        // The segment after the last control point that counts ends at one more.
+        let ends = control_points(vocab, delimiter, tokens);
+        for (token, states) in &answer.states {
+            let end = ends.iter().find(|end| end.token > *token).map_or(tokens.len(), |end| end.token + 1);
+            let executes = executes(&vocab.text(&tokens[token + 1..end]));
+            if executes { &mut self.plus } else { &mut self.minus }.add(states);
+            let m = boundaries.iter().position(|boundary| boundary == token).unwrap_or_default();
             self.found[m] += 1;
             self.problems.insert(answer.problem);
         }
@@ -175,32 +178,32 @@ impl Answer {
     }
 }
 
-/// A weighted sum of states, `[layers, hidden_size]`.
+/// A sum of states, `[layers, hidden_size]`.
 #[derive(Default)]
 struct Sum {
-    weight: f64,
+    count: usize,
     states: Vec<Vec<f64>>,
 }
 
 impl Sum {
-    fn add(&mut self, states: &[Vec<f32>], weight: f64) {
-        self.weight += weight;
+    fn add(&mut self, states: &[Vec<f32>]) {
+        self.count += 1;
         self.states.resize_with(states.len(), Vec::new);
         for (sum, state) in self.states.iter_mut().zip(states) {
             sum.resize(state.len(), 0.0);
-            sum.iter_mut().zip(state).for_each(|(sum, x)| *sum += weight * f64::from(*x));
+            sum.iter_mut().zip(state).for_each(|(sum, x)| *sum += f64::from(*x));
         }
     }
 
-    /// Adds the mean of another sum, with weight 1.
+    /// Adds the mean of another sum.
     fn merge(&mut self, other: Self) {
         let states: Vec<Vec<f32>> = (0..other.states.len()).filter_map(|slot| other.mean(slot)).collect();
-        self.add(&states, 1.0);
+        self.add(&states);
     }
 
     /// Returns the mean at a layer, `[hidden_size]`; `None` of nothing.
     fn mean(&self, slot: usize) -> Option<Vec<f32>> {
         let sum = self.states.get(slot)?;
-        Some(sum.iter().map(|sum| (sum / self.weight) as f32).collect())
+        Some(sum.iter().map(|sum| (sum / self.count as f64) as f32).collect())
     }
 }

@@ -310,6 +310,11 @@ fn neither_the_batch_nor_an_observer_changes_a_bit() {
     let forked = InductionConfig { layers: config().layers, ..InductionConfig::sound() };
     let (expected, _) = mine_forked(forked.clone());
     assert_eq!(mine_forked(InductionConfig { max_batch: 1, ..forked }).0.pairs, expected.pairs);
+    let pooled = InductionConfig { contrast: Contrast::Length { max_kl: Some(1e-3) }, ..config() };
+    let (expected, _) = mine(pooled.clone());
+    for max_batch in [1, 50] {
+        assert_eq!(mine(InductionConfig { max_batch, ..pooled.clone() }).0.pairs, expected.pairs);
+    }
 }
 
 /// A boundary of the tree, computed from the forks' own texts.
@@ -473,4 +478,36 @@ fn forks_that_are_missing_or_do_not_fit_are_refused() {
     let stopped =
         stopped.on_progress(|p| if p.problems == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
     assert!(!stopped.run(rollouts()).unwrap().1.complete);
+}
+
+/// Of an interrupted run a boundary may be left with all its continuations, and its parent with the one that leads there.
+#[test]
+fn a_boundary_is_read_at_its_place_whatever_is_left_of_its_parent() {
+    let engine = ToyEngine::new(1);
+    let config = InductionConfig { contrast: Contrast::Forked, ..config() };
+    let whole = mine_forked(config.clone()).0.pairs;
+    let mut found = 0;
+    for forks in &SAMPLED.1 {
+        for child in forks.iter().filter(|fork| fork.k == 0 && fork.parent > 0) {
+            let (mut left, mut below) = (Vec::new(), child);
+            while let Some(via) = forks.iter().find(|fork| (fork.node, fork.k) == (below.parent, below.via)) {
+                left.push(via.clone());
+                below = via;
+            }
+            left.extend(forks.iter().filter(|fork| fork.prefix.starts_with(&child.prefix)).cloned());
+            let rollouts: Groups = SAMPLED.0.iter().filter(|group| group[0].id == child.id).cloned().collect();
+            let context = state(&rollouts[0][0].prompt, &child.prefix, LAYERS[1]);
+            let run = Induction::new(&engine, config.clone()).unwrap().forks([Ok(left)]);
+            let pairs = run.run(rollouts.into_iter().map(Ok)).unwrap().0.pairs;
+            let at = |pairs: &[Pair]| -> Option<Pair> {
+                pairs
+                    .iter()
+                    .find(|p| p.layer == LAYERS[1] && p.m == child.m && close(&p.mu_minus, &context, 1e-6))
+                    .cloned()
+            };
+            assert_eq!(at(&pairs), at(&whole));
+            found += usize::from(at(&pairs).is_some());
+        }
+    }
+    assert!(found > 0);
 }

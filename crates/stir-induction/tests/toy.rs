@@ -505,6 +505,23 @@ fn one_vector_leads_from_segments_that_check_to_those_that_carry_on() {
         assert_near(&pair.mu_plus, &average(&side(true)));
         assert_near(&pair.mu_minus, &average(&side(false)));
     }
+    // The segment after the last control point ends where the next one begins.
+    let first = InductionConfig { max_control_points: 1, ..config.clone() };
+    let two = vec![vec![rollout("d", 0, "one\n\ntwo\n\nverify"), rollout("d", 1, "one\n\nwait\n\nno")]];
+    let pairs = mine(&two, first.clone()).0.pairs;
+    for pair in &pairs {
+        let [on, check] = [0, 1].map(|k| states(&engine, &two[0][k], pair.layer, &first).remove(0));
+        assert_near(&pair.mu_plus, &on);
+        assert_near(&pair.mu_minus, &check);
+    }
+    assert_eq!(pairs.len(), 2);
+    // Of many answers the first tell how far a vector moves what comes next, in whatever order they end.
+    let many =
+        |k: usize| rollout("c", k, &format!("{}\n\nwait\n\nno{}", "so".repeat(1 + k), "\n\nx".repeat(k * 5 % 7)));
+    let many = vec![(0..40).map(many).collect()];
+    let bounded = InductionConfig { contrast: Contrast::Thoughts { max_kl: Some(1e-6) }, ..config.clone() };
+    let one = mine(&many, InductionConfig { max_batch: 1, ..bounded.clone() }).0.pairs;
+    assert_eq!(one, mine(&many, InductionConfig { max_batch: 50, ..bounded }).0.pairs);
     // Nothing that checks: no contrast.
     let (mined, report) = mine(&groups[1..], config);
     assert_eq!((mined.pairs.len(), report.kept, report.problems), (0, 0, 1));

@@ -57,10 +57,11 @@ where
             let above =
                 node.tree.parent.and_then(|(parent, _)| Some((sessions.get(&parent)?, plan.nodes.get(&parent)?)));
             let (mut session, new) = match above {
-                Some((session, parent)) => (session.fork(), &prefix[parent.tree.prefix.len()..]),
-                None => (run.engine.session(), prompt_tokens),
+                Some((session, parent)) => (session.fork(), prefix[parent.tree.prefix.len()..].to_vec()),
+                // The end of the prompt, or a boundary whose parent has no continuations of both kinds that can be used.
+                None => (run.engine.session(), [prompt_tokens, prefix].concat()),
             };
-            let states = extend(run.engine, &mut session, new, &run.points).map_err(InductionError::Engine)?;
+            let states = extend(run.engine, &mut session, &new, &run.points).map_err(InductionError::Engine)?;
             self.report.encoded_tokens += new.len();
             let context = node.context(walk);
             problem.states.insert((walk, context.at), states);
