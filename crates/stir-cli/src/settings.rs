@@ -138,6 +138,10 @@ pub(crate) struct InductionArgs {
     /// [default: no bound, its length is kept]
     #[arg(long, value_name = "X")]
     max_kl: Option<f64>,
+    /// With --contrast thoughts, keep only boundaries from which at least this share of segments drawn anew are of the
+    /// kind of the one that followed [default: keep all]
+    #[arg(long, value_name = "SHARE")]
+    stable: Option<f64>,
     /// Keep mean states, so that retrieval compares what tells states apart [default: false, with the preset sound true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     center: Option<bool>,
@@ -206,7 +210,7 @@ impl InductionArgs {
                 None => preset.contrast,
                 Some("forked") => Contrast::Forked,
                 Some("length") => Contrast::Length { max_kl: self.max_kl },
-                Some("thoughts") => Contrast::Thoughts { max_kl: self.max_kl },
+                Some("thoughts") => Contrast::Thoughts { max_kl: self.max_kl, stable: self.stable },
                 Some("random_split") => Contrast::RandomSplit { seed },
                 Some(_) => Contrast::Reward,
             },

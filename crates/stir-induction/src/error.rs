@@ -1,4 +1,4 @@
-use stir_core::{FingerprintMismatch, LayerSpecError, SettingError};
+use stir_core::{FingerprintMismatch, GenerateError, LayerSpecError, SettingError};
 use stir_rollout::RolloutError;
 
 use crate::CorrectionError;
@@ -40,6 +40,9 @@ pub enum InductionError<E> {
     /// The engine failed.
     #[error("the engine failed while rollouts were being encoded")]
     Engine(#[source] E),
+    /// Segments could not be drawn anew.
+    #[error("cannot draw segments anew from the boundaries of rollouts")]
+    Resampling(#[source] GenerateError<E>),
     /// The settings cannot be written as JSON.
     #[error("the settings cannot be written as JSON")]
     Unwritable(#[source] JsonError),

@@ -3,8 +3,10 @@
 use std::{collections::HashSet, mem};
 
 use stir_basis::Pair;
-use stir_core::{Delimiter, HookPoint, Text, TokenId, Vocab, control_points};
-use stir_rollout::{Rollout, RolloutError};
+use stir_core::{
+    Delimiter, GenerateOptions, Generated, HookPoint, Request, Text, TokenId, Vocab, control_points, generate,
+};
+use stir_rollout::{Rollout, RolloutError, sample_stream};
 
 use crate::{
     Contrast, InductionConfig, InductionError, InductionReport,
@@ -44,17 +46,37 @@ pub(crate) fn mine<E: Text>(
         true => halves(members).map_or_else(Vec::new, |(short, long)| [short, long].concat()),
         false => (0..members.len()).collect(),
     };
+    let stable = match config.contrast {
+        Contrast::Thoughts { stable, .. } => stable,
+        _ => None,
+    };
     let mut pool = Pool { found: vec![0; config.max_control_points], ..Pool::default() };
-    let passed = each_answer(engine, rollouts, config, &points, wanted, |answer| match by_length {
-        true => pool.add_by_length(answer),
-        false => pool.add_by_thought(engine.vocab(), &config.delimiter, &answer),
+    let (mut unstable, mut failed) = (0, None);
+    let mut passed = each_answer(engine, rollouts, config, &points, wanted, |answer| {
+        if by_length {
+            pool.add_by_length(answer);
+            return;
+        }
+        let mut thoughts = thoughts(engine.vocab(), &config.delimiter, &answer);
+        if let Some(share) = stable.filter(|_| failed.is_none()) {
+            let before = thoughts.len();
+            failed = keep_stable(engine, config, share, &answer, &mut thoughts).err();
+            unstable += before - thoughts.len();
+        }
+        pool.add_thoughts(&answer, &thoughts);
     })?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    passed.skipped.unstable = unstable;
     let mut pairs = Vec::new();
     for (slot, &layer) in layers.iter().enumerate() {
         let (Some(mu_plus), Some(mu_minus)) = (pool.plus.mean(slot), pool.minus.mean(slot)) else { break };
         let (problem, quality) = (String::new(), 1.0);
         let mut pair = Pair { problem, m: 1, layer, quality, mu_plus, mu_minus, ..Pair::default() };
-        if let Contrast::Length { max_kl: Some(bound) } | Contrast::Thoughts { max_kl: Some(bound) } = config.contrast {
+        if let Contrast::Length { max_kl: Some(bound) } | Contrast::Thoughts { max_kl: Some(bound), .. } =
+            config.contrast
+        {
             let delta = pair.delta();
             let scale = bounded(engine, &pool.starts, layer, &delta, bound).map_err(InductionError::Engine)?;
             pair.mu_plus = pair.mu_minus.iter().zip(&delta).map(|(x, d)| x + scale * d).collect();
@@ -93,6 +115,67 @@ fn executes(segment: &str) -> bool {
     let text = segment.trim().to_lowercase();
     !OPENINGS.iter().any(|opening| text.starts_with(opening))
         && !REFLECTION.iter().chain(&TRANSITION).any(|mark| text.contains(mark))
+}
+
+/// A boundary of an answer, and what the segment after it does.
+struct Thought {
+    /// The index of the boundary token.
+    token: usize,
+    executes: bool,
+}
+
+/// Returns the boundaries whose states were read.
+fn thoughts(vocab: &Vocab, delimiter: &Delimiter, answer: &Answer) -> Vec<Thought> {
+    let tokens = &answer.member.tokens;
+    // The segment after the last control point that counts ends at one more.
+    let ends = control_points(vocab, delimiter, tokens);
+    let thought = |&(token, _): &(usize, _)| {
+        let end = ends.iter().find(|end| end.token > token).map_or(tokens.len(), |end| end.token + 1);
+        Thought { token, executes: executes(&vocab.text(&tokens[token + 1..end])) }
+    };
+    answer.states.iter().map(thought).collect()
+}
+
+/// Segments drawn anew from a boundary, as many as in the paper.
+const RESAMPLES: usize = 10;
+
+/// The longest of these segments, in tokens: what it does shows long before.
+const LONGEST: usize = 128;
+
+/// Keeps the boundaries from which at least the given share of segments drawn anew are of the kind of the one that
+/// followed.
+fn keep_stable<E: Text>(
+    engine: &E,
+    config: &InductionConfig,
+    share: f64,
+    answer: &Answer,
+    thoughts: &mut Vec<Thought>,
+) -> Result<(), InductionError<E::Error>> {
+    let room = engine.shape().max_context;
+    let request = |thought: &Thought| {
+        let prompt = [&answer.prompt[..], &answer.member.tokens[..=thought.token]].concat();
+        // Numbers of their own for every boundary, whatever the batch.
+        let place = format!("{}/{}/{}", answer.problem, answer.sample, thought.token);
+        Request {
+            max_tokens: LONGEST.min(room - prompt.len()),
+            stop: vec![config.delimiter.as_str().to_owned()],
+            samples: RESAMPLES,
+            stream: sample_stream(&place, 0),
+            ..Request::new(prompt)
+        }
+    };
+    // A boundary at the end of the context has no segment after it.
+    thoughts.retain(|thought| answer.prompt.len() + thought.token + 1 < room);
+    let requests: Vec<Request> = thoughts.iter().map(request).collect();
+    let options = GenerateOptions { max_batch: config.max_batch, ..GenerateOptions::default() };
+    let drawn = generate(engine, &requests, options).map_err(InductionError::Resampling)?;
+    let mut drawn = drawn.into_iter();
+    thoughts.retain(|thought| {
+        let segments = drawn.next().unwrap_or_default();
+        let alike = |segment: &&Generated| executes(&segment.text(engine.vocab())) == thought.executes;
+        segments.iter().filter(alike).count() as f64 >= share * RESAMPLES as f64
+    });
+    Ok(())
 }
 
 /// The states of both sides.
@@ -145,15 +228,12 @@ impl Pool {
     }
 
     /// Adds the state at which each segment but the first begins to the side of what the segment does.
-    fn add_by_thought(&mut self, vocab: &Vocab, delimiter: &Delimiter, answer: &Answer) {
-        let Member { tokens, boundaries, .. } = &answer.member;
-        // The segment after the last control point that counts ends at one more.
-        let ends = control_points(vocab, delimiter, tokens);
-        for (token, states) in &answer.states {
-            let end = ends.iter().find(|end| end.token > *token).map_or(tokens.len(), |end| end.token + 1);
-            let executes = executes(&vocab.text(&tokens[token + 1..end]));
-            if executes { &mut self.plus } else { &mut self.minus }.add(states);
-            let m = boundaries.iter().position(|boundary| boundary == token).unwrap_or_default();
+    fn add_thoughts(&mut self, answer: &Answer, thoughts: &[Thought]) {
+        for Thought { token, executes } in thoughts {
+            let states = answer.states.iter().filter(|(place, _)| place == token);
+            let side = if *executes { &mut self.plus } else { &mut self.minus };
+            states.for_each(|(_, states)| side.add(states));
+            let m = answer.member.boundaries.iter().position(|boundary| boundary == token).unwrap_or_default();
             self.found[m] += 1;
             self.problems.insert(answer.problem);
         }

@@ -78,6 +78,9 @@ pub struct Skipped {
     /// sampled.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unvalued: usize,
+    /// The number of boundaries from which segments of another kind than the one that followed are as likely.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unstable: usize,
     /// The number of contrasts that were not encoded because the pool was full of better pairs.
     pub outranked: usize,
     /// The number of pairs with a hidden state that is NaN or infinite.

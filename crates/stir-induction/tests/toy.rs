@@ -490,7 +490,7 @@ fn one_vector_leads_from_segments_that_check_to_those_that_carry_on() {
         vec![rollout("a", 0, "one\n\ntwo\n\nwait\n\nthree"), rollout("a", 1, "one\n\nalternativelyx\n\n")],
         vec![rollout("b", 0, "verify\n\nso\n\nno")],
     ];
-    let config = InductionConfig { contrast: Contrast::Thoughts { max_kl: None }, ..config() };
+    let config = InductionConfig { contrast: Contrast::Thoughts { max_kl: None, stable: None }, ..config() };
     let (mined, report) = mine(&groups, config.clone());
     // What begins at each control point of each answer: the first segment begins at none, an empty last one carries on.
     let executes = [[vec![true, false, true], vec![false, true]].concat(), vec![true, true]].concat();
@@ -519,9 +519,20 @@ fn one_vector_leads_from_segments_that_check_to_those_that_carry_on() {
     let many =
         |k: usize| rollout("c", k, &format!("{}\n\nwait\n\nno{}", "so".repeat(1 + k), "\n\nx".repeat(k * 5 % 7)));
     let many = vec![(0..40).map(many).collect()];
-    let bounded = InductionConfig { contrast: Contrast::Thoughts { max_kl: Some(1e-6) }, ..config.clone() };
+    let bounded =
+        InductionConfig { contrast: Contrast::Thoughts { max_kl: Some(1e-6), stable: None }, ..config.clone() };
     let one = mine(&many, InductionConfig { max_batch: 1, ..bounded.clone() }).0.pairs;
     assert_eq!(one, mine(&many, InductionConfig { max_batch: 50, ..bounded }).0.pairs);
+    // Drawn anew, the toy's segments say nothing of waiting, so what checks does not reproduce.
+    let filtered = |share| InductionConfig {
+        contrast: Contrast::Thoughts { max_kl: None, stable: Some(share) },
+        ..config.clone()
+    };
+    let (all, _) = mine(&groups, filtered(0.0));
+    assert_eq!(all.pairs, mined.pairs);
+    let (none, report) = mine(&groups, filtered(0.5));
+    assert_eq!((none.pairs.len(), report.skipped.unstable), (0, 2));
+    assert_eq!(report.found[..3], [2, 2, 1]);
     // Nothing that checks: no contrast.
     let (mined, report) = mine(&groups[1..], config);
     assert_eq!((mined.pairs.len(), report.kept, report.problems), (0, 0, 1));
