@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod answers;
+pub mod control_problems;
 pub mod experiment;
 mod format_error;
 pub mod method;

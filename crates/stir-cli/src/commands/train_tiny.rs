@@ -19,7 +19,7 @@ use burn::{
 use miette::{IntoDiagnostic, Result, WrapErr, ensure};
 use stir::{
     core::{Engine, GenerateOptions, Request, SampleRng, Sampling, Text, TokenId, generate},
-    eval::word_problems::{Split, WordProblem},
+    eval::word_problems::Split,
     grade::FinalNumber,
     model::{ChatTemplate, Decoder, DecoderConfig, DeviceSpec, Lm, Message, ModelError, Tokenizer},
 };
@@ -36,36 +36,42 @@ use tokenizers::{
     },
 };
 
-use crate::{output::show, progress::Progress};
+use crate::{
+    lessons::{Lesson, Lessons},
+    output::show,
+    progress::Progress,
+};
 
 /// Train the model that comes with the program from nothing; about half an hour on two cores
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Folder to write the model to
     #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    pub out: PathBuf,
+    /// Problems to train on
+    #[arg(long, value_enum, default_value_t = Lessons::Words)]
+    pub problems: Lessons,
     /// Optimizer steps
     #[arg(long, value_name = "N", default_value_t = 1700)]
-    steps: usize,
+    pub steps: usize,
     /// Sequences in a batch
     #[arg(long, value_name = "N", default_value_t = 24)]
-    batch: usize,
+    pub batch: usize,
     /// Peak learning rate
     #[arg(long, value_name = "X", default_value_t = 2e-3)]
-    learning_rate: f64,
+    pub learning_rate: f64,
     /// Seed of weights and data
     #[arg(long, default_value_t = 4)]
-    seed: u64,
+    pub seed: u64,
     /// Device to train on
     #[arg(long, default_value_t = DeviceSpec::default())]
-    device: DeviceSpec,
+    pub device: DeviceSpec,
 }
 
 const CHAT_TEMPLATE: &str = "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 /// `<|endoftext|>`, `<|im_start|>`, `<|im_end|>` take the first ids.
 const SPECIAL: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
 const END: TokenId = 2;
-const VOCAB_SIZE: usize = 408;
 /// Steps between two writings of the model, so that an interruption costs little.
 const SAVE_EVERY: usize = 100;
 /// Batches drawn together and sorted by length, so that little is padded.
@@ -77,7 +83,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     }
     let out = args.out.as_path();
     std::fs::create_dir_all(out).into_diagnostic().wrap_err_with(|| out.display().to_string())?;
-    write_tokenizer(out, args.seed)?;
+    write_tokenizer(out, args.problems, args.seed)?;
     let tokenizer = Tokenizer::from_file(&out.join("tokenizer.json")).into_diagnostic()?;
     let chat = ChatTemplate::from_dir(out).into_diagnostic()?.ok_or_else(|| miette::miette!("no chat template"))?;
     let hf = serde_json::json!({
@@ -98,11 +104,11 @@ pub(crate) fn run(args: Args) -> Result<()> {
         "rope_theta": 10_000.0,
         "tie_word_embeddings": true,
         "use_sliding_window": false,
-        "vocab_size": VOCAB_SIZE,
+        "vocab_size": args.problems.vocab_size(),
     });
     let device = args.device.open().into_diagnostic()?;
     train(&args, &hf, &tokenizer, &chat, &device)?;
-    report(out, args.seed, &device)
+    report(&args, &device)
 }
 
 /// Trains by AdamW with a linear warm-up over a twentieth of the steps and a linear decay to zero.
@@ -124,7 +130,8 @@ fn train(
         .with_epsilon(1e-8)
         .with_grad_clipping(clipping)
         .init();
-    let mut data = Data { rng: SampleRng::new(args.seed, 1), tokenizer, chat, batch: args.batch, ready: Vec::new() };
+    let rng = SampleRng::new(args.seed, 1);
+    let mut data = Data { lessons: args.problems, rng, tokenizer, chat, batch: args.batch, ready: Vec::new() };
     let shown = Progress::new(args.steps as u64, "training");
     let (warm_up, start) = ((args.steps / 20).max(1) as f64, Instant::now());
     let mut running = 0.0;
@@ -152,6 +159,7 @@ fn train(
 
 /// The endless stream of training batches.
 struct Data<'a> {
+    lessons: Lessons,
     rng: SampleRng,
     tokenizer: &'a Tokenizer,
     chat: &'a ChatTemplate,
@@ -185,11 +193,11 @@ impl Data<'_> {
     fn fill(&mut self) -> Result<()> {
         let mut pool = Vec::new();
         for _ in 0..POOL * self.batch {
-            let problem = WordProblem::draw(&mut self.rng, Split::Train);
-            let prompt = self.chat.render(&[Message::user(&problem.question)]).into_diagnostic()?;
+            let lesson = self.lessons.draw(&mut self.rng, Split::Train);
+            let prompt = self.chat.render(&[Message::user(&lesson.question)]).into_diagnostic()?;
             let mut tokens = self.tokenizer.encode_prompt(&prompt).into_diagnostic()?;
             let prompt = tokens.len();
-            tokens.extend(self.tokenizer.encode(&problem.solution(&mut self.rng)).into_diagnostic()?);
+            tokens.extend(self.tokenizer.encode(&lesson.solution).into_diagnostic()?);
             tokens.push(END);
             pool.push((tokens, prompt));
         }
@@ -205,7 +213,7 @@ impl Data<'_> {
 
 /// A byte-level BPE learned from the problems: every digit is a token, and a full stop takes its line breaks with it,
 /// so that the end of a step is one token.
-fn write_tokenizer(out: &Path, seed: u64) -> Result<()> {
+fn write_tokenizer(out: &Path, lessons: Lessons, seed: u64) -> Result<()> {
     let other = |error: tokenizers::Error| miette::miette!("{error}");
     let pattern = SplitPattern::Regex(r"\d|[^\s\d\p{L}]+\n*|\s*\n+| ?\p{L}+|\s".into());
     let split = SplitBy::new(pattern, SplitDelimiterBehavior::Isolated, false).map_err(other)?;
@@ -214,15 +222,13 @@ fn write_tokenizer(out: &Path, seed: u64) -> Result<()> {
     tokenizer.with_pre_tokenizer(Some(Sequence::new(vec![split.into(), bytes.into()])));
     tokenizer.with_decoder(Some(ByteLevel::default()));
     let trainer = BpeTrainer::builder()
-        .vocab_size(VOCAB_SIZE)
+        .vocab_size(lessons.vocab_size())
         .show_progress(false)
         .special_tokens(SPECIAL.iter().map(|token| AddedToken::from(*token, true)).collect())
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
         .build();
-    let mut rng = SampleRng::new(seed, 2);
-    let texts: Vec<String> = WordProblem::draw_many(4000, seed, Split::Train, &[])
-        .iter()
-        .map(|problem| format!("user\n{}\nassistant\n{}", problem.question, problem.solution(&mut rng)))
+    let texts: Vec<String> = (lessons.corpus(4000, seed, Split::Train).iter())
+        .map(|lesson| format!("user\n{}\nassistant\n{}", lesson.question, lesson.solution))
         .collect();
     tokenizer.train(&mut TrainerWrapper::BpeTrainer(trainer), texts.iter()).map_err(other)?;
     tokenizer.save(out.join("tokenizer.json"), true).map_err(other)?;
@@ -236,10 +242,10 @@ fn write_tokenizer(out: &Path, seed: u64) -> Result<()> {
 }
 
 /// Loads what was written and says how it does on problems it has not seen.
-fn report(out: &Path, seed: u64, device: &Device) -> Result<()> {
-    let lm = Lm::load(out, device).into_diagnostic()?;
-    let problems = WordProblem::draw_many(200, seed, Split::HeldOut, &[]);
-    let ask = |problem: &WordProblem| -> Result<Request, ModelError> {
+fn report(args: &Args, device: &Device) -> Result<()> {
+    let lm = Lm::load(&args.out, device).into_diagnostic()?;
+    let problems = args.problems.corpus(200, args.seed, Split::HeldOut);
+    let ask = |problem: &Lesson| -> Result<Request, ModelError> {
         let prompt = lm.encode_prompt(&lm.chat_prompt(&problem.question)?)?;
         Ok(Request { max_tokens: 200, sampling: Sampling::GREEDY, ..Request::new(prompt) })
     };
