@@ -13,7 +13,9 @@ use miette::{IntoDiagnostic, MietteHandlerOpts, Result, WrapErr};
 use stir::{core::Sampling, rollout::RolloutConfig};
 
 use crate::{
-    commands::{basis, chat, diagnose, evaluate, grade, induce, inspect, pipeline, rollout, steer, train_tiny},
+    commands::{
+        basis, chat, controls, diagnose, evaluate, grade, induce, inspect, pipeline, rollout, steer, train_tiny,
+    },
     log::LogArgs,
     output,
     settings::SamplingArgs,
@@ -45,6 +47,7 @@ enum Commands {
     Inspect(inspect::Args),
     TrainTiny(train_tiny::Args),
     Pipeline(pipeline::Args),
+    Controls(controls::Args),
     /// Print a script that completes the flags of this program in a shell
     Completions {
         /// The shell
@@ -109,6 +112,7 @@ fn execute(cli: Cli) -> Result<()> {
         Commands::Inspect(args) => inspect::run(args),
         Commands::TrainTiny(args) => train_tiny::run(args),
         Commands::Pipeline(args) => pipeline::run(args),
+        Commands::Controls(args) => controls::run(args),
         Commands::Completions { shell } => {
             // To memory first: the generator panics where it cannot write.
             let mut script = Vec::new();

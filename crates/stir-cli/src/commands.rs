@@ -2,6 +2,7 @@
 
 pub(crate) mod basis;
 pub(crate) mod chat;
+pub(crate) mod controls;
 pub(crate) mod diagnose;
 pub(crate) mod evaluate;
 pub(crate) mod grade;

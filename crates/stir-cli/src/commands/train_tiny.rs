@@ -47,27 +47,30 @@ use crate::{
 pub(crate) struct Args {
     /// Folder to write the model to
     #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+    out: PathBuf,
     /// Problems to train on
     #[arg(long, value_enum, default_value_t = Lessons::Words)]
-    pub problems: Lessons,
+    problems: Lessons,
     /// Optimizer steps
     #[arg(long, value_name = "N", default_value_t = 1700)]
-    pub steps: usize,
+    steps: usize,
     /// Sequences in a batch
-    #[arg(long, value_name = "N", default_value_t = 24)]
-    pub batch: usize,
+    #[arg(long, value_name = "N", default_value_t = BATCH)]
+    batch: usize,
     /// Peak learning rate
-    #[arg(long, value_name = "X", default_value_t = 2e-3)]
-    pub learning_rate: f64,
+    #[arg(long, value_name = "X", default_value_t = LEARNING_RATE)]
+    learning_rate: f64,
     /// Seed of weights and data
-    #[arg(long, default_value_t = 4)]
-    pub seed: u64,
+    #[arg(long, default_value_t = SEED)]
+    seed: u64,
     /// Device to train on
     #[arg(long, default_value_t = DeviceSpec::default())]
-    pub device: DeviceSpec,
+    device: DeviceSpec,
 }
 
+const BATCH: usize = 24;
+const LEARNING_RATE: f64 = 2e-3;
+const SEED: u64 = 4;
 const CHAT_TEMPLATE: &str = "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 /// `<|endoftext|>`, `<|im_start|>`, `<|im_end|>` take the first ids.
 const SPECIAL: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
@@ -77,6 +80,14 @@ const SAVE_EVERY: usize = 100;
 /// Batches drawn together and sorted by length, so that little is padded.
 const POOL: usize = 8;
 
+impl Args {
+    /// Training on `problems` as the flags have it by default, except for the number of steps.
+    pub(crate) fn new(out: PathBuf, problems: Lessons, steps: usize, device: DeviceSpec) -> Self {
+        Self { out, problems, steps, batch: BATCH, learning_rate: LEARNING_RATE, seed: SEED, device }
+    }
+}
+
+/// Trains a model from nothing.
 pub(crate) fn run(args: Args) -> Result<()> {
     for (name, value) in [("steps", args.steps), ("batch", args.batch)] {
         ensure!(value > 0, "{name} is 0, must be >= 1");
