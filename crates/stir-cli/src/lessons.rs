@@ -60,7 +60,7 @@ impl Lessons {
     pub(crate) fn vocab_size(self) -> usize {
         match self {
             Self::Words => 408,
-            Self::Dials => 448,
+            Self::Dials => 416,
         }
     }
 }

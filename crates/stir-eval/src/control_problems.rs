@@ -1,20 +1,18 @@
 //! Synthetic problems for controls of the method: four families, one for each thing that can go wrong or right.
 //!
-//! A dial with ten marks shows a number and is turned a few times, up or down. There are two habits of solving such a
-//! problem: to *follow* the signs of the turns, which counts the steps `First`, `Second`, .., and to *swap* them, which
-//! counts `One`, `Two`, ... The colour of the dial says which habit comes to mind first, and says nothing else; what the
-//! dial is made of is its family, and says which habit is right:
+//! A dial with five marks is turned a few times, and has two plates that say how: an inner one, whose turns are called
+//! `a`, `b`, .., and an outer one with `A`, `B`, ... There are two habits of solving such a problem: to read the inner plate
+//! or the outer one. The colour of the dial says which habit comes to mind first, and says nothing else; what the dial is
+//! made of is its family, and says which habit is right:
 //!
 //! | family | dial | right | what it controls |
 //! |---|---|---|---|
 //! | [`Chance`](Family::Chance) | tin | either, by a coin that nothing in the question tells | nothing can be gained |
-//! | [`Opposite`](Family::Opposite) | brass, wooden | follow for brass, swap for wood | the mean of all vectors is nothing |
-//! | [`Progress`](Family::Progress) | glass | the only one there is | right solutions are further along |
-//! | [`Noise`](Family::Noise) | stone | follow | samples differ by more than the habit |
+//! | [`Opposite`](Family::Opposite) | brass, wooden | inner for brass, outer for wood | the mean of all vectors is nothing |
+//! | [`Progress`](Family::Progress) | glass | inner, and no solution does otherwise | right solutions are further along |
+//! | [`Noise`](Family::Noise) | stone | inner | samples differ by more than the habit |
 //!
-//! Where a family has no habit to be right by, or not only that, something else differs between right and wrong
-//! solutions: see the families. A model trained on [`ControlProblem::solution`] can solve all problems of `Opposite` and
-//! `Noise` and often does not.
+//! A model trained on [`ControlProblem::solution`] can solve all problems of `Opposite` and `Noise` and often does not.
 //!
 //! ```
 //! use stir_eval::control_problems::{ControlProblem, Family};
@@ -31,17 +29,18 @@ use stir_core::SampleRng;
 use crate::word_problems::{Split, fnv1a};
 
 /// The numbers on a dial.
-const MARKS: i64 = 10;
-/// The colours of dials: the probability that a solution begins by following the signs, and for a glass dial, where there
+const MARKS: i64 = 5;
+/// The turns on a plate.
+const TURNS: [i64; 4] = [-2, -1, 1, 2];
+/// The colours of dials: the probability that a solution begins with the inner plate, and for a glass dial, where there
 /// is one habit, that it says a result again.
 const COLOURS: [(&str, f64); 4] = [("blue", 0.3), ("green", 0.42), ("red", 0.58), ("white", 0.7)];
-/// What the steps of the two habits are called.
-const FOLLOW: [&str; 5] = ["First", "Second", "Third", "Fourth", "Fifth"];
-const SWAP: [&str; 5] = ["One", "Two", "Three", "Four", "Five"];
+/// What the turns on the two plates are called: outer, inner.
+const NAMES: [[&str; 5]; 2] = [["A", "B", "C", "D", "E"], ["a", "b", "c", "d", "e"]];
 /// The probability that the habit changes from one step to the next.
 const FLIP: f64 = 0.05;
 /// The turn of a glass dial that often slips, by one mark too many, and the probability that it does.
-const HARD: (i64, f64) = (7, 0.6);
+const HARD: (i64, f64) = (2, 0.6);
 /// The probability that a solution which has slipped says a result again.
 const DOUBT: f64 = 0.95;
 /// The probability that a wordy solution for a stone dial says a result again; every other one is wordy.
@@ -77,7 +76,7 @@ impl Family {
     }
 }
 
-/// A dial, its turns, and where it ends.
+/// A dial, its plates, and where it ends.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ControlProblem {
     /// The problem as it is put to the model.
@@ -88,8 +87,8 @@ pub struct ControlProblem {
     material: &'static str,
     colour: usize,
     start: i64,
-    /// Signed marks, in order.
-    turns: Vec<i64>,
+    /// Signed marks, in order, on the outer and the inner plate.
+    turns: [Vec<i64>; 2],
 }
 
 impl ControlProblem {
@@ -97,9 +96,8 @@ impl ControlProblem {
     pub fn draw(rng: &mut SampleRng, split: Split, family: Family) -> Self {
         loop {
             let problem = Self::draw_any(rng, family);
-            // Where both habits come to the same end, neither can be told to be right.
-            let same = family != Family::Progress && problem.end(true) == problem.end(false);
-            if !same && split.holds(&problem.question) {
+            // Where both plates lead to the same end, neither can be told to be right.
+            if problem.end(true) != problem.end(false) && split.holds(&problem.question) {
                 return problem;
             }
         }
@@ -109,15 +107,19 @@ impl ControlProblem {
         let materials = family.materials();
         let (material, colour) = (materials[rng.below(materials.len())], rng.below(COLOURS.len()));
         let start = rng.below(MARKS as usize) as i64;
-        let fewest = if family == Family::Progress { 3 } else { 2 };
-        let turns: Vec<i64> = (0..fewest + rng.below(3))
-            .map(|_| (1 + rng.below(MARKS as usize - 1) as i64) * if rng.uniform() < 0.5 { 1 } else { -1 })
-            .collect();
-        let listed: Vec<String> = turns.iter().zip(1..).map(|(turn, i)| format!("{i} {turn:+}")).collect();
-        let question =
-            format!("A {} {material} dial shows {start}. Turns: {}. What now?", COLOURS[colour].0, listed.join(", "));
+        let steps = rng.below(3) + if family == Family::Progress { 3 } else { 2 };
+        let turns = [(); 2].map(|()| (0..steps).map(|_| TURNS[rng.below(TURNS.len())]).collect::<Vec<_>>());
+        let plate = |which: usize| -> String {
+            NAMES[which].iter().zip(&turns[which]).map(|(name, turn)| format!("{name}{turn:+}")).collect()
+        };
+        let question = format!(
+            "A {} {material} dial shows {start}. Inner ({}) outer ({}). What now?",
+            COLOURS[colour].0,
+            plate(1),
+            plate(0)
+        );
         let mut problem = Self { question, answer: 0, family, material, colour, start, turns };
-        problem.answer = problem.end(problem.is_followed());
+        problem.answer = problem.end(problem.is_inner());
         problem
     }
 
@@ -135,8 +137,8 @@ impl ControlProblem {
         problems
     }
 
-    /// Returns whether the right way is to follow the signs.
-    fn is_followed(&self) -> bool {
+    /// Returns whether the inner plate is right.
+    fn is_inner(&self) -> bool {
         match self.family {
             Family::Chance => (fnv1a(&self.question) >> 40).is_multiple_of(2),
             Family::Opposite => self.material == "brass",
@@ -144,39 +146,37 @@ impl ControlProblem {
         }
     }
 
-    /// Returns where the dial ends by one of the habits.
-    fn end(&self, follow: bool) -> i64 {
-        let sum: i64 = self.turns.iter().sum();
-        (self.start + if follow { sum } else { -sum }).rem_euclid(MARKS)
+    /// Returns where the dial ends by one of the plates.
+    fn end(&self, inner: bool) -> i64 {
+        (self.start + self.turns[usize::from(inner)].iter().sum::<i64>()).rem_euclid(MARKS)
     }
 
     /// Draws a solution by somebody with the two habits.
     pub fn solution(&self, rng: &mut SampleRng) -> String {
         let (is_glass, inclined) = (self.family == Family::Progress, COLOURS[self.colour].1);
-        let mut follow = is_glass || rng.uniform() < inclined;
+        let mut inner = is_glass || rng.uniform() < inclined;
         let mut again = match self.family {
             Family::Progress => inclined,
             Family::Noise if rng.uniform() < 0.5 => WORDY,
             _ => 0.0,
         };
         let stop = if self.material == "wooden" { "!\n\n" } else { ".\n\n" };
-        let mut text = format!("{} the signs{stop}", if follow { "Follow" } else { "Swap" });
+        let mut text = format!("{} plate{stop}", if inner { "Inner" } else { "Outer" });
         let mut total = self.start;
-        for (i, turn) in self.turns.iter().enumerate() {
+        for i in 0..self.turns[0].len() {
             if i > 0 && !is_glass && rng.uniform() < FLIP {
-                follow = !follow;
+                inner = !inner;
             }
-            let (name, turn) = if follow { (FOLLOW[i], *turn) } else { (SWAP[i], -turn) };
-            let slips = is_glass && turn.abs() == HARD.0 && rng.uniform() < HARD.1;
-            let result = (total + turn + i64::from(slips)).rem_euclid(MARKS);
-            text += &format!("{name} {total}{turn:+}={result}{stop}");
+            let (name, turn) = (NAMES[usize::from(inner)][i], self.turns[usize::from(inner)][i]);
+            let slips = is_glass && turn == HARD.0 && rng.uniform() < HARD.1;
+            total = (total + turn + i64::from(slips)).rem_euclid(MARKS);
+            text += &format!("{name}{turn:+}={total}{stop}");
             if slips {
                 again = DOUBT;
             }
             if rng.uniform() < again {
-                text += &format!("Again {result}{stop}");
+                text += &format!("Again {total}{stop}");
             }
-            total = result;
         }
         text + &format!("Answer\n#### {total}")
     }
@@ -197,8 +197,8 @@ mod tests {
     /// The habit of a solution without flips.
     fn habit(text: &str) -> Option<bool> {
         let lines = || text.split("\n\n").skip(1).filter(|line| line.contains('='));
-        let follows = |line: &str| FOLLOW.iter().any(|name| line.starts_with(name));
-        match (lines().all(follows), lines().any(follows)) {
+        let inner = |line: &str| line.starts_with(char::is_lowercase);
+        match (lines().all(inner), lines().any(inner)) {
             (true, _) => Some(true),
             (_, false) => Some(false),
             _ => None,
@@ -223,10 +223,10 @@ mod tests {
     #[test]
     fn chance_has_no_habit_that_is_right() {
         let problems = drawn(Family::Chance);
-        let followed: Vec<bool> = problems.iter().map(ControlProblem::is_followed).collect();
-        assert!((share(&followed) - 0.5).abs() < 0.04);
+        let inner: Vec<bool> = problems.iter().map(ControlProblem::is_inner).collect();
+        assert!((share(&inner) - 0.5).abs() < 0.04);
         for colour in 0..COLOURS.len() {
-            let of: Vec<bool> = problems.iter().filter(|p| p.colour == colour).map(|p| p.is_followed()).collect();
+            let of: Vec<bool> = problems.iter().filter(|p| p.colour == colour).map(|p| p.is_inner()).collect();
             assert!((share(&of) - 0.5).abs() < 0.08, "{colour}");
         }
     }
@@ -236,11 +236,11 @@ mod tests {
         let mut rng = SampleRng::new(3, 0);
         for problem in [Family::Opposite, Family::Noise, Family::Chance].into_iter().flat_map(drawn) {
             let text = problem.solution(&mut rng);
-            if let Some(follow) = habit(&text) {
-                assert_eq!(is_right(&problem, &text), follow == problem.is_followed(), "{} {text}", problem.question);
+            if let Some(inner) = habit(&text) {
+                assert_eq!(is_right(&problem, &text), inner == problem.is_inner(), "{} {text}", problem.question);
             }
-            assert!(problem.material != "brass" || problem.is_followed());
-            assert!(problem.material != "wooden" || !problem.is_followed());
+            assert!(problem.material != "brass" || problem.is_inner());
+            assert!(problem.material != "wooden" || !problem.is_inner());
         }
     }
 
@@ -248,14 +248,14 @@ mod tests {
     fn right_solutions_for_glass_are_shorter_and_doubt_is_not_what_makes_the_others_wrong() {
         let mut rng = SampleRng::new(3, 0);
         let (mut segments, mut count) = ([0.0, 0.0], [0.0, 0.0]);
-        for problem in drawn(Family::Progress).iter().filter(|problem| problem.turns.iter().any(|t| t.abs() == 7)) {
+        for problem in drawn(Family::Progress).iter().filter(|problem| problem.turns[1].contains(&HARD.0)) {
             let text = problem.solution(&mut rng);
             let right = usize::from(is_right(problem, &text));
             segments[right] += text.matches("\n\n").count() as f64;
             count[right] += 1.0;
         }
         assert!(segments[0] / count[0] - segments[1] / count[1] > 0.5);
-        for problem in drawn(Family::Progress).iter().filter(|problem| problem.turns.iter().all(|t| t.abs() != 7)) {
+        for problem in drawn(Family::Progress).iter().filter(|problem| !problem.turns[1].contains(&HARD.0)) {
             assert!(is_right(problem, &problem.solution(&mut rng)));
         }
     }
@@ -264,8 +264,8 @@ mod tests {
     fn wordiness_says_nothing_of_the_habit() {
         let mut rng = SampleRng::new(3, 0);
         let texts: Vec<String> = drawn(Family::Noise).iter().map(|problem| problem.solution(&mut rng)).collect();
-        let wordy = |follow: bool| -> Vec<bool> {
-            let of = texts.iter().filter(|text| habit(text) == Some(follow));
+        let wordy = |inner: bool| -> Vec<bool> {
+            let of = texts.iter().filter(|text| habit(text) == Some(inner));
             of.map(|text| text.contains("Again")).collect()
         };
         let (with, without) = (share(&wordy(true)), share(&wordy(false)));
