@@ -165,12 +165,11 @@ fn library(lm: &Worded, config: &ControllerConfig) -> Library {
     let mut rng = SampleRng::new(1, 0);
     let mut vector = || -> Vec<f32> { (0..hidden_size).map(|_| rng.normal() as f32).collect() };
     let entries = (1..config.max_control_points).flat_map(|m| vec![m; config.retrieve]).map(|m| Entry {
-        problem: String::new(),
         m,
         layer: 3 * n_layers / 5,
-        quality: 1.0,
         key: normalize(&vector()).unwrap().into(),
         action: Action::Steer(vector()),
+        ..Entry::default()
     });
     Library::from_entries(lm.fingerprint().clone(), entries.collect()).unwrap()
 }

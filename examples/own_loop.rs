@@ -62,9 +62,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let is_last = vocab.is_eos(token) || tokens.len() - prompt.len() == MAX_TOKENS;
                 steering.token(vocab.bytes(token), is_last)?;
             }
-            Next::Reencode { from } => {
+            Next::Reencode { last } => {
                 // The steered segment is dropped from the cache; the next pass encodes it again without the impulse.
-                cache.rewind(prompt.len() + from);
+                cache.rewind(end - last);
                 logits = None;
                 steering.reencoded()?;
             }
@@ -89,7 +89,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     Ok::<_, Box<dyn std::error::Error>>(branch)
                 };
                 let plain = probe(None)?;
-                let candidates = plan.candidates().iter().map(|c| probe(Some((c.layer, &c.vector, 1.0))));
+                let candidates = plan.candidates().iter().map(|c| probe(Some((c.layer, &c.vector, c.probe_scale))));
                 let scores = ProbeScores::of(&plain, &candidates.collect::<Result<Vec<_>, _>>()?);
                 steering.scores(&scores)?;
             }

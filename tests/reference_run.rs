@@ -51,6 +51,7 @@ static GOLDEN: LazyLock<MinedPairs> = LazyLock::new(|| {
         quality: pair["quality"].as_f64().unwrap(),
         mu_plus: right[i * 128..(i + 1) * 128].to_vec(),
         mu_minus: wrong[i * 128..(i + 1) * 128].to_vec(),
+        ..Pair::default()
     });
     MinedPairs { pairs: pairs.collect(), ..CANDIDATES.clone() }
 });

@@ -61,7 +61,15 @@ fn library(lm: &Lm, state: &[f32], says: Says) -> Library {
             (false, Says::Stay) => 100.0,
         };
         let action = if steer { Action::Steer(vector) } else { Action::Stay };
-        entries.push(Entry { problem: format!("p{i}"), m, layer: layer(lm), quality, key: key.into(), action });
+        entries.push(Entry {
+            problem: format!("p{i}"),
+            m,
+            layer: layer(lm),
+            quality,
+            key: key.into(),
+            action,
+            ..Entry::default()
+        });
     }
     Library::from_entries(lm.fingerprint().clone(), entries).unwrap()
 }

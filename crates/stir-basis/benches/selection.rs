@@ -193,6 +193,7 @@ fn retrieval() {
             quality: 1.0,
             key: normalize(&random()).unwrap().into(),
             action: action(i),
+            ..Entry::default()
         };
         let fingerprint = Fingerprint {
             architecture: "bench".into(),

@@ -7,6 +7,8 @@
 //! | 8 | length of the payload, little-endian |
 //! | 32 | BLAKE3 of the payload |
 //! | rest | payload: bincode 2, standard configuration |
+//!
+//! Version 1 is read too; `v1` has what it holds.
 
 use std::{
     fmt,
@@ -19,7 +21,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::content::ContentError;
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER: usize = 8 + 4 + 8 + 32;
 /// A damaged length must not make a reader ask for all memory. 4 GiB hold 65,000 pairs of width 8192.
 const MAX_PAYLOAD: usize = u32::MAX as usize;
@@ -32,6 +34,13 @@ pub enum FileKind {
     MinedPairs,
     /// A [`Library`](crate::Library).
     Library,
+}
+
+/// What a kind of file holds.
+pub(crate) trait Content: Serialize + DeserializeOwned {
+    const KIND: FileKind;
+    /// The same in version 1 of the format.
+    type V1: DeserializeOwned + Into<Self>;
 }
 
 /// A report of the encoder or decoder of a payload.
@@ -94,13 +103,13 @@ pub enum FileError {
         found: Option<FileKind>,
     },
     /// It was written by a version of the format that this build does not know.
-    #[error("{} has format version {found}, and this build reads {supported}", path.display())]
+    #[error("{} has format version {found}, and this build reads 1 to {supported}", path.display())]
     Version {
         /// The file.
         path: PathBuf,
         /// Its version.
         found: u32,
-        /// The version that can be read.
+        /// The newest version that can be read.
         supported: u32,
     },
     /// It was cut short, or is followed by bytes that do not belong to it.
@@ -158,9 +167,9 @@ impl fmt::Display for FoundKind {
     }
 }
 
-/// Writes `value` as a file of `kind`, replacing what was there only once all is written.
-pub(crate) fn write(path: &Path, kind: FileKind, value: &impl Serialize) -> Result<(), FileError> {
-    replace(path, &encode(path, kind, value)?)
+/// Writes `value`, replacing what was there only once all is written.
+pub(crate) fn write(path: &Path, value: &impl Content) -> Result<(), FileError> {
+    replace(path, &encode(path, value)?)
 }
 
 /// Says which file it is whose content breaks a rule.
@@ -177,11 +186,11 @@ fn io_at(path: &Path) -> impl Fn(io::Error) -> FileError + '_ {
 }
 
 /// Returns header and payload.
-fn encode(path: &Path, kind: FileKind, value: &impl Serialize) -> Result<Vec<u8>, FileError> {
+fn encode<T: Content>(path: &Path, value: &T) -> Result<Vec<u8>, FileError> {
     let payload = bincode::serde::encode_to_vec(value, bincode::config::standard()).map_err(|e| malformed(path, e))?;
     limit(path, payload.len() as u64)?;
     let mut bytes = Vec::with_capacity(HEADER + payload.len());
-    bytes.extend(kind.magic());
+    bytes.extend(T::KIND.magic());
     bytes.extend(VERSION.to_le_bytes());
     bytes.extend((payload.len() as u64).to_le_bytes());
     bytes.extend(blake3::hash(&payload).as_bytes());
@@ -189,29 +198,33 @@ fn encode(path: &Path, kind: FileKind, value: &impl Serialize) -> Result<Vec<u8>
     Ok(bytes)
 }
 
-/// Reads what [`write`] wrote.
-pub(crate) fn read<T: DeserializeOwned>(path: &Path, kind: FileKind) -> Result<T, FileError> {
+/// Reads what [`write`] wrote, in this version of the format or an earlier one.
+pub(crate) fn read<T: Content>(path: &Path) -> Result<T, FileError> {
     let file = File::open(path).map_err(io_at(path))?;
     let size = file.metadata().map_err(io_at(path))?.len();
     let mut header = Vec::with_capacity(HEADER);
     (&file).take(HEADER as u64).read_to_end(&mut header).map_err(io_at(path))?;
-    let promised = check_header(path, kind, &header, size)?;
+    let (version, promised) = check_header(path, T::KIND, &header, size)?;
 
     let mut payload = Vec::new();
     (&file).take(promised).read_to_end(&mut payload).map_err(io_at(path))?;
     if *blake3::hash(&payload).as_bytes() != header[20..] {
         return Err(FileError::Checksum { path: path.to_owned() });
     }
+    if version == 1 { Ok(decode::<T::V1>(path, &payload)?.into()) } else { decode(path, &payload) }
+}
+
+fn decode<T: DeserializeOwned>(path: &Path, payload: &[u8]) -> Result<T, FileError> {
     let config = bincode::config::standard().with_limit::<MAX_PAYLOAD>();
-    let (value, used) = bincode::serde::decode_from_slice(&payload, config).map_err(|e| malformed(path, e))?;
+    let (value, used) = bincode::serde::decode_from_slice(payload, config).map_err(|e| malformed(path, e))?;
     if used < payload.len() {
         return Err(malformed(path, Fault::LeftOver(payload.len() - used)));
     }
     Ok(value)
 }
 
-/// Returns the length of the payload of a file of `size` bytes that starts with `header`.
-fn check_header(path: &Path, kind: FileKind, header: &[u8], size: u64) -> Result<u64, FileError> {
+/// Returns the format version and the length of the payload of a file of `size` bytes that starts with `header`.
+fn check_header(path: &Path, kind: FileKind, header: &[u8], size: u64) -> Result<(u32, u64), FileError> {
     let path_owned = || path.to_owned();
     let found = FileKind::ALL.into_iter().find(|kind| header.starts_with(&kind.magic()));
     if found != Some(kind) {
@@ -222,12 +235,15 @@ fn check_header(path: &Path, kind: FileKind, header: &[u8], size: u64) -> Result
         return Err(FileError::Length { path: path_owned(), expected: HEADER as u64, found: size });
     };
     let (version, length) = (u32::from_le_bytes(version), u64::from_le_bytes(length));
-    if version != VERSION {
+    if !(1..=VERSION).contains(&version) {
         return Err(FileError::Version { path: path_owned(), found: version, supported: VERSION });
     }
     limit(path, length)?;
     let expected = HEADER as u64 + length;
-    if size == expected { Ok(length) } else { Err(FileError::Length { path: path_owned(), expected, found: size }) }
+    if size != expected {
+        return Err(FileError::Length { path: path_owned(), expected, found: size });
+    }
+    Ok((version, length))
 }
 
 fn limit(path: &Path, bytes: u64) -> Result<(), FileError> {

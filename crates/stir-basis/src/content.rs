@@ -25,10 +25,13 @@ impl Rules {
     }
 
     /// The rules that pairs and entries share.
-    pub(crate) fn place(self, m: usize, layer: usize, n_layers: usize, quality: f64) -> Result<(), ContentError> {
-        self.ensure(m >= 1, "m", ">= 1")?;
-        self.ensure(layer < n_layers, "layer", "below the fingerprint's n_layers")?;
+    pub(crate) fn place(self, layer: usize, n_layers: usize, quality: f64) -> Result<(), ContentError> {
+        self.layer(layer, n_layers)?;
         self.quality(quality)
+    }
+
+    pub(crate) fn layer(self, layer: usize, n_layers: usize) -> Result<(), ContentError> {
+        self.ensure(layer < n_layers, "layer", "below the fingerprint's n_layers")
     }
 
     pub(crate) fn quality(self, quality: f64) -> Result<(), ContentError> {

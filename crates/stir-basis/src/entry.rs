@@ -3,6 +3,7 @@ use std::{fmt, ops::Deref, sync::Arc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
+    Evidence,
     content::{ContentError, Rules},
     vector::is_unit,
 };
@@ -31,22 +32,34 @@ pub enum Action {
 pub struct Entry {
     /// The id of the problem it was mined on; empty for vectors that were not mined.
     pub problem: String,
-    /// The control point, from 1.
+    /// The control point; 0 is the end of the prompt.
     pub m: usize,
     /// The decoder layer whose output (`resid_post`) the key and the vector belong to, 0-based.
     pub layer: usize,
-    /// The trust in the entry: by how much the successes were rewarded better than the failures; finite, >= 0.
+    /// The trust in the entry: by how much the successes were rewarded better than the failures, or the lower bound of
+    /// the uplift that a trial found; finite, >= 0.
     pub quality: f64,
     /// The direction of the states that the entry is for, `[hidden_size]`, of length 1.
     pub key: Key,
     /// The action near the key.
     pub action: Action,
+    /// What a trial of the vector found; `None` where it was not tried.
+    #[serde(default)]
+    pub evidence: Option<Evidence>,
 }
 
 impl Default for Entry {
     /// Returns an entry of quality 1 at the first control point and layer 0 that says to stay. It has no key yet.
     fn default() -> Self {
-        Self { problem: String::new(), m: 1, layer: 0, quality: 1.0, key: Key::default(), action: Action::default() }
+        Self {
+            problem: String::new(),
+            m: 1,
+            layer: 0,
+            quality: 1.0,
+            key: Key::default(),
+            action: Action::default(),
+            evidence: None,
+        }
     }
 }
 
@@ -61,12 +74,13 @@ impl Entry {
 
     pub(crate) fn check(&self, index: usize, n_layers: usize, width: usize) -> Result<(), ContentError> {
         let rules = Rules { item: "entry", index };
-        rules.place(self.m, self.layer, n_layers, self.quality)?;
+        rules.place(self.layer, n_layers, self.quality)?;
         rules.width("key", &self.key, width)?;
         rules.ensure(is_unit(&self.key), "key", "of length 1")?;
         let vector = self.vector().unwrap_or(&self.key);
         rules.width("vector", vector, width)?;
-        rules.finite("vector", vector)
+        rules.finite("vector", vector)?;
+        self.evidence.map_or(Ok(()), |evidence| evidence.check(rules))
     }
 }
 

@@ -3,7 +3,7 @@ use std::path::Path;
 use safetensors::{Dtype, SafeTensorError, serialize, tensor::TensorView};
 
 use crate::{
-    Entry, Library,
+    Entry, Evidence, Library,
     codec::{FileError, malformed, replace},
 };
 
@@ -12,8 +12,10 @@ impl Library {
     ///
     /// # Shapes
     /// With `n` entries: `keys [n, hidden_size]` f32, `vectors [n, hidden_size]` f32 (zeros where the action is to
-    /// stay), `quality [n]` f64, `point [n]` i64 (control point, from 1), `layer [n]` i64, `kind [n]` i64 (0 wrong,
-    /// 1 right).
+    /// stay), `quality [n]` f64, `point [n]` i64 (control point), `layer [n]` i64, `kind [n]` i64 (0 wrong,
+    /// 1 right). Where the library has them also `evidence [n, 7]` f64, the fields of [`Evidence`] in their order, NaN for
+    /// entries that were not tried; `means [g, hidden_size]` f32 with `mean_point`, `mean_layer` and `mean_count`, `[g]`
+    /// i64; `heads [h, hidden_size]` f32 with `head_bias [h]` f32 and `head_layer [h]` i64.
     ///
     /// # Errors
     /// [`FileError::Io`] when the file cannot be written, [`FileError::Malformed`] when it cannot be laid out.
@@ -24,28 +26,62 @@ impl Library {
     }
 
     fn layout(&self) -> Result<Vec<u8>, SafeTensorError> {
-        let (entries, width) = (self.entries(), self.fingerprint().hidden_size);
+        let (entries, means, heads) = (self.entries(), self.means(), self.heads());
+        let width = self.fingerprint().hidden_size;
         let zeros = vec![0.0; width];
-        let rows = |row: &dyn Fn(&Entry) -> Vec<u8>| entries.iter().flat_map(row).collect::<Vec<u8>>();
-        let floats = |row: &[f32]| row.iter().flat_map(|x| x.to_le_bytes()).collect();
-        let integer = |x: usize| (x as i64).to_le_bytes().to_vec();
-
-        let keys = rows(&|entry| floats(&entry.key));
-        let vectors = rows(&|entry| floats(entry.vector().unwrap_or(&zeros)));
-        let quality = rows(&|entry| entry.quality.to_le_bytes().to_vec());
-        let point = rows(&|entry| integer(entry.m));
-        let layer = rows(&|entry| integer(entry.layer));
-        let kind = rows(&|entry| integer(usize::from(entry.vector().is_none())));
-
-        let (column, matrix) = (vec![entries.len()], vec![entries.len(), width]);
-        let tensors = [
-            ("keys", TensorView::new(Dtype::F32, matrix.clone(), &keys)?),
-            ("vectors", TensorView::new(Dtype::F32, matrix, &vectors)?),
-            ("quality", TensorView::new(Dtype::F64, column.clone(), &quality)?),
-            ("point", TensorView::new(Dtype::I64, column.clone(), &point)?),
-            ("layer", TensorView::new(Dtype::I64, column.clone(), &layer)?),
-            ("kind", TensorView::new(Dtype::I64, column, &kind)?),
+        let mut tensors = vec![
+            floats("keys", width, entries.iter().map(|entry| &entry.key[..])),
+            floats("vectors", width, entries.iter().map(|entry| entry.vector().unwrap_or(&zeros))),
+            Tensor(
+                "quality",
+                Dtype::F64,
+                vec![entries.len()],
+                bytes(entries.iter().map(|entry| entry.quality.to_le_bytes())),
+            ),
+            integers("point", entries.iter().map(|entry| entry.m as u64)),
+            integers("layer", entries.iter().map(|entry| entry.layer as u64)),
+            integers("kind", entries.iter().map(|entry| u64::from(entry.vector().is_none()))),
         ];
-        serialize(tensors, None)
+        if entries.iter().any(|entry| entry.evidence.is_some()) {
+            let row = |entry: &Entry| entry.evidence.map_or([f64::NAN; 7], numbers);
+            let data = bytes(entries.iter().flat_map(row).map(f64::to_le_bytes));
+            tensors.push(Tensor("evidence", Dtype::F64, vec![entries.len(), 7], data));
+        }
+        if !means.is_empty() {
+            tensors.push(floats("means", width, means.iter().map(|mean| &mean.mean[..])));
+            tensors.push(integers("mean_point", means.iter().map(|mean| mean.m as u64)));
+            tensors.push(integers("mean_layer", means.iter().map(|mean| mean.layer as u64)));
+            tensors.push(integers("mean_count", means.iter().map(|mean| mean.count)));
+        }
+        if !heads.is_empty() {
+            tensors.push(floats("heads", width, heads.iter().map(|head| &head.weights[..])));
+            let bias = bytes(heads.iter().map(|head| head.bias.to_le_bytes()));
+            tensors.push(Tensor("head_bias", Dtype::F32, vec![heads.len()], bias));
+            tensors.push(integers("head_layer", heads.iter().map(|head| head.layer as u64)));
+        }
+        let views = tensors.iter().map(|Tensor(name, dtype, shape, data)| {
+            Ok::<_, SafeTensorError>((*name, TensorView::new(*dtype, shape.clone(), data)?))
+        });
+        serialize(views.collect::<Result<Vec<_>, _>>()?, None)
     }
+}
+
+struct Tensor(&'static str, Dtype, Vec<usize>, Vec<u8>);
+
+/// Returns `[rows, width]`.
+fn floats<'a>(name: &'static str, width: usize, rows: impl ExactSizeIterator<Item = &'a [f32]>) -> Tensor {
+    Tensor(name, Dtype::F32, vec![rows.len(), width], bytes(rows.flatten().map(|x| x.to_le_bytes())))
+}
+
+fn integers(name: &'static str, column: impl ExactSizeIterator<Item = u64>) -> Tensor {
+    Tensor(name, Dtype::I64, vec![column.len()], bytes(column.map(u64::to_le_bytes)))
+}
+
+fn bytes<const N: usize>(numbers: impl Iterator<Item = [u8; N]>) -> Vec<u8> {
+    numbers.flatten().collect()
+}
+
+fn numbers(evidence: Evidence) -> [f64; 7] {
+    let Evidence { strength, trials, with_right, without_right, uplift, error, lower } = evidence;
+    [strength, trials as f64, with_right as f64, without_right as f64, uplift, error, lower]
 }

@@ -4,9 +4,11 @@ use serde::{Deserialize, Serialize};
 use stir_core::{Delimiter, Fingerprint, FingerprintMismatch};
 
 use crate::{
-    BasisConfig, BasisError, Entry, Key,
-    codec::{self, FileError, FileKind},
+    BasisConfig, BasisError, Entry, Key, StateMean, ValueHead,
+    codec::{self, Content, FileError, FileKind},
     content::ContentError,
+    head, mean,
+    v1::StoredV1,
     vector::{WORTH_THREADS, dot, normalize},
 };
 
@@ -40,8 +42,15 @@ pub(crate) struct Stored {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) delimiter: Delimiter,
     pub(crate) entries: Vec<Entry>,
+    pub(crate) means: Vec<StateMean>,
+    pub(crate) heads: Vec<ValueHead>,
     pub(crate) selection: Option<Selection>,
     pub(crate) provenance: BTreeMap<String, String>,
+}
+
+impl Content for Stored {
+    const KIND: FileKind = FileKind::Library;
+    type V1 = StoredV1;
 }
 
 /// A record of how [`select`](crate::select) arrived at a library.
@@ -125,7 +134,48 @@ impl Library {
             return Err(BasisError::NoEntries { skipped: 0 });
         }
         let (delimiter, provenance) = (Delimiter::default(), BTreeMap::new());
-        Ok(Self::from_stored(Stored { fingerprint, delimiter, entries, selection: None, provenance })?)
+        let (means, heads) = (Vec::new(), Vec::new());
+        Ok(Self::from_stored(Stored { fingerprint, delimiter, entries, means, heads, selection: None, provenance })?)
+    }
+
+    /// Returns a library with the entries that `change` returns, given each with its index, and all else as it is here.
+    ///
+    /// # Errors
+    /// [`BasisError::NoEntries`] when none is left; [`BasisError::Content`] for the first that breaks a rule.
+    pub fn filter_map(&self, mut change: impl FnMut(usize, &Entry) -> Option<Entry>) -> Result<Self, BasisError> {
+        let changed = self.entries().iter().enumerate().map(|(i, entry)| change(i, entry));
+        let changed: Vec<Option<Entry>> = changed.collect();
+        let mut stored = Stored { entries: Vec::new(), ..self.stored.clone() };
+        if let Some(selection) = &mut stored.selection {
+            let kept = changed.iter().zip(&selection.indices).filter(|(entry, _)| entry.is_some());
+            selection.indices = kept.map(|(_, &index)| index).collect();
+        }
+        stored.entries = changed.into_iter().flatten().collect();
+        if stored.entries.is_empty() {
+            return Err(BasisError::NoEntries { skipped: 0 });
+        }
+        Ok(Self::from_stored(stored)?)
+    }
+
+    /// Returns the library with the mean states that its keys were centred by; a query is centred by them too.
+    ///
+    /// # Errors
+    /// [`BasisError::Content`] for the first mean that breaks a rule, and for the first entry at whose layer and control
+    /// point there is none, unless `means` is empty.
+    pub fn with_means(mut self, means: Vec<StateMean>) -> Result<Self, BasisError> {
+        self.stored.means = means;
+        self.stored.check()?;
+        Ok(self)
+    }
+
+    /// Returns the library with other read-outs of success, at most one a layer.
+    ///
+    /// # Errors
+    /// [`BasisError::Content`] for the first that breaks a rule.
+    pub fn with_heads(mut self, heads: Vec<ValueHead>) -> Result<Self, BasisError> {
+        self.stored.heads = heads;
+        self.stored.check()?;
+        Ok(self)
     }
 
     /// Returns the library with another delimiter than the default one.
@@ -145,7 +195,7 @@ impl Library {
     /// # Errors
     /// [`FileError`] when the file cannot be written or would be too large.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
-        codec::write(path.as_ref(), FileKind::Library, &self.stored)
+        codec::write(path.as_ref(), &self.stored)
     }
 
     /// Reads what [`save`](Self::save) wrote.
@@ -154,18 +204,12 @@ impl Library {
     /// [`FileError`] with the file and what is wrong with it.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, FileError> {
         let path = path.as_ref();
-        codec::consistent(path, Self::from_stored(codec::read(path, FileKind::Library)?))
+        codec::consistent(path, Self::from_stored(codec::read(path)?))
     }
 
     pub(crate) fn from_stored(mut stored: Stored) -> Result<Self, ContentError> {
-        let Fingerprint { n_layers, hidden_size, .. } = stored.fingerprint;
-        stored.entries.iter().enumerate().try_for_each(|(i, entry)| entry.check(i, n_layers, hidden_size))?;
-        if let Some(selection) = &stored.selection {
-            let (expected, index) = (stored.entries.len(), selection.indices.len());
-            if expected != index {
-                return Err(ContentError { item: "selection of", index, field: "indices", rule: "one per entry" });
-            }
-        }
+        stored.check()?;
+        let hidden_size = stored.fingerprint.hidden_size;
         let mut groups: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
         for (i, entry) in stored.entries.iter().enumerate() {
             groups.entry((entry.m, entry.layer)).or_default().push(i);
@@ -200,6 +244,21 @@ impl Library {
     /// Returns entry `index`, as a [`Hit`] names it.
     pub fn entry(&self, index: usize) -> Option<&Entry> {
         self.stored.entries.get(index)
+    }
+
+    /// Returns the mean states that keys and queries are centred by; empty where states are compared as they are.
+    pub fn means(&self) -> &[StateMean] {
+        &self.stored.means
+    }
+
+    /// Returns the read-outs of success, at most one a layer.
+    pub fn heads(&self) -> &[ValueHead] {
+        &self.stored.heads
+    }
+
+    /// Returns whether every vector of the library was tried on other problems than its own.
+    pub fn validated(&self) -> bool {
+        self.entries().iter().all(|entry| entry.vector().is_none() || entry.evidence.is_some())
     }
 
     /// Returns how the entries were selected; `None` where that was not done by [`select`](crate::select).
@@ -242,8 +301,9 @@ impl Library {
     /// over all queries together; by falling similarity, ties to the lower entry. The search is exact: one dot product
     /// per entry.
     ///
-    /// Each query is a layer, named at most once, and the state after it, `[hidden_size]`, of any length. A query that
-    /// is zero, not finite or of another width has no similarity to anything and yields nothing.
+    /// Each query is a layer, named at most once, and the state after it, `[hidden_size]`, of any length. Where the
+    /// library has [`means`](Self::means), that of the layer and `m` is subtracted from the state first. A query that
+    /// is zero then, not finite or of another width has no similarity to anything and yields nothing.
     pub fn retrieve(&self, m: usize, queries: &[(usize, &[f32])], k: usize) -> Vec<Hit> {
         self.retrieve_all(m, &[queries], k).pop().unwrap_or_default()
     }
@@ -263,10 +323,15 @@ impl Library {
     pub fn retrieve_all(&self, m: usize, sequences: &[&[(usize, &[f32])]], k: usize) -> Vec<Vec<Hit>> {
         let mut hits = vec![Vec::new(); sequences.len()];
         for group in self.groups.iter().filter(|group| group.m == m) {
+            let mean = mean::find(self.means(), group.layer, m);
+            let direction = |state: &[f32]| match mean {
+                Some(mean) => normalize(&mean::centred(state, mean)),
+                None => normalize(state),
+            };
             let states: Vec<(usize, Vec<f32>)> = (sequences.iter().enumerate())
                 .flat_map(|(i, queries)| queries.iter().map(move |query| (i, query)))
                 .filter(|(_, (layer, state))| *layer == group.layer && state.len() == self.width())
-                .filter_map(|(i, (_, state))| Some((i, normalize(state)?)))
+                .filter_map(|(i, (_, state))| Some((i, direction(state)?)))
                 .collect();
             for ((sequence, _), near) in states.iter().zip(scan(&group.entries, &group.keys, &states, k)) {
                 hits[*sequence].extend(near);
@@ -290,6 +355,23 @@ impl Library {
             sum.iter_mut().zip(vector).for_each(|(sum, &x)| *sum += f64::from(x));
         }
         (count > 0.0).then(|| sum.into_iter().map(|sum| (sum / count) as f32).collect())
+    }
+}
+
+impl Stored {
+    fn check(&self) -> Result<(), ContentError> {
+        let Fingerprint { n_layers, hidden_size, .. } = self.fingerprint;
+        self.entries.iter().enumerate().try_for_each(|(i, entry)| entry.check(i, n_layers, hidden_size))?;
+        let used = self.entries.iter().map(|entry| ("entry", entry.layer, entry.m));
+        mean::check(&self.means, n_layers, hidden_size, used)?;
+        head::check(&self.heads, n_layers, hidden_size)?;
+        if let Some(selection) = &self.selection {
+            let (expected, index) = (self.entries.len(), selection.indices.len());
+            if expected != index {
+                return Err(ContentError { item: "selection of", index, field: "indices", rule: "one per entry" });
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-use std::cmp::Ordering;
+use std::{borrow::Cow, cmp::Ordering};
 
 use stir_core::SampleRng;
 use tracing::{info, info_span, warn};
@@ -7,13 +7,17 @@ use tracing::{info, info_span, warn};
 use crate::cluster;
 use crate::{
     Action, BasisConfig, BasisError, DppConfig, Entry, Library, MinedPairs, Selection, SelectionMethod,
-    dpp::greedy_rows, library::Stored, vector::normalize,
+    dpp::greedy_rows,
+    library::Stored,
+    mean::{centred, find},
+    vector::normalize,
 };
 
 /// Chooses a library from mined pairs.
 ///
-/// Pair `i` offers entry `2i` (wrong: key `mu_minus`, steer by `delta`) and `2i + 1` (right: key `mu_plus`, stay); both
-/// carry the pair's quality. Entries whose key is zero, or whose key or vector is not finite, are skipped and counted.
+/// Pair `i` offers entry `2i` (wrong: key `mu_minus`, steer by [`steering_vector`](crate::Pair::steering_vector)) and
+/// `2i + 1` (right: key `mu_plus`, stay); both carry the pair's quality. Where there are means, keys are centred by that
+/// of their layer and control point; vectors never are. Entries whose key is zero, or whose key or vector is not finite, are skipped and counted.
 /// Every control point first gets its quota, in ascending order while room remains; then `config.method` fills the
 /// rest.
 ///
@@ -28,9 +32,11 @@ use crate::{
 /// };
 /// let pair = Pair {
 ///     problem: "p1".into(), m: 1, layer: 14, quality: 0.9, mu_plus: vec![3.0, 4.0], mu_minus: vec![4.0, 3.0],
+///     ..Pair::default()
 /// };
 /// let mined = MinedPairs {
-///     fingerprint, delimiter: Delimiter::default(), pairs: vec![pair], provenance: BTreeMap::new(),
+///     fingerprint, delimiter: Delimiter::default(), pairs: vec![pair],
+///     means: vec![], heads: vec![], provenance: BTreeMap::new(),
 /// };
 /// let library = select(&mined, &BasisConfig::default())?;
 /// assert_eq!(library.entries()[0].vector(), Some(&[-1.0, 1.0][..]));
@@ -63,15 +69,21 @@ pub fn select(mined: &MinedPairs, config: &BasisConfig) -> Result<Library, Basis
         fingerprint: mined.fingerprint.clone(),
         delimiter: mined.delimiter.clone(),
         entries,
+        means: mined.means.clone(),
+        heads: mined.heads.clone(),
         selection: Some(Selection { config: config.clone(), offered, skipped, indices }),
         provenance: mined.provenance.clone(),
     })?)
 }
 
 /// Returns the state that becomes the key of entry `index`.
-fn state(mined: &MinedPairs, index: usize) -> &[f32] {
+fn state(mined: &MinedPairs, index: usize) -> Cow<'_, [f32]> {
     let pair = &mined.pairs[index / 2];
-    if is_wrong(index) { &pair.mu_minus } else { &pair.mu_plus }
+    let state = if is_wrong(index) { &pair.mu_minus } else { &pair.mu_plus };
+    match find(&mined.means, pair.layer, pair.m) {
+        Some(mean) => centred(state, mean).into(),
+        None => state.into(),
+    }
 }
 
 fn is_wrong(index: usize) -> bool {
@@ -86,8 +98,9 @@ fn entry(mined: &MinedPairs, index: usize) -> Option<Entry> {
         m: pair.m,
         layer: pair.layer,
         quality: pair.quality,
-        key: normalize(state(mined, index))?.into(),
-        action: if is_wrong(index) { Action::Steer(pair.delta()) } else { Action::Stay },
+        key: normalize(&state(mined, index))?.into(),
+        action: if is_wrong(index) { Action::Steer(pair.steering_vector()) } else { Action::Stay },
+        evidence: None,
     };
     // Two finite states can differ by more than f32 holds.
     entry.vector().unwrap_or(&[]).iter().all(|x| x.is_finite()).then_some(entry)
@@ -133,7 +146,9 @@ impl<'a> Pool<'a> {
                 let quality: Vec<f64> = rows.iter().map(|&row| self.rows[row].quality).collect();
                 let budget = given.len() + room;
                 let dpp = DppConfig { budget, lambda: config.lambda, epsilon: config.epsilon, first };
-                let picks = greedy_rows(&self.states(&rows), &quality, &dpp)?;
+                let states = self.states(&rows);
+                let states: Vec<&[f32]> = states.iter().map(|state| &**state).collect();
+                let picks = greedy_rows(&states, &quality, &dpp)?;
                 rest = picks[given.len()..].iter().map(|&pick| rows[pick]).collect();
             }
             SelectionMethod::Top => rest.sort_by(|&a, &b| self.better(a, b)),
@@ -203,14 +218,14 @@ impl<'a> Pool<'a> {
     }
 
     /// Returns the states of `rows` as they were mined: f32 keys have lost the digits that break ties.
-    fn states(&self, rows: &[usize]) -> Vec<&'a [f32]> {
+    fn states(&self, rows: &[usize]) -> Vec<Cow<'a, [f32]>> {
         rows.iter().map(|&row| state(self.mined, self.rows[row].index)).collect()
     }
 
     /// Returns the keys of `rows`, `[rows, hidden_size]`.
     #[cfg(feature = "clustering")]
     fn keys(&self, rows: &[usize]) -> Vec<f32> {
-        self.states(rows).into_iter().filter_map(normalize).flatten().collect()
+        self.states(rows).iter().filter_map(|state| normalize(state)).flatten().collect()
     }
 }
 

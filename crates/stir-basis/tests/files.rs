@@ -6,17 +6,31 @@ mod common;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use common::{candidates, fingerprint};
+use common::{candidates, fingerprint, mined};
 use proptest::prelude::*;
-use stir_basis::{Action, BasisConfig, Entry, FileError, FileKind, Library, MinedPairs, Pair, SelectionMethod, select};
-use stir_core::Delimiter;
+use stir_basis::{
+    BasisConfig, Entry, Evidence, FileError, FileKind, Library, MinedPairs, Pair, SelectionMethod, StateMean,
+    ValueHead, select,
+};
 use tempfile::tempdir;
 
 fn small_candidates() -> MinedPairs {
-    let pair =
-        Pair { problem: "p".into(), m: 1, layer: 2, quality: 0.5, mu_plus: vec![1.0, 0.0], mu_minus: vec![0.0, 2.0] };
+    let (problem, mu_plus, mu_minus) = ("p".into(), vec![1.0, 0.0], vec![0.0, 2.0]);
+    let pair = Pair { problem, m: 1, layer: 2, quality: 0.5, mu_plus, mu_minus, ..Pair::default() };
     let provenance = BTreeMap::from([("rollout".to_owned(), "{}".to_owned())]);
-    MinedPairs { fingerprint: fingerprint(2), delimiter: Delimiter::default(), pairs: vec![pair], provenance }
+    MinedPairs { pairs: vec![pair], provenance, ..mined(2) }
+}
+
+/// All that version 2 added.
+fn full_candidates() -> MinedPairs {
+    let mut mined = small_candidates();
+    mined.pairs[0].quality_error = Some(0.25);
+    mined.pairs[0].vector = Some(vec![3.0, -1.0]);
+    mined.pairs.push(Pair { m: 0, quality: 0.125, ..mined.pairs[0].clone() });
+    let mean = |m| StateMean { layer: 2, m, count: 300, mean: vec![0.5, 4.0] };
+    mined.means = vec![mean(0), mean(1)];
+    mined.heads = vec![ValueHead { layer: 1, weights: vec![1.0, -2.0], bias: 0.5, auc: Some(0.75) }];
+    mined
 }
 
 fn small_library() -> Library {
@@ -28,17 +42,77 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+fn unhex(text: &str) -> Vec<u8> {
+    text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}
+
+fn full_library() -> Library {
+    let config = BasisConfig { method: SelectionMethod::Random { seed: 7 }, ..BasisConfig::default() };
+    let evidence = Evidence {
+        strength: 0.5,
+        trials: 16,
+        with_right: 9,
+        without_right: 4,
+        uplift: 0.25,
+        error: 0.125,
+        lower: 0.0625,
+    };
+    let tried = |_, entry: &Entry| {
+        let evidence = entry.vector().map(|_| evidence);
+        Some(Entry { quality: evidence.map_or(entry.quality, |evidence| evidence.lower), evidence, ..entry.clone() })
+    };
+    select(&full_candidates(), &config).unwrap().filter_map(tried).unwrap()
+}
+
 /// A change here means a new format version.
 #[test]
 fn the_bytes_are_pinned() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("file");
-    small_candidates().save(&path).unwrap();
-    assert_eq!(hex(&fs::read(&path).unwrap()), CANDIDATES);
-    small_library().save(&path).unwrap();
-    assert_eq!(hex(&fs::read(&path).unwrap()), LIBRARY);
+    full_candidates().save(&path).unwrap();
+    assert_eq!(hex(&fs::read(&path).unwrap()), CANDIDATES_V2);
+    assert_eq!(MinedPairs::load(&path).unwrap(), full_candidates());
+    full_library().save(&path).unwrap();
+    assert_eq!(hex(&fs::read(&path).unwrap()), LIBRARY_V2);
+    assert_eq!(Library::load(&path).unwrap(), full_library());
 }
 
+#[test]
+fn files_of_version_1_are_read() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("file");
+    fs::write(&path, unhex(CANDIDATES)).unwrap();
+    assert_eq!(MinedPairs::load(&path).unwrap(), small_candidates());
+    fs::write(&path, unhex(LIBRARY)).unwrap();
+    let library = Library::load(&path).unwrap();
+    assert_eq!(library, small_library());
+    assert!(!library.validated());
+    // A payload of one version under the number of another is refused.
+    for (from, bytes) in [(1, unhex(LIBRARY)), (2, unhex(LIBRARY_V2))] {
+        let mut bytes = bytes;
+        assert_eq!(bytes[8], from);
+        bytes[8] = 3 - from;
+        fs::write(&path, bytes).unwrap();
+        assert!(matches!(Library::load(&path), Err(FileError::Malformed { .. })), "{from}");
+    }
+}
+
+const CANDIDATES_V2: &str = "\
+    5354495243414e4402000000b2000000000000000ea7f862909b2613aa7ea2120ee9ff54d2b664433c91dc6217c2161f1f80\
+    227203746f7903022801740177020a0a0201700102000000000000e03f01000000000000d03f020000803f00000000020000\
+    000000000040010200004040000080bf01700002000000000000c03f01000000000000d03f020000803f0000000002000000\
+    0000000040010200004040000080bf020200fb2c01020000003f000080400201fb2c01020000003f00008040010102000080\
+    3f000000c00000003f01000000000000e83f0107726f6c6c6f7574027b7d";
+const LIBRARY_V2: &str = "\
+    535449524c494252020000002301000000000000bff4f8fd314fdcdb98ee221f6db43dc03931e3dc79b67434d710a8bc89b4\
+    6b1d03746f7903022801740177020a0a0401700002000000000000b03f02425b78be425b78bf000200004040000080bf0100\
+    0000000000e03f100904000000000000d03f000000000000c03f000000000000b03f01700002000000000000c03f02ec05fe\
+    3dec057ebf010001700102000000000000b03f02425b78be425b78bf000200004040000080bf01000000000000e03f100904\
+    000000000000d03f000000000000c03f000000000000b03f01700102000000000000e03f02ec05fe3dec057ebf0100020200\
+    fb2c01020000003f000080400201fb2c01020000003f000080400101020000803f000000c00000003f01000000000000e83f\
+    01fb0001000000000000e03f2d431cebe2361a3f08000207040004020300010107726f6c6c6f7574027b7d";
+
+/// What version 1 wrote.
 const CANDIDATES: &str = "\
     5354495243414e440100000039000000000000006ea9927958960b3e00ad14d6a59ef67788fcb165cce7c7661fd82d34e954\
     b61d03746f7903022801740177020a0a0101700102000000000000e03f020000803f00000000020000000000000040010772\
@@ -75,7 +149,7 @@ proptest! {
         let path = folder.path().join("file");
         small_candidates().save(&path).unwrap();
         refuses_damage(&path, at, flip, cut, |path| MinedPairs::load(path).map(drop));
-        small_library().save(&path).unwrap();
+        full_library().save(&path).unwrap();
         refuses_damage(&path, at, flip, cut, |path| Library::load(path).map(drop));
     }
 }
@@ -120,7 +194,7 @@ fn every_fault_has_its_name_and_its_file() {
         fs::write(&path, bytes).unwrap();
         load()
     };
-    assert!(matches!(load_with(8, &[9]), FileError::Version { found: 9, supported: 1, .. }));
+    assert!(matches!(load_with(8, &[9]), FileError::Version { found: 9, supported: 2, .. }));
     assert!(matches!(load_with(12, &[0xff; 8]), FileError::TooLarge { bytes: u64::MAX, .. }));
     assert!(matches!(load_with(12, &[1, 0]), FileError::Length { expected: 53, .. }));
     assert!(matches!(load_with(20, &[0; 32]), FileError::Checksum { .. }));
@@ -158,14 +232,7 @@ fn content_that_breaks_a_rule_is_neither_written_nor_read() {
 #[test]
 fn a_folder_that_is_not_there_is_an_io_error_and_leaves_nothing() {
     let folder = tempdir().unwrap();
-    let entry = Entry {
-        problem: String::new(),
-        m: 1,
-        layer: 0,
-        quality: 0.0,
-        key: vec![0.0, 1.0].into(),
-        action: Action::Stay,
-    };
+    let entry = Entry { key: [0.0, 1.0].into(), ..Entry::default() };
     let library = Library::from_entries(fingerprint(2), vec![entry]).unwrap();
     assert!(matches!(library.save(folder.path().join("no/library")), Err(FileError::Io { .. })));
     // A folder's name cannot be taken by a file.

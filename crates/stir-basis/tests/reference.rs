@@ -50,6 +50,7 @@ fn candidates() -> (MinedPairs, Vec<Vec<f32>>) {
             quality,
             mu_plus,
             mu_minus,
+            ..Pair::default()
         })
         .collect();
     let fingerprint = Fingerprint {
@@ -60,7 +61,14 @@ fn candidates() -> (MinedPairs, Vec<Vec<f32>>) {
         tokenizer: String::new(),
         weights: String::new(),
     };
-    let candidates = MinedPairs { fingerprint, delimiter: Delimiter::default(), pairs, provenance: BTreeMap::new() };
+    let candidates = MinedPairs {
+        fingerprint,
+        delimiter: Delimiter::default(),
+        pairs,
+        means: Vec::new(),
+        heads: Vec::new(),
+        provenance: BTreeMap::new(),
+    };
     (candidates, rows(&tensors, "delta"))
 }
 

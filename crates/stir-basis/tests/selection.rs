@@ -306,9 +306,11 @@ fn a_bad_pair_is_named() {
             error => panic!("{error}"),
         }
     };
-    assert_eq!(with(|pair| pair.m = 0), (2, "m"));
     assert_eq!(with(|pair| pair.layer = 3), (2, "layer"));
     assert_eq!(with(|pair| pair.quality = f64::INFINITY), (2, "quality"));
     assert_eq!(with(|pair| pair.mu_plus.truncate(2)), (2, "mu_plus"));
     assert_eq!(with(|pair| pair.mu_minus.push(0.0)), (2, "mu_minus"));
+    assert_eq!(with(|pair| pair.vector = Some(vec![0.0; 4])), (2, "vector"));
+    assert_eq!(with(|pair| pair.quality_error = Some(-0.1)), (2, "quality_error"));
+    assert_eq!(with(|pair| pair.quality_error = Some(f64::NAN)), (2, "quality_error"));
 }

@@ -10,11 +10,15 @@ use std::{
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use miette::{IntoDiagnostic, MietteHandlerOpts, Result, WrapErr};
-use stir::{core::Sampling, rollout::RolloutConfig};
+use stir::{
+    core::Sampling,
+    rollout::{ForkConfig, RolloutConfig},
+};
 
 use crate::{
     commands::{
-        basis, chat, controls, diagnose, evaluate, grade, induce, inspect, pipeline, rollout, steer, train_tiny,
+        basis, chat, controls, diagnose, evaluate, fork, grade, induce, inspect, pipeline, rollout, steer, train_tiny,
+        validate,
     },
     log::LogArgs,
     output,
@@ -24,7 +28,7 @@ use crate::{
 /// Make a frozen language model reason better and shorter by steering its residual stream.
 ///
 /// A library of steering vectors is made in three stages, from the model's own samples: `rollout`, `induce`, `basis`.
-/// `steer`, `evaluate` and `chat` use it. `pipeline` does all of it on a small model that comes with the program.
+/// `validate` keeps what helps; `steer`, `evaluate` and `chat` use it. `pipeline` does all of it on a small model that comes with the program.
 #[derive(Parser)]
 #[command(name = "stir", version)]
 struct Cli {
@@ -37,9 +41,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Commands {
     Rollout(rollout::Args),
+    Fork(fork::Args),
     Induce(induce::Args),
     Diagnose(diagnose::Args),
     Basis(basis::Args),
+    Validate(validate::Args),
     Steer(steer::Args),
     Evaluate(evaluate::Args),
     Grade(grade::Args),
@@ -79,9 +85,11 @@ fn command() -> Command {
     Cli::command()
         .mut_subcommands(|command| command.allow_negative_numbers(true))
         .mut_subcommand("rollout", |command| SamplingArgs::defaults(command, RolloutConfig::default().sampling))
+        .mut_subcommand("fork", |command| SamplingArgs::defaults(command, ForkConfig::default().sampling))
         .mut_subcommand("steer", |command| SamplingArgs::defaults(command, Sampling::GREEDY))
         .mut_subcommand("evaluate", |command| SamplingArgs::defaults(command, Sampling::GREEDY))
         .mut_subcommand("pipeline", |command| pipeline::preset(SamplingArgs::defaults(command, Sampling::GREEDY)))
+        .mut_subcommand("validate", |command| SamplingArgs::described(command, "that of the rollouts"))
         .mut_subcommand("chat", |command| SamplingArgs::described(command, model))
 }
 
@@ -102,9 +110,11 @@ fn execute(cli: Cli) -> Result<()> {
     cli.log.install()?;
     match cli.command {
         Commands::Rollout(args) => rollout::run(args),
+        Commands::Fork(args) => fork::run(args),
         Commands::Induce(args) => induce::run(args),
         Commands::Diagnose(args) => diagnose::run(args),
         Commands::Basis(args) => basis::run(args),
+        Commands::Validate(args) => validate::run(args),
         Commands::Steer(args) => steer::run(args),
         Commands::Evaluate(args) => evaluate::run(args),
         Commands::Grade(args) => grade::run(args),

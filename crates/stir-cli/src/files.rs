@@ -3,8 +3,11 @@
 use std::{fs, io::ErrorKind, path::Path};
 
 use miette::{IntoDiagnostic, Report, Result, WrapErr, ensure, miette};
-use serde::de::DeserializeOwned;
-use stir::files::{FileError, Settings};
+use serde::{Deserialize, de::DeserializeOwned};
+use stir::{
+    files::{FileError, Settings},
+    rollout::RolloutConfig,
+};
 
 /// Reads the lines of a JSONL file; blank ones are skipped.
 pub(crate) fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
@@ -18,6 +21,16 @@ pub(crate) fn rollout_settings(rollouts: &Path) -> Result<Option<String>> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         settings => settings.map(Some).into_diagnostic().wrap_err_with(|| path.display().to_string()),
     }
+}
+
+/// Returns the settings that rollouts were sampled with; `settings` (JSON text) are those next to them. `None` where they do
+/// not tell, as those of other programs.
+pub(crate) fn sampled_with(settings: &str) -> Option<RolloutConfig> {
+    #[derive(Deserialize)]
+    struct Run {
+        config: RolloutConfig,
+    }
+    serde_json::from_str(settings).ok().map(|Run { config }| config)
 }
 
 /// Puts `bytes` where `path` says in one step: a reader sees all of them or what was there before.

@@ -13,8 +13,8 @@ use stir::{
         experiment::AnswerSettings,
         method::{ConstantVector, Deer, SelfConsistency, StaticAt},
     },
-    induction::{Contrast, InductionConfig, PositiveSource},
-    rollout::RolloutConfig,
+    induction::{Contrast, InductionConfig, PositiveSource, Preset},
+    rollout::{ForkConfig, RolloutConfig},
 };
 
 use crate::typed::{delimiter, escaped, named, unescaped};
@@ -54,11 +54,61 @@ impl RolloutArgs {
     }
 }
 
+/// Settings of how continuations from boundaries are drawn.
+#[derive(clap::Args, Debug)]
+pub(crate) struct ForkArgs {
+    /// Continuations of a boundary (R); the second half is drawn only where the first has right and wrong ones
+    #[arg(long, value_name = "N", default_value_t = ForkConfig::default().continuations)]
+    continuations: usize,
+    /// Most right continuations of a boundary, and most wrong ones, whose next boundaries are sampled
+    #[arg(long, value_name = "N", default_value_t = ForkConfig::default().children)]
+    children: usize,
+    /// Last control point whose boundaries are sampled
+    #[arg(long, alias = "points", value_name = "N", default_value_t = ForkConfig::default().max_control_points)]
+    max_control_points: usize,
+    /// Most continuations of a problem
+    #[arg(long, value_name = "N", default_value_t = ForkConfig::default().per_problem)]
+    per_problem: usize,
+    /// Text that ends a segment; \n, \r, \t and \\ are understood
+    #[arg(long, value_name = "TEXT", default_value = segment_end(), value_parser = delimiter)]
+    delimiter: Delimiter,
+    /// Most tokens of an answer (T_max), those before the boundary included
+    #[arg(long, value_name = "N", default_value_t = ForkConfig::default().max_tokens)]
+    max_tokens: usize,
+    /// Most continuations decoded at the same time; the results do not depend on it
+    #[arg(long, alias = "width", value_name = "N", default_value_t = ForkConfig::default().max_batch)]
+    max_batch: usize,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+}
+
+impl ForkArgs {
+    /// Returns the settings of the forks.
+    pub(crate) fn config(&self, seed: u64) -> ForkConfig {
+        ForkConfig {
+            continuations: self.continuations,
+            children: self.children,
+            max_control_points: self.max_control_points,
+            per_problem: self.per_problem,
+            delimiter: self.delimiter.clone(),
+            max_tokens: self.max_tokens,
+            sampling: self.sampling.over(ForkConfig::default().sampling),
+            stop: self.sampling.stop.clone(),
+            seed,
+            max_batch: self.max_batch,
+        }
+    }
+}
+
 /// Settings of what is contrasted.
 #[derive(clap::Args, Debug)]
 pub(crate) struct InductionArgs {
     #[command(flatten)]
     boundaries: BoundaryArgs,
+    /// Settings by name: published, or sound (--contrast forked --center --deconfound --shrink); flags come on top
+    #[arg(long, default_value_t, value_parser = PossibleValuesParser::new(["published", "sound"])
+        .try_map(|name| name.parse::<Preset>()))]
+    preset: Preset,
     /// Most successes in a contrast, the best ones (K_pos)
     #[arg(long, value_name = "N", default_value_t = InductionConfig::default().k_pos)]
     k_pos: usize,
@@ -78,10 +128,27 @@ pub(crate) struct InductionArgs {
     #[arg(long, default_value = "rollout", value_parser = PossibleValuesParser::new(["rollout", "gold", "rollout_or_gold"])
         .try_map(named::<PositiveSource>))]
     positives: PositiveSource,
-    /// The rollouts contrasted: the best right ones with the worst wrong ones, or, as an ablation, one random half of a
-    /// problem's rollouts with the other
-    #[arg(long, default_value = "reward", value_parser = PossibleValuesParser::new(["reward", "random_split"]))]
-    contrast: String,
+    /// What is contrasted: the best right rollouts with the worst wrong ones; right and wrong continuations of the same
+    /// boundary; as an ablation, one random half of a problem's rollouts with the other; for baselines with one vector,
+    /// short right ones with long right ones (ASC), or segments that carry on with those that check or turn back (SEAL)
+    /// [default: reward, with the preset sound forked]
+    #[arg(long, value_parser = PossibleValuesParser::new(["reward", "forked", "random_split", "length", "thoughts"]))]
+    contrast: Option<String>,
+    /// Most nats by which the one vector of --contrast length or thoughts may move the distribution of the next token
+    /// [default: no bound, its length is kept]
+    #[arg(long, value_name = "X")]
+    max_kl: Option<f64>,
+    /// Keep mean states, so that retrieval compares what tells states apart [default: false, with the preset sound true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    center: Option<bool>,
+    /// Take out of the vectors what length, position and control point explain [default: false, with the preset sound
+    /// true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    deconfound: Option<bool>,
+    /// Draw vectors toward the mean of those of similar states, by their share of noise [default: false, with the preset
+    /// sound true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    shrink: Option<bool>,
     /// T_max of the rollouts; rewards a gold solution
     #[arg(long, value_name = "N", default_value_t = InductionConfig::default().max_tokens)]
     max_tokens: usize,
@@ -127,6 +194,7 @@ impl BoundaryArgs {
 impl InductionArgs {
     /// Returns the settings of stage 2.
     pub(crate) fn config(&self, seed: u64) -> InductionConfig {
+        let preset = self.preset.config();
         InductionConfig {
             k_pos: self.k_pos,
             k_neg: self.k_neg,
@@ -134,7 +202,17 @@ impl InductionArgs {
             min_incorrect: self.min_incorrect,
             keep: self.keep,
             positives: self.positives,
-            contrast: if self.contrast == "reward" { Contrast::Reward } else { Contrast::RandomSplit { seed } },
+            contrast: match self.contrast.as_deref() {
+                None => preset.contrast,
+                Some("forked") => Contrast::Forked,
+                Some("length") => Contrast::Length { max_kl: self.max_kl },
+                Some("thoughts") => Contrast::Thoughts { max_kl: self.max_kl },
+                Some("random_split") => Contrast::RandomSplit { seed },
+                Some(_) => Contrast::Reward,
+            },
+            center: self.center.unwrap_or(preset.center),
+            deconfound: self.deconfound.unwrap_or(preset.deconfound),
+            shrink: self.shrink.unwrap_or(preset.shrink),
             eta: self.eta,
             max_tokens: self.max_tokens,
             ..self.boundaries.config()
@@ -390,6 +468,9 @@ pub(crate) struct ConstantVectorArgs {
     /// Factor of that vector [default: that of --k-scale]
     #[arg(long, value_name = "X")]
     constant_vector_scale: Option<f64>,
+    /// Add that vector only where the cosine of the angle between it and the stream is below this [default: everywhere]
+    #[arg(long, value_name = "X", allow_hyphen_values = true)]
+    constant_vector_gate_below: Option<f64>,
 }
 
 impl ConstantVectorArgs {
@@ -399,6 +480,7 @@ impl ConstantVectorArgs {
         ConstantVector {
             at: at.unwrap_or(self.constant_vector_at),
             scale: self.constant_vector_scale.unwrap_or(steering.k_scale),
+            gate_below: self.constant_vector_gate_below,
             allow_requantised: steering.allow_requantised,
         }
     }
@@ -473,6 +555,7 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_library() {
         assert_eq!(parse::<RolloutArgs>(&[]).config(0), RolloutConfig::default());
+        assert_eq!(parse::<ForkArgs>(&[]).config(0), ForkConfig::default());
         assert_eq!(parse::<InductionArgs>(&[]).config(0), InductionConfig::default());
         assert_eq!(parse::<BasisArgs>(&[]).config(0), BasisConfig::default());
         assert_eq!(parse::<ControllerArgs>(&[]).config(Variant::Stir, 0), ControllerConfig::default());
@@ -493,13 +576,15 @@ mod tests {
     #[test]
     fn a_flag_has_the_name_of_its_field() {
         named_alike::<RolloutArgs>(RolloutConfig::default(), &["seed", "sampling"]);
+        named_alike::<ForkArgs>(ForkConfig::default(), &["seed", "sampling"]);
         named_alike::<SamplingArgs>(Sampling::default(), &[]);
-        let induction = InductionConfig { allow_requantised: true, ..InductionConfig::default() };
+        let induction = InductionConfig { allow_requantised: true, ..InductionConfig::sound() };
         named_alike::<InductionArgs>(induction, &[]);
         named_alike::<BasisArgs>(BasisConfig::default(), &[]);
         let controller = ControllerConfig { allow_requantised: true, ..ControllerConfig::default() };
         named_alike::<ControllerArgs>(controller, &["variant", "seed"]);
-        let own = serde_json::to_value(ConstantVector::default()).unwrap();
+        let own = ConstantVector { gate_below: Some(0.0), ..ConstantVector::default() };
+        let own = serde_json::to_value(own).unwrap();
         let prefixed =
             own.as_object().unwrap().iter().map(|(field, value)| (format!("constant_vector_{field}"), value));
         named_alike::<ConstantVectorArgs>(prefixed.collect::<std::collections::BTreeMap<_, _>>(), &[]);
@@ -509,6 +594,17 @@ mod tests {
             prefixed.collect::<std::collections::BTreeMap<_, _>>(),
             &["deer_mean", "deer_confidence"],
         );
+    }
+
+    #[test]
+    fn flags_come_on_top_of_a_preset() {
+        let of = |flags: &[&str]| parse::<InductionArgs>(flags).config(4);
+        assert_eq!(of(&["--preset", "sound"]), InductionConfig::sound());
+        let changed = InductionConfig { contrast: Contrast::Reward, shrink: false, ..InductionConfig::sound() };
+        assert_eq!(of(&["--preset", "sound", "--contrast", "reward", "--shrink", "false"]), changed);
+        let one = InductionConfig { center: true, ..InductionConfig::default() };
+        assert_eq!(of(&["--center", "--keep", "128"]), one);
+        assert_eq!(of(&["--contrast", "random_split"]).contrast, Contrast::RandomSplit { seed: 4 });
     }
 
     #[test]

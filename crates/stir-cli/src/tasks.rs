@@ -1,6 +1,9 @@
 //! The flags that say what is asked.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use miette::{IntoDiagnostic, Result, miette};
 use stir::{
@@ -11,6 +14,7 @@ use stir::{
         task::answer_form,
     },
     model::ModelError,
+    rollout::Rollout,
 };
 
 /// The problems to ask.
@@ -27,7 +31,10 @@ pub(crate) struct TaskArgs {
     /// its last ####. Not for built-in tasks
     #[arg(long, value_name = "FORM", value_parser = form)]
     pub answers: Option<AnswerForm>,
-    /// Only the first problems
+    /// Leave out this many problems at the start
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub skip: usize,
+    /// Only this many problems
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
 }
@@ -40,7 +47,7 @@ pub(crate) fn form(name: &str) -> Result<AnswerForm, String> {
 impl TaskArgs {
     /// Returns the problems of a JSONL file whose answers have the given form, or follow `####`.
     pub(crate) fn file(path: &Path, answers: Option<AnswerForm>) -> Self {
-        Self { task: path.to_owned(), data: None, answers, limit: None }
+        Self { task: path.to_owned(), data: None, answers, skip: 0, limit: None }
     }
 
     /// Returns the task's name in reports: its own, or that of its file.
@@ -57,9 +64,30 @@ impl TaskArgs {
     }
 
     fn source(&self) -> TaskSource {
-        let Self { task, data, answers, limit } = self.clone();
-        TaskSource { task, data, answers, limit }
+        let Self { task, data, answers, skip, limit } = self.clone();
+        TaskSource { task, data, answers, skip, limit }
     }
+}
+
+/// Reads the rollouts of a file, problem by problem.
+pub(crate) fn read_groups(path: &Path) -> Result<Vec<Vec<Rollout>>> {
+    stir::rollout::read_groups(path).into_diagnostic()?.collect::<Result<_, _>>().into_diagnostic()
+}
+
+/// Checks that rollouts are of problems of the task, and that their right answers are its.
+pub(crate) fn check_known(questions: &Questions, rollouts: &[Vec<Rollout>], path: &Path) -> Result<()> {
+    let asked = questions.questions.iter().zip(&questions.golds);
+    let golds: HashMap<&str, Option<&str>> = asked.map(|(q, gold)| (q.id.as_str(), gold.as_deref())).collect();
+    for Rollout { id, gold, .. } in rollouts.iter().filter_map(|group| group.first()) {
+        match golds.get(id.as_str()) {
+            Some(known) if *known == gold.as_deref() => {}
+            Some(_) => {
+                return Err(miette!("{}: the gold of problem {id:?} is not that of the task", path.display()));
+            }
+            None => return Err(miette!("{}: problem {id:?} is not one of the task", path.display())),
+        }
+    }
+    Ok(())
 }
 
 /// Checks that every right answer is known.

@@ -3,6 +3,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use stir_core::SettingError;
 
+use crate::{Placement, Strength};
+
 /// The settings of the controller; the symbols are those of the method's description.
 ///
 /// ```
@@ -15,7 +17,8 @@ use stir_core::SettingError;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ControllerConfig {
-    /// The number of segments that may be steered, `M`: the controller acts at control points 1 to `M - 1`.
+    /// The number of segments that may be steered, `M`: the controller acts at control points 1 to `M - 1`, and at 0
+    /// with `at_prompt`.
     pub max_control_points: usize,
     /// The number of entries retrieved at a control point, `k`.
     pub retrieve: usize,
@@ -25,7 +28,7 @@ pub struct ControllerConfig {
     pub probe_tokens: usize,
     /// The weight of the advantage.
     pub beta: f64,
-    /// The weight of a probe's gain in mean log-probability.
+    /// The weight of a probe's gain.
     pub rho: f64,
     /// The lowest score that may win.
     pub tau_null: f64,
@@ -47,8 +50,28 @@ pub struct ControllerConfig {
     pub seed: u64,
     /// True to steer a model with a library that was mined on another quantisation or number type of it.
     // Left out where it is false, as settings of earlier versions do not have it.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "is_default")]
     pub allow_requantised: bool,
+    // What follows is not published. It is left out where it is the default, for the same reason.
+    /// The strength of an impulse.
+    #[serde(skip_serializing_if = "is_default")]
+    pub strength: Strength,
+    /// What a probe measures.
+    #[serde(skip_serializing_if = "is_default")]
+    pub probe: Probe,
+    /// The least gain of a candidate that may win, if that is bounded. Where nothing is probed the gain is 0.
+    #[serde(skip_serializing_if = "is_default")]
+    pub min_gain: Option<f64>,
+    /// The tokens that bear an impulse.
+    #[serde(skip_serializing_if = "is_default")]
+    pub placement: Placement,
+    /// True to act at control point 0 too: at the last token of the prompt, before the first segment.
+    #[serde(skip_serializing_if = "is_default")]
+    pub at_prompt: bool,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Default for ControllerConfig {
@@ -71,6 +94,11 @@ impl Default for ControllerConfig {
             variant: Variant::Stir,
             seed: 0,
             allow_requantised: false,
+            strength: Strength::Score,
+            probe: Probe::LogProb,
+            min_gain: None,
+            placement: Placement::Boundary,
+            at_prompt: false,
         }
     }
 }
@@ -91,6 +119,9 @@ impl ControllerConfig {
         SettingError::not_negative("k_scale", self.k_scale)?;
         let cosine = self.min_similarity.abs() <= 1.0;
         SettingError::check(cosine, "min_similarity", self.min_similarity, "in [-1, 1]")?;
+        self.strength.validate()?;
+        SettingError::finite("min_gain", self.min_gain.unwrap_or(0.0))?;
+        self.placement.validate()?;
         match (self.min_m, self.max_m) {
             (Some(min), Some(max)) => SettingError::check(max >= min, "max_m", max, "at least min_m"),
             _ => Ok(()),
@@ -99,7 +130,7 @@ impl ControllerConfig {
 
     /// Returns whether the controller acts at control point `m`.
     pub(crate) fn acts_at(&self, m: usize) -> bool {
-        (1..self.max_control_points).contains(&m)
+        (usize::from(!self.at_prompt)..self.max_control_points).contains(&m)
             && self.min_m.is_none_or(|min| m >= min)
             && self.max_m.is_none_or(|max| m <= max)
             && self.variant != Variant::NoMemory
@@ -117,6 +148,22 @@ pub enum Scope {
     Persistent,
 }
 
+/// What a probe measures: the gain of a candidate is that of its probe over that of the probe without a vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Probe {
+    /// The mean log-probability of the tokens that it generates, as published: how fluently it goes on.
+    #[default]
+    LogProb,
+    /// The probability that the answer will be right, by the library's read-out of highest AUC
+    /// ([`ValueHead`](stir_basis::ValueHead); one without AUC comes last, ties go to the higher layer). It is read after
+    /// the last token that this probe and the one without a vector have both encoded. A probe does not encode the last
+    /// token that it generates, so after `n` and `n'` tokens that is token `min(n, n') - 1`, and the boundary token, with
+    /// the impulse, where that is 0.
+    Value,
+}
+
 /// The method, or one of its ablations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -132,7 +179,8 @@ pub enum Variant {
     RandomVector,
     /// Draws a candidate at random in place of the best one, and holds it to the same bounds.
     RandomChoice,
-    /// Adds the mean of all vectors at the library's lowest layer with any, at every control point, at scale `k_scale`.
+    /// Adds the mean of all vectors at the library's lowest layer with any, at every control point, at scale `k_scale`
+    /// or as [`Strength`] says.
     StaticVector,
 }
 

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-use stir_basis::Library;
+use stir_basis::{Library, ValueHead};
 use stir_core::{Fingerprint, HookPoint, SampleRng};
 
 use crate::{
-    Candidate, Commit, ControlState, ControllerConfig, ControllerError, Decision, Plan, Planned, ProbeScores, Scored,
-    Variant,
+    Candidate, Commit, ControlState, ControllerConfig, ControllerError, Decision, Plan, Planned, Probe, ProbeScores,
+    Scored, Strength, Variant,
 };
 
 /// A score must beat another by this much to count as better.
@@ -45,6 +45,8 @@ pub struct Controller {
     points: Arc<[HookPoint]>,
     /// The mean vector and its layer, for the variant that adds it.
     mean: Option<(usize, Arc<[f32]>)>,
+    /// The read-out that probes are scored by, if they are, and the place of its layer among `layers`.
+    head: Option<(usize, Arc<ValueHead>)>,
 }
 
 impl Controller {
@@ -53,7 +55,7 @@ impl Controller {
     /// # Errors
     /// [`ControllerError`] when a setting is out of bounds, when the library was made for another model (or, unless
     /// [`allow_requantised`](ControllerConfig::allow_requantised) is set, for another quantisation of it), or when the
-    /// variant needs a vector and the library has none.
+    /// settings need a vector or a value head and the library has none.
     pub fn new(
         library: impl Into<Arc<Library>>,
         model: &Fingerprint,
@@ -69,12 +71,29 @@ impl Controller {
     /// [`Library::from_vectors`](stir_basis::Library::from_vectors). Nothing then checks that they fit the model.
     ///
     /// # Errors
-    /// [`ControllerError`] when a setting is out of bounds, or when the variant needs a vector and the library has
-    /// none.
+    /// [`ControllerError`] when a setting is out of bounds, or when the settings need a vector or a value head and the
+    /// library has none.
     pub fn unchecked(library: impl Into<Arc<Library>>, config: ControllerConfig) -> Result<Self, ControllerError> {
         let library = library.into();
         config.validate()?;
-        let layers: Arc<[usize]> = library.layers().into();
+        let mut layers = library.layers();
+        let head = match config.probe {
+            Probe::LogProb => None,
+            Probe::Value => {
+                let rank = |head: &&ValueHead| (head.auc.unwrap_or(f64::NEG_INFINITY), head.layer);
+                let best = library.heads().iter().max_by(|a, b| {
+                    let ((a, a_layer), (b, b_layer)) = (rank(a), rank(b));
+                    a.total_cmp(&b).then(a_layer.cmp(&b_layer))
+                });
+                let head = best.ok_or(ControllerError::NoHead)?;
+                let slot = layers.binary_search(&head.layer).unwrap_or_else(|slot| {
+                    layers.insert(slot, head.layer);
+                    slot
+                });
+                Some((slot, Arc::new(head.clone())))
+            }
+        };
+        let layers: Arc<[usize]> = layers.into();
         let points = layers.iter().copied().map(HookPoint::ResidPost).collect();
         let mean = match config.variant {
             Variant::StaticVector => {
@@ -83,7 +102,7 @@ impl Controller {
             }
             _ => None,
         };
-        Ok(Self { library, config, layers, points, mean })
+        Ok(Self { library, config, layers, points, mean, head })
     }
 
     /// Returns the settings.
@@ -106,6 +125,12 @@ impl Controller {
         &self.points
     }
 
+    /// Returns the read-out that probes are scored by, with the place of its layer among [`layers`](Self::layers);
+    /// `None` where they are scored by their tokens.
+    pub(crate) fn head(&self) -> Option<&(usize, Arc<ValueHead>)> {
+        self.head.as_ref()
+    }
+
     /// Plans a control point: returns what to do there where that is certain without probing, else what to probe.
     ///
     /// Nothing is probed by the variants [`NoMemory`](Variant::NoMemory), [`NoProbing`](Variant::NoProbing) and
@@ -115,6 +140,9 @@ impl Controller {
     pub fn plan(&self, at: &ControlState) -> Planned {
         if let Some(decision) = self.without_states(at.sequence, at.m) {
             return Planned::Decided(decision);
+        }
+        if let Some((layer, mean)) = &self.mean {
+            return Planned::Decided(self.constant(at.sequence, at.m, *layer, mean, relative_length(at, *layer, mean)));
         }
         let plan = self.retrieve(at);
         if plan.candidates.is_empty() || self.config.variant == Variant::NoProbing {
@@ -126,7 +154,7 @@ impl Controller {
     /// Says whether what [`plan`](Self::plan) finds at control point `m` depends on the states there. Where it does
     /// not, they need not be read.
     pub fn needs_states(&self, m: usize) -> bool {
-        self.config.acts_at(m) && self.mean.is_none()
+        self.config.acts_at(m) && (self.mean.is_none() || self.config.strength != Strength::Score)
     }
 
     /// Decides where the state does not matter; `None` where it does.
@@ -134,16 +162,20 @@ impl Controller {
         if !self.config.acts_at(m) {
             return Some(Decision::default());
         }
-        let (layer, mean) = self.mean.as_ref()?;
-        let scale = self.config.k_scale as f32;
-        let decision = if can_add(scale, mean) {
-            let commit = Commit { entry: None, layer: *layer, vector: mean.clone(), scale };
-            Decision { commit: Some(commit).filter(|_| scale > 0.0), ..Decision::default() }
-        } else {
-            Decision { non_finite: 1, ..Decision::default() }
-        };
+        if self.needs_states(m) {
+            return None;
+        }
+        // The length of the stream plays no part.
+        self.mean.as_ref().map(|(layer, mean)| self.constant(sequence, m, *layer, mean, 1.0))
+    }
+
+    /// Decides for the mean of all vectors.
+    fn constant(&self, sequence: u64, m: usize, layer: usize, mean: &Arc<[f32]>, relative_length: f64) -> Decision {
+        let scale = self.config.strength.scale(self.config.k_scale, relative_length);
+        let mut decision = Decision::of(Commit { entry: None, layer, vector: mean.clone(), scale });
+        decision.commit = decision.commit.filter(|commit| commit.scale > 0.0);
         report(sequence, m, &decision);
-        Some(decision)
+        decision
     }
 
     fn retrieve(&self, at: &ControlState) -> Plan {
@@ -177,9 +209,13 @@ impl Controller {
                 Variant::RandomVector => self.noise(index, vector),
                 _ => vector.into(),
             };
-            Candidate { entry: index, layer: entry.layer, similarity, advantage, vector }
+            let relative_length = relative_length(at, entry.layer, &vector);
+            let probe_scale = config.strength.scale(1.0, relative_length);
+            Candidate { entry: index, layer: entry.layer, similarity, advantage, vector, relative_length, probe_scale }
         };
-        let candidates = wrong.into_iter().map(candidate).collect();
+        let (candidates, broken): (Vec<_>, Vec<_>) =
+            wrong.into_iter().map(candidate).partition(|c| can_add(c.probe_scale, &c.vector));
+        let non_finite = non_finite + broken.len();
         // One draw per control point, from its own stream, so that decisions do not depend on each other.
         let draw = SampleRng::new(config.seed, (at.sequence << 16) | m as u64).uniform();
         Plan { sequence: at.sequence, m, retrieved, candidates, null_advantage, draw, non_finite }
@@ -189,7 +225,7 @@ impl Controller {
     fn noise(&self, entry: usize, vector: &[f32]) -> Arc<[f32]> {
         let mut rng = SampleRng::new(self.config.seed, u64::MAX - entry as u64);
         let noise: Vec<f64> = vector.iter().map(|_| rng.normal()).collect();
-        let wanted = vector.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+        let wanted = length(vector);
         let drawn = noise.iter().map(|x| x * x).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
         noise.into_iter().map(|x| (x * wanted / drawn) as f32).collect()
     }
@@ -207,7 +243,7 @@ impl Controller {
     }
 
     /// Chooses among the plan's candidates by the gain of each.
-    pub(crate) fn settle(&self, mut plan: Plan, gain: impl Fn(usize) -> f64) -> Decision {
+    pub(crate) fn settle(&self, plan: Plan, gain: impl Fn(usize) -> f64) -> Decision {
         let config = &self.config;
         let null_score = config.beta * plan.null_advantage;
         let score = |(i, c): (usize, &Candidate)| {
@@ -216,9 +252,11 @@ impl Controller {
             Scored { entry: c.entry, score, advantage: c.advantage, similarity: c.similarity, gain }
         };
         let scored: Vec<Scored> = plan.candidates.iter().enumerate().map(score).collect();
-        let scale = |i: usize| (config.k_scale * scored[i].score) as f32;
-        let (usable, broken): (Vec<usize>, Vec<usize>) =
-            (0..scored.len()).partition(|&i| can_add(scale(i), &plan.candidates[i].vector));
+        let scale =
+            |i: usize| config.strength.scale(config.k_scale * scored[i].score, plan.candidates[i].relative_length);
+        let (mut usable, broken): (Vec<usize>, Vec<usize>) = (0..scored.len())
+            .partition(|&i| scored[i].score.is_finite() && can_add(scale(i), &plan.candidates[i].vector));
+        usable.retain(|&i| config.min_gain.is_none_or(|least| scored[i].gain >= least));
         let choice = match config.variant {
             Variant::RandomChoice => {
                 Some((plan.draw * scored.len() as f64) as usize).filter(|drawn| usable.contains(drawn))
@@ -230,8 +268,8 @@ impl Controller {
             |&i: &usize| scored[i].score > null_score + TIE && scored[i].score >= config.tau_null && scale(i) > 0.0;
         let choice = choice.filter(wins);
         let commit = choice.map(|i| {
-            let Candidate { entry, layer, vector, .. } = plan.candidates.swap_remove(i);
-            Commit { entry: Some(entry), layer, vector, scale: scale(i) }
+            let Candidate { entry, layer, vector, .. } = &plan.candidates[i];
+            Commit { entry: Some(*entry), layer: *layer, vector: vector.clone(), scale: scale(i) }
         });
         let decision = Decision {
             commit,
@@ -244,6 +282,24 @@ impl Controller {
         report(plan.sequence, plan.m, &decision);
         decision
     }
+}
+
+impl Decision {
+    /// Decides for `commit`, unless it is not finite.
+    pub(crate) fn of(commit: Commit) -> Self {
+        let finite = can_add(commit.scale, &commit.vector);
+        Self { commit: Some(commit).filter(|_| finite), non_finite: usize::from(!finite), ..Self::default() }
+    }
+}
+
+/// Returns the length of `vector` over that of the state after `layer`; NaN where that was not read.
+fn relative_length(at: &ControlState, layer: usize, vector: &[f32]) -> f64 {
+    let state = at.states.iter().find(|state| state.layer == layer);
+    state.map_or(f64::NAN, |state| length(vector) / length(&state.values))
+}
+
+fn length(vector: &[f32]) -> f64 {
+    vector.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt()
 }
 
 /// Returns whether `scale * vector` is finite. A score that is not finite gives a scale that is not.

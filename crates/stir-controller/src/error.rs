@@ -14,6 +14,9 @@ pub enum ControllerError {
     /// The library has not a single vector, and the variant needs one.
     #[error("the library holds no vector to add")]
     NoVector,
+    /// The library has no read-out of success, and the probe needs one.
+    #[error("the library has no value head, and probe = \"value\" needs one")]
+    NoHead,
     /// Probe scores do not belong to the plan.
     #[error("there are {found} probe scores for {expected} candidates")]
     ProbeCount {

@@ -3,7 +3,7 @@ use stir_core::{
     Session, TokenId, Vocab,
 };
 
-use crate::{Controller, LayerState, Next, Place, ProbeBranch, Scope, Steered, Steering};
+use crate::{Commit, Controller, LayerState, Next, Place, ProbeBranch, Scope, Steered, Steering};
 
 /// One steered sequence, to be run by a [`Scheduler`](stir_core::Scheduler): the wishes of a [`Steering`] as rows of an
 /// engine.
@@ -93,14 +93,49 @@ impl Controller {
     pub fn resume<E: Engine>(
         &self,
         engine: &E,
-        mut session: E::Session,
+        session: E::Session,
         request: &Request,
         sample: usize,
     ) -> Result<SteeredLane<E::Session>, RequestError> {
         let sequence = Sequence::new(engine, request, sample)?;
-        session.rewind(request.prompt.len() - 1);
-        let steering = self.steer(request.sample_stream(sample));
-        Ok(SteeredLane { steering, session, steered: None, sequence, probes: None, probe_tokens: 0 })
+        Ok(SteeredLane::new(self.steer(request.sample_stream(sample)), session, sequence))
+    }
+
+    /// Starts a sample as [`resume`](Self::resume) does, with a first segment that begins with the impulse `first` at the
+    /// prompt's last token, or with nothing, instead of what the settings say there; then it goes on as they say. With an
+    /// answer so far at the end of the prompt, this tries an impulse at any of its boundaries.
+    ///
+    /// The control points are counted from the end of the prompt.
+    ///
+    /// ```
+    /// # use stir_basis::{Entry, Library};
+    /// # use stir_controller::{Commit, Controller, ControllerConfig, Variant};
+    /// # use stir_core::{Engine, Request, Text, drive, toy::ToyEngine};
+    /// # let engine = ToyEngine::new(1);
+    /// # let library = Library::from_vectors([Entry { layer: 1, key: [1.0; 10].into(), ..Entry::default() }])?;
+    /// let config = ControllerConfig { variant: Variant::NoMemory, ..ControllerConfig::default() };
+    /// let controller = Controller::unchecked(library, config)?;
+    /// let request = Request { max_tokens: 20, ..Request::new(engine.encode("one\n\n")?) };
+    /// let first = Commit { entry: None, layer: 1, vector: [0.5; 10].into(), scale: 1.0 };
+    /// let lanes = [Some(first), None].map(|first| controller.resume_with(&engine, engine.session(), &request, 0, first));
+    /// for lane in lanes {
+    ///     let answers = drive(&engine, [lane?], 1, |_, answer| answer)?;
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`RequestError`] when the request cannot be served.
+    pub fn resume_with<E: Engine>(
+        &self,
+        engine: &E,
+        session: E::Session,
+        request: &Request,
+        sample: usize,
+        first: Option<Commit>,
+    ) -> Result<SteeredLane<E::Session>, RequestError> {
+        let sequence = Sequence::new(engine, request, sample)?;
+        Ok(SteeredLane::new(self.steer_with(request.sample_stream(sample), first), session, sequence))
     }
 }
 
@@ -110,29 +145,35 @@ impl<S: Session> Lane<S> for SteeredLane<S> {
     fn rows<'a>(&'a mut self, rows: &mut Vec<Row<'a, S>>) {
         let Self { steering, session, steered, sequence, probes, .. } = self;
         let tokens = sequence.tokens();
-        let addition = |layer, vector, scale| Addition {
-            point: HookPoint::ResidPost(layer),
-            position: tokens.len() - 1,
-            vector,
-            scale,
-        };
+        let last = tokens.len() - 1;
+        let addition =
+            |layer, position, vector, scale| Addition { point: HookPoint::ResidPost(layer), position, vector, scale };
         let (mut capture, mut additions) = (&[][..], Vec::new());
         match (steering.next(), probes) {
             (Next::Probe(plan), Some(probes)) => {
                 let waiting = probes.waiting();
-                let vectors = plan.candidates().iter().map(|c| Some(addition(c.layer, &c.vector, 1.0)));
+                let controller = steering.controller();
+                let capture = controller.head().map_or(&[][..], |(slot, _)| &controller.points()[*slot..=*slot]);
+                let vectors = plan.candidates().iter().map(Some);
                 let running = probes.all().zip(std::iter::once(None).chain(vectors)).skip(waiting);
-                for (probe, impulse) in running.filter(|(probe, _)| probe.branch.is_running()) {
-                    // The impulse is in the pass that encodes the boundary token.
-                    let additions = impulse.filter(|_| !probe.has_begun()).into_iter().collect();
+                for (probe, candidate) in running.filter(|(probe, _)| probe.branch.is_running()) {
+                    // This pass encodes the boundary token, or the `t`-th after it.
+                    let t = probe.branch.choices().len();
+                    let factor = controller.config().placement.factor(t);
+                    let candidate = candidate.filter(|_| factor != 0.0);
+                    let impulse = candidate.map(|c| addition(c.layer, last + t, &c.vector, c.probe_scale * factor));
+                    let additions = impulse.into_iter().collect();
                     let (session, tokens) = (&mut probe.session, &probe.pending);
-                    rows.push(Row { session, tokens, additions, capture: &[], logits: true });
+                    rows.push(Row { session, tokens, additions, capture, logits: true });
                 }
                 return;
             }
             (Next::Read { .. }, _) => capture = steering.controller().points(),
-            (Next::Commit(commit), _) => additions.push(addition(commit.layer, &commit.vector, commit.scale)),
-            _ => {}
+            (Next::Commit(commit), _) => additions.push(addition(commit.layer, last, &commit.vector, commit.scale)),
+            _ => {
+                let impulse = steering.impulse();
+                additions.extend(impulse.map(|(commit, scale)| addition(commit.layer, last, &commit.vector, scale)));
+            }
         }
         let behind = &tokens[session.len()..];
         let (session, follower) = match steered {
@@ -196,6 +237,14 @@ impl<S: Session> Generation<S> for SteeredLane<S> {
 }
 
 impl<S: Session> SteeredLane<S> {
+    /// `session` holds the first tokens of the prompt.
+    fn new(steering: Steering, mut session: S, sequence: Sequence) -> Self {
+        session.rewind(sequence.tokens().len() - 1);
+        let mut lane = Self { steering, session, steered: None, sequence, probes: None, probe_tokens: 0 };
+        lane.prepare();
+        lane
+    }
+
     /// Draws the next token.
     fn extend(&mut self, vocab: &Vocab, output: &Output) -> Result<(), SamplingError> {
         self.sequence.draw(vocab, &output.logits)?;
@@ -235,7 +284,8 @@ impl<S: Session> SteeredLane<S> {
                 let probe = |session, pending| Probe { branch: self.steering.probe(room), session, pending };
                 // The null probe starts from the logits at hand; the others encode the boundary token with their vectors.
                 let mut null = probe(self.session.fork(), Vec::new());
-                null.push(vocab, &output);
+                let state = self.steering.controller().head().and_then(|(slot, _)| output.captures.get(*slot));
+                null.push(vocab, &output.logits, state);
                 let candidate = |_| {
                     let mut session = self.session.fork();
                     session.rewind(boundary);
@@ -254,7 +304,8 @@ impl<S: Session> SteeredLane<S> {
     fn probe(&mut self, vocab: &Vocab, mut probes: Box<Probes<S>>, outputs: Vec<Output>) -> Result<(), SamplingError> {
         let (waiting, mut outputs) = (probes.waiting(), outputs.into_iter());
         for probe in probes.all().skip(waiting).filter(|probe| probe.branch.is_running()) {
-            probe.push(vocab, &outputs.next().unwrap_or_default());
+            let output = outputs.next().unwrap_or_default();
+            probe.push(vocab, &output.logits, output.captures.first());
         }
         if probes.all().any(|probe| probe.branch.is_running()) {
             self.probes = Some(probes);
@@ -262,7 +313,7 @@ impl<S: Session> SteeredLane<S> {
         }
         self.probe_tokens += probes.all().map(|probe| probe.branch.choices().len()).sum::<usize>();
         let Probes { null, candidates, after_boundary } = *probes;
-        self.steering.probed(|i| candidates[i].branch.mean_log_prob() - null.branch.mean_log_prob());
+        self.steering.probed(|i| candidates[i].branch.gain(&null.branch));
         // The forks go before the sequence moves on, so that its cache is its own again.
         drop(candidates);
         self.prepare();
@@ -303,8 +354,12 @@ impl<S> Probe<S> {
         !self.branch.choices().is_empty() || !self.branch.is_running()
     }
 
-    fn push(&mut self, vocab: &Vocab, output: &Output) {
-        self.branch.push(&output.logits, vocab);
+    /// Takes the logits of a pass and the state that it captured, if any.
+    fn push(&mut self, vocab: &Vocab, logits: &[f32], state: Option<&Vec<f32>>) {
+        if let Some(state) = state {
+            self.branch.read(state);
+        }
+        self.branch.push(logits, vocab);
         self.pending = self.branch.choices().last().map(|choice| choice.token).into_iter().collect();
     }
 }

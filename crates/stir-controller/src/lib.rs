@@ -8,18 +8,22 @@ mod controller;
 mod error;
 mod generate;
 mod lane;
+mod placement;
 mod plan;
 mod probe;
 mod steering;
+mod strength;
 mod trace;
 
-pub use config::{ControllerConfig, Scope, Variant};
+pub use config::{ControllerConfig, Probe, Scope, Variant};
 pub use controller::Controller;
 pub use error::ControllerError;
 pub use lane::SteeredLane;
+pub use placement::Placement;
 pub use plan::{Candidate, Commit, ControlState, Decision, LayerState, Plan, Planned, ProbeScores, Scored};
 pub use probe::ProbeBranch;
 pub use steering::{Next, Steering};
+pub use strength::Strength;
 pub use trace::{Place, Retrieved, Steered, Step};
 
 /// Everything that a server needs can be sent to another thread, except a lane's session, which is the engine's.

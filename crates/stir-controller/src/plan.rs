@@ -17,9 +17,10 @@ pub struct LayerState {
 pub struct ControlState {
     /// The number of the sequence. It matters only to the variants that draw at random.
     pub sequence: u64,
-    /// The control point, from 1: the number of delimiters in the generated text so far.
+    /// The control point: the number of delimiters in the generated text so far; 0 is the end of the prompt.
     pub m: usize,
-    /// For every layer of the library, the state at the token that ended the segment.
+    /// For every layer of [`Controller::layers`](crate::Controller::layers), the state at the token that ended the
+    /// segment.
     pub states: Vec<LayerState>,
 }
 
@@ -64,11 +65,15 @@ pub struct Candidate {
     pub similarity: f32,
     /// The advantage `A`: similarity times quality.
     pub advantage: f64,
-    /// The vector, `[hidden_size]`; a probe adds it at scale 1.
+    /// The vector, `[hidden_size]`.
     pub vector: Arc<[f32]>,
+    /// The length of the vector over that of the stream it is added to.
+    pub relative_length: f64,
+    /// The scale at which a probe adds it: 1, unless [`Strength`](crate::Strength) says otherwise.
+    pub probe_scale: f32,
 }
 
-/// The results of probing: for each probe the mean log-probability of the tokens it generated, NaN where it has none.
+/// The results of probing: numbers whose difference is the gain of a candidate, NaN where a probe has no result.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ProbeScores {
     /// The score of the probe without a vector.
@@ -94,7 +99,8 @@ pub struct Decision {
     pub non_finite: usize,
 }
 
-/// An impulse: `stream(resid_post.layer, boundary token) += scale * vector`.
+/// An impulse: `stream(resid_post.layer, boundary token) += scale * vector`, and where
+/// [`Placement`](crate::Placement) says so at the tokens after it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Commit {
     /// The index of its entry in the library; `None` for a vector that is not an entry.
@@ -103,7 +109,7 @@ pub struct Commit {
     pub layer: usize,
     /// The vector, `[hidden_size]`.
     pub vector: Arc<[f32]>,
-    /// The factor of the vector: `k_scale` times the score.
+    /// The factor of the vector: `k_scale` times the score, unless [`Strength`](crate::Strength) says otherwise.
     pub scale: f32,
 }
 
@@ -120,7 +126,7 @@ pub struct Scored {
     pub advantage: f64,
     /// The cosine of the angle between the state and its key.
     pub similarity: f32,
-    /// The gain `P - P_null`; 0 where nothing was probed, NaN where a probe has no score.
+    /// The gain `P - P_null` in what [`Probe`](crate::Probe) measures; 0 where nothing was probed, NaN where a probe has no score.
     #[serde(deserialize_with = "number")]
     pub gain: f64,
 }

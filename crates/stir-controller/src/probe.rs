@@ -1,3 +1,6 @@
+use std::sync::Arc;
+
+use stir_basis::ValueHead;
 use stir_core::{Choice, SampleRng, Sampling, SegmentCounter, Vocab};
 
 use crate::{Controller, ProbeScores};
@@ -7,18 +10,21 @@ use crate::{Controller, ProbeScores};
 /// These are the rules, and this type carries them out:
 ///
 /// - A probe starts at the control point. Of several, one has no impulse; for every candidate there is one whose
-///   impulse, the candidate's vector at scale 1, is added at the boundary token. Nothing else is added, except impulses
-///   that persist ([`Scope::Persistent`](crate::Scope::Persistent)).
+///   impulse, the candidate's vector at its `probe_scale` (1, as published), is added at the boundary token, and at the
+///   probe's `t`-th token times [`Placement::factor(t)`](crate::Placement::factor) (0, as published). Nothing else is
+///   added, except impulses that persist ([`Scope::Persistent`](crate::Scope::Persistent)).
 /// - It decodes greedily: the token with the largest logit, ties to the lower id, with no penalty and no temperature.
 /// - A token counts with its log-probability under the model's distribution: temperature 1, the whole vocabulary.
 /// - It ends with a token that completes the delimiter, with one that ends a sequence, after
 ///   [`probe_tokens`](crate::ControllerConfig::probe_tokens) tokens, or where the context is full. A part of a
 ///   delimiter at the end of the text before the control point counts: it may be completed within the probe.
 /// - Its score is the mean of the log-probabilities. It is NaN where there is no token or where a row of logits
-///   described no distribution (a NaN, a +inf, all -inf).
+///   described no distribution (a NaN, a +inf, all -inf). Where probes are scored by a read-out of success
+///   ([`Probe::Value`](crate::Probe::Value)), [`gain`](Self::gain) compares the states at the tokens that two probes
+///   encode.
 ///
 /// Give it rows of logits until it wants no more, first those after the boundary token, then those after each token
-/// that it took. Its tokens are not a part of the text. How a probe is cached, and whether probes share a batch,
+/// that it took; where [`layer`](Self::layer) names one, give it the state at that token before. Its tokens are not a part of the text. How a probe is cached, and whether probes share a batch,
 /// changes nothing in the result.
 ///
 /// ```
@@ -46,6 +52,9 @@ pub struct ProbeBranch {
     budget: usize,
     choices: Vec<Choice>,
     running: bool,
+    head: Option<Arc<ValueHead>>,
+    /// What the head says at the boundary token and at each token encoded after it.
+    values: Vec<f64>,
 }
 
 impl Controller {
@@ -55,7 +64,9 @@ impl Controller {
     /// text.
     pub fn probe(&self, counter: &SegmentCounter, room: usize) -> ProbeBranch {
         let budget = self.config().probe_tokens.min(room);
-        ProbeBranch { counter: counter.clone(), budget, choices: Vec::new(), running: budget > 0 }
+        let head = self.head().map(|(_, head)| head.clone());
+        let counter = counter.clone();
+        ProbeBranch { counter, budget, choices: Vec::new(), running: budget > 0, head, values: Vec::new() }
     }
 }
 
@@ -72,6 +83,7 @@ impl ProbeBranch {
         // Greedy decoding draws nothing.
         let Ok(choice) = Sampling::GREEDY.pick(logits, &[], &mut SampleRng::new(0, 0)) else {
             self.choices.clear();
+            self.values.clear();
             self.running = false;
             return false;
         };
@@ -79,6 +91,23 @@ impl ProbeBranch {
         let ended = self.counter.push(vocab.bytes(choice.token)) > 0 || vocab.is_eos(choice.token);
         self.running = !ended && self.choices.len() < self.budget;
         self.running
+    }
+
+    /// Returns the layer after which the state is wanted at the boundary token and at every token that the probe encodes;
+    /// `None` where the score is that of its tokens.
+    pub fn layer(&self) -> Option<usize> {
+        self.head.as_ref().map(|head| head.layer)
+    }
+
+    /// Takes the state after that layer, `[hidden_size]`, at the token whose logits are pushed next.
+    ///
+    /// Does nothing where no state is wanted.
+    pub fn read(&mut self, state: &[f32]) {
+        if self.running
+            && let Some(head) = &self.head
+        {
+            self.values.push(head.value(state));
+        }
     }
 
     /// Returns whether the probe wants another row of logits.
@@ -95,12 +124,26 @@ impl ProbeBranch {
     pub fn mean_log_prob(&self) -> f64 {
         self.choices.iter().map(|choice| f64::from(choice.log_prob)).sum::<f64>() / self.choices.len() as f64
     }
+
+    /// Returns the gain over `null`, the probe without a vector, as [`Probe`](crate::Probe) says: the difference of the
+    /// scores, or of the values at the last token that both have encoded. NaN where one has no result.
+    pub fn gain(&self, null: &Self) -> f64 {
+        if self.head.is_none() {
+            return self.mean_log_prob() - null.mean_log_prob();
+        }
+        self.values.iter().zip(&null.values).last().map_or(f64::NAN, |(value, null)| value - null)
+    }
 }
 
 impl ProbeScores {
     /// Returns the scores of the probe without a vector and of those with each candidate, in the order of the plan.
+    /// Where probes are read out, the first is 0 and the others are the gains, since each is compared at a token of its
+    /// own.
     pub fn of<'a>(null: &ProbeBranch, candidates: impl IntoIterator<Item = &'a ProbeBranch>) -> Self {
-        let candidates = candidates.into_iter().map(ProbeBranch::mean_log_prob).collect();
-        Self { null: null.mean_log_prob(), candidates }
+        let candidates = candidates.into_iter();
+        if null.head.is_some() {
+            return Self { null: 0.0, candidates: candidates.map(|probe| probe.gain(null)).collect() };
+        }
+        Self { null: null.mean_log_prob(), candidates: candidates.map(ProbeBranch::mean_log_prob).collect() }
     }
 }

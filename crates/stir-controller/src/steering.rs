@@ -45,12 +45,13 @@ use crate::{
 ///     let last = tokens.len() - 1;
 ///     match steering.next() {
 ///         Next::Decode => {
+///             impulses.extend(steering.impulse().map(|(c, scale)| (last, c.layer, c.vector.clone(), scale)));
 ///             let token = argmax(&run(&tokens, &impulses, &[])?.logits)? as TokenId;
 ///             tokens.push(token);
 ///             steering.token(vocab.bytes(token), vocab.is_eos(token) || tokens.len() == 60)?;
 ///         }
-///         Next::Reencode { from } => {
-///             impulses.retain(|impulse| impulse.0 < prompt.len() + from);
+///         Next::Reencode { last } => {
+///             impulses.retain(|impulse| impulse.0 < tokens.len() - last);
 ///             steering.reencoded()?;
 ///         }
 ///         Next::Read { layers } => {
@@ -68,7 +69,8 @@ use crate::{
 ///                 Ok::<_, ToyError>(branch)
 ///             };
 ///             let null = probe(None)?;
-///             let vectors = plan.candidates().iter().map(|c| probe(Some((last, c.layer, c.vector.clone(), 1.0))));
+///             let vectors = plan.candidates().iter();
+///             let vectors = vectors.map(|c| probe(Some((last, c.layer, c.vector.clone(), c.probe_scale))));
 ///             let scores = ProbeScores::of(&null, &vectors.collect::<Result<Vec<_>, _>>()?);
 ///             steering.scores(&scores)?;
 ///         }
@@ -85,7 +87,8 @@ use crate::{
 /// ```
 ///
 /// If this loop forgets or adds an impulse, a loop with a cache truncates it, and encodes the tokens that are then
-/// missing with its next pass.
+/// missing with its next pass. [`ProbeBranch`] says what a probe adds and reads besides where
+/// [`Placement::Segment`](crate::Placement::Segment) or [`Probe::Value`](crate::Probe::Value) are set.
 #[derive(Debug, Clone)]
 pub struct Steering {
     controller: Controller,
@@ -94,8 +97,8 @@ pub struct Steering {
     next: Next,
     /// The number of tokens generated.
     tokens: usize,
-    /// The token that bears the impulse of this segment, where it dies with the segment.
-    impulse: Option<usize>,
+    /// The impulse of this segment, and the number of tokens generated before it.
+    impulse: Option<(Commit, usize)>,
     steps: Vec<Step>,
     non_finite: usize,
 }
@@ -107,11 +110,11 @@ pub enum Next {
     /// Decode one token as usual, encoding first what is not encoded yet; answer with [`Steering::token`].
     Decode,
     /// The segment that began with an impulse has ended, and what follows is to see it as encoded without: forget what
-    /// is cached from generated token `from` on (0 for the first after the prompt), so that it is encoded again without
-    /// an impulse, and answer with [`Steering::reencoded`]. Only [`Scope::Segment`] wants this.
+    /// is cached of the last tokens of the sequence, so that they are encoded again without an impulse, and answer with
+    /// [`Steering::reencoded`]. Only [`Scope::Segment`] wants this.
     Reencode {
-        /// The generated token that bore the impulse.
-        from: usize,
+        /// The number of these tokens. The first of them bore the impulse; it may be the last of the prompt.
+        last: usize,
     },
     /// Encode all tokens, the last one included, and read the residual stream after each of these layers at the last
     /// one; answer with [`Steering::states`].
@@ -119,8 +122,8 @@ pub enum Next {
         /// The decoder layers, 0-based, ascending.
         layers: Arc<[usize]>,
     },
-    /// Run a probe without a vector, and one with the vector of each candidate of the plan, added at scale 1 where the
-    /// last token is encoded; [`Steering::probe`] starts them and [`ProbeBranch`] says how they go. Answer with
+    /// Run a probe without a vector, and one with the vector of each candidate of the plan, added at its `probe_scale`
+    /// where the last token is encoded; [`Steering::probe`] starts them and [`ProbeBranch`] says how they go. Answer with
     /// [`Steering::scores`].
     Probe(Plan),
     /// Encode the last token (again, where it is encoded already) with this impulse, and keep what it leaves in the
@@ -148,6 +151,24 @@ impl Controller {
     ///
     /// `sequence` numbers it for the variants that draw at random: the same number draws the same.
     pub fn steer(&self, sequence: u64) -> Steering {
+        let mut steering = self.idle(sequence);
+        match self.config().at_prompt {
+            true => steering.act(),
+            false => steering.decided(Decision::default()),
+        }
+        steering
+    }
+
+    /// Starts like [`steer`](Self::steer), with a first segment that begins with `first` at the last token of the prompt,
+    /// or with nothing, instead of what the settings say there. A `first` that is not finite is left out and counted.
+    pub fn steer_with(&self, sequence: u64, first: Option<Commit>) -> Steering {
+        let mut steering = self.idle(sequence);
+        steering.decided(first.map_or_else(Decision::default, Decision::of));
+        steering
+    }
+
+    /// Before the first segment, of which nothing is decided.
+    fn idle(&self, sequence: u64) -> Steering {
         Steering {
             controller: self.clone(),
             sequence,
@@ -155,7 +176,7 @@ impl Controller {
             next: Next::Decode,
             tokens: 0,
             impulse: None,
-            steps: vec![Step::new(1, &Decision::default())],
+            steps: Vec::new(),
             non_finite: 0,
         }
     }
@@ -227,6 +248,14 @@ impl Steering {
         Ok(())
     }
 
+    /// Returns the impulse that the last token bears where it is encoded for [`Next::Decode`], and its scale there. Only
+    /// [`Placement::Segment`](crate::Placement::Segment) has any, at the tokens after that of [`Next::Commit`].
+    pub fn impulse(&self) -> Option<(&Commit, f32)> {
+        let (commit, before) = self.impulse.as_ref()?;
+        let scale = commit.scale * self.controller.config().placement.factor(self.tokens - before);
+        (self.tokens > *before && scale != 0.0).then_some((commit, scale))
+    }
+
     /// Returns the segments so far, with what was decided before each.
     pub fn steps(&self) -> &[Step] {
         &self.steps
@@ -235,7 +264,8 @@ impl Steering {
     /// Returns the segment that generated token `index` (from 0) belongs to, and what was decided just before the
     /// token.
     pub fn place(&self, index: usize) -> Place {
-        Place::of(&self.steps, self.tokens, index)
+        let at_prompt = self.controller.config().at_prompt || self.steps.first().is_some_and(Step::steered);
+        Place::of(&self.steps, self.tokens, index, at_prompt)
     }
 
     /// Returns the number of states, and of candidates' scores or impulses, left out because they were not finite.
@@ -274,8 +304,10 @@ impl Steering {
             return;
         }
         match self.impulse.take() {
-            Some(from) => self.next = Next::Reencode { from },
-            None => self.act(),
+            Some((_, before)) if self.controller.config().scope == Scope::Segment => {
+                self.next = Next::Reencode { last: self.tokens - before + 1 };
+            }
+            _ => self.act(),
         }
     }
 
@@ -309,7 +341,7 @@ impl Steering {
         self.steps.push(Step::new(self.counter.count() + 1, &decision));
         self.next = match decision.commit {
             Some(commit) => {
-                self.impulse = (self.controller.config().scope == Scope::Segment).then(|| self.tokens - 1);
+                self.impulse = Some((commit.clone(), self.tokens));
                 Next::Commit(commit)
             }
             None => Next::Decode,

@@ -81,14 +81,15 @@ pub struct Place {
 }
 
 impl Place {
-    /// Returns the place of token `index` of the `len` that the `steps` are made of.
-    pub(crate) fn of(steps: &[Step], len: usize, index: usize) -> Self {
+    /// Returns the place of token `index` of the `len` that the `steps` are made of; `at_prompt` says whether the first
+    /// of them was decided.
+    pub(crate) fn of(steps: &[Step], len: usize, index: usize, at_prompt: bool) -> Self {
         // From the end, where new tokens are.
         let mut start = len;
         for (before, step) in steps.iter().enumerate().rev() {
             start -= step.tokens.min(start);
             if index >= start {
-                let decided = index == start && before > 0;
+                let decided = index == start && (before > 0 || at_prompt);
                 return Self { segment: step.segment, scale: step.scale, step: decided.then(|| step.clone()) };
             }
         }

@@ -25,7 +25,7 @@ fn fingerprint() -> Fingerprint {
 fn entry(s: f32, quality: f64, vector: Option<[f32; 2]>) -> Entry {
     let key = normalize(&[s, (1.0 - s * s).sqrt()]).unwrap().into();
     let action = vector.map_or(Action::Stay, |vector| Action::Steer(vector.to_vec()));
-    Entry { problem: "p".into(), m: 1, layer: 1, quality, key, action }
+    Entry { problem: "p".into(), m: 1, layer: 1, quality, key, action, ..Entry::default() }
 }
 
 fn wrong(s: f32, quality: f64) -> Entry {

@@ -43,8 +43,8 @@ fn foreign(engine: &ToyEngine, steering: &mut Steering, request: &Request) -> Fo
                     || text.len() == room;
                 steering.token(vocab.bytes(choice.token), ended).unwrap();
             }
-            Next::Reencode { from } => {
-                let from = request.prompt.len() + from;
+            Next::Reencode { last } => {
+                let from = text.len() - last;
                 assert!(impulses.iter().any(|impulse| impulse.position == from));
                 impulses.retain(|impulse| impulse.position < from);
                 steering.reencoded().unwrap();

@@ -73,7 +73,6 @@ fn vectors_that_cannot_be_used_are_refused() {
         ("an empty vector", vec![entry(&[1.0, 1.0], &[])]),
         ("another size", vec![good(), entry(&[1.0; 3], &[1.0; 3])]),
         ("the last layer of all", vec![Entry { layer: usize::MAX, ..good() }]),
-        ("control point 0", vec![Entry { m: 0, ..good() }]),
     ] {
         assert!(Library::from_vectors(entries).is_err(), "{what}");
     }

@@ -5,8 +5,8 @@ mod common;
 
 use std::ops::AddAssign;
 
-use common::{Reference, WARM, assert_same, batch, library, plain, prompts, steer};
-use stir_controller::{ControllerConfig, Scope, Steered, Variant};
+use common::{Reference, WARM, assert_same, batch, library, plain, prompts, rich, steer};
+use stir_controller::{ControllerConfig, Placement, Probe, Scope, Steered, Strength, Variant};
 use stir_core::{SampleRng, Sampling, TokenId, toy::ToyEngine};
 
 /// The events counted over a set of generations: a comparison in which nothing is at stake proves nothing.
@@ -27,12 +27,14 @@ struct Case<'a> {
     delimiter: &'a str,
     config: ControllerConfig,
     sampling: Sampling,
+    /// Whether the library has means, read-outs and entries at the end of the prompt.
+    rich: bool,
 }
 
 impl Default for Case<'_> {
     fn default() -> Self {
         let config = ControllerConfig::default();
-        Self { layers: &[0, 1], delimiter: "\n\n", config, sampling: Sampling::GREEDY }
+        Self { layers: &[0, 1], delimiter: "\n\n", config, sampling: Sampling::GREEDY, rich: false }
     }
 }
 
@@ -51,7 +53,10 @@ impl Case<'_> {
     #[track_caller]
     fn compare_on(&self, engine: &ToyEngine, prompts: &[Vec<TokenId>], max_tokens: usize) -> Seen {
         let (config, sampling) = (&self.config, self.sampling);
-        let library = library(engine, self.layers, self.delimiter, 8, 5);
+        let library = match self.rich {
+            true => rich(engine, self.layers, self.delimiter, 5),
+            false => library(engine, self.layers, self.delimiter, 8, 5),
+        };
         let wide = steer(engine, &library, config, prompts, max_tokens, sampling, 5);
         assert_eq!(wide, steer(engine, &library, config, prompts, max_tokens, sampling, 1));
         let mut seen = Seen::default();
@@ -180,4 +185,54 @@ fn the_context_bounds_probes() {
         seen += with(|c| c.probe_tokens = probe_tokens).compare_on(&engine, &prompts, 100);
     }
     seen.both();
+}
+
+/// With a library that has all there is.
+fn rich_with(change: impl FnOnce(&mut ControllerConfig)) -> Case<'static> {
+    Case { rich: true, ..with(change) }
+}
+
+#[test]
+fn centred_libraries_and_the_end_of_the_prompt() {
+    rich_with(|c| c.k_scale = 2.0).compare().both();
+    rich_with(|c| (c.k_scale, c.at_prompt) = (2.0, true)).compare().both();
+    let persistent = |c: &mut ControllerConfig| (c.at_prompt, c.k_scale, c.scope) = (true, 2.0, Scope::Persistent);
+    Case { sampling: WARM, ..rich_with(persistent) }.compare().both();
+    let seen = rich_with(|c| (c.at_prompt, c.k_scale, c.max_control_points) = (true, 2.0, 1)).compare();
+    assert!(seen.steered > 4 && seen.changed > 2, "{seen:?}");
+    let seen = rich_with(|c| (c.at_prompt, c.variant, c.k_scale) = (true, Variant::StaticVector, 4.0)).compare();
+    assert!(seen.steered > 9 && seen.changed > 2, "{seen:?}");
+}
+
+#[test]
+fn strength_by_the_stream() {
+    with(|c| (c.strength, c.tau_null) = (Strength::Relative(0.4), 0.9)).compare().both();
+    with(|c| (c.strength, c.k_scale) = (Strength::Clipped(0.3), 2.0)).compare().both();
+    for strength in [Strength::Relative(0.5), Strength::Clipped(0.2)] {
+        let seen = with(|c| (c.variant, c.k_scale, c.strength) = (Variant::StaticVector, 4.0, strength)).compare();
+        assert!(seen.steered > 9 && seen.changed > 2, "{seen:?}");
+    }
+}
+
+#[test]
+fn probes_by_value_and_the_least_gain() {
+    rich_with(|c| (c.probe, c.rho, c.k_scale) = (Probe::Value, 2.0, 2.0)).compare().both();
+    rich_with(|c| (c.probe, c.rho, c.probe_tokens) = (Probe::Value, 2.0, 1)).compare().both();
+    Case { layers: &[2], ..rich_with(|c| (c.probe, c.k_scale, c.probe_tokens) = (Probe::Value, 2.0, 9)) }.compare();
+    rich_with(|c| (c.probe, c.min_gain, c.k_scale) = (Probe::Value, Some(0.01), 2.0)).compare().both();
+    with(|c| (c.min_gain, c.k_scale) = (Some(0.1), 2.0)).compare().both();
+}
+
+#[test]
+fn impulses_along_the_segment() {
+    for (decay, scope) in [(1.0, Scope::Segment), (0.5, Scope::Segment), (0.7, Scope::Persistent)] {
+        let change = |c: &mut ControllerConfig| (c.placement, c.scope) = (Placement::Segment { decay }, scope);
+        with(change).compare().both();
+        Case { sampling: WARM, ..with(change) }.compare().both();
+    }
+    let all = |c: &mut ControllerConfig| {
+        (c.placement, c.strength) = (Placement::Segment { decay: 0.8 }, Strength::Relative(0.3));
+        (c.probe, c.at_prompt, c.tau_null) = (Probe::Value, true, 0.5);
+    };
+    rich_with(all).compare().both();
 }

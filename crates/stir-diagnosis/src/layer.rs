@@ -119,8 +119,8 @@ impl LayerMeasures {
         let halves = SplitHalves::new(ordered, config);
         let reliability = halves.reliability();
         let probe = solve::probe(ordered)?;
-        let shortness: Vec<f64> = boundaries().map(|b| -b.remaining()).collect();
-        let remaining: Vec<f64> = boundaries().map(|b| b.remaining().ln()).collect();
+        let shortness: Vec<f64> = boundaries().map(|b| -(b.remaining() as f64)).collect();
+        let remaining: Vec<f64> = boundaries().map(|b| (b.remaining() as f64).ln()).collect();
         let predicted = solve::ridge(ordered, &remaining)?;
         let (raw, centred) = (retrieve(ordered, false), retrieve(ordered, true));
 

@@ -48,7 +48,7 @@ impl PairMeasures {
                     return Err(DiagnosisError::Size { field, found: side.len(), bound: width.to_string() });
                 }
             }
-            let length = state_norm(&pair.delta());
+            let length = state_norm(&pair.steering_vector());
             if !length.is_finite() || !pair.quality.is_finite() {
                 return Err(crate::states::fault(
                     row,

@@ -2,7 +2,7 @@
 
 use stir_report::{Appendix, AppendixTable, Dot, DotChart};
 
-use crate::{Diagnosis, DiagnosisError, Estimate, LayerMeasures, RELIABLE, Retrieval};
+use crate::{Diagnosis, DiagnosisError, Estimate, LayerMeasures, Origin, RELIABLE, Replay, ReplaySide, Retrieval};
 
 /// The mark in place of a missing value.
 const NONE: &str = "\u{2013}";
@@ -61,14 +61,23 @@ impl Diagnosis {
         Appendix {
             id: "diagnosis".into(),
             title: "Diagnosis".into(),
-            paragraphs: vec![
-                self.verdict.outlook.to_string(),
-                "Intervals are of about 95 %, over problems. A delta is the mean state of right rollouts of a problem at a \
-                 control point less that of wrong ones."
-                    .into(),
-            ],
+            paragraphs: [
+                Some(self.verdict.outlook.to_string()),
+                Some(
+                    "Intervals are of about 95 %, over problems. A delta is the mean state of right rollouts of a problem \
+                     at a control point less that of wrong ones."
+                        .into(),
+                ),
+                self.origin.as_ref().map(described),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
             points: self.verdict.reasons.iter().map(ToString::to_string).collect(),
-            tables: if self.layers.is_empty() { vec![] } else { vec![self.layer_table(), self.point_table()] },
+            tables: [self.layer_table(), self.point_table(), self.replay_table()]
+                .into_iter()
+                .filter(|table| !table.rows.is_empty())
+                .collect(),
             charts: charts.into_iter().filter(|chart| !chart.dots.is_empty()).collect(),
         }
     }
@@ -117,6 +126,27 @@ impl Diagnosis {
         }
     }
 
+    fn replay_table(&self) -> AppendixTable {
+        let columns = ["Layer", "Added where it was mined", "From wrong rollouts", "p", "From right rollouts", "p"];
+        let side = |side: Option<ReplaySide>| match side {
+            Some(s) => {
+                [format!("{} of {}, {} without", s.steered, s.boundaries, s.plain), format!("{:.3}", s.mcnemar_p)]
+            }
+            None => [NONE.into(), NONE.into()],
+        };
+        let row = |layer: usize, replay: &Replay| {
+            let [rescue, rescue_p] = side(replay.rescue);
+            let [harm, harm_p] = side(replay.harm);
+            vec![layer.to_string(), replay.intervention.clone(), rescue, rescue_p, harm, harm_p]
+        };
+        let rows = self.layers.iter().flat_map(|l| l.replays.iter().map(move |replay| row(l.layer, replay)));
+        AppendixTable {
+            caption: "Right answers when replayed".into(),
+            columns: columns.map(Into::into).to_vec(),
+            rows: rows.collect(),
+        }
+    }
+
     fn point_table(&self) -> AppendixTable {
         let columns = [
             "Layer and control point",
@@ -152,6 +182,22 @@ impl Diagnosis {
             rows: rows.collect(),
         }
     }
+}
+
+/// Names the model and the settings.
+fn described(origin: &Origin) -> String {
+    let Origin { model, config, delimiter, max_control_points } = origin;
+    format!(
+        "Model: {} with {} layers, width {}, weights {}. Control points 1 to {max_control_points}, segments end with {:?}; \
+         {} splits, seed {}.",
+        model.architecture,
+        model.n_layers,
+        model.hidden_size,
+        model.weights,
+        delimiter.as_str(),
+        config.splits,
+        config.seed
+    )
 }
 
 fn orderings(layer: &LayerMeasures) -> Named {

@@ -14,7 +14,7 @@ use crate::{
     DiagnosisError,
     error::{Solver, SolverError},
     folds::folds,
-    order::Ordered,
+    order::{Ordered, dot},
 };
 
 /// The penalty of the logistic regression, `1 / C` with scikit-learn's `C` of 1e-3: states have about as many dimensions
@@ -40,8 +40,26 @@ pub(crate) fn probe(ordered: &Ordered<'_>) -> Result<Option<Vec<f64>>, Diagnosis
         logistic(x, targets)
     };
     let both = |places: &[usize]| places.iter().any(|&p| right[p]) && places.iter().any(|&p| !right[p]);
-    let scores = left_out(ordered, both, fit);
-    scores.map_err(|source| DiagnosisError::Solver { model: "logistic regression", source: SolverError(source) })
+    left_out(ordered, both, fit).map_err(not_fitted)
+}
+
+fn not_fitted(source: Solver) -> DiagnosisError {
+    DiagnosisError::Solver { model: "logistic regression", source: SolverError(source) }
+}
+
+/// Returns the probe on all rows: its weights on the states as they are, `[hidden_size]`, and the logit of a state of
+/// zeros. `None` without right and wrong rows.
+pub(crate) fn head(ordered: &Ordered<'_>) -> Result<Option<(Vec<f32>, f32)>, DiagnosisError> {
+    let places: Vec<usize> = (0..ordered.len()).collect();
+    let right: Array1<bool> = places.iter().map(|&place| ordered.at(place).right).collect();
+    if right.iter().all(|&right| right) || !right.iter().any(|&right| right) {
+        return Ok(None);
+    }
+    let scaler = Scaler::new(ordered, &places);
+    let fitted = logistic(scaler.matrix(ordered, &places), right).and_then(Linear::finite).map_err(not_fitted)?;
+    let weights: Vec<f64> = fitted.weights.iter().zip(&scaler.scale).map(|(w, scale)| w / scale).collect();
+    let bias = fitted.intercept - dot(&weights, &scaler.mean);
+    Ok(Some((weights.into_iter().map(|w| w as f32).collect(), bias as f32)))
 }
 
 /// Returns the target of each place as a ridge regression on the other problems predicts it. `None` if no problem can be
@@ -76,6 +94,13 @@ struct Linear {
     intercept: f64,
 }
 
+impl Linear {
+    fn finite(self) -> Result<Self, Solver> {
+        let is_finite = self.weights.iter().chain([&self.intercept]).all(|w| w.is_finite());
+        if is_finite { Ok(self) } else { Err(Solver::NotFinite) }
+    }
+}
+
 /// Returns the value at each place of the function that `fit` finds on the standardised states of the other problems,
 /// `[rows, hidden_size]`, and their places. `None` if there are no folds, or `can_fit` says no of one.
 fn left_out(
@@ -93,10 +118,7 @@ fn left_out(
     }
     let values = splits.par_iter().map(|(train, test)| {
         let scaler = Scaler::new(ordered, train);
-        let linear = fit(scaler.matrix(ordered, train), train)?;
-        if !linear.weights.iter().chain([&linear.intercept]).all(|w| w.is_finite()) {
-            return Err(Solver::NotFinite);
-        }
+        let linear = fit(scaler.matrix(ordered, train), train)?.finite()?;
         Ok(test.iter().map(|&place| (place, scaler.apply(&linear, ordered.state(place)))).collect::<Vec<_>>())
     });
     let mut all = vec![0.0; ordered.len()];

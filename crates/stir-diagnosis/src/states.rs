@@ -1,33 +1,11 @@
 use std::collections::HashMap;
 
+use stir_rollout::Boundary;
+
 use crate::DiagnosisError;
 
 /// The largest number that a column may hold: what an integer of 64 bits with a sign can.
 const LARGEST: usize = i64::MAX as usize;
-
-/// A segment boundary of a rollout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Boundary {
-    /// The problem, numbered as its owner likes.
-    pub problem: usize,
-    /// The sample of the problem, from 0.
-    pub sample: usize,
-    /// The control point, from 1. One token that completes several delimiters is one boundary, with its first `m`.
-    pub m: usize,
-    /// The index of the boundary token in the answer; below `length`.
-    pub token: usize,
-    /// The number of tokens of the answer.
-    pub length: usize,
-    /// True if the answer is right.
-    pub right: bool,
-}
-
-impl Boundary {
-    /// Returns the number of tokens that follow up to the end of the answer, at least 1: the boundary token counts.
-    pub(crate) fn remaining(&self) -> f64 {
-        self.length.saturating_sub(self.token).max(1) as f64
-    }
-}
 
 /// The states of one layer at segment boundaries: the residual stream after the layer, at the boundary token.
 ///

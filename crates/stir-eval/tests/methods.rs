@@ -5,7 +5,9 @@
 mod common;
 
 use common::toy::{FirstMark, config, first_mark, library, logits, questions, replies, request};
-use stir_core::{Engine, Finish, GenerateOptions, HookPoint, Request, Sampling, Text, generate, toy::ToyEngine};
+use stir_core::{
+    Addition, Engine, Finish, GenerateOptions, HookPoint, Request, Row, Sampling, Text, generate, toy::ToyEngine,
+};
 use stir_eval::{
     answers::{AnswersError, open},
     method::{AnswerError, AnswerRun, MethodConfig, MethodContext, Question, Reply},
@@ -13,7 +15,7 @@ use stir_eval::{
 use stir_files::FileError;
 use stir_grade::{GRADING, Judge};
 
-const ALL: [&str; 12] = [
+const ALL: [&str; 13] = [
     r#"{"method": "plain"}"#,
     r#"{"method": "sampling", "sampling": {"temperature": 1.0, "top_p": 0.9}}"#,
     r#"{"method": "self_consistency", "samples": 4}"#,
@@ -22,6 +24,7 @@ const ALL: [&str; 12] = [
     r#"{"method": "deer", "transition": "\n", "elicit": "", "close": "\n", "trial_tokens": 4, "threshold": 0.4, "mean": "geometric"}"#,
     r#"{"method": "constant_vector", "scale": 0.5}"#,
     r#"{"method": "constant_vector", "scale": 0.2, "at": "token"}"#,
+    r#"{"method": "constant_vector", "scale": 0.5, "gate_below": 0.1}"#,
     r#"{"method": "stir"}"#,
     r#"{"method": "stir", "variant": "no_probing", "scope": "persistent"}"#,
     r#"{"method": "stir", "variant": "random_choice"}"#,
@@ -320,6 +323,60 @@ fn static_vectors_stay_where_they_were_added() {
             }
         }
     }
+}
+
+#[test]
+fn a_gate_adds_a_vector_where_the_stream_points_away_from_it() {
+    let cosine = |a: &[f32], b: &[f32]| {
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(x * y)).sum::<f64>();
+        dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+    };
+    let (mut open, mut closed) = (0, 0);
+    for seed in 0..4 {
+        let engine = ToyEngine::new(seed);
+        let library = library(&engine);
+        let vectors: Vec<_> =
+            library.layers().into_iter().map(|l| (HookPoint::ResidPost(l), library.mean_delta(l).unwrap())).collect();
+        let points: Vec<HookPoint> = vectors.iter().map(|(point, _)| *point).collect();
+        // The last token's streams and logits, with vectors added at (position, index of the vector).
+        let run = |tokens: &[u32], added: &[(usize, usize)], scale| {
+            let addition = |&(position, index): &(usize, usize)| {
+                let (point, vector) = &vectors[index];
+                Addition { point: *point, position, vector, scale }
+            };
+            let additions = added.iter().map(addition).collect();
+            let row = Row { session: &mut engine.session(), tokens, additions, capture: &points, logits: true };
+            engine.forward(&mut [row]).unwrap().remove(0)
+        };
+        let questions = questions(4);
+        for (at, scale, gate) in [("boundary", 1.0f32, 0.2), ("token", 0.3, 0.0)] {
+            let json =
+                format!(r#"{{"method": "constant_vector", "scale": {scale}, "at": "{at}", "gate_below": {gate}}}"#);
+            for (question, reply) in
+                questions.iter().zip(replies(&engine, Some(&library), &config(&json), &questions, request(40, 0), 2))
+            {
+                let mut tokens = engine.encode_prompt(&question.prompt).unwrap();
+                let (start, mut added, mut newlines) = (tokens.len(), Vec::new(), 0);
+                for &found in &reply.token_ids {
+                    let logits = run(&tokens, &added, scale).logits;
+                    assert_eq!(found as usize, stir_core::argmax(&logits).unwrap(), "{json}");
+                    tokens.push(found);
+                    let seen = engine.vocab().text(&tokens[start..]).matches('\n').count();
+                    if at == "token" || seen > newlines {
+                        let streams = run(&tokens, &added, scale).captures;
+                        for (index, stream) in streams.iter().enumerate() {
+                            let opens = cosine(&vectors[index].1, stream) < gate;
+                            open += usize::from(opens);
+                            closed += usize::from(!opens);
+                            added.extend(opens.then_some((tokens.len() - 1, index)));
+                        }
+                    }
+                    newlines = seen;
+                }
+            }
+        }
+    }
+    assert!(open > 20 && closed > 20, "{open} {closed}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use stir_core::{Finish, toy::ToyEngine};
 use stir_eval::{
     Task,
     method::{AnswerRun, MethodContext, Question, Reply},
-    questions::{QuestionError, Questions},
+    questions::{QuestionError, Questions, TaskSource},
 };
 use stir_grade::{FinalNumber, Grade, Judge, MathJudge};
 
@@ -154,4 +154,22 @@ fn the_case_of_a_shard_that_is_missing() {
     for name in case["input"]["missing"].as_array().unwrap() {
         assert!(error.contains(name.as_str().unwrap()), "{error}");
     }
+}
+
+#[test]
+fn a_part_of_a_tasks_problems_keeps_their_ids_and_judges() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = task(&folder);
+    let part = |skip, limit| {
+        let (name, data) = ("gsm8k".into(), Some(folder.path().to_owned()));
+        let source = TaskSource { task: name, data, answers: None, skip, limit };
+        source.open(&|_: Option<&str>, user: &str| Ok::<_, std::convert::Infallible>(user.to_owned()))
+    };
+    let asked = part(1, Some(1)).unwrap();
+    assert_eq!(asked.questions.len(), 1);
+    assert_eq!(asked.questions[0].id, all.problems()[1].id);
+    assert!(asked.is_right(&asked.prompts()[0], "The answer is \\boxed{4}."));
+    assert_eq!(part(2, None).unwrap().questions.len(), 1);
+    assert_eq!(part(0, Some(9)).unwrap().questions.len(), 3);
+    assert_eq!(part(3, None).unwrap_err().to_string(), "skip is 3, must be below the number of problems, 3");
 }

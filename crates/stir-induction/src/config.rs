@@ -1,6 +1,8 @@
 use serde::{Deserialize, Serialize};
 use stir_core::{Delimiter, LayerSpec, SettingError};
 
+use crate::preset::Table;
+
 /// The settings of mining: what is contrasted with what. The defaults are the published ones.
 ///
 /// ```
@@ -14,7 +16,7 @@ use stir_core::{Delimiter, LayerSpec, SettingError};
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(from = "Table")]
 pub struct InductionConfig {
     /// The layers whose output is contrasted; two that name the same layer count once.
     pub layers: Vec<LayerSpec>,
@@ -44,6 +46,17 @@ pub struct InductionConfig {
     /// batched arithmetic.
     #[serde(alias = "width")]
     pub max_batch: usize,
+    /// True to keep the mean state of every layer and control point with the pairs: retrieval then compares states by
+    /// what tells them apart.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub center: bool,
+    /// True to take out of the vectors what the length of answers, the position and the control point explain, by ridge
+    /// regression on all states of problems with right and wrong rollouts.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub deconfound: bool,
+    /// True to draw vectors toward the mean of those of similar states, by the share of them that is noise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub shrink: bool,
     /// True to accept rollouts of another quantisation or number type of the model.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub allow_requantised: bool,
@@ -63,7 +76,7 @@ pub enum PositiveSource {
 }
 
 /// The way in which the rollouts of a problem are divided into two sides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Contrast {
@@ -76,6 +89,38 @@ pub enum Contrast {
         /// The seed of the shuffles.
         seed: u64,
     },
+    /// What right and wrong continuations of the same boundary do in their next segment, from
+    /// [`Forks`](stir_rollout::Forks). The vector is the mean state at the end of that segment over the right ones that
+    /// reach it minus that over the wrong ones, to be added at the boundary; `m` is 0 for the end of the prompt. The
+    /// quality is the difference of the mean values of the boundaries that they reach, where those were sampled, with its
+    /// standard error. `k_pos` and `k_neg` do not count.
+    Forked,
+    /// Baseline: one vector for each layer, from the longer half of the right answers to the shorter half, whatever their
+    /// reward. The halves of a problem are contrasted at each control point that both reach, and the contrasts averaged.
+    /// The verbose-to-concise vector of ASC (Azizi et al. 2025, "Activation steering for chain-of-thought compression"),
+    /// from the model's own answers instead of those of a larger model.
+    Length {
+        /// Scales the vector so that it moves the distribution of the next token, where a segment begins, by no more than
+        /// this many nats on average (ASC derives a bound, here the divergence is measured), and is not longer than the
+        /// stream. `None` leaves it as long as it is.
+        #[serde(default)]
+        max_kl: Option<f64>,
+    },
+    /// Baseline: one vector for each layer, from segments that check what was done or turn to another way to segments
+    /// that carry the solution on, told by their words; a segment's state is that at the token before it. The vector of
+    /// SEAL (Chen et al. 2025, "SEAL: Steerable reasoning calibration of large language models for free").
+    Thoughts {
+        /// As for [`Length`](Self::Length).
+        #[serde(default)]
+        max_kl: Option<f64>,
+    },
+}
+
+impl Contrast {
+    /// Returns whether it is pooled over all problems: one vector for each layer.
+    pub(crate) fn is_pooled(self) -> bool {
+        matches!(self, Self::Length { .. } | Self::Thoughts { .. })
+    }
 }
 
 impl Default for InductionConfig {
@@ -94,6 +139,9 @@ impl Default for InductionConfig {
             eta: 0.01,
             max_tokens: 2048,
             max_batch: 32,
+            center: false,
+            deconfound: false,
+            shrink: false,
             allow_requantised: false,
         }
     }
@@ -128,8 +176,11 @@ impl InductionConfig {
         let gold_only = self.positives == PositiveSource::Gold;
         check(!gold_only || right == 1, "min_correct", right, "1 where a gold solution is the only success")?;
         if self.contrast != Contrast::Reward && self.positives != PositiveSource::Rollout {
-            let bound = "rollout where contrast is random_split";
+            let bound = "rollout where contrast is not reward";
             return Err(SettingError::new("positives", format!("{:?}", self.positives), bound));
+        }
+        if let Contrast::Length { max_kl: Some(max_kl) } | Contrast::Thoughts { max_kl: Some(max_kl) } = self.contrast {
+            SettingError::check(max_kl.is_finite() && max_kl > 0.0, "max_kl", max_kl, "finite and > 0")?;
         }
         SettingError::not_negative("eta", self.eta)
     }
@@ -156,6 +207,8 @@ mod tests {
             (InductionConfig { min_incorrect: 4, ..default() }, "min_incorrect"),
             (InductionConfig { min_correct: 2, positives: PositiveSource::Gold, ..default() }, "min_correct"),
             (InductionConfig { contrast: random, positives: PositiveSource::Gold, ..default() }, "positives"),
+            (InductionConfig { contrast: Contrast::Length { max_kl: Some(0.0) }, ..default() }, "max_kl"),
+            (InductionConfig { contrast: Contrast::Thoughts { max_kl: Some(f64::NAN) }, ..default() }, "max_kl"),
             (InductionConfig { eta: f64::INFINITY, ..default() }, "eta"),
         ] {
             assert_eq!(config.validate().unwrap_err().setting, field);

@@ -8,6 +8,8 @@ use crate::{Contrast, InductionConfig, Skipped};
 /// One answer to a problem: a rollout or its gold solution.
 #[derive(Debug, Clone)]
 pub(crate) struct Member {
+    /// The number of the rollout; `usize::MAX` for a gold solution.
+    pub(crate) k: usize,
     pub(crate) tokens: Vec<TokenId>,
     /// The token that completes control point `m` is at `m - 1`.
     pub(crate) boundaries: Vec<usize>,
@@ -72,7 +74,8 @@ enum Sides {
 impl Sides {
     fn new(id: &str, members: &[Member], contrast: Contrast) -> Self {
         match contrast {
-            Contrast::Reward => {
+            // Forks are compared by other rules, and pooled contrasts do not come here.
+            Contrast::Reward | Contrast::Forked | Contrast::Length { .. } | Contrast::Thoughts { .. } => {
                 let side = |correct| (0..members.len()).filter(move |&i| members[i].correct == correct);
                 let (mut best, mut worst): (Vec<_>, Vec<_>) = (side(true).collect(), side(false).collect());
                 // Stable sorts: ties stay in order of k.
@@ -101,7 +104,7 @@ mod tests {
     use super::*;
 
     fn member(correct: bool, reward: f64, reaches: usize) -> Member {
-        Member { tokens: vec![], boundaries: (0..reaches).collect(), correct, reward }
+        Member { k: 0, tokens: vec![], boundaries: (0..reaches).collect(), correct, reward }
     }
 
     fn select(members: &[Member], config: InductionConfig) -> (Vec<Selection>, Skipped) {

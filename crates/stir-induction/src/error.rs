@@ -1,6 +1,8 @@
 use stir_core::{FingerprintMismatch, LayerSpecError, SettingError};
 use stir_rollout::RolloutError;
 
+use crate::CorrectionError;
+
 /// The reason why mining with an engine of error `E` failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -20,6 +22,21 @@ pub enum InductionError<E> {
     /// The rollouts could not be read.
     #[error(transparent)]
     Rollouts(#[from] RolloutError),
+    /// The contrast needs forks, and none were given.
+    #[error("contrast is forked, which needs the forks of the rollouts")]
+    NoForks,
+    /// The next forks are not those of a problem among the rollouts that follow.
+    #[error(
+        "the forks of problem {id:?} are not in the order of the rollouts, or not of them; a finished run of forks puts its \
+         file in order"
+    )]
+    UnmatchedForks {
+        /// The id of the problem.
+        id: String,
+    },
+    /// The vectors could not be corrected.
+    #[error(transparent)]
+    Correction(#[from] CorrectionError),
     /// The engine failed.
     #[error("the engine failed while rollouts were being encoded")]
     Engine(#[source] E),

@@ -3,18 +3,31 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod answers;
 mod capture;
 mod config;
 mod contrast;
+mod divergence;
 mod error;
+mod forked;
 mod mine;
+mod miner;
 mod pool;
+mod pooled;
+mod preset;
+mod problem;
 mod read;
 mod report;
+mod ridge;
+mod shrink;
+mod statistics;
 mod walk;
 
-pub use capture::{Captured, CapturedBoundary, capture};
+pub use capture::{Captured, capture};
 pub use config::{Contrast, InductionConfig, PositiveSource};
 pub use error::{InductionError, JsonError};
 pub use mine::{Induction, induce};
-pub use report::{InductionReport, Progress, Skipped};
+pub use preset::Preset;
+pub use report::{InductionReport, LayerEstimate, Progress, Skipped};
+pub use ridge::RidgeError;
+pub use statistics::CorrectionError;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use stir_core::{Row, Text, TokenId, control_points};
+use stir_core::{HookPoint, Row, Text, TokenId, control_points};
 use stir_rollout::{Rollout, reward};
 use tracing::warn;
 
@@ -31,7 +31,7 @@ impl<E: Text> Reader<'_, E> {
         sorted.sort_by_key(|rollout| rollout.k);
         let mut members = Vec::new();
         for rollout in sorted {
-            let (id, k) = (&rollout.id, rollout.k);
+            let Rollout { ref id, k, .. } = *rollout;
             if rollout.prompt != prompt {
                 warn!(id, k, "skipped a rollout whose prompt is not that of its problem");
                 skipped.other_prompts += 1;
@@ -39,7 +39,7 @@ impl<E: Text> Reader<'_, E> {
                 warn!(id, k, reward = rollout.reward, "skipped a rollout whose reward is not finite");
                 skipped.non_finite_rewards += 1;
             } else if let Some(tokens) = self.tokens(id, &rollout.text, &rollout.token_ids, prompt_tokens, skipped) {
-                members.push(self.member(tokens, rollout.correct, rollout.reward));
+                members.push(self.member(k, tokens, rollout.correct, rollout.reward));
             }
         }
         let gold = match config.positives {
@@ -56,15 +56,15 @@ impl<E: Text> Reader<'_, E> {
             && let Some(tokens) = self.tokens(id, solution, &[], prompt_tokens, skipped)
         {
             let reward = reward(true, tokens.len(), config.eta, config.max_tokens);
-            members.push(self.member(tokens, true, reward));
+            members.push(self.member(usize::MAX, tokens, true, reward));
         }
         members
     }
 
-    fn member(&self, tokens: Vec<TokenId>, correct: bool, reward: f64) -> Member {
+    fn member(&self, k: usize, tokens: Vec<TokenId>, correct: bool, reward: f64) -> Member {
         let points = control_points(self.engine.vocab(), &self.config.delimiter, &tokens);
         let boundaries = points.iter().take(self.config.max_control_points).map(|point| point.token).collect();
-        Member { tokens, boundaries, correct, reward }
+        Member { k, tokens, boundaries, correct, reward }
     }
 
     /// Returns the tokens of an answer: `ids` or, if there are none, those of `text`. `None` if the model cannot read
@@ -104,9 +104,19 @@ impl<E: Text> Reader<'_, E> {
 /// Returns a session that holds the prompt.
 pub(crate) fn prefill<E: Text>(engine: &E, tokens: &[TokenId]) -> Result<E::Session, E::Error> {
     let mut session = engine.session();
-    if !tokens.is_empty() {
-        let row = Row { session: &mut session, tokens, additions: Vec::new(), capture: &[], logits: false };
-        engine.forward(&mut [row])?;
+    extend(engine, &mut session, tokens, &[]).map(|_| session)
+}
+
+/// Extends a session by `tokens`; returns the states at the last of them, `[points, hidden_size]`.
+pub(crate) fn extend<E: Text>(
+    engine: &E,
+    session: &mut E::Session,
+    tokens: &[TokenId],
+    points: &[HookPoint],
+) -> Result<Vec<Vec<f32>>, E::Error> {
+    if tokens.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(session)
+    let row = Row { session, tokens, additions: Vec::new(), capture: points, logits: false };
+    Ok(engine.forward(&mut [row])?.pop().map(|output| output.captures).unwrap_or_default())
 }

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 /// The counts of a mining run. None depends on time and, except for `encoded_*`, [`Skipped::outranked`] and
 /// [`Skipped::non_finite_pairs`], none depends on the size of the batch.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InductionReport {
     /// The number of problems read.
@@ -13,16 +13,45 @@ pub struct InductionReport {
     pub with_contrast: usize,
     /// The number of contrasts found at each control point, from `m = 1`. Each makes one pair per layer.
     pub found: Vec<usize>,
+    /// The number of contrasts found at the end of the prompt, control point 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub found_at_prompt: usize,
     /// The number of pairs kept.
     pub kept: usize,
     /// The number of rollouts and gold solutions run through the model.
     pub encoded_rollouts: usize,
     /// The number of tokens run through the model, including prompts.
     pub encoded_tokens: usize,
+    /// What the corrections of vectors found out, layer by layer; empty without any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub estimates: Vec<LayerEstimate>,
     /// The counts of what was skipped, by reason.
     pub skipped: Skipped,
     /// True if all problems were read; `false` if the observer stopped the run.
     pub complete: bool,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+/// What the states of one layer have in common. Variances are sums over dimensions.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayerEstimate {
+    /// The layer.
+    pub layer: usize,
+    /// The number of states at boundaries.
+    pub states: u64,
+    /// The share of the variance of states that length, position and control point explain; `None` unless it was taken
+    /// out.
+    pub removed: Option<f64>,
+    /// The mean variance of a kept vector's noise; `None` unless vectors were shrunken.
+    pub noise: Option<f64>,
+    /// The variance of the true vectors about the means that they were shrunken toward.
+    pub signal: Option<f64>,
+    /// The share of the variance of vectors that is signal, `signal / (signal + noise)`.
+    pub reliability: Option<f64>,
 }
 
 /// The counts of what was skipped. Everything is counted once, for the first reason that holds.
@@ -45,6 +74,10 @@ pub struct Skipped {
     pub too_few: usize,
     /// The number of control points where the successes are rewarded no better than the failures.
     pub no_gain: usize,
+    /// The number of boundaries with right and wrong continuations, none of one side going on to a boundary that was
+    /// sampled.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unvalued: usize,
     /// The number of contrasts that were not encoded because the pool was full of better pairs.
     pub outranked: usize,
     /// The number of pairs with a hidden state that is NaN or infinite.

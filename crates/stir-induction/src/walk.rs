@@ -25,16 +25,18 @@ pub(crate) struct Walked {
 }
 
 impl<'p, S> Walk<'p, S> {
-    /// Returns a walk of `tokens`, which continue `session`, that reads `points` at `stops` (rising, at least one).
+    /// Returns a walk of `tokens`, the first `done` of which `session` holds, that reads `points` at `stops` (rising, at
+    /// least one, none before `done`).
     pub(crate) fn new(
         session: S,
         tokens: Vec<TokenId>,
+        done: usize,
         stops: Vec<usize>,
         points: &'p [HookPoint],
         problem: usize,
         member: usize,
     ) -> Self {
-        Self { session, tokens, done: 0, stops, points, walked: Walked { problem, member, states: Vec::new() } }
+        Self { session, tokens, done, stops, points, walked: Walked { problem, member, states: Vec::new() } }
     }
 
     /// Returns one past the next place to read.

@@ -13,10 +13,9 @@ use stir_core::{
     toy::{ToyEngine, ToyError, ToySession},
 };
 use stir_induction::{
-    CapturedBoundary, Contrast, Induction, InductionConfig, InductionError, InductionReport, PositiveSource, Skipped,
-    capture, induce,
+    Contrast, Induction, InductionConfig, InductionError, InductionReport, PositiveSource, Skipped, capture, induce,
 };
-use stir_rollout::{Rollout, RolloutError};
+use stir_rollout::{Boundary, Rollout, RolloutError};
 
 fn config() -> InductionConfig {
     InductionConfig {
@@ -89,7 +88,15 @@ fn direct(engine: &ToyEngine, groups: &[Vec<Rollout>], config: &InductionConfig)
             layers.sort();
             for layer in layers.into_iter().filter(|_| quality > 0.0) {
                 let (mu_plus, mu_minus) = (mean(&plus, m, layer), mean(&minus, m, layer));
-                pairs.push(Pair { problem: group[0].id.clone(), m, layer, quality, mu_plus, mu_minus });
+                pairs.push(Pair {
+                    problem: group[0].id.clone(),
+                    m,
+                    layer,
+                    quality,
+                    mu_plus,
+                    mu_minus,
+                    ..Pair::default()
+                });
             }
         }
     }
@@ -379,7 +386,7 @@ fn every_boundary_of_mixed_problems_is_captured() {
                     };
                     let states = engine.forward(&mut [row]).unwrap().remove(0).captures;
                     let (length, right) = (r.token_ids.len(), r.correct);
-                    expected.push((CapturedBoundary { problem, sample, m, token, length, right }, states));
+                    expected.push((Boundary { problem, sample, m, token, length, right }, states));
                 }
             }
         }
@@ -391,6 +398,116 @@ fn every_boundary_of_mixed_problems_is_captured() {
         let direct: Vec<f32> = expected.iter().flat_map(|(_, states)| states[slot].clone()).collect();
         assert_eq!(*values, direct);
     }
+}
+
+/// The states of one answer after a layer at each control point, encoded from scratch.
+fn states(engine: &ToyEngine, r: &Rollout, layer: usize, config: &InductionConfig) -> Vec<Vec<f64>> {
+    let boundaries = boundaries(engine, r, config).into_iter().take(config.max_control_points);
+    let state = |boundary: usize| {
+        let tokens = [engine.encode_prompt(&r.prompt).unwrap(), r.token_ids[..=boundary].to_vec()].concat();
+        let capture = [HookPoint::ResidPost(layer)];
+        let row = Row {
+            session: &mut engine.session(),
+            tokens: &tokens,
+            additions: vec![],
+            capture: &capture,
+            logits: false,
+        };
+        engine.forward(&mut [row]).unwrap().remove(0).captures.remove(0).into_iter().map(f64::from).collect()
+    };
+    boundaries.map(state).collect()
+}
+
+fn average(states: &[Vec<f64>]) -> Vec<f64> {
+    (0..10).map(|d| states.iter().map(|s| s[d]).sum::<f64>() / states.len() as f64).collect()
+}
+
+fn assert_near(found: &[f32], expected: &[f64]) {
+    assert!(found.iter().zip(expected).all(|(x, y)| (f64::from(*x) - y).abs() < 1e-5), "{found:?} {expected:?}");
+}
+
+#[test]
+fn one_vector_leads_from_long_right_answers_to_short_ones() {
+    let engine = ToyEngine::new(1);
+    let mut groups = groups(&engine);
+    let mut rng = SampleRng::new(8, 0);
+    for r in groups.iter_mut().flatten() {
+        r.text = (0..12 + rng.below(20)).map(|_| ["a", "q", "7", "\n\n"][rng.below(4)]).collect();
+        r.token_ids = engine.encode(&r.text).unwrap();
+    }
+    let config = InductionConfig { contrast: Contrast::Length { max_kl: None }, ..config() };
+    let (mined, report) = mine(&groups, config.clone());
+    assert_eq!(mined.pairs.iter().map(|pair| (pair.m, pair.layer)).collect::<Vec<_>>(), [(1, 0), (1, 2)]);
+    for pair in &mined.pairs {
+        let (mut short, mut long, mut found) = (Vec::new(), Vec::new(), vec![0; 8]);
+        for group in &groups {
+            let with_end = |r: &&Rollout| r.correct && !boundaries(&engine, r, &config).is_empty();
+            let mut right: Vec<&Rollout> = group.iter().filter(with_end).collect();
+            right.sort_by_key(|r| (r.token_ids.len(), r.k));
+            let half = right.len() / 2;
+            let tokens = |side: &[&Rollout]| side.iter().map(|r| r.token_ids.len()).sum::<usize>();
+            let sides = [&right[..half], &right[right.len() - half..]];
+            if tokens(sides[0]) == tokens(sides[1]) {
+                continue;
+            }
+            let sides =
+                sides.map(|side| side.iter().map(|r| states(&engine, r, pair.layer, &config)).collect::<Vec<_>>());
+            for (m, found) in found.iter_mut().enumerate() {
+                let at = |side: &Vec<Vec<Vec<f64>>>| side.iter().filter_map(|s| s.get(m).cloned()).collect::<Vec<_>>();
+                if let [a, b] = [at(&sides[0]), at(&sides[1])]
+                    && !a.is_empty()
+                    && !b.is_empty()
+                {
+                    short.push(average(&a));
+                    long.push(average(&b));
+                    *found += 1;
+                }
+            }
+        }
+        assert!(short.len() > 5);
+        assert_near(&pair.mu_plus, &average(&short));
+        assert_near(&pair.mu_minus, &average(&long));
+        assert_eq!((report.found.clone(), report.kept, report.problems), (found, 2, 12));
+    }
+    let bounded = InductionConfig { contrast: Contrast::Length { max_kl: Some(1e-6) }, ..config };
+    let length = |pair: &Pair| pair.delta().iter().map(|x| x * x).sum::<f32>().sqrt();
+    let bounded = mine(&groups, bounded).0;
+    for (free, bounded) in mined.pairs.iter().zip(&bounded.pairs) {
+        assert_eq!(free.mu_minus, bounded.mu_minus);
+    }
+    let (free, bounded) = (length(&mined.pairs[1]), length(&bounded.pairs[1]));
+    assert!(bounded > 0.0 && bounded < free, "{bounded} {free}");
+}
+
+#[test]
+fn one_vector_leads_from_segments_that_check_to_those_that_carry_on() {
+    let engine = ToyEngine::new(1);
+    let rollout = |id: &str, k, text: &str| {
+        let (token_ids, prompt) = (engine.encode(text).unwrap(), format!("q{id}"));
+        Rollout { id: id.into(), k, prompt, gold: None, text: text.into(), token_ids, correct: k == 0, reward: 0.0 }
+    };
+    let groups = vec![
+        vec![rollout("a", 0, "one\n\ntwo\n\nwait\n\nthree"), rollout("a", 1, "one\n\nalternativelyx\n\n")],
+        vec![rollout("b", 0, "verify\n\nso\n\nno")],
+    ];
+    let config = InductionConfig { contrast: Contrast::Thoughts { max_kl: None }, ..config() };
+    let (mined, report) = mine(&groups, config.clone());
+    // What begins at each control point of each answer: the first segment begins at none, an empty last one carries on.
+    let executes = [[vec![true, false, true], vec![false, true]].concat(), vec![true, true]].concat();
+    assert_eq!((report.found[..3].to_vec(), report.kept), (vec![3, 3, 1], 2));
+    for pair in &mined.pairs {
+        let all: Vec<Vec<f64>> =
+            groups.iter().flatten().flat_map(|r| states(&engine, r, pair.layer, &config)).collect();
+        let side = |wanted| {
+            let states = all.iter().zip(&executes).filter(|(_, executes)| **executes == wanted);
+            states.map(|(state, _)| state.clone()).collect::<Vec<_>>()
+        };
+        assert_near(&pair.mu_plus, &average(&side(true)));
+        assert_near(&pair.mu_minus, &average(&side(false)));
+    }
+    // Nothing that checks: no contrast.
+    let (mined, report) = mine(&groups[1..], config);
+    assert_eq!((mined.pairs.len(), report.kept, report.problems), (0, 0, 1));
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub struct LibraryDescription {
 pub struct EntryDescription {
     /// The id of the problem that the entry was mined from.
     pub problem: String,
-    /// The control point, counted from 1.
+    /// The control point, counted from 1; 0 is the end of the prompt.
     pub m: usize,
     /// The decoder layer, counted from 0.
     pub layer: usize,

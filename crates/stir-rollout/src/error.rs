@@ -69,6 +69,30 @@ pub enum RolloutError {
         /// The number of the sample.
         k: usize,
     },
+    /// A file holds two continuations of one boundary and number.
+    #[error("{}, line {line}: continuation {k} of boundary {node} of {id:?} occurs twice", .path.display())]
+    DuplicateFork {
+        /// The file.
+        path: PathBuf,
+        /// The number of the line, from 1.
+        line: usize,
+        /// The problem's id.
+        id: String,
+        /// The number of the boundary.
+        node: usize,
+        /// The number of the continuation.
+        k: usize,
+    },
+    /// A continuation does not fit the others of its problem, or the rollouts.
+    #[error("continuation {k} of boundary {node} of {id:?} does not fit the rollouts and the other continuations")]
+    NotOfTree {
+        /// The problem's id.
+        id: String,
+        /// The number of the boundary.
+        node: usize,
+        /// The number of the continuation.
+        k: usize,
+    },
 }
 
 /// The reason why a run stopped: its own [`RolloutError`] or that of an engine `E`.

@@ -3,8 +3,10 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod boundary;
 mod config;
 mod error;
+mod forks;
 mod jsonl;
 mod output;
 mod prompt;
@@ -13,8 +15,13 @@ mod run;
 mod settings;
 mod summary;
 
+pub use boundary::Boundary;
 pub use config::{RolloutConfig, reward};
 pub use error::{RolloutError, RunError};
+pub use forks::{
+    Continuation, Fork, ForkConfig, ForkNode, ForkProgress, ForkSummary, Forks, ReadForks, check_fork_output,
+    fork_stream, fork_tree, read_forks,
+};
 pub use prompt::{Prompt, PromptRecord, read_prompts};
 pub use record::{ReadGroups, ReadRollouts, Rollout, group_rollouts, read_groups, read_rollouts};
 pub use run::{Progress, Rollouts, sample_stream};

@@ -1,10 +1,12 @@
 use std::{
     collections::{HashMap, HashSet},
-    path::Path,
+    hash::Hash,
+    marker::PhantomData,
+    path::{Path, PathBuf},
     vec,
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use stir_core::TokenId;
 use stir_files::{LineSpan, Lines};
 
@@ -78,51 +80,74 @@ impl Iterator for ReadRollouts {
 /// [`RolloutError::File`] for the first line that is not a rollout, [`RolloutError::DuplicateRollout`] for the first that
 /// repeats one.
 pub fn read_groups(path: impl AsRef<Path>) -> Result<ReadGroups, RolloutError> {
-    let mut lines = Lines::open(path.as_ref())?;
-    let mut groups: Vec<Vec<(usize, LineSpan)>> = Vec::new();
-    let (mut by_id, mut seen) = (HashMap::new(), HashSet::new());
-    while let Some(span) = lines.advance()? {
-        let Rollout { id, k, .. } = lines.parse()?;
-        let group = *by_id.entry(id.clone()).or_insert(groups.len());
-        if !seen.insert((group, k)) {
-            return Err(RolloutError::DuplicateRollout { path: lines.path().to_owned(), line: span.line, id, k });
-        }
-        if group == groups.len() {
-            groups.push(Vec::new());
-        }
-        groups[group].push((k, span));
-    }
-    groups.iter_mut().for_each(|group| group.sort_by_key(|(k, _)| *k));
-    Ok(ReadGroups { lines, groups: groups.into_iter() })
+    let twice = |path, line, id, k| RolloutError::DuplicateRollout { path, line, id, k };
+    Ok(ReadGroups(Groups::read(path.as_ref(), |rollout: &Rollout| (rollout.id.clone(), rollout.k), twice)?))
 }
 
 /// The iterator of [`read_groups`].
 #[derive(Debug)]
-pub struct ReadGroups {
-    lines: Lines,
-    groups: vec::IntoIter<Vec<(usize, LineSpan)>>,
-}
-
-impl ReadGroups {
-    fn read(&mut self, group: Vec<(usize, LineSpan)>) -> Result<Vec<Rollout>, RolloutError> {
-        let mut read = |span| {
-            self.lines.go_to(span)?;
-            self.lines.advance()?;
-            Ok(self.lines.parse()?)
-        };
-        group.into_iter().map(|(_, span)| read(span)).collect()
-    }
-}
+pub struct ReadGroups(Groups<Rollout>);
 
 impl Iterator for ReadGroups {
     type Item = Result<Vec<Rollout>, RolloutError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let group = self.groups.next()?;
-        Some(self.read(group))
+        self.0.next()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+/// The records of a file by problem, of which only the places are in memory.
+#[derive(Debug)]
+pub(crate) struct Groups<R> {
+    lines: Lines,
+    groups: vec::IntoIter<Vec<LineSpan>>,
+    record: PhantomData<fn() -> R>,
+}
+
+impl<R: DeserializeOwned> Groups<R> {
+    /// Checks the file to its end. `key` returns the problem of a record and its place in it, `twice` the error for a
+    /// record that repeats one.
+    pub(crate) fn read<K: Copy + Eq + Hash + Ord>(
+        path: &Path,
+        key: impl Fn(&R) -> (String, K),
+        twice: impl Fn(PathBuf, usize, String, K) -> RolloutError,
+    ) -> Result<Self, RolloutError> {
+        let mut lines = Lines::open(path)?;
+        let mut groups: Vec<Vec<(K, LineSpan)>> = Vec::new();
+        let (mut by_id, mut seen) = (HashMap::new(), HashSet::new());
+        while let Some(span) = lines.advance()? {
+            let (id, k) = key(&lines.parse()?);
+            let group = *by_id.entry(id.clone()).or_insert(groups.len());
+            if !seen.insert((group, k)) {
+                return Err(twice(lines.path().to_owned(), span.line, id, k));
+            }
+            if group == groups.len() {
+                groups.push(Vec::new());
+            }
+            groups[group].push((k, span));
+        }
+        let ordered = groups.into_iter().map(|mut group| {
+            group.sort_by_key(|(k, _)| *k);
+            group.into_iter().map(|(_, span)| span).collect()
+        });
+        Ok(Self { lines, groups: ordered.collect::<Vec<_>>().into_iter(), record: PhantomData })
+    }
+
+    pub(crate) fn next(&mut self) -> Option<Result<Vec<R>, RolloutError>> {
+        let group = self.groups.next()?;
+        let mut read = |span| {
+            self.lines.go_to(span)?;
+            self.lines.advance()?;
+            Ok(self.lines.parse()?)
+        };
+        Some(group.into_iter().map(&mut read).collect())
+    }
+
+    pub(crate) fn size_hint(&self) -> (usize, Option<usize>) {
         self.groups.size_hint()
     }
 }

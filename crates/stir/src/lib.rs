@@ -196,7 +196,7 @@
 //! `flex` (default) computes on the CPU; `cuda`, `wgpu`, `vulkan` and `metal` add devices.
 //! [`DeviceSpec`](model::DeviceSpec) chooses one at run time and says which feature is missing. `hub` adds
 //! `Lm::from_hub`, models by their name on the Hugging Face hub. `eval` (default) adds tasks, methods, experiments,
-//! reports and diagnoses, `clustering` (default) two selection methods. Without default features what is left is the method itself,
+//! reports, diagnoses and validations, `clustering` (default) two selection methods. Without default features what is left is the method itself,
 //! for engines of your own.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -222,3 +222,5 @@ pub use stir_model as model;
 #[cfg(feature = "eval")]
 pub use stir_report as report;
 pub use stir_rollout as rollout;
+#[cfg(feature = "eval")]
+pub use stir_validation as validation;

@@ -41,10 +41,23 @@ pub(crate) fn candidates(seed: u64, pairs: usize, width: usize) -> MinedPairs {
             quality: rng.below(4) as f64 / 4.0,
             mu_plus: state[0].clone(),
             mu_minus: state[1].clone(),
+            ..Pair::default()
         })
         .collect();
     let provenance = BTreeMap::from([("induction".to_owned(), "{}".to_owned())]);
-    MinedPairs { fingerprint: fingerprint(width), delimiter: Delimiter::default(), pairs, provenance }
+    MinedPairs { pairs, provenance, ..mined(width) }
+}
+
+/// No pairs, of a model of width `width`.
+pub(crate) fn mined(width: usize) -> MinedPairs {
+    MinedPairs {
+        fingerprint: fingerprint(width),
+        delimiter: Delimiter::default(),
+        pairs: Vec::new(),
+        means: Vec::new(),
+        heads: Vec::new(),
+        provenance: BTreeMap::new(),
+    }
 }
 
 pub(crate) fn library(seed: u64, entries: usize, width: usize) -> Library {
@@ -57,6 +70,7 @@ pub(crate) fn library(seed: u64, entries: usize, width: usize) -> Library {
             quality: rng.uniform(),
             key: normalize(&vector(&mut rng, width)).unwrap().into(),
             action: if i % 2 == 0 { Action::Steer(vector(&mut rng, width)) } else { Action::Stay },
+            ..Entry::default()
         })
         .collect();
     Library::from_entries(fingerprint(width), entries).unwrap()

@@ -74,5 +74,12 @@ fn print(library: &Library) -> Result<()> {
         let (offered, skipped) = (selection.offered, selection.skipped);
         show!("{} entries of {offered} offered, {skipped} of them unusable", library.entries().len())?;
     }
+    if !library.means().is_empty() {
+        show!("centred by {} mean states", library.means().len())?;
+    }
+    for head in library.heads() {
+        let auc = head.auc.map_or("unknown".to_owned(), |auc| format!("{auc:.2}"));
+        show!("a read-out of success after layer {}, AUC {auc}", head.layer)?;
+    }
     Ok(())
 }

@@ -2,17 +2,22 @@
 //!
 //! ```text
 //! stir induce --rollouts rollouts.jsonl --layers 0.6 --out candidates.stir
+//! stir induce --rollouts rollouts.jsonl --forks forks.jsonl --preset sound --heads --out candidates.stir
 //! ```
 
 use std::{ops::ControlFlow, path::PathBuf};
 
-use miette::{IntoDiagnostic, Result};
+use miette::{IntoDiagnostic, Result, ensure};
 use serde::Deserialize;
 use serde_json::Value;
 use stir::{
+    basis::ValueHead,
+    core::Engine,
+    diagnosis::{States, value_head},
     files::Settings,
-    induction::{Induction, InductionReport, Skipped},
-    rollout::read_groups,
+    induction::{Contrast, Induction, InductionConfig, InductionReport, Skipped, capture},
+    model::Lm,
+    rollout::{read_forks, read_groups},
 };
 
 use crate::{
@@ -36,6 +41,12 @@ pub(crate) struct Args {
     /// File with the solutions of the data set, JSONL: id and solution
     #[arg(long, value_name = "FILE", required_if_eq_any([("positives", "gold"), ("positives", "rollout_or_gold")]))]
     gold: Option<PathBuf>,
+    /// File of the rollouts' forks, JSONL, as `stir fork` writes it; for --contrast forked
+    #[arg(long, value_name = "FILE")]
+    forks: Option<PathBuf>,
+    /// Add linear read-outs of success, which probes can ask (reads all rollouts once more)
+    #[arg(long)]
+    heads: bool,
     #[command(flatten)]
     settings: InductionArgs,
     #[command(flatten)]
@@ -52,14 +63,25 @@ struct Solution {
 pub(crate) fn run(args: Args) -> Result<()> {
     let config = args.settings.config(args.model.seed);
     config.validate().into_diagnostic()?;
+    let is_forked = config.contrast == Contrast::Forked;
+    ensure!(
+        is_forked == args.forks.is_some(),
+        help = "`stir fork` draws forks of rollouts; --contrast reward does without",
+        "--forks and --contrast forked (or --preset sound) need each other"
+    );
     let solutions: Vec<Solution> = args.gold.as_deref().map(read_jsonl).transpose()?.unwrap_or_default();
+    let fork_settings_path = args.forks.as_ref().map(Settings::path);
     let inputs = [Some(args.rollouts.clone()), Some(Settings::path(&args.rollouts)), args.gold.clone()];
-    check_output(&args.out, inputs.into_iter().flatten())?;
+    let inputs = inputs.into_iter().chain([args.forks.clone(), fork_settings_path]);
+    check_output(&args.out, inputs.flatten())?;
     let groups = read_groups(&args.rollouts).into_diagnostic()?;
     let settings = rollout_settings(&args.rollouts)?;
+    let forks = args.forks.as_deref().map(read_forks).transpose().into_diagnostic()?;
+    let fork_settings = args.forks.as_deref().map(rollout_settings).transpose()?.flatten();
     let model = args.model.open()?;
     model.check_layers(&config.layers)?;
     model.check_rollouts(settings.as_deref())?;
+    model.check_rollouts(fork_settings.as_deref())?;
     let lm = model.load()?;
 
     // An id may be a number, as in every other file.
@@ -68,9 +90,15 @@ pub(crate) fn run(args: Args) -> Result<()> {
         id => (id.to_string(), solution),
     });
     let shown = Progress::new(0, "induce");
-    let mut run = Induction::new(&lm, config).into_diagnostic()?.solutions(solutions);
-    if let Some(settings) = settings {
+    let mut run = Induction::new(&lm, config.clone()).into_diagnostic()?.solutions(solutions);
+    if let Some(settings) = &settings {
         run = run.rollout_settings(settings);
+    }
+    if let Some(forks) = forks {
+        run = run.forks(forks);
+    }
+    if let Some(settings) = fork_settings {
+        run = run.fork_settings(settings);
     }
     let run = run.on_progress(|progress| {
         shown.set_total(progress.total.unwrap_or_default() as u64);
@@ -83,16 +111,51 @@ pub(crate) fn run(args: Args) -> Result<()> {
         shown.set_done(report.problems as u64);
     }
     drop(shown);
-    let (candidates, report) = mined.into_diagnostic()?;
+    let (mut candidates, report) = mined.into_diagnostic()?;
+    if args.heads {
+        candidates.heads = heads(&args, &lm, settings.as_deref(), &config)?;
+    }
     candidates.save(&args.out).into_diagnostic()?;
-    print(&report)
+    print(&report)?;
+    for ValueHead { layer, auc, .. } in &candidates.heads {
+        let auc = auc.map_or_else(|| "not known".to_owned(), |auc| format!("{auc:.3}"));
+        show!("head         of layer {layer}, AUC on problems left out {auc}")?;
+    }
+    Ok(())
+}
+
+/// Fits a read-out of success for every layer, on the states of all rollouts of problems with right and wrong ones.
+fn heads(args: &Args, lm: &Lm, settings: Option<&str>, config: &InductionConfig) -> Result<Vec<ValueHead>> {
+    let groups = read_groups(&args.rollouts).into_diagnostic()?;
+    let shown = Progress::new(groups.size_hint().0 as u64, "heads");
+    let captured = capture(lm, groups.inspect(|_| shown.advance()), settings, config).into_diagnostic()?;
+    drop(shown);
+    if captured.boundaries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut heads = Vec::new();
+    for (layer, values) in captured.layers {
+        let states = States::new(lm.shape().hidden_size, captured.boundaries.clone(), values).into_diagnostic()?;
+        heads.extend(value_head(layer, &states).into_diagnostic()?);
+    }
+    Ok(heads)
 }
 
 fn print(report: &InductionReport) -> Result<()> {
     show!("problems     {} ({} with a contrast)", report.problems, report.with_contrast)?;
     show!("rollouts     {} ({} encoded, {} tokens)", report.rollouts, report.encoded_rollouts, report.encoded_tokens)?;
     show!("contrasts    {:?} at control points 1 to {}", report.found, report.found.len())?;
+    if report.found_at_prompt > 0 {
+        show!("             {} at the end of the prompt", report.found_at_prompt)?;
+    }
     show!("pairs kept   {}", report.kept)?;
+    for estimate in &report.estimates {
+        let share = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |x| format!("{:.1} %", 100.0 * x));
+        let (layer, removed, reliability) = (estimate.layer, share(estimate.removed), share(estimate.reliability));
+        show!(
+            "layer {layer:<6} {removed} of the variance of states removed, {reliability} of that of vectors is signal"
+        )?;
+    }
     print_skipped(&report.skipped)?;
     if report.kept == 0 {
         show!(

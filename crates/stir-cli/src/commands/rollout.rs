@@ -81,7 +81,7 @@ pub(crate) fn failed(error: RunError<ModelError>) -> Report {
     }
 }
 
-fn cannot_begin(error: RolloutError) -> Report {
+pub(crate) fn cannot_begin(error: RolloutError) -> Report {
     match error {
         RolloutError::File(error) => begun(error),
         error => Report::from_err(error),

@@ -41,11 +41,31 @@ fn rollout_tells_before() {
 }
 
 #[test]
+fn fork_tells_before() {
+    let folder = Folder::new();
+    let (_, _, task) = folder.stages(2);
+    let (sampler, rollouts, out) = (reference("model"), folder.path("r.jsonl"), folder.path("f.jsonl"));
+    succeed("rollout", &format!("--model {sampler} --task {task} --samples 2 --max-tokens 5 --out {rollouts}"));
+    let model = folder.unloadable();
+    let flags = format!("--model {model} --task {task} --rollouts {rollouts} --out {out}");
+    refuse("fork", &format!("{flags} --temperature 0"), &["temperature is 0", "alike"]);
+    refuse("fork", &format!("{flags} --continuations 1"), &["continuations is 1"]);
+    refuse("fork", &format!("{flags} --answers number"), &["judged by", "--answers"]);
+    refuse("fork", &format!("{flags} --limit 1"), &["r.jsonl", "is not in"]);
+    refuse("fork", &flags.replace("f.jsonl", "none/f.jsonl"), &["none/f.jsonl"]);
+    refuse("fork", &flags.replace("f.jsonl", "r.jsonl"), &["would take the place of what is read"]);
+    refuse("fork", &flags, &["cannot load the model"]);
+}
+
+#[test]
 fn induce_tells_before() {
     let folder = Folder::new();
     let (model, rollouts) = (folder.unloadable(), reference("rollouts.jsonl"));
     let flags = format!("--model {model} --rollouts {rollouts} --out {}", folder.path("c.stir"));
     refuse("induce", &format!("{flags} --layers 5"), &["layer 5"]);
+    refuse("induce", &format!("{flags} --preset sound"), &["--forks and --contrast forked", "stir fork"]);
+    refuse("induce", &format!("{flags} --forks {rollouts}"), &["--forks and --contrast forked"]);
+    refuse("induce", &format!("{flags} --contrast forked --forks {rollouts}"), &["rollouts.jsonl", "line 1"]);
     refuse("induce", &flags.replace("c.stir", "none/c.stir"), &["none/c.stir"]);
     let rollouts = folder.write("r.jsonl", fs::read(&rollouts).unwrap());
     let other = json!({"model": {

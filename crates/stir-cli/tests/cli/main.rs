@@ -11,6 +11,7 @@ mod inspect;
 mod program;
 mod refusals;
 mod steer;
+mod validate;
 
 use std::{
     fs,
@@ -22,11 +23,12 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const STAGES: [&str; 11] = [
+const STAGES: [&str; 12] = [
     "rollout",
     "induce",
     "diagnose",
     "basis",
+    "validate",
     "steer",
     "evaluate",
     "grade",

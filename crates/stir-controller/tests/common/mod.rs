@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use stir_basis::{Action, Entry, Library, normalize};
-use stir_controller::{Controller, ControllerConfig, Scope, Steered, Variant};
+use stir_basis::{Action, Entry, Library, StateMean, ValueHead, normalize};
+use stir_controller::{Controller, ControllerConfig, Placement, Probe, Scope, Steered, Strength, Variant};
 use stir_core::{
     Addition, Delimiter, Engine, Finish, GenerateOptions, Generated, HookPoint, Output, Request, Row, SampleRng,
     Sampling, TokenId, control_points, toy::ToyEngine,
@@ -36,6 +36,22 @@ pub fn prompts(count: usize, longest: usize, seed: u64) -> Vec<Vec<TokenId>> {
 /// states, half as many, and one more
 /// where `m` is odd, say to stay.
 pub fn library(engine: &ToyEngine, layers: &[usize], delimiter: &str, wrong: usize, seed: u64) -> Library {
+    make(engine, layers, delimiter, wrong, seed, false)
+}
+
+/// The same with entries at the end of the prompt, keys centred by means, and read-outs of success.
+pub fn rich(engine: &ToyEngine, layers: &[usize], delimiter: &str, seed: u64) -> Library {
+    let mut rng = SampleRng::new(seed, 9);
+    let mut head = |layer| ValueHead {
+        layer,
+        weights: (0..10).map(|_| 0.3 * rng.normal() as f32).collect(),
+        bias: 0.1,
+        auc: (layer == 1).then_some(0.6),
+    };
+    make(engine, layers, delimiter, 8, seed, true).with_heads(vec![head(2), head(1), head(0)]).unwrap()
+}
+
+fn make(engine: &ToyEngine, layers: &[usize], delimiter: &str, wrong: usize, seed: u64, rich: bool) -> Library {
     let delimiter = Delimiter::new(delimiter).unwrap();
     let sources = prompts(24, 6, seed + 100);
     let points: Vec<_> = layers.iter().map(|&layer| HookPoint::ResidPost(layer)).collect();
@@ -47,9 +63,18 @@ pub fn library(engine: &ToyEngine, layers: &[usize], delimiter: &str, wrong: usi
             states.entry(point.m).or_default().push(encode(engine, &tokens, &[], &points).captures);
         }
     }
+    if rich {
+        let read = |prompt: &Vec<TokenId>| encode(engine, prompt, &[], &points).captures;
+        states.insert(0, sources.iter().map(read).collect());
+    }
     let mut rng = SampleRng::new(seed, 8);
-    let mut entries = Vec::new();
+    let (mut entries, mut means) = (Vec::new(), Vec::new());
     for (m, states) in states {
+        for (slot, &layer) in layers.iter().enumerate().filter(|_| rich) {
+            let sum = |d: usize| states.iter().map(|state| state[slot][d]).sum::<f32>();
+            let mean = (0..10).map(|d| sum(d) / states.len() as f32).collect();
+            means.push(StateMean { layer, m, count: states.len() as u64, mean });
+        }
         for i in 0..wrong + wrong / 2 + m % 2 {
             let slot = rng.below(layers.len());
             let (at, to) = (&states[rng.below(states.len())][slot], &states[rng.below(states.len())][slot]);
@@ -58,11 +83,16 @@ pub fn library(engine: &ToyEngine, layers: &[usize], delimiter: &str, wrong: usi
             let action = if i < wrong { Action::Steer(delta) } else { Action::Stay };
             let (problem, layer, quality) = (format!("p{i}"), layers[slot], 0.05 + rng.uniform());
             // The engine's states repeat: without a little noise many keys would tie.
-            let key: Vec<f32> = at.iter().map(|x| x + 0.05 * rng.normal() as f32).collect();
-            entries.push(Entry { problem, m, layer, quality, key: normalize(&key).unwrap().into(), action });
+            let mut key: Vec<f32> = at.iter().map(|x| x + 0.05 * rng.normal() as f32).collect();
+            if let Some(mean) = means.iter().find(|mean| (mean.layer, mean.m) == (layer, m)) {
+                key.iter_mut().zip(&mean.mean).for_each(|(x, mean)| *x -= mean);
+            }
+            let key = normalize(&key).unwrap().into();
+            entries.push(Entry { problem, m, layer, quality, key, action, ..Entry::default() });
         }
     }
-    Library::from_entries(engine.fingerprint().clone(), entries).unwrap().with_delimiter(delimiter)
+    let library = Library::from_entries(engine.fingerprint().clone(), entries).unwrap();
+    library.with_delimiter(delimiter).with_means(means).unwrap()
 }
 
 pub fn steer<E: Engine>(
@@ -141,12 +171,13 @@ impl<E: Engine> Reference<'_, E> {
         let config = self.config;
         let budget = max_tokens.min(self.engine.shape().max_context - self.prompt.len());
         let mut rng = SampleRng::new(3, self.sequence);
-        let mut slow = Slow { steps: vec![SlowStep { segment: 1, ..SlowStep::default() }], ..Slow::default() };
-        let (mut past, mut current): (Vec<Impulse>, Option<Impulse>) = (Vec::new(), None);
+        let (mut slow, mut past) = (Slow::default(), Vec::new());
+        let mut current = self.act(0, &mut slow, &past);
         let mut m = 0;
         while slow.tokens.len() < budget {
-            let impulses: Vec<_> = past.iter().chain(&current).cloned().collect();
-            let logits = encode(self.engine, &self.text(&slow.tokens), &impulses, &[]).logits;
+            let text = self.text(&slow.tokens);
+            let impulses = [&past[..], &self.spread(&current, text.len())].concat();
+            let logits = encode(self.engine, &text, &impulses, &[]).logits;
             let token = match self.sampling.is_greedy() {
                 true => argmax(&logits),
                 false => self.sampling.pick(&logits, &self.text(&slow.tokens), &mut rng).unwrap().token,
@@ -166,21 +197,53 @@ impl<E: Engine> Reference<'_, E> {
             if before >= config.max_control_points {
                 continue;
             }
-            let ended = current.take();
             if config.scope == Scope::Persistent {
-                past.extend(ended);
+                past.extend(self.spread(&current, self.text(&slow.tokens).len() - 1));
             }
-            let bounds = config.min_m.unwrap_or(1)..=config.max_m.unwrap_or(usize::MAX);
-            let mut step = SlowStep { segment: m + 1, ..SlowStep::default() };
-            if m < config.max_control_points && bounds.contains(&m) && config.variant != Variant::NoMemory {
-                current = match config.variant {
-                    Variant::StaticVector => self.constant(&slow.tokens, &mut step),
-                    _ => self.choose(m, &mut slow.probe_tokens, &slow.tokens, &past, &mut step),
-                };
-            }
-            slow.steps.push(step);
+            current = self.act(m, &mut slow, &past);
         }
         slow
+    }
+
+    /// Decides at control point `m`.
+    fn act(&self, m: usize, slow: &mut Slow, past: &[Impulse]) -> Option<Impulse> {
+        let config = self.config;
+        let bounds = config.min_m.unwrap_or(0)..=config.max_m.unwrap_or(usize::MAX);
+        let mut step = SlowStep { segment: m + 1, ..SlowStep::default() };
+        let at_all = (m > 0 || config.at_prompt) && m < config.max_control_points && bounds.contains(&m);
+        let current = match config.variant {
+            Variant::NoMemory => None,
+            _ if !at_all => None,
+            Variant::StaticVector => self.constant(&slow.tokens, past, &mut step),
+            _ => self.choose(m, &mut slow.probe_tokens, &slow.tokens, past, &mut step),
+        };
+        slow.steps.push(step);
+        current
+    }
+
+    /// What an impulse adds to the tokens before position `end`.
+    fn spread(&self, impulse: &Option<Impulse>, end: usize) -> Vec<Impulse> {
+        let Some(impulse) = impulse else { return Vec::new() };
+        let factor = |t: usize| match self.config.placement {
+            Placement::Segment { decay } => decay.powf(t as f64),
+            _ => f64::from(u8::from(t == 0)),
+        };
+        let at = |position: usize| {
+            let scale = (f64::from(impulse.scale) * factor(position - impulse.position)) as f32;
+            Impulse { position, scale, ..impulse.clone() }
+        };
+        (impulse.position..end).map(at).collect()
+    }
+
+    /// The scale of a vector that would have the published one.
+    fn scale(&self, published: f64, vector: &[f32], state: &[f32]) -> f64 {
+        let length = |x: &[f32]| x.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
+        let share = |share: f64| share * length(state) / length(vector);
+        match self.config.strength {
+            Strength::Clipped(most) if published > share(most) => share(most),
+            Strength::Relative(always) => share(always),
+            _ => published,
+        }
     }
 
     fn text(&self, generated: &[TokenId]) -> Vec<TokenId> {
@@ -191,18 +254,16 @@ impl<E: Engine> Reference<'_, E> {
         self.engine.vocab().text(generated).matches(self.library.delimiter().as_str()).count()
     }
 
-    fn constant(&self, generated: &[TokenId], step: &mut SlowStep) -> Option<Impulse> {
+    fn constant(&self, generated: &[TokenId], past: &[Impulse], step: &mut SlowStep) -> Option<Impulse> {
         let entries = self.library.entries();
         let layer = entries.iter().filter(|e| e.vector().is_some()).map(|e| e.layer).min().unwrap();
         let vectors: Vec<_> = entries.iter().filter(|e| e.layer == layer).filter_map(|e| e.vector()).collect();
         let mean = |d: usize| vectors.iter().map(|v| f64::from(v[d])).sum::<f64>() / vectors.len() as f64;
-        step.scale = self.config.k_scale;
-        Some(Impulse {
-            layer,
-            position: self.prompt.len() + generated.len() - 1,
-            vector: (0..vectors[0].len()).map(|d| mean(d) as f32).collect(),
-            scale: self.config.k_scale as f32,
-        })
+        let vector: Vec<f32> = (0..vectors[0].len()).map(|d| mean(d) as f32).collect();
+        let text = self.text(generated);
+        let state = encode(self.engine, &text, past, &[HookPoint::ResidPost(layer)]).captures.remove(0);
+        step.scale = self.scale(self.config.k_scale, &vector, &state);
+        Some(Impulse { layer, position: text.len() - 1, vector, scale: step.scale as f32 })
     }
 
     /// Steps 1 to 4 at control point `m`; fills in the log.
@@ -219,9 +280,13 @@ impl<E: Engine> Reference<'_, E> {
         if here.len() < config.min_entries || here.is_empty() {
             return None;
         }
+        let state = |layer: usize| encode(self.engine, &text, past, &[HookPoint::ResidPost(layer)]).captures.remove(0);
         let similarity = |layer: usize, key: &[f32]| {
-            let state = &encode(self.engine, &text, past, &[HookPoint::ResidPost(layer)]).captures[0];
-            cosine(state, key)
+            let mut state = state(layer);
+            if let Some(mean) = self.library.means().iter().find(|mean| (mean.layer, mean.m) == (layer, m)) {
+                state.iter_mut().zip(&mean.mean).for_each(|(x, mean)| *x -= mean);
+            }
+            cosine(&state, key)
         };
         let mut near: Vec<_> = here.iter().map(|(i, e)| (*i, similarity(e.layer, &e.key), *e)).collect();
         near.sort_by(|a, b| b.1.partial_cmp(&a.1).unwrap());
@@ -241,55 +306,72 @@ impl<E: Engine> Reference<'_, E> {
         if wrong.is_empty() {
             return None;
         }
-        let impulse = |entry: &Entry, scale: f64| Impulse {
-            layer: entry.layer,
-            position: text.len() - 1,
-            vector: entry.vector().unwrap().to_vec(),
-            scale: scale as f32,
+        let impulse = |entry: &Entry, published: f64| {
+            let vector = entry.vector().unwrap().to_vec();
+            let scale = self.scale(published, &vector, &state(entry.layer)) as f32;
+            Impulse { layer: entry.layer, position: text.len() - 1, vector, scale }
         };
         let mut probe = |added: Option<Impulse>| {
-            let impulses: Vec<_> = past.iter().cloned().chain(added).collect();
-            let (mean, count) = self.probe(generated, &impulses);
-            *probe_tokens += count;
-            mean
+            let probed = self.probe(generated, past, &added);
+            *probe_tokens += probed.0.len();
+            probed
         };
+        let mean = |xs: &[f64]| xs.iter().sum::<f64>() / xs.len() as f64;
         let probing = config.variant != Variant::NoProbing;
-        let null = if probing { probe(None) } else { 0.0 };
+        let null = if probing { probe(None) } else { Default::default() };
         for (i, s, entry) in &wrong {
-            let gain = if probing { probe(Some(impulse(entry, 1.0))) - null } else { 0.0 };
+            let gain = match config.probe {
+                _ if !probing => 0.0,
+                Probe::Value => {
+                    let (values, at) = (probe(Some(impulse(entry, 1.0))).1, null.1.len() - 1);
+                    let at = at.min(values.len() - 1);
+                    values[at] - null.1[at]
+                }
+                _ => mean(&probe(Some(impulse(entry, 1.0))).0) - mean(&null.0),
+            };
             let advantage = s * entry.quality;
             step.candidates.push((*i, [advantage, *s, gain, config.beta * advantage + config.rho * gain]));
         }
-        let mut best = 0;
+        let mut best = None;
         for i in 0..step.candidates.len() {
-            if step.candidates[i].1[3] > step.candidates[best].1[3] {
-                best = i;
+            let enough = config.min_gain.is_none_or(|least| step.candidates[i].1[2] >= least);
+            if enough && best.is_none_or(|best: usize| step.candidates[i].1[3] > step.candidates[best].1[3]) {
+                best = Some(i);
             }
         }
+        let best = best?;
         let score = step.candidates[best].1[3];
-        let scale = config.k_scale * score;
+        let chosen = impulse(wrong[best].2, config.k_scale * score);
+        let scale = f64::from(chosen.scale);
         if score - step.null_score <= 1e-12 || score < config.tau_null || scale <= 0.0 {
             return None;
         }
         (step.chosen, step.score, step.scale) = (Some(wrong[best].0), score, scale);
-        Some(impulse(wrong[best].2, scale))
+        Some(chosen)
     }
 
-    /// Mean log-probability and number of the tokens of a probe.
-    fn probe(&self, generated: &[TokenId], impulses: &[Impulse]) -> (f64, usize) {
-        let (mut tokens, mut sum, mut count) = (generated.to_vec(), 0.0, 0);
+    /// The log-probabilities of the tokens of a probe, and the values at the tokens that it encodes.
+    fn probe(&self, generated: &[TokenId], past: &[Impulse], added: &Option<Impulse>) -> (Vec<f64>, Vec<f64>) {
+        let (mut tokens, mut log_probs, mut values) = (generated.to_vec(), Vec::new(), Vec::new());
         let start = self.delimiters(generated);
-        while count < self.config.probe_tokens && self.text(&tokens).len() < self.engine.shape().max_context {
-            let logits = encode(self.engine, &self.text(&tokens), impulses, &[]).logits;
+        let head = self.library.heads().iter().find(|head| head.auc.is_some());
+        while log_probs.len() < self.config.probe_tokens && self.text(&tokens).len() < self.engine.shape().max_context {
+            let text = self.text(&tokens);
+            let impulses = [past, &self.spread(added, text.len())].concat();
+            let points: Vec<_> = head.iter().map(|head| HookPoint::ResidPost(head.layer)).collect();
+            let Output { logits, captures } = encode(self.engine, &text, &impulses, &points);
+            if let Some(ValueHead { weights, bias, .. }) = head {
+                let sum: f64 = weights.iter().zip(&captures[0]).map(|(&w, &x)| f64::from(w) * f64::from(x)).sum();
+                values.push(1.0 / (1.0 + (-sum - f64::from(*bias)).exp()));
+            }
             let token = argmax(&logits);
             tokens.push(token);
-            sum += log_prob(&logits, token);
-            count += 1;
+            log_probs.push(log_prob(&logits, token));
             if self.engine.vocab().is_eos(token) || self.delimiters(&tokens) > start {
                 break;
             }
         }
-        (sum / count as f64, count)
+        (log_probs, values)
     }
 }
 

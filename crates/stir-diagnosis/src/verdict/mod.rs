@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{LayerMeasures, RolloutMeasures};
 
+mod replays;
 mod rules;
 
 /// Whether the vectors that would be mined can be expected to help, and why.

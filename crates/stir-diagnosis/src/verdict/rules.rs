@@ -1,7 +1,7 @@
 //! From numbers to reasons. Every threshold has its own reason, and none comes from a data set.
 
-use super::{Reason, Topic, Weight};
-use crate::{Estimate, LayerMeasures, RELIABLE, Replay, RolloutMeasures, reliability::spearman_brown};
+use super::{Reason, Topic, Weight, replays};
+use crate::{Estimate, LayerMeasures, RELIABLE, RolloutMeasures, reliability::spearman_brown};
 
 /// Mixed problems needed to conclude anything: with fewer, five folds train on what one or two problems are like, and an
 /// error estimated from so few means little itself.
@@ -30,9 +30,6 @@ const QUALITY_SPREAD: f64 = 0.1;
 /// Length of the median impulse as a share of the stream's from which on it may turn the state by up to 30 degrees. It is
 /// no reason against steering: the model that comes with the program is helped by impulses twice as long as its stream.
 const STRONG_IMPULSE: f64 = 0.5;
-
-/// P-value below which replay is taken to have an effect.
-const SIGNIFICANT: f64 = 0.05;
 
 pub(super) fn of_rollouts(r: &RolloutMeasures) -> Vec<Reason> {
     let mut found = Reasons { layer: None, list: vec![] };
@@ -72,17 +69,17 @@ pub(super) fn of_layer(l: &LayerMeasures) -> Vec<Reason> {
     found.signal(l);
     found.retrieval(l);
     found.pairs(l);
-    l.replays.iter().for_each(|replay| found.replay(replay));
+    replays::add(&mut found, &l.replays);
     found.list
 }
 
-struct Reasons {
+pub(super) struct Reasons {
     layer: Option<usize>,
     list: Vec<Reason>,
 }
 
 impl Reasons {
-    fn add(&mut self, topic: Topic, weight: Weight, text: String) {
+    pub(super) fn add(&mut self, topic: Topic, weight: Weight, text: String) {
         self.list.push(Reason { layer: self.layer, topic, weight, text });
     }
 
@@ -203,28 +200,6 @@ impl Reasons {
                 impulse.low, impulse.high
             );
             self.add(Topic::Strength, Weight::Caution, text);
-        }
-    }
-
-    fn replay(&mut self, replay: &Replay) {
-        let name = &replay.intervention;
-        if let Some(side) = replay.rescue {
-            let counts = format!("{} of {} wrong rollouts, {} without", side.steered, side.boundaries, side.plain);
-            let p = side.mcnemar_p;
-            let (weight, says) = match (p < SIGNIFICANT, side.wins > side.losses) {
-                (true, true) => (Weight::For, "rescues"),
-                (true, false) => (Weight::Against, "makes it worse"),
-                (false, _) => (Weight::Caution, "is not seen to rescue"),
-            };
-            let text = format!("Replayed where it was mined, {name} {says}: right from {counts} (McNemar p {p:.3}).");
-            self.add(Topic::Rescue, weight, text);
-        }
-        if let Some(side) = replay.harm.filter(|side| side.mcnemar_p < SIGNIFICANT && side.losses > side.wins) {
-            let text = format!(
-                "Replayed where answers were right, {name} harms: right from {} of {}, {} without (McNemar p {:.3}).",
-                side.steered, side.boundaries, side.plain, side.mcnemar_p
-            );
-            self.add(Topic::Harm, Weight::Against, text);
         }
     }
 }

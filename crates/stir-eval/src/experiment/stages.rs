@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use stir_core::{Sampling, SettingError};
-use stir_induction::{InductionConfig, PositiveSource};
+use stir_induction::{Contrast, InductionConfig, PositiveSource};
 use stir_rollout::{RolloutConfig, RolloutError};
 
 /// The settings of stage 1. The seed is that of the experiment.
@@ -51,5 +51,6 @@ pub(super) fn check_induction(config: &InductionConfig) -> Result<(), SettingErr
         let bound = "rollout in an experiment, as the problems of tasks come without solutions";
         return Err(SettingError::new("positives", format!("{:?}", config.positives), bound));
     }
-    Ok(())
+    let bound = "reward or random_split in an experiment, which draws no forks";
+    SettingError::check(config.contrast != Contrast::Forked, "contrast", "forked", bound)
 }

@@ -29,6 +29,12 @@ pub struct ConstantVector {
     pub scale: f64,
     /// The tokens at which the vectors are added.
     pub at: StaticAt,
+    /// Adds a layer's vector only where the cosine of the angle between it and the stream is below this, in the manner of
+    /// ALS (Egbuna et al. 2025, "Amortized latent steering: Low-cost alternative to test-time optimization"): where the
+    /// model has drifted away from the direction of its successes. The stream is read without the vectors, which takes
+    /// one more pass at each token where they are then added. `None` adds them everywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate_below: Option<f64>,
     /// True to steer a model with a library that was mined on another quantisation or number type of it.
     // Left out where it is false, as settings of earlier versions do not have it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -48,13 +54,17 @@ pub enum StaticAt {
 
 impl Default for ConstantVector {
     fn default() -> Self {
-        Self { scale: 1.0, at: StaticAt::Boundary, allow_requantised: false }
+        Self { scale: 1.0, at: StaticAt::Boundary, gate_below: None, allow_requantised: false }
     }
 }
 
 impl ConstantVector {
     pub(super) fn validate(&self) -> Result<(), MethodError> {
-        SettingError::not_negative("scale", self.scale).map_err(of(NAME))
+        SettingError::not_negative("scale", self.scale).map_err(of(NAME))?;
+        match self.gate_below {
+            Some(gate) => SettingError::finite("gate_below", gate).map_err(of(NAME)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -65,6 +75,8 @@ pub(super) struct Constant<'m, E> {
     settings: ConstantVector,
     /// The vectors that are added, `[hidden_size]` each, and the points where they are added.
     vectors: Vec<(HookPoint, Vec<f32>)>,
+    /// The points that are read where a gate decides.
+    points: Vec<HookPoint>,
 }
 
 impl<'m, E: Engine> Constant<'m, E> {
@@ -83,7 +95,10 @@ impl<'m, E: Engine> Constant<'m, E> {
         }
         match vectors.is_empty() {
             true => Err(refused(stir_controller::ControllerError::NoVector)),
-            false => Ok(Self { engine, library, settings, vectors }),
+            false => {
+                let points = vectors.iter().map(|(point, _)| *point).collect();
+                Ok(Self { engine, library, settings, vectors, points })
+            }
         }
     }
 }
@@ -95,10 +110,10 @@ impl<E: Engine> Method<E> for Constant<'_, E> {
             session: self.engine.session(),
             sequence: Sequence::new(self.engine, &request, 0)?,
             counter: SegmentCounter::new(self.library.delimiter().clone()),
-            steering: false,
+            next: Pass::Plain,
             steps: Vec::new(),
         };
-        lane.begin(self.settings.at == StaticAt::Token);
+        lane.begin();
         Ok(AnswerLane::new(lane))
     }
 }
@@ -109,32 +124,64 @@ struct StaticLane<'a, E: Engine> {
     session: E::Session,
     sequence: Sequence,
     counter: SegmentCounter,
-    /// True if the vector is added where the last token is encoded.
-    steering: bool,
+    next: Pass,
     steps: Vec<Step>,
 }
 
+/// What the pass that encodes the last token does.
+enum Pass {
+    Plain,
+    /// Reads the streams that the gate looks at.
+    Read,
+    /// Adds the vectors for which this is true, one for each layer.
+    Add(Vec<bool>),
+}
+
 impl<E: Engine> StaticLane<'_, E> {
-    /// A segment begins, steered or not.
-    fn begin(&mut self, steered: bool) {
-        let scale = if steered { self.method.settings.scale as f32 } else { 0.0 };
-        // Of several layers none can be named.
-        let layer = match &self.method.vectors[..] {
-            [(point, _)] if scale != 0.0 => Some(point.layer()),
-            _ => None,
-        };
-        self.steps.push(Step {
-            segment: self.counter.count() + 1,
-            chosen: None,
-            layer,
-            score: 0.0,
-            null_score: 0.0,
-            scale,
-            tokens: 0,
-            retrieved: Vec::new(),
-            candidates: Vec::new(),
-        });
+    /// A segment begins.
+    fn begin(&mut self) {
+        let segment = self.counter.count() + 1;
+        self.steps.push(Step { segment, ..Step::default() });
     }
+
+    /// The vectors are added at the last token, or the gate is asked.
+    fn steer(&mut self) {
+        self.next = match self.method.settings.gate_below {
+            Some(_) => Pass::Read,
+            None => self.add(vec![true; self.method.vectors.len()]),
+        };
+    }
+
+    fn add(&mut self, open: Vec<bool>) -> Pass {
+        if let Some(step) = self.steps.last_mut() {
+            step.scale = self.method.settings.scale as f32;
+            // Of several layers none can be named.
+            let mut layers = self.method.points.iter().zip(&open).filter(|(_, open)| **open);
+            step.layer = layers.next().map(|(point, _)| point.layer()).filter(|_| step.scale != 0.0);
+            step.layer = step.layer.filter(|_| self.method.points.len() == 1);
+        }
+        Pass::Add(open)
+    }
+
+    /// Asks the gate; returns whether the last token is to be encoded again, with vectors.
+    fn opens(&mut self, streams: &[Vec<f32>]) -> bool {
+        let Some(gate) = self.method.settings.gate_below else { return false };
+        let open = |((_, vector), stream): (&(HookPoint, Vec<f32>), &Vec<f32>)| cosine(vector, stream) < gate;
+        let open: Vec<bool> = self.method.vectors.iter().zip(streams).map(open).collect();
+        if !open.contains(&true) {
+            return false;
+        }
+        self.session.rewind(self.sequence.tokens().len() - 1);
+        self.next = self.add(open);
+        true
+    }
+}
+
+/// Returns the cosine of the angle between two vectors; 0 where one of them is zero.
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
+    let lengths = (dot(a, a) * dot(b, b)).sqrt();
+    if lengths > 0.0 { dot(a, b) / lengths } else { 0.0 }
 }
 
 impl<E: Engine> Lane<E::Session> for StaticLane<'_, E> {
@@ -143,15 +190,22 @@ impl<E: Engine> Lane<E::Session> for StaticLane<'_, E> {
     fn rows<'a>(&'a mut self, rows: &mut Vec<Row<'a, E::Session>>) {
         let position = self.sequence.tokens().len() - 1;
         let scale = self.method.settings.scale as f32;
-        let additions = self.method.vectors.iter().filter(|_| self.steering);
-        let additions = additions.map(|(point, vector)| Addition { point: *point, position, vector, scale }).collect();
+        let open: &[bool] = if let Pass::Add(open) = &self.next { open } else { &[] };
+        let additions = self.method.vectors.iter().zip(open).filter(|(_, open)| **open);
+        let additions =
+            additions.map(|((point, vector), _)| Addition { point: *point, position, vector, scale }).collect();
+        let capture = if matches!(self.next, Pass::Read) { &self.method.points[..] } else { &[] };
         let tokens = &self.sequence.tokens()[self.session.len()..];
-        rows.push(Row { session: &mut self.session, tokens, additions, capture: &[], logits: true });
+        rows.push(Row { session: &mut self.session, tokens, additions, capture, logits: true });
     }
 
     fn absorb(&mut self, vocab: &Vocab, mut outputs: Vec<Output>) -> Result<Option<LaneResult<E>>, SamplingError> {
         self.sequence.count_pass();
-        self.sequence.draw(vocab, &outputs.pop().unwrap_or_default().logits)?;
+        let output = outputs.pop().unwrap_or_default();
+        if matches!(self.next, Pass::Read) && self.opens(&output.captures) {
+            return Ok(None);
+        }
+        self.sequence.draw(vocab, &output.logits)?;
         if let Some(step) = self.steps.last_mut() {
             step.tokens += 1;
         }
@@ -160,9 +214,12 @@ impl<E: Engine> Lane<E::Session> for StaticLane<'_, E> {
             return Ok(Some(Ok(reply.with_steps(vocab, std::mem::take(&mut self.steps)))));
         }
         let completed = self.sequence.tokens().last().map_or(0, |&token| self.counter.push(vocab.bytes(token)));
-        self.steering = completed > 0 || self.method.settings.at == StaticAt::Token;
         if completed > 0 {
-            self.begin(true);
+            self.begin();
+        }
+        self.next = Pass::Plain;
+        if completed > 0 || self.method.settings.at == StaticAt::Token {
+            self.steer();
         }
         Ok(None)
     }

@@ -11,7 +11,7 @@
 //! | `self_consistency` | draws n answers and takes the one that most of them agree on | those of the answer taken | those of the others |
 //! | `self_discover` | lets the model write a plan in three stages, and solves by that plan | those of the solution | those of the stages |
 //! | `deer` | tries an answer at every transition and stops reasoning once it is confident | reasoning, the words that ask for an answer, conclusion | failed trials |
-//! | `constant_vector` | adds one vector per layer at every boundary or token | all | none |
+//! | `constant_vector` | adds one vector per layer at every boundary or token, or only where the stream points away from it | all | none |
 //! | `stir` | retrieves, probes and commits; its `variant` may be an ablation | all | none; probes are counted separately |
 //!
 //! ```

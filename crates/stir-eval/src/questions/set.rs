@@ -110,6 +110,14 @@ impl Questions {
         Ok(Self { golds, source: path.to_owned(), ..Self::new(questions, final_number()) })
     }
 
+    /// Returns the questions without the first `n`.
+    #[must_use]
+    pub fn skip(mut self, n: usize) -> Self {
+        self.questions.drain(..n.min(self.questions.len()));
+        self.golds.drain(..n.min(self.golds.len()));
+        self
+    }
+
     /// Returns the first `limit` questions.
     #[must_use]
     pub fn take(mut self, limit: usize) -> Self {

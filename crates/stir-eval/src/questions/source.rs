@@ -68,15 +68,24 @@ pub struct TaskSource {
     /// The form of the answers of a file. Without it an answer is the number after its last `####`.
     #[serde(default)]
     pub answers: Option<AnswerForm>,
-    /// The number of problems to use, from the first; `None` for all.
+    /// The number of problems at the start that are left out.
+    // Left out where it is 0, as settings of earlier versions do not have it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skip: usize,
+    /// The number of problems to use, from the first that is not left out; `None` for all.
     #[serde(default)]
     pub limit: Option<usize>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 impl TaskSource {
     /// Returns the source of a JSONL file whose answers are the numbers after `####`.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self { task: path.into(), data: None, answers: None, limit: None }
+        Self { task: path.into(), data: None, answers: None, skip: 0, limit: None }
     }
 
     /// Returns the name of the task, or that of its file without extension.
@@ -110,7 +119,11 @@ impl TaskSource {
             true => Questions::of_file(&self.task, render)?,
             false => Questions { source: self.task.clone(), ..Questions::of_task(&self.load()?, render)? },
         };
-        Ok(asked.take(self.limit.unwrap_or(usize::MAX)))
+        let (skip, found) = (self.skip, asked.questions.len());
+        SourceError::check(skip == 0 || skip < found, "skip", || {
+            format!("is {skip}, must be below the number of problems, {found}")
+        })?;
+        Ok(asked.skip(skip).take(self.limit.unwrap_or(usize::MAX)))
     }
 
     /// Returns whether the source is a file of problems that follows the convention of `####`.

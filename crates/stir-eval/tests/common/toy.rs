@@ -52,7 +52,15 @@ pub fn library(engine: &ToyEngine) -> Arc<Library> {
         for layer in [0, 1] {
             for action in [Action::Steer(stream(1.5)), Action::Stay] {
                 let key = normalize(&stream(1.0)).unwrap().into();
-                entries.push(Entry { problem: format!("m{m}"), m, layer, quality: 0.7, key, action });
+                entries.push(Entry {
+                    problem: format!("m{m}"),
+                    m,
+                    layer,
+                    quality: 0.7,
+                    key,
+                    action,
+                    ..Entry::default()
+                });
             }
         }
     }

@@ -81,7 +81,7 @@ mod tests {
 
     fn pair(layer: usize, mu_minus: Vec<f32>) -> Pair {
         let mu_plus = mu_minus.iter().map(|x| x + 1.0).collect();
-        Pair { problem: "p".into(), m: 1, layer, quality: 0.5, mu_plus, mu_minus }
+        Pair { problem: "p".into(), m: 1, layer, quality: 0.5, mu_plus, mu_minus, ..Pair::default() }
     }
 
     #[test]

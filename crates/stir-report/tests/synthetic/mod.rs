@@ -232,6 +232,7 @@ pub(crate) fn pairs() -> Vec<Pair> {
             quality: 1.0 - index as f64 / 400.0,
             mu_plus: plus,
             mu_minus: minus,
+            ..Pair::default()
         }
     };
     (0..160).map(pair).collect()

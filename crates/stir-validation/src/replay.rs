@@ -1,0 +1,270 @@
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    fmt,
+    ops::ControlFlow,
+    path::Path,
+};
+
+use stir_basis::{Entry, Library};
+use stir_controller::{Controller, LayerState, Scope, Steered, SteeredLane};
+use stir_core::{HookPoint, Request, Row, Scheduler, Session, Text, TokenId, judged_text};
+use stir_files::RecordLog;
+use stir_rollout::{Prompt, sample_stream};
+use tracing::{debug, warn};
+
+use crate::{Arm, Cost, Job, Outcome, ReplayConfig, Start, ValidationError, settings};
+
+/// Judges whole answers.
+#[derive(Clone, Copy)]
+pub struct Judge<'j> {
+    /// Its name, which keeps apart the verdicts of two judges.
+    pub name: &'j str,
+    /// Says whether an answer to a problem is right, as [`Rollouts::run`](stir_rollout::Rollouts::run) is told.
+    pub is_right: &'j dyn Fn(&Prompt, &str) -> bool,
+}
+
+impl fmt::Debug for Judge<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Judge").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The progress of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// The number of continuations that are finished, those of earlier parts of the run included.
+    pub done: usize,
+    /// The number of continuations asked for so far.
+    pub asked: usize,
+    /// The number of tokens generated in this part of the run.
+    pub tokens: usize,
+}
+
+/// Watches a run; `Break` ends it, and what is finished is kept.
+pub type Observer<'o> = dyn FnMut(Progress) -> ControlFlow<()> + 'o;
+
+/// Judged continuations of answers from their boundaries, with and without impulses, in a file of records from which a
+/// stopped run resumes.
+///
+/// A start is encoded once for all its continuations, which are forks of it. An impulse is added at the boundary token;
+/// after it the model is left alone. The same random numbers are drawn under every arm.
+pub struct Replays<'r, E> {
+    engine: &'r E,
+    config: &'r ReplayConfig,
+    starts: &'r [Start],
+    arms: &'r [Arm],
+    judge: Judge<'r>,
+    controller: Controller,
+    log: RecordLog<Outcome, Job>,
+    known: HashMap<Job, Known>,
+    planned: HashSet<Job>,
+    asked: HashSet<Job>,
+    cost: Cost,
+    tokens: usize,
+}
+
+/// What is kept of an outcome in memory.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    right: bool,
+    generated: usize,
+    segment: usize,
+}
+
+impl Known {
+    fn of(outcome: &Outcome) -> Self {
+        Self { right: outcome.right, generated: outcome.token_ids.len(), segment: outcome.segment }
+    }
+}
+
+impl<'r, E: Text> Replays<'r, E> {
+    /// Opens the records `out`, or begins them. `jobs` are all that there may be, in the order of the finished file; `arms`
+    /// are checked.
+    ///
+    /// # Errors
+    /// [`ValidationError`] for a setting or an arm out of bounds, a job without start or arm, and records that are not
+    /// those of this run.
+    pub fn open(
+        engine: &'r E,
+        config: &'r ReplayConfig,
+        starts: &'r [Start],
+        arms: &'r [Arm],
+        jobs: &[Job],
+        judge: Judge<'r>,
+        out: impl AsRef<Path>,
+    ) -> Result<Self, ValidationError<E::Error>> {
+        config.validate()?;
+        arms.iter().try_for_each(|arm| arm.check(engine))?;
+        if let Some(job) = jobs.iter().find(|job| job.start >= starts.len() || job.arm >= arms.len()) {
+            return Err(ValidationError::Unplanned(format!("{job:?}")));
+        }
+        // Nothing is retrieved: the library is there for its delimiter.
+        let library = Library::from_vectors([Entry { key: [1.0].into(), ..Entry::default() }])?;
+        let controller = Controller::unchecked(library.with_delimiter(config.delimiter.clone()), config.controller())?;
+        let settings = settings::describe(engine, config, starts, arms, judge.name)?;
+        let log = RecordLog::open(out, &settings, jobs.iter().copied(), Outcome::job)?;
+        let mut known = HashMap::new();
+        for outcome in log.records()? {
+            let outcome = outcome?;
+            known.insert(outcome.job(), Known::of(&outcome));
+        }
+        let (planned, asked, cost) = (jobs.iter().copied().collect(), HashSet::new(), Cost::default());
+        Ok(Self { engine, config, starts, arms, judge, controller, log, known, planned, asked, cost, tokens: 0 })
+    }
+
+    /// Makes the continuations `jobs`, except those that are there.
+    ///
+    /// # Errors
+    /// [`ValidationError::Unplanned`] for a job that was not announced, [`ValidationError::Stopped`] where the observer
+    /// ends the run, [`ValidationError::Engine`] and [`ValidationError::File`]. What is finished is kept in any case.
+    pub fn run(&mut self, jobs: &[Job], observer: &mut Observer<'_>) -> Result<(), ValidationError<E::Error>> {
+        let asked: BTreeSet<Job> = jobs.iter().copied().filter(|job| !self.asked.contains(job)).collect();
+        if let Some(job) = asked.iter().find(|job| !self.planned.contains(job)) {
+            return Err(ValidationError::Unplanned(format!("{job:?}")));
+        }
+        self.asked.extend(&asked);
+        let missing: Vec<Job> = asked.iter().copied().filter(|job| !self.known.contains_key(job)).collect();
+        self.make(&missing, observer)?;
+        self.cost += self.cost_of(&asked);
+        Ok(())
+    }
+
+    fn make(&mut self, missing: &[Job], observer: &mut Observer<'_>) -> Result<(), ValidationError<E::Error>> {
+        let engine = self.engine;
+        let mut scheduler = Scheduler::new(engine, self.config.max_batch);
+        let (mut jobs, mut pushed, mut current) = (missing.iter(), Vec::with_capacity(missing.len()), None);
+        let mut left = missing.len();
+        loop {
+            let progress = Progress { done: self.asked.len() - left, asked: self.asked.len(), tokens: self.tokens };
+            if observer(progress).is_break() {
+                return Err(ValidationError::Stopped);
+            }
+            while scheduler.has_room()
+                && let Some(&job) = jobs.next()
+            {
+                scheduler.push(self.lane(job, missing, &mut current)?);
+                pushed.push(job);
+            }
+            if scheduler.is_empty() {
+                return Ok(());
+            }
+            for (lane, result) in scheduler.step().map_err(|error| ValidationError::Engine(error.source))? {
+                let outcome = self.judged(pushed[lane.index()], result.ok());
+                self.log.push(&outcome)?;
+                self.known.insert(outcome.job(), Known::of(&outcome));
+                self.tokens += outcome.token_ids.len();
+                left -= 1;
+            }
+        }
+    }
+
+    /// Returns the lane of a job. `current` holds the start that was encoded last.
+    fn lane(
+        &self,
+        job: Job,
+        missing: &[Job],
+        current: &mut Option<Encoded<E::Session>>,
+    ) -> Result<SteeredLane<E::Session>, ValidationError<E::Error>> {
+        let start = &self.starts[job.start];
+        let encoded = match current {
+            Some(encoded) if encoded.start == job.start => encoded,
+            _ => current.insert(self.encode(job.start, missing).map_err(ValidationError::Engine)?),
+        };
+        let first = self.arms[job.arm].impulse.as_ref().and_then(|impulse| {
+            let state = encoded.states.iter().find(|state| state.layer == impulse.layer)?;
+            Some(impulse.at(&state.values))
+        });
+        let stream = sample_stream(&start.name(), job.sample);
+        let request = Request { stream, ..encoded.request.clone() };
+        let lane = self.controller.resume_with(self.engine, encoded.session.fork(), &request, 0, first);
+        lane.map_err(|source| ValidationError::Request { start: start.name(), source })
+    }
+
+    /// Encodes a start, and reads the states whose lengths its impulses are relative to.
+    fn encode(&self, place: usize, missing: &[Job]) -> Result<Encoded<E::Session>, E::Error> {
+        let arms = missing.iter().filter(|job| job.start == place).map(|job| &self.arms[job.arm]);
+        let layers: BTreeSet<usize> = arms.filter_map(|arm| Some(arm.impulse.as_ref()?.layer)).collect();
+        let points: Vec<HookPoint> = layers.iter().copied().map(HookPoint::ResidPost).collect();
+        let (prefix, mut session) = (self.starts[place].prefix(), self.engine.session());
+        let row = Row { session: &mut session, tokens: &prefix, additions: vec![], capture: &points, logits: false };
+        let captures = self.engine.forward(&mut [row])?.pop().unwrap_or_default().captures;
+        let states = layers.into_iter().zip(captures).map(|(layer, values)| LayerState { layer, values }).collect();
+        let ReplayConfig { max_tokens, sampling, ref stop, seed, .. } = *self.config;
+        let request = Request { max_tokens, sampling, stop: stop.clone(), seed, ..Request::new(prefix) };
+        Ok(Encoded { start: place, session, request, states })
+    }
+
+    fn judged(&self, job: Job, steered: Option<Steered>) -> Outcome {
+        let Job { start: place, arm, sample } = job;
+        let start = &self.starts[place];
+        let Some(Steered { generated, steps, .. }) = steered else {
+            warn!(start = start.name(), arm = self.arms[arm].name, "the model broke down in a continuation");
+            return Outcome { start: place, arm, sample, right: false, segment: 0, token_ids: Vec::new() };
+        };
+        let (vocab, before) = (self.engine.vocab(), &start.answer[..start.len]);
+        let whole: Vec<TokenId> = [before, &generated.tokens].concat();
+        let bytes = before.iter().map(|&token| vocab.bytes(token).len()).sum::<usize>();
+        let text = vocab.text_within(&whole, bytes + generated.text_len);
+        let right = (self.judge.is_right)(&start.problem, &judged_text(&start.problem.prompt, &text));
+        debug!(start = start.name(), arm = self.arms[arm].name, sample, right, "continued");
+        let segment = steps.first().map_or(0, |step| step.tokens);
+        Outcome { start: place, arm, sample, right, segment, token_ids: generated.tokens }
+    }
+
+    /// Returns what the jobs cost in a run that is not interrupted.
+    fn cost_of(&self, jobs: &BTreeSet<Job>) -> Cost {
+        let starts: BTreeSet<usize> = jobs.iter().map(|job| job.start).collect();
+        let mut cost = Cost { continuations: jobs.len(), ..Cost::default() };
+        cost.encoded = starts.iter().map(|&start| self.starts[start].prefix_len()).sum();
+        for job in jobs {
+            let Some(known) = self.known.get(job) else { continue };
+            cost.generated += known.generated;
+            let forgotten = self.config.scope == Scope::Segment;
+            if forgotten && self.arms[job.arm].impulse.is_some() {
+                cost.encoded += known.segment;
+            }
+        }
+        cost
+    }
+}
+
+impl<E> Replays<'_, E> {
+    /// Returns whether a continuation is right; `None` where it has not been made.
+    pub fn right(&self, job: Job) -> Option<bool> {
+        self.known.get(&job).map(|known| known.right)
+    }
+
+    /// Returns what the continuations asked for cost, as if the run had never been interrupted.
+    pub fn cost(&self) -> Cost {
+        self.cost
+    }
+
+    /// Returns the starts.
+    pub fn starts(&self) -> &[Start] {
+        self.starts
+    }
+
+    /// Puts the records in order, and returns the outcomes.
+    ///
+    /// # Errors
+    /// [`ValidationError::File`].
+    pub fn finish<X>(self) -> Result<Vec<Outcome>, ValidationError<X>> {
+        Ok(self.log.finish()?.collect::<Result<_, _>>()?)
+    }
+}
+
+impl<E> fmt::Debug for Replays<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { config, log, cost, .. } = self;
+        f.debug_struct("Replays").field("config", config).field("log", log).field("cost", cost).finish_non_exhaustive()
+    }
+}
+
+/// An encoded start.
+struct Encoded<S> {
+    start: usize,
+    /// Holds the whole prefix; a continuation encodes its last token again.
+    session: S,
+    request: Request,
+    states: Vec<LayerState>,
+}

@@ -1,0 +1,107 @@
+//! Validation on the toy engine: what is planted is found, costs are counted, and a stopped run resumes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::{fs, ops::ControlFlow, path::Path};
+
+use common::{Counting, config, controller, engine, judge, library, rollouts};
+use stir_basis::{Action, Library};
+use stir_core::{Engine, toy::ToyEngine};
+use stir_validation::{
+    Conclusion, Finding, Judge, Progress, Validation, ValidationConfig, ValidationError, ValidationReport,
+};
+
+const PROBLEMS: usize = 30;
+const JUDGE: Judge<'_> = Judge { name: "has a letter", is_right: &judge };
+
+fn run<E: stir_core::Text<Error = stir_core::toy::ToyError>>(
+    engine: &E,
+    toy: &ToyEngine,
+    library: Library,
+    config: ValidationConfig,
+    out: &Path,
+    mut observer: impl FnMut(Progress) -> ControlFlow<()>,
+) -> Result<(ValidationReport, Conclusion), ValidationError<E::Error>> {
+    let run = Validation::new(engine, library, controller(), config, JUDGE, out)?;
+    run.run(rollouts(toy, PROBLEMS), &mut observer)
+}
+
+fn go_on(_: Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+#[test]
+fn what_helps_is_kept_and_what_harms_is_listed() {
+    let (engine, folder) = (engine(), tempfile::tempdir().unwrap());
+    let found = run(&engine, &engine, library(&engine), config(), &folder.path().join("r.jsonl"), go_on);
+    let (report, conclusion) = found.unwrap();
+    let findings: Vec<_> = report.chosen().map(|found| (found.entry, found.finding)).collect();
+    let expected = [[Finding::Helps; 3].as_slice(), &[Finding::Harms; 2], &[Finding::NoUplift; 3]].concat();
+    assert_eq!(findings, expected.into_iter().enumerate().collect::<Vec<_>>());
+    assert_eq!(report.untried, [9]);
+    assert!(report.harmful().all(|found| [3, 4].contains(&found.entry)));
+
+    let Conclusion::Validated(kept) = conclusion else { panic!("three entries help") };
+    let before = library(&engine);
+    assert_eq!(kept.entries().len(), 4);
+    for (found, (old, new)) in report.chosen().zip(before.entries().iter().zip(kept.entries())).take(3) {
+        assert_eq!((&new.action, new.quality), (&old.action, found.lower));
+        let evidence = new.evidence.unwrap();
+        assert_eq!((evidence.strength, evidence.trials), (report.strength.unwrap(), found.trials as u64));
+        assert_eq!((evidence.uplift, evidence.error, evidence.lower), (found.uplift, found.error, found.lower));
+        assert!(found.with_right > found.without_right);
+    }
+    // What says to stay is trusted as much as the others on average.
+    let mean = report.chosen().take(3).map(|found| found.lower).sum::<f64>() / 3.0;
+    assert_eq!(kept.entries()[3].action, Action::Stay);
+    assert!((kept.entries()[3].quality - mean).abs() < 1e-12);
+    assert!(kept.validated() && !before.validated() && kept.check(engine.fingerprint(), false).is_ok());
+    assert!(kept.provenance()["validation"].contains("\"helping\":3"));
+    let text = fs::read_to_string(folder.path().join("r.jsonl")).unwrap();
+    assert_eq!(text.lines().count(), report.cost.replay.continuations);
+}
+
+#[test]
+fn where_nothing_helps_there_is_no_library() {
+    let (engine, folder) = (engine(), tempfile::tempdir().unwrap());
+    let entries = library(&engine).entries()[3..8].to_vec();
+    let useless = Library::from_entries(engine.fingerprint().clone(), entries).unwrap();
+    let (report, conclusion) = run(&engine, &engine, useless, config(), &folder.path().join("r.jsonl"), go_on).unwrap();
+    assert_eq!((conclusion, report.helping()), (Conclusion::NoUplift, 0));
+}
+
+#[test]
+fn the_cost_is_what_went_through_the_model() {
+    let (toy, folder) = (engine(), tempfile::tempdir().unwrap());
+    let counting = Counting::new(toy.clone());
+    let path = folder.path().join("r.jsonl");
+    let (report, _) = run(&counting, &toy, library(&toy), config(), &path, go_on).unwrap();
+    assert_eq!(report.cost.tokens(), counting.count());
+    // Trials that are decided early cost nothing more.
+    assert!(report.cost.comparisons < report.cost.planned, "{:?}", report.cost);
+    assert!(report.cost.planned_ratio() > report.cost.ratio());
+}
+
+#[test]
+fn a_run_that_was_stopped_anywhere_ends_in_the_same_bytes() {
+    let (engine, folder) = (engine(), tempfile::tempdir().unwrap());
+    let config = ValidationConfig { starts_per_entry: 4, starts_per_look: 2, samples: 2, ..config() };
+    let path = folder.path().join("whole.jsonl");
+    let whole = run(&engine, &engine, library(&engine), config.clone(), &path, go_on).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let records = bytes.iter().filter(|&&byte| byte == b'\n').count();
+    for stop in (0..records).step_by(7) {
+        let path = folder.path().join(format!("{stop}.jsonl"));
+        let stopped = run(&engine, &engine, library(&engine), config.clone(), &path, |progress| {
+            if progress.done >= stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert!(matches!(stopped, Err(ValidationError::Stopped)));
+        let resumed = run(&engine, &engine, library(&engine), config.clone(), &path, go_on).unwrap();
+        assert!(resumed == whole, "stopped at {stop}");
+        assert!(fs::read(&path).unwrap() == bytes, "stopped at {stop}");
+    }
+    // Other settings are another run.
+    let other = ValidationConfig { level: 0.8, samples: 2, strengths: vec![0.2], ..config };
+    assert!(matches!(run(&engine, &engine, library(&engine), other, &path, go_on), Err(ValidationError::File(_))));
+}
