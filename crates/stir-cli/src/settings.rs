@@ -7,7 +7,7 @@ use clap::{
 use miette::{Result, ensure};
 use stir::{
     basis::{BasisConfig, SelectionMethod},
-    controller::{ControllerConfig, Scope, Variant},
+    controller::{ControllerConfig, Placement, Probe, Scope, Strength, Variant},
     core::{Delimiter, LayerSpec, Request, Sampling},
     eval::{
         experiment::AnswerSettings,
@@ -285,7 +285,7 @@ pub(crate) struct ControllerArgs {
     #[arg(long, value_name = "N", default_value_t = ControllerConfig::default().retrieve)]
     retrieve: usize,
     /// Retrieved vectors that are probed at a control point (L)
-    #[arg(long, alias = "probe", value_name = "N", default_value_t = ControllerConfig::default().candidates)]
+    #[arg(long, value_name = "N", default_value_t = ControllerConfig::default().candidates)]
     candidates: usize,
     /// Most tokens of a probe
     #[arg(long, value_name = "N", default_value_t = ControllerConfig::default().probe_tokens)]
@@ -293,7 +293,7 @@ pub(crate) struct ControllerArgs {
     /// Weight of the advantage
     #[arg(long, value_name = "X", default_value_t = ControllerConfig::default().beta)]
     beta: f64,
-    /// Weight of a probe's gain in mean log-probability
+    /// Weight of a probe's gain
     #[arg(long, value_name = "X", default_value_t = ControllerConfig::default().rho)]
     rho: f64,
     /// Lowest score that may win
@@ -320,6 +320,24 @@ pub(crate) struct ControllerArgs {
     #[arg(long, default_value = "segment",
         value_parser = PossibleValuesParser::new(["segment", "persistent"]).try_map(named::<Scope>))]
     scope: Scope,
+    /// The strength of an impulse: score (k_scale times the score), clipped:X (never longer than the share X of the
+    /// residual stream's length) or relative:X (always that share)
+    #[arg(long, value_name = "STRENGTH", default_value_t = ControllerConfig::default().strength)]
+    strength: Strength,
+    /// What a probe measures: the mean log-probability of its tokens, or, by the library's value head, how likely the
+    /// answer will be right
+    #[arg(long, default_value = "log_prob",
+        value_parser = PossibleValuesParser::new(["log_prob", "value"]).try_map(named::<Probe>))]
+    probe: Probe,
+    /// Least gain of a candidate that may win [default: no bound]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    min_gain: Option<f64>,
+    /// The tokens that bear an impulse: boundary, or segment (all of it), or segment:X (times X from token to token)
+    #[arg(long, value_name = "PLACEMENT", default_value_t = ControllerConfig::default().placement)]
+    placement: Placement,
+    /// Act at the end of the prompt too, which is control point 0
+    #[arg(long)]
+    at_prompt: bool,
     /// Steer even if the library was mined on another quantisation or number type of the model; results say so
     #[arg(long)]
     allow_requantised: bool,
@@ -345,6 +363,11 @@ impl ControllerArgs {
             variant,
             seed,
             allow_requantised: self.allow_requantised,
+            strength: self.strength,
+            probe: self.probe,
+            min_gain: self.min_gain,
+            placement: self.placement,
+            at_prompt: self.at_prompt,
         }
     }
 }
@@ -581,7 +604,16 @@ mod tests {
         let induction = InductionConfig { allow_requantised: true, ..InductionConfig::sound() };
         named_alike::<InductionArgs>(induction, &[]);
         named_alike::<BasisArgs>(BasisConfig::default(), &[]);
-        let controller = ControllerConfig { allow_requantised: true, ..ControllerConfig::default() };
+        // What is left out where it is the default.
+        let controller = ControllerConfig {
+            allow_requantised: true,
+            strength: Strength::Relative(0.3),
+            probe: Probe::Value,
+            min_gain: Some(0.0),
+            placement: Placement::Segment { decay: 1.0 },
+            at_prompt: true,
+            ..ControllerConfig::default()
+        };
         named_alike::<ControllerArgs>(controller, &["variant", "seed"]);
         let own = ConstantVector { gate_below: Some(0.0), ..ConstantVector::default() };
         let own = serde_json::to_value(own).unwrap();
@@ -608,13 +640,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_published_has_a_text_form() {
+        let flags = "--strength relative:0.3 --probe value --min-gain -0.1 --placement segment:0.5 --at-prompt";
+        let flags: Vec<&str> = flags.split(' ').collect();
+        let found = parse::<ControllerArgs>(&flags).config(Variant::Stir, 0);
+        let expected = ControllerConfig {
+            strength: Strength::Relative(0.3),
+            probe: Probe::Value,
+            min_gain: Some(-0.1),
+            placement: Placement::Segment { decay: 0.5 },
+            at_prompt: true,
+            ..ControllerConfig::default()
+        };
+        assert_eq!(found, expected);
+    }
+
+    #[test]
     fn earlier_names_are_still_understood() {
         let induction = parse::<InductionArgs>(&["--points", "3", "--width", "5"]).config(0);
         assert_eq!((induction.max_control_points, induction.max_batch), (3, 5));
         assert_eq!(parse::<BasisArgs>(&["--per-point", "2"]).config(0).min_per_control_point, 2);
-        let flags = ["--points", "3", "--probe", "2", "--tau", "-0.5"];
+        let flags = ["--points", "3", "--tau", "-0.5"];
         let steering = parse::<ControllerArgs>(&flags).config(Variant::Stir, 0);
-        assert_eq!((steering.max_control_points, steering.candidates, steering.tau_null), (3, 2, -0.5));
+        assert_eq!((steering.max_control_points, steering.tau_null), (3, -0.5));
         let deer = ["--deer-tokens", "3", "--deer-trials", "4"];
         let deer = parse::<DeerArgs>(&deer).over(Deer::default(), &["a".into(), "b".into()]);
         assert_eq!((deer.trial_tokens, deer.max_trials, deer.elicit.as_str()), (3, 4, "a"));

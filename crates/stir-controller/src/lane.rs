@@ -1,9 +1,12 @@
 use stir_core::{
     Addition, Engine, Generation, HookPoint, Lane, Output, Request, RequestError, Row, SamplingError, Sequence,
-    Session, TokenId, Vocab,
+    Session, Vocab,
 };
 
-use crate::{Commit, Controller, LayerState, Next, Place, ProbeBranch, Scope, Steered, Steering};
+use crate::{
+    Commit, Controller, LayerState, Next, Place, Scope, Steered, Steering,
+    probes::{Probe, Probes},
+};
 
 /// One steered sequence, to be run by a [`Scheduler`](stir_core::Scheduler): the wishes of a [`Steering`] as rows of an
 /// engine.
@@ -27,22 +30,6 @@ pub struct SteeredLane<S> {
     /// There while the steering wants probes.
     probes: Option<Box<Probes<S>>>,
     probe_tokens: usize,
-}
-
-/// The probes at a control point: one without an impulse, and one for each candidate.
-#[derive(Debug)]
-struct Probes<S> {
-    null: Probe<S>,
-    candidates: Vec<Probe<S>>,
-    after_boundary: Output,
-}
-
-#[derive(Debug)]
-struct Probe<S> {
-    branch: ProbeBranch,
-    session: S,
-    /// The token to encode next, if any.
-    pending: Vec<TokenId>,
 }
 
 impl Controller {
@@ -108,6 +95,7 @@ impl Controller {
     /// The control points are counted from the end of the prompt.
     ///
     /// ```
+    /// # use std::ops::ControlFlow;
     /// # use stir_basis::{Entry, Library};
     /// # use stir_controller::{Commit, Controller, ControllerConfig, Variant};
     /// # use stir_core::{Engine, Request, Text, drive, toy::ToyEngine};
@@ -119,7 +107,10 @@ impl Controller {
     /// let first = Commit { entry: None, layer: 1, vector: [0.5; 10].into(), scale: 1.0 };
     /// let lanes = [Some(first), None].map(|first| controller.resume_with(&engine, engine.session(), &request, 0, first));
     /// for lane in lanes {
-    ///     let answers = drive(&engine, [lane?], 1, |_, answer| answer)?;
+    ///     drive(&engine, [lane?], 1, |_, answer| {
+    ///         println!("{}", answer.text(engine.vocab()));
+    ///         ControlFlow::Continue(())
+    ///     })?;
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -332,35 +323,6 @@ impl<S: Session> SteeredLane<S> {
         }
         drop(null);
         self.decided(vocab, after_boundary)
-    }
-}
-
-impl<S> Probes<S> {
-    /// Returns the probes, in the order of their rows.
-    fn all(&mut self) -> impl Iterator<Item = &mut Probe<S>> {
-        std::iter::once(&mut self.null).chain(&mut self.candidates)
-    }
-
-    /// Returns the number of probes that sit this pass out: the unsteered one has its first token already, and waits
-    /// for the others to have one.
-    fn waiting(&self) -> usize {
-        usize::from(!self.candidates.iter().all(Probe::has_begun))
-    }
-}
-
-impl<S> Probe<S> {
-    /// Returns whether its first token is known, or it gets none.
-    fn has_begun(&self) -> bool {
-        !self.branch.choices().is_empty() || !self.branch.is_running()
-    }
-
-    /// Takes the logits of a pass and the state that it captured, if any.
-    fn push(&mut self, vocab: &Vocab, logits: &[f32], state: Option<&Vec<f32>>) {
-        if let Some(state) = state {
-            self.branch.read(state);
-        }
-        self.branch.push(logits, vocab);
-        self.pending = self.branch.choices().last().map(|choice| choice.token).into_iter().collect();
     }
 }
 

@@ -11,6 +11,7 @@ mod lane;
 mod placement;
 mod plan;
 mod probe;
+mod probes;
 mod steering;
 mod strength;
 mod trace;

@@ -131,7 +131,7 @@ impl ProbeBranch {
         if self.head.is_none() {
             return self.mean_log_prob() - null.mean_log_prob();
         }
-        self.values.iter().zip(&null.values).last().map_or(f64::NAN, |(value, null)| value - null)
+        self.values.iter().zip(&null.values).next_back().map_or(f64::NAN, |(value, null)| value - null)
     }
 }
 

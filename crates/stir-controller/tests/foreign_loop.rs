@@ -4,11 +4,11 @@
 
 mod common;
 
-use common::{Impulse, WARM, encode, library, prompts};
+use common::{Impulse, WARM, encode, library, prompts, rich};
 use stir_basis::Library;
 use stir_controller::{
-    Controller, ControllerConfig, ControllerError, LayerState, Next, ProbeBranch, ProbeScores, Scope, Steered,
-    Steering, Step, Variant,
+    Candidate, Controller, ControllerConfig, ControllerError, LayerState, Next, Placement, Probe, ProbeBranch,
+    ProbeScores, Scope, Steered, Steering, Step, Strength, Variant,
 };
 use stir_core::{Engine, GenerateOptions, HookPoint, Request, SampleRng, Sampling, TokenId, toy::ToyEngine};
 
@@ -31,6 +31,10 @@ fn foreign(engine: &ToyEngine, steering: &mut Steering, request: &Request) -> Fo
         let last = text.len() - 1;
         match steering.next() {
             Next::Decode => {
+                impulses.extend(steering.impulse().map(|(commit, scale)| {
+                    let (layer, vector) = (commit.layer, commit.vector.to_vec());
+                    Impulse { layer, position: last, vector, scale }
+                }));
                 let logits = encode(engine, &text, &impulses, &[]).logits;
                 let choice = request.sampling.pick(&logits, &text, &mut rng).unwrap();
                 text.push(choice.token);
@@ -56,19 +60,28 @@ fn foreign(engine: &ToyEngine, steering: &mut Steering, request: &Request) -> Fo
                 steering.states(states.collect()).unwrap();
             }
             Next::Probe(plan) => {
-                let probe = |impulse: Option<Impulse>| -> ProbeBranch {
-                    let impulses: Vec<_> = impulses.iter().cloned().chain(impulse).collect();
+                let placement = steering.controller().config().placement;
+                let probe = |candidate: Option<&Candidate>| -> ProbeBranch {
+                    let mut impulses = impulses.clone();
                     let (mut branch, mut text) = (steering.probe(room - text.len()), text.clone());
-                    while branch.push(&encode(engine, &text, &impulses, &[]).logits, vocab) {
+                    let points: Vec<_> = branch.layer().into_iter().map(HookPoint::ResidPost).collect();
+                    loop {
+                        let position = text.len() - 1;
+                        let factor = placement.factor(position - last);
+                        impulses.extend(candidate.filter(|_| factor != 0.0).map(|c| {
+                            let (layer, vector) = (c.layer, c.vector.to_vec());
+                            Impulse { layer, position, vector, scale: c.probe_scale * factor }
+                        }));
+                        let output = encode(engine, &text, &impulses, &points);
+                        output.captures.iter().for_each(|state| branch.read(state));
+                        if !branch.push(&output.logits, vocab) {
+                            return branch;
+                        }
                         text.push(branch.choices().last().unwrap().token);
                     }
-                    branch
                 };
-                let impulse =
-                    |layer, vector: &[f32]| Impulse { layer, position: last, vector: vector.to_vec(), scale: 1.0 };
                 let null = probe(None);
-                let branches: Vec<_> =
-                    plan.candidates().iter().map(|c| probe(Some(impulse(c.layer, &c.vector)))).collect();
+                let branches: Vec<_> = plan.candidates().iter().map(|c| probe(Some(c))).collect();
                 out.probe_tokens += null.choices().len();
                 out.probe_tokens += branches.iter().map(|branch| branch.choices().len()).sum::<usize>();
                 steering.scores(&ProbeScores::of(&null, &branches)).unwrap();
@@ -111,6 +124,20 @@ fn settings(rng: &mut SampleRng, variant: Variant, scope: Scope) -> ControllerCo
     }
 }
 
+/// The same, and what is not published.
+fn with_options(rng: &mut SampleRng, config: ControllerConfig) -> ControllerConfig {
+    let share = one_of(rng, &[0.1, 0.5, 2.0]);
+    let decay = one_of(rng, &[1.0, 0.6, 0.0]);
+    ControllerConfig {
+        strength: one_of(rng, &[Strength::Score, Strength::Clipped(share), Strength::Relative(share)]),
+        probe: one_of(rng, &[Probe::LogProb, Probe::Value, Probe::Value]),
+        min_gain: one_of(rng, &[None, None, Some(-0.05), Some(0.01)]),
+        placement: one_of(rng, &[Placement::Boundary, Placement::Segment { decay }]),
+        at_prompt: rng.below(2) == 0,
+        ..config
+    }
+}
+
 /// The decisions that mattered over a set of cases.
 #[derive(Debug, Default)]
 struct Seen {
@@ -121,13 +148,25 @@ struct Seen {
 
 #[test]
 fn a_foreign_loop_decides_and_writes_what_the_lane_does() {
+    sweep(360, false);
+}
+
+#[test]
+fn so_it_does_with_what_is_not_published() {
+    sweep(360, true);
+}
+
+fn sweep(cases: usize, options: bool) {
     let mut rng = SampleRng::new(20, 26);
     let engines: Vec<ToyEngine> =
         [1, 10, 17, 19].map(ToyEngine::without_eos).into_iter().chain([1, 9].map(ToyEngine::new)).collect();
     let libraries: Vec<Vec<Library>> = engines
         .iter()
         .map(|engine| {
-            let of = |(layers, delimiter): &(&[usize], &str)| library(engine, layers, delimiter, 8, 5);
+            let of = |(layers, delimiter): &(&[usize], &str)| match options {
+                true => rich(engine, layers, delimiter, 5),
+                false => library(engine, layers, delimiter, 8, 5),
+            };
             [(&[0, 1][..], "\n\n"), (&[0, 1, 2], "\n\n"), (&[2], "."), (&[0, 2], "\n")].iter().map(of).collect()
         })
         .collect();
@@ -136,9 +175,12 @@ fn a_foreign_loop_decides_and_writes_what_the_lane_does() {
         .flat_map(|(variant, _)| [Scope::Segment, Scope::Persistent].map(|scope| (*variant, scope)))
         .collect();
     let mut seen: Vec<Seen> = kinds.iter().map(|_| Seen::default()).collect();
-    for case in 0..360 {
+    for case in 0..cases {
         let kind = case % kinds.len();
-        let config = settings(&mut rng, kinds[kind].0, kinds[kind].1);
+        let mut config = settings(&mut rng, kinds[kind].0, kinds[kind].1);
+        if options {
+            config = with_options(&mut rng, config);
+        }
         let at = rng.below(engines.len());
         let (engine, library) = (&engines[at], &libraries[at][rng.below(4)]);
         let controller = Controller::new(library.clone(), engine.fingerprint(), config.clone()).unwrap();
@@ -171,7 +213,8 @@ fn a_foreign_loop_decides_and_writes_what_the_lane_does() {
 
         let steered = |step: &&Step| step.steered();
         seen[kind].steered += lane.steps.iter().filter(steered).count();
-        seen[kind].unsteered += lane.steps.iter().skip(1).filter(|step| !step.steered()).count();
+        seen[kind].unsteered +=
+            lane.steps.iter().skip(usize::from(!config.at_prompt)).filter(|step| !step.steered()).count();
         seen[kind].stopped += usize::from(lane.generated.finish == stir_core::Finish::Stop);
     }
     for ((variant, scope), seen) in kinds.iter().zip(&seen) {

@@ -219,8 +219,8 @@ fn probes_by_value_and_the_least_gain() {
     rich_with(|c| (c.probe, c.rho, c.k_scale) = (Probe::Value, 2.0, 2.0)).compare().both();
     rich_with(|c| (c.probe, c.rho, c.probe_tokens) = (Probe::Value, 2.0, 1)).compare().both();
     Case { layers: &[2], ..rich_with(|c| (c.probe, c.k_scale, c.probe_tokens) = (Probe::Value, 2.0, 9)) }.compare();
-    rich_with(|c| (c.probe, c.min_gain, c.k_scale) = (Probe::Value, Some(0.01), 2.0)).compare().both();
-    with(|c| (c.min_gain, c.k_scale) = (Some(0.1), 2.0)).compare().both();
+    rich_with(|c| (c.probe, c.min_gain, c.k_scale) = (Probe::Value, Some(-0.01), 2.0)).compare().both();
+    with(|c| (c.min_gain, c.k_scale) = (Some(0.0), 2.0)).compare().both();
 }
 
 #[test]

@@ -181,8 +181,8 @@ fn chat_and_inspect_tell_before() {
         ("--max-tokens 0".to_owned(), "max_tokens is 0"),
         ("--temperature -1".to_owned(), "temperature is -1"),
         ("--stop=".to_owned(), "stop string 0 is empty"),
-        (format!("--library {library} --probe 0"), "candidates is 0"),
-        ("--probe 0".to_owned(), "candidates is 0"),
+        (format!("--library {library} --candidates 0"), "candidates is 0"),
+        ("--candidates 0".to_owned(), "candidates is 0"),
         (format!("--library {}", folder.path("none.stir")), "none.stir"),
     ] {
         refuse("chat", &format!("--model {model} --message Hello {flags}"), &[word]);

@@ -44,7 +44,7 @@ fn bad_settings_are_named() {
     let steer = format!("--model {model} --library {library} --prompts {prompts} --out {out}");
     refuse("steer", &format!("{steer} --max-tokens 0"), &["max_tokens is 0"]);
     refuse("steer", &format!("{steer} --width 0"), &["max_batch is 0"]);
-    refuse("steer", &format!("{steer} --probe 0"), &["candidates is 0"]);
+    refuse("steer", &format!("{steer} --candidates 0"), &["candidates is 0"]);
     refuse("steer", &format!("{steer} --top-p 0"), &["top_p is 0"]);
     refuse("steer", &format!("{steer} --min-p 2"), &["min_p is 2"]);
     refuse("steer", &format!("{steer} --repetition-penalty 0"), &["repetition_penalty is 0"]);
