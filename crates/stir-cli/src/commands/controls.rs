@@ -7,13 +7,17 @@
 
 mod cell;
 mod claim;
+mod sound;
 
 use std::{fs, path::PathBuf, time::Instant};
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use miette::{IntoDiagnostic, Result, WrapErr, ensure};
 use stir::{
     eval::control_problems::Family,
+    induction::Contrast,
     model::{DeviceSpec, Lm},
+    validation::ValidationConfig,
 };
 
 use self::{
@@ -25,6 +29,7 @@ use crate::{
     lessons::Lessons,
     model::ModelArgs,
     output::{show, tell},
+    typed::named,
 };
 
 /// Check on models made for it that steering helps where it can, and does nothing or no harm where it cannot
@@ -39,12 +44,22 @@ pub(crate) struct Args {
     /// Number of problems to mine for each control
     #[arg(long, value_name = "N", default_value_t = 120)]
     mined_problems: usize,
+    /// Number of other problems that the entries of the sounder settings are validated on
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    validated_problems: usize,
     /// Number of problems to compare on in each control
     #[arg(long, value_name = "N", default_value_t = 400)]
     compared_problems: usize,
     /// Samples per mined problem (K)
     #[arg(long, value_name = "N", default_value_t = 8)]
     samples: usize,
+    /// What the sounder settings contrast: forked (continuations of the same state) or reward (as published)
+    #[arg(long, default_value = "forked",
+        value_parser = PossibleValuesParser::new(["forked", "reward"]).try_map(named::<Contrast>))]
+    contrast: Contrast,
+    /// Strengths that they try, as shares of the stream's length, separated by commas
+    #[arg(long, value_name = "X,..", value_delimiter = ',', default_values_t = ValidationConfig::default().strengths)]
+    strengths: Vec<f64>,
     /// Optimizer steps of the model's training
     #[arg(long, value_name = "N", default_value_t = 1200)]
     steps: usize,
@@ -96,12 +111,12 @@ impl Control {
     /// What must hold.
     fn claims(self) -> &'static [Claim] {
         use Claim::{Better, NotWorse, Same, Worse};
-        use Way::{Plain, Published, Static};
+        use Way::{Plain, Published, Sound, Static};
         match self {
-            Self::Negative => &[Same(Published, Plain)],
-            Self::TwoHabits => &[Same(Static, Plain), Better(Published, Plain)],
-            Self::Progress => &[Worse(Published, Plain)],
-            Self::FewSamples => &[Better(Static, Published)],
+            Self::Negative => &[Same(Published, Plain), Same(Sound, Plain)],
+            Self::TwoHabits => &[Same(Static, Plain), Better(Published, Plain), Better(Sound, Plain)],
+            Self::Progress => &[Worse(Published, Plain), NotWorse(Sound, Plain)],
+            Self::FewSamples => &[Better(Sound, Plain), Better(Sound, Published)],
         }
     }
 }
@@ -110,6 +125,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let start = Instant::now();
     for (name, value) in [
         ("mined_problems", args.mined_problems),
+        ("validated_problems", args.validated_problems),
         ("compared_problems", args.compared_problems),
         ("samples", args.samples),
         ("steps", args.steps),
@@ -124,9 +140,12 @@ pub(crate) fn run(args: Args) -> Result<()> {
             lm: &lm,
             out: args.out.join(control.name()),
             mined: args.mined_problems,
+            validated: args.validated_problems,
             compared: args.compared_problems,
             samples: args.samples,
             seed: args.seed,
+            contrast: args.contrast,
+            strengths: args.strengths.clone(),
         };
         rows.push((control, answer(&setting, control.family())?));
     }

@@ -26,7 +26,7 @@ use stir::{
     },
     induction::{Induction, InductionConfig},
     model::Lm,
-    rollout::{RolloutConfig, Rollouts, read_groups},
+    rollout::{RolloutConfig, Rollouts, read_forks, read_groups},
 };
 
 use crate::{
@@ -110,7 +110,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         ["rollouts.jsonl", "candidates.stir", "library.stir"].map(|name| out.join(name));
     let (rollout, induction, basis) = configs;
     sample(&rollouts, rollout, &lm, &TaskArgs::file(&mine, None).open(&render)?)?;
-    build_library(&rollouts, &candidates, induction, &basis, &lm)?.save(&library).into_diagnostic()?;
+    build_library(&rollouts, None, &candidates, induction, &basis, &lm)?.save(&library).into_diagnostic()?;
     let problems = ProblemFiles::open(&render, Some(&library), &TaskArgs::file(&eval, None))?;
     problems.with(&lm, &args.model).compare(&args.compare, Some(candidates), out)?;
     tell!("\nall in {:.0} s; everything is in {}", start.elapsed().as_secs_f64(), out.display());
@@ -153,10 +153,11 @@ pub(crate) fn sample(path: &Path, config: RolloutConfig, lm: &Lm, mined: &Questi
     Ok(())
 }
 
-/// Stages 2 and 3: a library of what the samples in the file `rollouts` show. What was mined goes to the file
+/// Stages 2 and 3: a library of what the samples in the file `rollouts` show, and those in `forks` where these are mined. What was mined goes to the file
 /// `candidates`.
 pub(crate) fn build_library(
     rollouts: &Path,
+    forks: Option<&Path>,
     candidates: &Path,
     induction: InductionConfig,
     basis: &BasisConfig,
@@ -164,7 +165,11 @@ pub(crate) fn build_library(
 ) -> Result<Library> {
     let problems = read_groups(rollouts).into_diagnostic()?.count();
     let shown = Progress::new(problems as u64, "induce");
-    let run = Induction::new(lm, induction).into_diagnostic()?.on_progress(|progress| {
+    let mut run = Induction::new(lm, induction).into_diagnostic()?;
+    if let Some(forks) = forks {
+        run = run.forks(read_forks(forks).into_diagnostic()?);
+    }
+    let run = run.on_progress(|progress| {
         shown.set_done(progress.problems as u64);
         ControlFlow::Continue(())
     });

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use miette::{IntoDiagnostic, Result, WrapErr, ensure, miette};
 use stir::{
     basis::{BasisConfig, Library},
     controller::{ControllerConfig, Variant},
@@ -19,13 +19,13 @@ use stir::{
         questions::{Questions, final_number},
         word_problems::Split,
     },
-    induction::InductionConfig,
+    induction::{Contrast, InductionConfig},
     model::Lm,
     report::Record,
     rollout::RolloutConfig,
 };
 
-use super::claim::Way;
+use super::{claim::Way, sound::sound};
 use crate::{
     commands::pipeline::{build_library, sample},
     model::render,
@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// The longest solution has 5 steps and says each result again.
-const MAX_TOKENS: usize = 120;
+pub(super) const MAX_TOKENS: usize = 80;
 
 /// The settings that all controls share.
 pub(super) struct Setting<'a> {
@@ -41,9 +41,14 @@ pub(super) struct Setting<'a> {
     /// The folder of this control.
     pub out: PathBuf,
     pub mined: usize,
+    pub validated: usize,
     pub compared: usize,
     pub samples: usize,
     pub seed: u64,
+    /// What the sounder settings contrast.
+    pub contrast: Contrast,
+    /// The strengths that they try, as shares of the stream's length.
+    pub strengths: Vec<f64>,
 }
 
 /// How a control's problems were answered.
@@ -64,33 +69,56 @@ impl Answered {
 
 /// Mines problems of a family, and answers others in every way.
 pub(super) fn answer(setting: &Setting<'_>, family: Family) -> Result<Vec<Answered>> {
-    let &Setting { lm, ref out, mined, compared, samples, seed } = setting;
+    let &Setting { lm, ref out, seed, .. } = setting;
     fs::create_dir_all(out).into_diagnostic().wrap_err_with(|| out.display().to_string())?;
-    let mined = ControlProblem::draw_many(mined, seed, Split::HeldOut, family, &[]);
-    let tested = ControlProblem::draw_many(compared, seed.wrapping_add(1), Split::HeldOut, family, &mined);
-    let (mined, tested) = (questions(lm, &mined)?, questions(lm, &tested)?);
-
-    let rollout = RolloutConfig { samples, max_tokens: MAX_TOKENS, seed, ..RolloutConfig::default() };
-    let rollouts = out.join("rollouts.jsonl");
-    sample(&rollouts, rollout, lm, &mined)?;
+    let [mined, validated, compared] = problems(setting, family)?;
+    let mined_from = rollouts(setting, "rollouts.jsonl", &mined)?;
     let induction = InductionConfig { max_tokens: MAX_TOKENS, ..InductionConfig::default() };
-    let published = library(&rollouts, &out.join("published"), induction, lm)?;
+    let published = library(&mined_from, None, &out.join("published"), induction, lm)?;
+    let sound = sound(setting, (&mined, &mined_from), &validated)?;
 
     let stir = |variant| MethodConfig::Stir(ControllerConfig { variant, seed, ..ControllerConfig::default() });
-    let answers = |way| match way {
-        Way::Plain => (MethodConfig::Plain {}, None),
-        Way::Published => (stir(Variant::Stir), Some(&published)),
-        Way::Static => (stir(Variant::StaticVector), Some(&published)),
+    let answers = |way| match (way, &sound) {
+        (Way::Plain, _) | (Way::Sound, None) => (MethodConfig::Plain {}, None),
+        (Way::Published, _) => (stir(Variant::Stir), Some(&published)),
+        (Way::Static, _) => (stir(Variant::StaticVector), Some(&published)),
+        (Way::Sound, Some((library, controller))) => (MethodConfig::Stir(controller.clone()), Some(library)),
     };
-    Way::ALL.into_iter().map(|way| answer_by(setting, &tested, way, answers(way))).collect()
+    Way::ALL.into_iter().map(|way| answer_by(setting, &compared, way, answers(way))).collect()
+}
+
+/// Draws problems to mine, to validate entries with, and to compare on: no problem is drawn twice.
+fn problems(setting: &Setting<'_>, family: Family) -> Result<[Questions; 3]> {
+    let &Setting { lm, mined, validated, compared, seed, .. } = setting;
+    let wanted = mined + validated + compared;
+    let drawn = ControlProblem::draw_many(wanted, seed, Split::HeldOut, family, &[]);
+    ensure!(drawn.len() == wanted, "there are {} problems of {family:?}, not {wanted}", drawn.len());
+    let (first, rest) = drawn.split_at(mined);
+    let (second, third) = rest.split_at(validated);
+    Ok([questions(lm, first)?, questions(lm, second)?, questions(lm, third)?])
 }
 
 /// A library, and the digest of its file.
-type Mined = (Arc<Library>, String);
+pub(super) type Mined = (Arc<Library>, String);
 
-fn library(rollouts: &Path, out: &Path, induction: InductionConfig, lm: &Lm) -> Result<Mined> {
+/// Samples problems to the file `name`, and returns its path.
+pub(super) fn rollouts(setting: &Setting<'_>, name: &str, asked: &Questions) -> Result<PathBuf> {
+    let (path, samples, seed) = (setting.out.join(name), setting.samples, setting.seed);
+    let config = RolloutConfig { samples, max_tokens: MAX_TOKENS, seed, ..RolloutConfig::default() };
+    sample(&path, config, setting.lm, asked)?;
+    Ok(path)
+}
+
+/// Mines rollouts and, where there are any, their forks.
+pub(super) fn library(
+    rollouts: &Path,
+    forks: Option<&Path>,
+    out: &Path,
+    induction: InductionConfig,
+    lm: &Lm,
+) -> Result<Mined> {
     let (candidates, path) = (out.with_extension("candidates.stir"), out.with_extension("stir"));
-    let library = build_library(rollouts, &candidates, induction, &BasisConfig::default(), lm)?;
+    let library = build_library(rollouts, forks, &candidates, induction, &BasisConfig::default(), lm)?;
     library.save(&path).into_diagnostic()?;
     let bytes = fs::read(&path).into_diagnostic().wrap_err_with(|| path.display().to_string())?;
     Ok((Arc::new(library), blake3::hash(&bytes).to_hex().to_string()))

@@ -16,16 +16,19 @@ pub(super) enum Way {
     Published,
     /// The mean of the published library's vectors at every control point.
     Static,
+    /// STIR with the sounder settings, its entries validated on problems of their own.
+    Sound,
 }
 
 impl Way {
-    pub(super) const ALL: [Self; 3] = [Self::Plain, Self::Published, Self::Static];
+    pub(super) const ALL: [Self; 4] = [Self::Plain, Self::Published, Self::Static, Self::Sound];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
             Self::Published => "published",
             Self::Static => "static",
+            Self::Sound => "sound",
         }
     }
 }
