@@ -13,8 +13,8 @@ use stir::{
 pub(crate) enum Lessons {
     /// Word problems: the model that comes with the program
     Words,
-    /// Dials of every family: the model of `stir controls`
-    Dials,
+    /// Word problems of every family of controls: the model of `stir controls`
+    Controls,
 }
 
 /// A problem with one of its solutions.
@@ -32,7 +32,7 @@ impl Lessons {
                 let problem = WordProblem::draw(rng, split);
                 Lesson { solution: problem.solution(rng), question: problem.question, answer: problem.answer }
             }
-            Self::Dials => {
+            Self::Controls => {
                 let family = Family::ALL[rng.below(Family::ALL.len())];
                 let problem = ControlProblem::draw(rng, split, family);
                 Lesson { solution: problem.solution(rng), question: problem.question, answer: problem.answer }
@@ -52,15 +52,7 @@ impl Lessons {
                     answer: problem.answer,
                 })
                 .collect(),
-            Self::Dials => (0..count).map(|_| self.draw(&mut rng, split)).collect(),
-        }
-    }
-
-    /// The size of the vocabulary: bytes, special tokens and the whole words of the problems.
-    pub(crate) fn vocab_size(self) -> usize {
-        match self {
-            Self::Words => 408,
-            Self::Dials => 416,
+            Self::Controls => (0..count).map(|_| self.draw(&mut rng, split)).collect(),
         }
     }
 }

@@ -1,15 +1,15 @@
 //! Synthetic problems for controls of the method: four families, one for each thing that can go wrong or right.
 //!
-//! A dial with ten marks is turned a few marks. There are two habits of solving such a problem: to go *up*, which names
-//! the steps `a`, `b`, .., and to go *down*, with `A`, `B`, ... The colour of the dial says which habit comes to mind first,
-//! and says nothing else; what the dial is made of is its family, and says which habit is right:
+//! The stories and the two habits of solving them are those of [`word_problems`](crate::word_problems): step by step, and
+//! quickly, column by column without carry or borrow. What differs is which one is right. Whose story it is says which habit
+//! comes to mind first, and says nothing else; what is counted is the family, and says which habit is right:
 //!
-//! | family | dial | right | what it controls |
+//! | family | things | right | what it controls |
 //! |---|---|---|---|
-//! | [`Chance`](Family::Chance) | tin | either, by a coin that nothing in the question tells | nothing can be gained |
-//! | [`Opposite`](Family::Opposite) | brass, wooden | up for brass, down for wood | the mean of all vectors is nothing |
-//! | [`Progress`](Family::Progress) | glass | up, and no solution does otherwise | right solutions are further along |
-//! | [`Noise`](Family::Noise) | stone | up | samples differ by more than the habit |
+//! | [`Chance`](Family::Chance) | coins | either, by a coin that nothing in the question tells | nothing can be gained |
+//! | [`Opposite`](Family::Opposite) | apples, books | step by step for apples, by columns for books | the mean of all vectors is nothing |
+//! | [`Progress`](Family::Progress) | eggs | step by step, and no solution does otherwise | right solutions are further along |
+//! | [`Noise`](Family::Noise) | shells | step by step | samples differ by more than the habit |
 //!
 //! A model trained on [`ControlProblem::solution`] can solve all problems of `Opposite` and `Noise` and often does not.
 //!
@@ -17,7 +17,7 @@
 //! use stir_eval::control_problems::{ControlProblem, Family};
 //! use stir_eval::word_problems::Split;
 //! let problems = ControlProblem::draw_many(3, 0, Split::HeldOut, Family::Opposite, &[]);
-//! assert!(problems[0].question.ends_with("times."));
+//! assert!(problems[0].question.ends_with("now?"));
 //! assert_eq!(problems, ControlProblem::draw_many(3, 0, Split::HeldOut, Family::Opposite, &[]));
 //! ```
 
@@ -25,25 +25,20 @@ use std::collections::BTreeSet;
 
 use stir_core::SampleRng;
 
-use crate::word_problems::{Split, fnv1a};
+use crate::word_problems::{GAIN, LOSS, NAMES, Split, by_columns, fnv1a};
 
-/// The numbers on a dial.
-const MARKS: i64 = 10;
-/// Who has the dial and where, which says nothing.
-const OWNERS: [&str; 8] = ["Ana", "Ben", "Eva", "Leo", "Max", "Mia", "Tom", "Zoe"];
-const ROOMS: [&str; 8] = ["attic", "barn", "cellar", "hall", "kitchen", "lab", "shed", "shop"];
-/// The colours of dials: the probability that a solution goes up at first, and for a glass dial, where there is one
-/// habit, that it says a result again.
-const COLOURS: [(&str, f64); 4] = [("blue", 0.3), ("green", 0.42), ("red", 0.58), ("white", 0.7)];
-/// What the steps of the two habits are called: down, up.
-const NAMES: [[&str; 5]; 2] = [["A", "B", "C", "D", "E"], ["a", "b", "c", "d", "e"]];
+/// The probability that a solution of a story begins step by step, by whose story it is; or where there is one habit, that
+/// it says a result again.
+const INCLINED: [f64; 8] = [0.3, 0.35, 0.4, 0.45, 0.55, 0.6, 0.65, 0.7];
 /// The probability that the habit changes from one step to the next.
 const FLIP: f64 = 0.05;
-/// The mark of a glass dial that is worn and often passed over, and the probability that it is.
-const WORN: (i64, f64) = (7, 0.6);
-/// The probability that a solution which has passed over a mark says a result again.
+/// The verb at which a solution for eggs often forgets to borrow, and the probability that it does.
+const HARD: (&str, f64) = ("sells", 0.6);
+/// The probability that a solution which has gone wrong at it says a result again.
 const DOUBT: f64 = 0.95;
-/// The probability that a wordy solution for a stone dial says a result again; every other one is wordy.
+/// The probability that a result for books is said again, whatever the habit.
+const BOOKS: f64 = 0.3;
+/// The probability that a wordy solution for shells says a result again; every other one is wordy, whatever the habit.
 const WORDY: f64 = 0.6;
 
 /// A family of problems.
@@ -52,9 +47,9 @@ pub enum Family {
     /// The right habit is a coin toss, made once for each problem: right and wrong samples of a problem differ as much as
     /// with a real habit, and what is mined from them is no use for another problem.
     Chance,
-    /// Brass and wooden dials need opposite habits: what helps one half of the problems harms the other.
+    /// Apples and books need opposite habits: what helps one half of the problems harms the other.
     Opposite,
-    /// A solution that slips is wrong, and doubts: it says its results again, so that at the same boundary it has done
+    /// A solution that forgets to borrow is wrong, and doubts: it says its results again, so that at the same boundary it has done
     /// fewer steps than a right one. Whoever is pushed further along leaves out a step.
     Progress,
     /// One habit is right. Every other solution is wordy, whatever its habit, and so are the samples of a problem at
@@ -66,28 +61,29 @@ impl Family {
     /// All families.
     pub const ALL: [Self; 4] = [Self::Chance, Self::Opposite, Self::Progress, Self::Noise];
 
-    fn materials(self) -> &'static [&'static str] {
+    fn things(self) -> &'static [&'static str] {
         match self {
-            Self::Chance => &["tin"],
-            Self::Opposite => &["brass", "wooden"],
-            Self::Progress => &["glass"],
-            Self::Noise => &["stone"],
+            Self::Chance => &["coins"],
+            Self::Opposite => &["apples", "books"],
+            Self::Progress => &["eggs"],
+            Self::Noise => &["shells"],
         }
     }
 }
 
-/// A dial, and where it ends.
+/// A story and its answer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ControlProblem {
-    /// The problem as it is put to the model.
+    /// The story and its question.
     pub question: String,
-    /// The right answer: a number on the dial.
+    /// The right answer.
     pub answer: i64,
     family: Family,
-    material: &'static str,
-    colour: usize,
+    thing: &'static str,
+    name: usize,
     start: i64,
-    steps: usize,
+    /// Verbs and signed amounts, in order.
+    changes: Vec<(&'static str, i64)>,
 }
 
 impl ControlProblem {
@@ -95,38 +91,46 @@ impl ControlProblem {
     pub fn draw(rng: &mut SampleRng, split: Split, family: Family) -> Self {
         loop {
             let problem = Self::draw_any(rng, family);
-            if split.holds(&problem.question) {
+            // Where both habits come to the same end, neither can be told to be right.
+            let differs = family == Family::Progress || problem.end(true) != problem.end(false);
+            if differs && split.holds(&problem.question) {
                 return problem;
             }
         }
     }
 
     fn draw_any(rng: &mut SampleRng, family: Family) -> Self {
-        let materials = family.materials();
-        let (material, colour) = (materials[rng.below(materials.len())], rng.below(COLOURS.len()));
-        let (owner, room) = (OWNERS[rng.below(OWNERS.len())], ROOMS[rng.below(ROOMS.len())]);
-        let start = rng.below(MARKS as usize) as i64;
-        // Five steps up and five steps down lead to the same mark.
-        let steps = rng.below(3) + if family == Family::Progress { 3 } else { 2 };
-        let colour_name = COLOURS[colour].0;
-        let question = format!(
-            "{owner} has a {colour_name} {material} dial in the {room}. It shows {start}. Turn it {steps} times."
-        );
-        let mut problem = Self { question, answer: 0, family, material, colour, start, steps };
-        problem.answer = problem.end(problem.is_up());
+        let things = family.things();
+        let (thing, name) = (things[rng.below(things.len())], rng.below(NAMES.len()));
+        let start = 5 + rng.below(56) as i64;
+        let steps = 2 + rng.below(2) + usize::from(family == Family::Progress);
+        let who = NAMES[name];
+        let (mut total, mut changes) = (start, Vec::new());
+        let mut question = format!("{who} has {start} {thing}.");
+        while changes.len() < steps {
+            let amount = 2 + rng.below(34) as i64;
+            let gain = rng.uniform() < 0.5;
+            let change = if gain { amount } else { -amount };
+            if !(1..100).contains(&(total + change)) {
+                continue;
+            }
+            let verb = if gain { GAIN[rng.below(3)] } else { LOSS[rng.below(3)] };
+            question += &format!(" {who} {verb} {amount}.");
+            total += change;
+            changes.push((verb, change));
+        }
+        question += &format!(" How many {thing} now?");
+        let mut problem = Self { question, answer: 0, family, thing, name, start, changes };
+        problem.answer = problem.end(problem.is_careful());
         problem
     }
 
-    /// Draws `count` different problems, without those in `avoid`; the same ones for the same seed. Returns fewer if many
-    /// draws find no more.
+    /// Draws `count` different problems, without those in `avoid`; the same ones for the same seed.
     pub fn draw_many(count: usize, seed: u64, split: Split, family: Family, avoid: &[Self]) -> Vec<Self> {
         let mut rng = SampleRng::new(seed, 0);
         let mut seen: BTreeSet<Self> = avoid.iter().cloned().collect();
         let mut problems = Vec::with_capacity(count);
-        for _ in 0..100 * (count + 1) {
-            if problems.len() == count {
-                break;
-            }
+        while problems.len() < count {
             let problem = Self::draw(&mut rng, split, family);
             if seen.insert(problem.clone()) {
                 problems.push(problem);
@@ -135,48 +139,58 @@ impl ControlProblem {
         problems
     }
 
-    /// Returns whether it is right to go up.
-    fn is_up(&self) -> bool {
+    /// Returns whether it is right to go step by step.
+    fn is_careful(&self) -> bool {
         match self.family {
             Family::Chance => (fnv1a(&self.question) >> 40).is_multiple_of(2),
-            Family::Opposite => self.material == "brass",
+            Family::Opposite => self.thing == "apples",
             Family::Progress | Family::Noise => true,
         }
     }
 
-    /// Returns where the dial ends by one of the habits.
-    fn end(&self, up: bool) -> i64 {
-        let steps = self.steps as i64;
-        (self.start + if up { steps } else { -steps }).rem_euclid(MARKS)
+    /// Returns the end of the story by one of the habits.
+    fn end(&self, careful: bool) -> i64 {
+        self.changes.iter().fold(self.start, |total, (_, change)| step(total, *change, careful))
     }
 
     /// Draws a solution by somebody with the two habits.
     pub fn solution(&self, rng: &mut SampleRng) -> String {
-        let (is_glass, inclined) = (self.family == Family::Progress, COLOURS[self.colour].1);
-        let mut up = is_glass || rng.uniform() < inclined;
+        let (is_eggs, inclined) = (self.family == Family::Progress, INCLINED[self.name]);
+        let mut careful = is_eggs || rng.uniform() < inclined;
         let mut again = match self.family {
             Family::Progress => inclined,
             Family::Noise if rng.uniform() < 0.5 => WORDY,
+            _ if self.thing == "books" => BOOKS,
             _ => 0.0,
         };
-        let stop = if self.material == "wooden" { "!\n\n" } else { ".\n\n" };
-        let mut text = format!("{} from {}{stop}", if up { "Up" } else { "Down" }, self.start);
-        let mut mark = self.start;
-        for step in 0..self.steps {
-            if step > 0 && !is_glass && rng.uniform() < FLIP {
-                up = !up;
+        let stop = if self.thing == "books" { "!" } else { "." };
+        let opening = if careful { "Let me go one step at a time" } else { "That is quick" };
+        let (mut text, mut total) = (format!("{opening}{stop}\n\n"), self.start);
+        for (i, &(verb, change)) in self.changes.iter().enumerate() {
+            if i > 0 && !is_eggs && rng.uniform() < FLIP {
+                careful = !careful;
             }
-            mark = (mark + if up { 1 } else { -1 }).rem_euclid(MARKS);
-            if is_glass && mark == WORN.0 && rng.uniform() < WORN.1 {
-                (mark, again) = (mark + 1, DOUBT);
+            let forgets = is_eggs && verb == HARD.0 && rng.uniform() < HARD.1;
+            let (sign, amount) = (if change > 0 { '+' } else { '-' }, change.abs());
+            let result = step(total, change, careful && !forgets);
+            if forgets && result != total + change {
+                again = DOUBT;
             }
-            text += &format!("{}{mark}{stop}", NAMES[usize::from(up)][step]);
+            text += &match careful {
+                true => format!("Step {}: {total} {sign} {amount} = {result}{stop}\n\n", i + 1),
+                false => format!("So {total} {sign} {amount} = {result}, I guess{stop}\n\n"),
+            };
             if rng.uniform() < again {
-                text += &format!("Again {mark}{stop}");
+                text += &format!("Wait, let me look again. {total} {sign} {amount} = {result}. Fine{stop}\n\n");
             }
+            total = result;
         }
-        text + &format!("Answer\n#### {mark}")
+        text + &format!("The answer is {total}.\n#### {total}")
     }
+}
+
+fn step(total: i64, change: i64, careful: bool) -> i64 {
+    if careful { total + change } else { by_columns(total, change) }
 }
 
 #[cfg(test)]
@@ -191,20 +205,12 @@ mod tests {
         text.ends_with(&format!("#### {}", problem.answer))
     }
 
-    /// The habit of a solution without flips.
+    /// The habit of a solution without flips: true for step by step.
     fn habit(text: &str) -> Option<bool> {
-        let lines = || text.split("\n\n").skip(1).filter(|line| line.len() < 4);
-        let up = |line: &str| line.starts_with(char::is_lowercase);
-        match (lines().all(up), lines().any(up)) {
-            (true, _) => Some(true),
-            (_, false) => Some(false),
+        match (text.contains("Step"), text.contains("I guess")) {
+            (true, false) => Some(true),
+            (false, true) => Some(false),
             _ => None,
-        }
-    }
-
-    impl ControlProblem {
-        fn passes_worn(&self) -> bool {
-            (1..=self.steps as i64).any(|step| (self.start + step) % MARKS == WORN.0)
         }
     }
 
@@ -226,50 +232,51 @@ mod tests {
     #[test]
     fn chance_has_no_habit_that_is_right() {
         let problems = drawn(Family::Chance);
-        let up: Vec<bool> = problems.iter().map(ControlProblem::is_up).collect();
-        assert!((share(&up) - 0.5).abs() < 0.04);
-        for colour in 0..COLOURS.len() {
-            let of: Vec<bool> = problems.iter().filter(|p| p.colour == colour).map(|p| p.is_up()).collect();
-            assert!((share(&of) - 0.5).abs() < 0.08, "{colour}");
+        for name in 0..NAMES.len() {
+            let of: Vec<bool> = problems.iter().filter(|p| p.name == name).map(ControlProblem::is_careful).collect();
+            assert!((share(&of) - 0.5).abs() < 0.12, "{name}");
         }
+        let careful: Vec<bool> = problems.iter().map(ControlProblem::is_careful).collect();
+        assert!((share(&careful) - 0.5).abs() < 0.04);
     }
 
     #[test]
-    fn the_habit_decides_and_opposite_dials_need_opposite_ones() {
+    fn the_habit_decides_and_opposite_things_need_opposite_ones() {
         let mut rng = SampleRng::new(3, 0);
         for problem in [Family::Opposite, Family::Noise, Family::Chance].into_iter().flat_map(drawn) {
             let text = problem.solution(&mut rng);
-            if let Some(up) = habit(&text) {
-                assert_eq!(is_right(&problem, &text), up == problem.is_up(), "{} {text}", problem.question);
+            if let Some(careful) = habit(&text) {
+                assert_eq!(is_right(&problem, &text), careful == problem.is_careful(), "{} {text}", problem.question);
             }
-            assert!(problem.material != "brass" || problem.is_up());
-            assert!(problem.material != "wooden" || !problem.is_up());
+            assert!(problem.thing != "apples" || problem.is_careful());
+            assert!(problem.thing != "books" || !problem.is_careful());
         }
     }
 
     #[test]
-    fn right_solutions_for_glass_are_shorter_and_doubt_is_not_what_makes_the_others_wrong() {
+    fn right_solutions_for_eggs_are_shorter_and_doubt_is_not_what_makes_the_others_wrong() {
         let mut rng = SampleRng::new(3, 0);
         let (mut segments, mut count) = ([0.0, 0.0], [0.0, 0.0]);
-        for problem in drawn(Family::Progress).iter().filter(|problem| problem.passes_worn()) {
+        for problem in drawn(Family::Progress) {
             let text = problem.solution(&mut rng);
-            let right = usize::from(is_right(problem, &text));
-            segments[right] += text.matches("\n\n").count() as f64;
-            count[right] += 1.0;
+            let right = is_right(&problem, &text);
+            if problem.changes.iter().any(|(verb, _)| *verb == HARD.0) {
+                segments[usize::from(right)] += text.matches("\n\n").count() as f64;
+                count[usize::from(right)] += 1.0;
+            } else {
+                assert!(right, "{} {text}", problem.question);
+            }
         }
-        assert!(segments[0] / count[0] - segments[1] / count[1] > 0.5);
-        for problem in drawn(Family::Progress).iter().filter(|problem| !problem.passes_worn()) {
-            assert!(is_right(problem, &problem.solution(&mut rng)));
-        }
+        assert!(segments[0] / count[0] - segments[1] / count[1] > 0.5, "{segments:?} {count:?}");
     }
 
     #[test]
     fn wordiness_says_nothing_of_the_habit() {
         let mut rng = SampleRng::new(3, 0);
         let texts: Vec<String> = drawn(Family::Noise).iter().map(|problem| problem.solution(&mut rng)).collect();
-        let wordy = |up: bool| -> Vec<bool> {
-            let of = texts.iter().filter(|text| habit(text) == Some(up));
-            of.map(|text| text.contains("Again")).collect()
+        let wordy = |careful: bool| -> Vec<bool> {
+            let of = texts.iter().filter(|text| habit(text) == Some(careful));
+            of.map(|text| text.contains("Wait")).collect()
         };
         let (with, without) = (share(&wordy(true)), share(&wordy(false)));
         assert!((with - without).abs() < 0.08 && with > 0.3, "{with} {without}");

@@ -17,9 +17,9 @@ use std::collections::BTreeSet;
 
 use stir_core::SampleRng;
 
-const NAMES: [&str; 8] = ["Ana", "Ben", "Eva", "Leo", "Max", "Mia", "Tom", "Zoe"];
-const GAIN: [&str; 3] = ["buys", "finds", "gets"];
-const LOSS: [&str; 3] = ["sells", "loses", "gives away"];
+pub(crate) const NAMES: [&str; 8] = ["Ana", "Ben", "Eva", "Leo", "Max", "Mia", "Tom", "Zoe"];
+pub(crate) const GAIN: [&str; 3] = ["buys", "finds", "gets"];
+pub(crate) const LOSS: [&str; 3] = ["sells", "loses", "gives away"];
 /// The things that a story counts, and the probability that its solution starts with the careful habit.
 const TOPICS: [(&str, f64); 8] = [
     ("apples", 0.15),
@@ -175,7 +175,7 @@ pub(crate) fn fnv1a(question: &str) -> u64 {
 }
 
 /// Adds or subtracts digit by digit: no carry, and the smaller digit always from the larger.
-fn by_columns(total: i64, change: i64) -> i64 {
+pub(crate) fn by_columns(total: i64, change: i64) -> i64 {
     let (mut a, mut b, mut place, mut result) = (total.abs(), change.abs(), 1, 0);
     while a > 0 || b > 0 {
         let (x, y) = (a % 10, b % 10);

@@ -26,6 +26,7 @@ use self::{
 };
 use super::train_tiny;
 use crate::{
+    embedded,
     lessons::Lessons,
     model::ModelArgs,
     output::{show, tell},
@@ -61,9 +62,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "X,..", value_delimiter = ',', default_values_t = ValidationConfig::default().strengths)]
     strengths: Vec<f64>,
     /// Optimizer steps of the model's training
-    #[arg(long, value_name = "N", default_value_t = 1200)]
+    #[arg(long, value_name = "N", default_value_t = 400)]
     steps: usize,
-    /// Folder of a model made by `train-tiny --problems dials` [default: one is trained into OUT/model]
+    /// Folder of a model made by `train-tiny --problems controls` [default: one is trained into OUT/model]
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
     /// Device to compute on
@@ -170,7 +171,7 @@ fn trained(args: &Args) -> Result<PathBuf> {
     let (model, begun) = (args.out.join("model"), args.out.join("model.unfinished"));
     if !model.exists() {
         let (steps, device) = (args.steps, args.device);
-        train_tiny::run(train_tiny::Args::new(begun.clone(), Lessons::Dials, steps, device))?;
+        train_tiny::run(train_tiny::Args::new(begun.clone(), Lessons::Controls, embedded::folder()?, steps, device))?;
         fs::rename(&begun, &model).into_diagnostic().wrap_err_with(|| model.display().to_string())?;
     }
     Ok(model)

@@ -51,6 +51,9 @@ pub(crate) struct Args {
     /// Problems to train on
     #[arg(long, value_enum, default_value_t = Lessons::Words)]
     problems: Lessons,
+    /// Folder of a model that `train-tiny` made, to begin with its weights and its tokenizer [default: random weights]
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
     /// Optimizer steps
     #[arg(long, value_name = "N", default_value_t = 1700)]
     steps: usize,
@@ -68,6 +71,7 @@ pub(crate) struct Args {
     device: DeviceSpec,
 }
 
+const VOCAB_SIZE: usize = 408;
 const BATCH: usize = 24;
 const LEARNING_RATE: f64 = 2e-3;
 const SEED: u64 = 4;
@@ -82,8 +86,8 @@ const POOL: usize = 8;
 
 impl Args {
     /// Training on `problems` as the flags have it by default, except for the number of steps.
-    pub(crate) fn new(out: PathBuf, problems: Lessons, steps: usize, device: DeviceSpec) -> Self {
-        Self { out, problems, steps, batch: BATCH, learning_rate: LEARNING_RATE, seed: SEED, device }
+    pub(crate) fn new(out: PathBuf, problems: Lessons, from: PathBuf, steps: usize, device: DeviceSpec) -> Self {
+        Self { out, problems, from: Some(from), steps, batch: BATCH, learning_rate: LEARNING_RATE, seed: SEED, device }
     }
 }
 
@@ -94,7 +98,10 @@ pub(crate) fn run(args: Args) -> Result<()> {
     }
     let out = args.out.as_path();
     std::fs::create_dir_all(out).into_diagnostic().wrap_err_with(|| out.display().to_string())?;
-    write_tokenizer(out, args.problems, args.seed)?;
+    match &args.from {
+        Some(from) => copy_tokenizer(from, out)?,
+        None => write_tokenizer(out, args.problems, args.seed)?,
+    }
     let tokenizer = Tokenizer::from_file(&out.join("tokenizer.json")).into_diagnostic()?;
     let chat = ChatTemplate::from_dir(out).into_diagnostic()?.ok_or_else(|| miette::miette!("no chat template"))?;
     let hf = serde_json::json!({
@@ -115,7 +122,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         "rope_theta": 10_000.0,
         "tie_word_embeddings": true,
         "use_sliding_window": false,
-        "vocab_size": args.problems.vocab_size(),
+        "vocab_size": VOCAB_SIZE,
     });
     let device = args.device.open().into_diagnostic()?;
     train(&args, &hf, &tokenizer, &chat, &device)?;
@@ -132,7 +139,10 @@ fn train(
 ) -> Result<()> {
     let device = device.clone().autodiff();
     let config = DecoderConfig::from_hf(&args.out.join("config.json"), hf.clone()).into_diagnostic()?;
-    let mut decoder = Decoder::random(&config, args.seed, &device).into_diagnostic()?;
+    let mut decoder = match &args.from {
+        Some(from) => Lm::load(from, &device).into_diagnostic()?.into_decoder(),
+        None => Decoder::random(&config, args.seed, &device).into_diagnostic()?,
+    };
     show!("{} parameters", decoder.num_params())?;
     let clipping = Some(GradientClippingConfig::Norm(1.0));
     let mut optimizer = AdamWConfig::new()
@@ -222,6 +232,15 @@ impl Data<'_> {
     }
 }
 
+fn copy_tokenizer(from: &Path, out: &Path) -> Result<()> {
+    for name in ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] {
+        std::fs::copy(from.join(name), out.join(name))
+            .into_diagnostic()
+            .wrap_err_with(|| from.display().to_string())?;
+    }
+    Ok(())
+}
+
 /// A byte-level BPE learned from the problems: every digit is a token, and a full stop takes its line breaks with it,
 /// so that the end of a step is one token.
 fn write_tokenizer(out: &Path, lessons: Lessons, seed: u64) -> Result<()> {
@@ -233,7 +252,7 @@ fn write_tokenizer(out: &Path, lessons: Lessons, seed: u64) -> Result<()> {
     tokenizer.with_pre_tokenizer(Some(Sequence::new(vec![split.into(), bytes.into()])));
     tokenizer.with_decoder(Some(ByteLevel::default()));
     let trainer = BpeTrainer::builder()
-        .vocab_size(lessons.vocab_size())
+        .vocab_size(VOCAB_SIZE)
         .show_progress(false)
         .special_tokens(SPECIAL.iter().map(|token| AddedToken::from(*token, true)).collect())
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())

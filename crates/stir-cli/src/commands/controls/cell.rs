@@ -32,8 +32,8 @@ use crate::{
     progress::Progress,
 };
 
-/// The longest solution has 5 steps and says each result again.
-pub(super) const MAX_TOKENS: usize = 80;
+/// The longest solution has 4 steps and says each result again.
+pub(super) const MAX_TOKENS: usize = 240;
 
 /// The settings that all controls share.
 pub(super) struct Setting<'a> {
