@@ -6,10 +6,10 @@
 //!
 //! | family | things | right | what it controls |
 //! |---|---|---|---|
-//! | [`Chance`](Family::Chance) | coins | either, by a coin that nothing in the question tells | nothing can be gained |
-//! | [`Opposite`](Family::Opposite) | apples, books | step by step for apples, by columns for books | the mean of all vectors is nothing |
+//! | [`Chance`](Family::Chance) | pens | either, by a coin that nothing in the question tells | nothing can be gained |
+//! | [`Opposite`](Family::Opposite) | shells, stamps | step by step for shells, by columns for stamps | the mean of all vectors is nothing |
 //! | [`Progress`](Family::Progress) | eggs | step by step, and no solution does otherwise | right solutions are further along |
-//! | [`Noise`](Family::Noise) | shells | step by step | samples differ by more than the habit |
+//! | [`Noise`](Family::Noise) | coins | step by step | samples differ by more than the habit |
 //!
 //! A model trained on [`ControlProblem::solution`] can solve all problems of `Opposite` and `Noise` and often does not.
 //!
@@ -29,17 +29,19 @@ use crate::word_problems::{GAIN, LOSS, NAMES, Split, by_columns, fnv1a};
 
 /// The probability that a solution of a story begins step by step, by whose story it is; or where there is one habit, that
 /// it says a result again.
-const INCLINED: [f64; 8] = [0.3, 0.35, 0.4, 0.45, 0.55, 0.6, 0.65, 0.7];
+const INCLINED: [f64; 8] = [0.2, 0.25, 0.3, 0.35, 0.65, 0.7, 0.75, 0.8];
 /// The probability that the habit changes from one step to the next.
 const FLIP: f64 = 0.05;
 /// The verb at which a solution for eggs often forgets to borrow, and the probability that it does.
 const HARD: (&str, f64) = ("sells", 0.6);
 /// The probability that a solution which has gone wrong at it says a result again.
 const DOUBT: f64 = 0.95;
-/// The probability that a result for books is said again, whatever the habit.
-const BOOKS: f64 = 0.3;
-/// The probability that a wordy solution for shells says a result again; every other one is wordy, whatever the habit.
+/// The probability that a result for stamps is said again, whatever the habit.
+const STAMPS: f64 = 0.3;
+/// The probability that a wordy solution for coins says a result again; every other one is wordy, whatever the habit.
 const WORDY: f64 = 0.6;
+/// The probability that a solution for coins gives the other answer at last: right and wrong are for the greater part luck.
+const LUCK: f64 = 0.4;
 
 /// A family of problems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,13 +49,14 @@ pub enum Family {
     /// The right habit is a coin toss, made once for each problem: right and wrong samples of a problem differ as much as
     /// with a real habit, and what is mined from them is no use for another problem.
     Chance,
-    /// Apples and books need opposite habits: what helps one half of the problems harms the other.
+    /// Shells and stamps need opposite habits: what helps one half of the problems harms the other.
     Opposite,
     /// A solution that forgets to borrow is wrong, and doubts: it says its results again, so that at the same boundary it has done
     /// fewer steps than a right one. Whoever is pushed further along leaves out a step.
     Progress,
-    /// One habit is right. Every other solution is wordy, whatever its habit, and so are the samples of a problem at
-    /// different steps at the same boundary by chance.
+    /// What is asked is which habit it was, 1 for step by step, which is right, or 0; and many a solution gives the other
+    /// answer at last. So the habit shifts the odds of a sample and no more, and a few samples show little of it. Every
+    /// other solution is wordy, whatever its habit.
     Noise,
 }
 
@@ -63,10 +66,10 @@ impl Family {
 
     fn things(self) -> &'static [&'static str] {
         match self {
-            Self::Chance => &["coins"],
-            Self::Opposite => &["apples", "books"],
+            Self::Chance => &["pens"],
+            Self::Opposite => &["shells", "stamps"],
             Self::Progress => &["eggs"],
-            Self::Noise => &["shells"],
+            Self::Noise => &["coins"],
         }
     }
 }
@@ -121,7 +124,10 @@ impl ControlProblem {
         }
         question += &format!(" How many {thing} now?");
         let mut problem = Self { question, answer: 0, family, thing, name, start, changes };
-        problem.answer = problem.end(problem.is_careful());
+        problem.answer = match family {
+            Family::Noise => 1,
+            _ => problem.end(problem.is_careful()),
+        };
         problem
     }
 
@@ -143,7 +149,7 @@ impl ControlProblem {
     fn is_careful(&self) -> bool {
         match self.family {
             Family::Chance => (fnv1a(&self.question) >> 40).is_multiple_of(2),
-            Family::Opposite => self.thing == "apples",
+            Family::Opposite => self.thing == "shells",
             Family::Progress | Family::Noise => true,
         }
     }
@@ -160,10 +166,10 @@ impl ControlProblem {
         let mut again = match self.family {
             Family::Progress => inclined,
             Family::Noise if rng.uniform() < 0.5 => WORDY,
-            _ if self.thing == "books" => BOOKS,
+            _ if self.thing == "stamps" => STAMPS,
             _ => 0.0,
         };
-        let stop = if self.thing == "books" { "!" } else { "." };
+        let stop = if self.thing == "stamps" { "!" } else { "." };
         let opening = if careful { "Let me go one step at a time" } else { "That is quick" };
         let (mut text, mut total) = (format!("{opening}{stop}\n\n"), self.start);
         for (i, &(verb, change)) in self.changes.iter().enumerate() {
@@ -184,6 +190,9 @@ impl ControlProblem {
                 text += &format!("Wait, let me look again. {total} {sign} {amount} = {result}. Fine{stop}\n\n");
             }
             total = result;
+        }
+        if self.family == Family::Noise {
+            total = i64::from(careful != (rng.uniform() < LUCK));
         }
         text + &format!("The answer is {total}.\n#### {total}")
     }
@@ -243,13 +252,13 @@ mod tests {
     #[test]
     fn the_habit_decides_and_opposite_things_need_opposite_ones() {
         let mut rng = SampleRng::new(3, 0);
-        for problem in [Family::Opposite, Family::Noise, Family::Chance].into_iter().flat_map(drawn) {
+        for problem in [Family::Opposite, Family::Chance].into_iter().flat_map(drawn) {
             let text = problem.solution(&mut rng);
             if let Some(careful) = habit(&text) {
                 assert_eq!(is_right(&problem, &text), careful == problem.is_careful(), "{} {text}", problem.question);
             }
-            assert!(problem.thing != "apples" || problem.is_careful());
-            assert!(problem.thing != "books" || !problem.is_careful());
+            assert!(problem.thing != "shells" || problem.is_careful());
+            assert!(problem.thing != "stamps" || !problem.is_careful());
         }
     }
 
@@ -268,6 +277,18 @@ mod tests {
             }
         }
         assert!(segments[0] / count[0] - segments[1] / count[1] > 0.5, "{segments:?} {count:?}");
+    }
+
+    #[test]
+    fn for_coins_the_habit_shifts_the_odds() {
+        let mut rng = SampleRng::new(3, 0);
+        let right = |careful: bool, rng: &mut SampleRng| -> Vec<bool> {
+            let texts = drawn(Family::Noise).into_iter().map(|problem| (problem.solution(rng), problem));
+            let of = texts.filter(|(text, _)| habit(text) == Some(careful));
+            of.map(|(text, problem)| is_right(&problem, &text)).collect()
+        };
+        let (careful, sloppy) = (share(&right(true, &mut rng)), share(&right(false, &mut rng)));
+        assert!((careful - 0.6).abs() < 0.06 && (sloppy - 0.4).abs() < 0.06, "{careful} {sloppy}");
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Control::ALL)]
     only: Vec<Control>,
     /// Number of problems to mine for each control
-    #[arg(long, value_name = "N", default_value_t = 120)]
+    #[arg(long, value_name = "N", default_value_t = 40)]
     mined_problems: usize,
     /// Number of other problems that the entries of the sounder settings are validated on
     #[arg(long, value_name = "N", default_value_t = 60)]
