@@ -85,9 +85,18 @@ const SAVE_EVERY: usize = 100;
 const POOL: usize = 8;
 
 impl Args {
-    /// Training on `problems` as the flags have it by default, except for the number of steps.
-    pub(crate) fn new(out: PathBuf, problems: Lessons, from: PathBuf, steps: usize, device: DeviceSpec) -> Self {
-        Self { out, problems, from: Some(from), steps, batch: BATCH, learning_rate: LEARNING_RATE, seed: SEED, device }
+    /// Continues the training of a model, on `problems`: at half the rate of a beginning, else as the flags have it.
+    pub(crate) fn further(out: PathBuf, problems: Lessons, from: PathBuf, steps: usize, device: DeviceSpec) -> Self {
+        Self {
+            out,
+            problems,
+            from: Some(from),
+            steps,
+            batch: BATCH,
+            learning_rate: LEARNING_RATE / 2.0,
+            seed: SEED,
+            device,
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const STAGES: [&str; 12] = [
+const STAGES: [&str; 13] = [
     "rollout",
     "induce",
     "diagnose",
@@ -36,6 +36,7 @@ const STAGES: [&str; 12] = [
     "inspect",
     "train-tiny",
     "pipeline",
+    "controls",
 ];
 
 /// The settings that the reference library was selected with.
