@@ -4,6 +4,7 @@
 
 mod before_loading;
 mod chat;
+mod controls;
 mod diagnose;
 mod evaluate;
 mod experiments;
