@@ -25,7 +25,7 @@ pub(crate) struct Lesson {
 }
 
 impl Lessons {
-    /// Draws a problem, and a solution to it from `solver`.
+    /// Draws a problem with a solution.
     pub(crate) fn draw(self, rng: &mut SampleRng, split: Split) -> Lesson {
         match self {
             Self::Words => {

@@ -119,8 +119,13 @@ pub(super) fn library(
 ) -> Result<Mined> {
     let (candidates, path) = (out.with_extension("candidates.stir"), out.with_extension("stir"));
     let library = build_library(rollouts, forks, &candidates, induction, &BasisConfig::default(), lm)?;
-    library.save(&path).into_diagnostic()?;
-    let bytes = fs::read(&path).into_diagnostic().wrap_err_with(|| path.display().to_string())?;
+    saved(library, &path)
+}
+
+/// Saves a library.
+pub(super) fn saved(library: Library, path: &Path) -> Result<Mined> {
+    library.save(path).into_diagnostic()?;
+    let bytes = fs::read(path).into_diagnostic().wrap_err_with(|| path.display().to_string())?;
     Ok((Arc::new(library), blake3::hash(&bytes).to_hex().to_string()))
 }
 

@@ -1,10 +1,11 @@
 //! The sounder settings: contrasts of forks, entries that are validated on other problems, strengths relative to the
 //! stream.
 
-use std::{fs, ops::ControlFlow, path::Path, sync::Arc};
+use std::{ops::ControlFlow, path::Path, sync::Arc};
 
-use miette::{IntoDiagnostic, Result, WrapErr};
+use miette::{IntoDiagnostic, Result};
 use stir::{
+    basis::Library,
     controller::{ControllerConfig, Strength},
     eval::questions::Questions,
     induction::{Contrast, InductionConfig},
@@ -12,7 +13,7 @@ use stir::{
     validation::{Conclusion, Judge, ReplayConfig, Validation, ValidationConfig, ValidationReport},
 };
 
-use super::cell::{MAX_TOKENS, Mined, Setting, library, rollouts};
+use super::cell::{MAX_TOKENS, Mined, Setting, library, rollouts, saved};
 use crate::{
     commands::{rollout::failed, validate},
     files::write_atomically,
@@ -47,10 +48,7 @@ pub(super) fn sound(
     };
     let share = report.strength.unwrap_or_default();
     tell!("validation: {} entries were seen to help at a relative strength of {share}", report.helping());
-    let path = out.join("validated.stir");
-    kept.save(&path).into_diagnostic()?;
-    let bytes = fs::read(&path).into_diagnostic().wrap_err_with(|| path.display().to_string())?;
-    let kept = (Arc::new(*kept), blake3::hash(&bytes).to_hex().to_string());
+    let kept = saved(*kept, &out.join("validated.stir"))?;
     Ok(Some((kept, ControllerConfig { strength: Strength::Relative(share), ..base })))
 }
 
@@ -75,7 +73,7 @@ fn fork(setting: &Setting<'_>, mined: &Questions, mined_from: &Path, forks: &Pat
 
 fn validate(
     setting: &Setting<'_>,
-    entries: Arc<stir::basis::Library>,
+    entries: Arc<Library>,
     controller: &ControllerConfig,
     validated: &Questions,
     continued: &Path,
