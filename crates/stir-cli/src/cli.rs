@@ -17,8 +17,8 @@ use stir::{
 
 use crate::{
     commands::{
-        basis, calibrate, chat, diagnose, evaluate, fork, grade, induce, inspect, pipeline, rollout, steer, train_tiny,
-        validate,
+        basis, calibrate, chat, controls, diagnose, evaluate, fork, grade, induce, inspect, pipeline, rollout, steer,
+        train_tiny, validate,
     },
     log::LogArgs,
     output,
@@ -55,6 +55,7 @@ enum Commands {
     Inspect(inspect::Args),
     TrainTiny(train_tiny::Args),
     Pipeline(pipeline::Args),
+    Controls(controls::Args),
     /// Print a script that completes the flags of this program in a shell
     Completions {
         /// The shell
@@ -124,6 +125,7 @@ fn execute(cli: Cli) -> Result<()> {
         Commands::Inspect(args) => inspect::run(args),
         Commands::TrainTiny(args) => train_tiny::run(args),
         Commands::Pipeline(args) => pipeline::run(args),
+        Commands::Controls(args) => controls::run(args),
         Commands::Completions { shell } => {
             // To memory first: the generator panics where it cannot write.
             let mut script = Vec::new();

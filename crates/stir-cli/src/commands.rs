@@ -3,6 +3,7 @@
 pub(crate) mod basis;
 pub(crate) mod calibrate;
 pub(crate) mod chat;
+pub(crate) mod controls;
 pub(crate) mod diagnose;
 pub(crate) mod evaluate;
 pub(crate) mod fork;

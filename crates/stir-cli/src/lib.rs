@@ -8,6 +8,7 @@ mod cli;
 mod commands;
 mod embedded;
 mod files;
+mod lessons;
 mod log;
 mod model;
 mod output;

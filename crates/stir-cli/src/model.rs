@@ -13,7 +13,7 @@ use stir::{
 use crate::{embedded, progress::Progress};
 
 /// The model, the device it computes on, and the seed of everything drawn.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Default)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
     /// GGUF file or Hugging Face folder of the model; in a build with the feature hub also its name there, ORG/NAME,

@@ -6,6 +6,7 @@
 
 pub mod answers;
 pub mod calibrate;
+pub mod control_problems;
 pub mod experiment;
 mod format_error;
 pub mod method;

@@ -17,9 +17,9 @@ use std::collections::BTreeSet;
 
 use stir_core::SampleRng;
 
-const NAMES: [&str; 8] = ["Ana", "Ben", "Eva", "Leo", "Max", "Mia", "Tom", "Zoe"];
-const GAIN: [&str; 3] = ["buys", "finds", "gets"];
-const LOSS: [&str; 3] = ["sells", "loses", "gives away"];
+pub(crate) const NAMES: [&str; 8] = ["Ana", "Ben", "Eva", "Leo", "Max", "Mia", "Tom", "Zoe"];
+pub(crate) const GAIN: [&str; 3] = ["buys", "finds", "gets"];
+pub(crate) const LOSS: [&str; 3] = ["sells", "loses", "gives away"];
 /// The things that a story counts, and the probability that its solution starts with the careful habit.
 const TOPICS: [(&str, f64); 8] = [
     ("apples", 0.15),
@@ -58,12 +58,19 @@ pub enum Split {
     HeldOut,
 }
 
+impl Split {
+    /// Returns whether the problem with this question belongs to the part.
+    pub(crate) fn holds(self, question: &str) -> bool {
+        fnv1a(question).is_multiple_of(8) == (self == Self::HeldOut)
+    }
+}
+
 impl WordProblem {
     /// Draws a random problem of the split.
     pub fn draw(rng: &mut SampleRng, split: Split) -> Self {
         loop {
             let problem = Self::draw_any(rng);
-            if problem.digest().is_multiple_of(8) == (split == Split::HeldOut) {
+            if split.holds(&problem.question) {
                 return problem;
             }
         }
@@ -134,7 +141,7 @@ impl WordProblem {
     /// Returns whether the problem belongs to the even half of all problems. The halves share no problem, so one can be
     /// mined and the other answered.
     pub fn is_even(&self) -> bool {
-        (self.digest() >> 32).is_multiple_of(2)
+        (fnv1a(&self.question) >> 32).is_multiple_of(2)
     }
 
     /// Draws a solution by somebody with the two habits.
@@ -160,17 +167,15 @@ impl WordProblem {
         }
         text + &format!("The answer is {total}.\n#### {total}")
     }
+}
 
-    /// Returns the FNV-1a hash of the question: splits problems the same way on every machine.
-    fn digest(&self) -> u64 {
-        self.question
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
-    }
+/// Returns the FNV-1a hash of a question: splits problems the same way on every machine.
+pub(crate) fn fnv1a(question: &str) -> u64 {
+    question.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 /// Adds or subtracts digit by digit: no carry, and the smaller digit always from the larger.
-fn by_columns(total: i64, change: i64) -> i64 {
+pub(crate) fn by_columns(total: i64, change: i64) -> i64 {
     let (mut a, mut b, mut place, mut result) = (total.abs(), change.abs(), 1, 0);
     while a > 0 || b > 0 {
         let (x, y) = (a % 10, b % 10);
@@ -199,7 +204,7 @@ mod tests {
         assert_eq!(held, WordProblem::draw_many(200, 1, Split::HeldOut, &[]));
         let more = WordProblem::draw_many(50, 1, Split::HeldOut, &held);
         assert!(more.iter().all(|p| !held.contains(p)));
-        assert!(WordProblem::draw_many(200, 1, Split::Train, &[]).iter().all(|p| p.digest() % 8 != 0));
+        assert!(WordProblem::draw_many(200, 1, Split::Train, &[]).iter().all(|p| fnv1a(&p.question) % 8 != 0));
     }
 
     #[test]

@@ -31,9 +31,10 @@ pub(crate) struct Native<'c> {
 }
 
 impl<'c> Native<'c> {
-    /// Returns whether these kernels run on `device`.
+    /// Returns whether these kernels run on `device`. They know no gradients, so a model in training does without.
     pub(crate) fn runs_on(device: &Device) -> bool {
-        *device == Device::flex()
+        // Equality is of the hardware.
+        *device == Device::flex() && !device.is_autodiff()
     }
 
     /// Returns whether weights computed with in bf16 are multiplied with activations in bf16.

@@ -215,6 +215,11 @@ impl Lm {
         self
     }
 
+    /// Returns the weights, for training.
+    pub fn into_decoder(self) -> Decoder {
+        self.decoder
+    }
+
     /// Returns the options of the decoder.
     pub fn config(&self) -> &DecoderConfig {
         self.decoder.config()

@@ -26,7 +26,7 @@ use stir::{
     },
     induction::{Induction, InductionConfig},
     model::Lm,
-    rollout::{RolloutConfig, Rollouts, read_groups},
+    rollout::{RolloutConfig, Rollouts, read_forks, read_groups},
 };
 
 use crate::{
@@ -106,11 +106,13 @@ pub(crate) fn run(args: Args) -> Result<()> {
     write_problems(&mine, "mine", &mined)?;
     write_problems(&eval, "eval", &tested)?;
 
-    let library = out.join("library.stir");
-    let mined = TaskArgs::file(&mine, None).open(&render)?;
-    build_library(out, configs, &lm, &mined)?.save(&library).into_diagnostic()?;
+    let [rollouts, candidates, library] =
+        ["rollouts.jsonl", "candidates.stir", "library.stir"].map(|name| out.join(name));
+    let (rollout, induction, basis) = configs;
+    sample(&rollouts, rollout, &lm, &TaskArgs::file(&mine, None).open(&render)?)?;
+    build_library(&rollouts, None, &candidates, induction, &basis, &lm)?.save(&library).into_diagnostic()?;
     let problems = ProblemFiles::open(&render, Some(&library), &TaskArgs::file(&eval, None))?;
-    problems.with(&lm, &args.model).compare(&args.compare, Some(out.join("candidates.stir")), out)?;
+    problems.with(&lm, &args.model).compare(&args.compare, Some(candidates), out)?;
     tell!("\nall in {:.0} s; everything is in {}", start.elapsed().as_secs_f64(), out.display());
     Ok(())
 }
@@ -130,21 +132,15 @@ fn configs(args: &Args) -> Result<(RolloutConfig, InductionConfig, BasisConfig)>
     Ok((rollout, induction, basis))
 }
 
-/// Stages 1 to 3.
-fn build_library(
-    out: &Path,
-    (rollout, induction, basis): (RolloutConfig, InductionConfig, BasisConfig),
-    lm: &Lm,
-    mined: &Questions,
-) -> Result<Library> {
+/// Stage 1: samples of the problems in `mined` go to the file `path`.
+pub(crate) fn sample(path: &Path, config: RolloutConfig, lm: &Lm, mined: &Questions) -> Result<()> {
     let prompts = mined.prompts();
-    let path = out.join("rollouts.jsonl");
-    let shown = Progress::new((prompts.len() * rollout.samples) as u64, "rollout");
-    let run = Rollouts::new(lm, rollout).into_diagnostic()?.judge_name(mined.judge_name()).on_progress(|progress| {
+    let shown = Progress::new((prompts.len() * config.samples) as u64, "rollout");
+    let run = Rollouts::new(lm, config).into_diagnostic()?.judge_name(mined.judge_name()).on_progress(|progress| {
         shown.set_done(progress.done as u64);
         ControlFlow::Continue(())
     });
-    let summary = run.run(&prompts, &|prompt, text| mined.is_right(prompt, text), &path).map_err(failed)?;
+    let summary = run.run(&prompts, &|prompt, text| mined.is_right(prompt, text), path).map_err(failed)?;
     drop(shown);
     let percent = |share: Option<f64>| share.map_or_else(|| "no".into(), |share| format!("{:.1} %", 100.0 * share));
     tell!(
@@ -154,20 +150,37 @@ fn build_library(
         percent(summary.accuracy()),
         percent(summary.mixed_share())
     );
+    Ok(())
+}
 
-    let shown = Progress::new(prompts.len() as u64, "induce");
-    let run = Induction::new(lm, induction).into_diagnostic()?.on_progress(|progress| {
+/// Stages 2 and 3: a library of what the samples in the file `rollouts` show, and those in `forks` where these are mined. What was mined goes to the file
+/// `candidates`.
+pub(crate) fn build_library(
+    rollouts: &Path,
+    forks: Option<&Path>,
+    candidates: &Path,
+    induction: InductionConfig,
+    basis: &BasisConfig,
+    lm: &Lm,
+) -> Result<Library> {
+    let problems = read_groups(rollouts).into_diagnostic()?.count();
+    let shown = Progress::new(problems as u64, "induce");
+    let mut run = Induction::new(lm, induction).into_diagnostic()?;
+    if let Some(forks) = forks {
+        run = run.forks(read_forks(forks).into_diagnostic()?);
+    }
+    let run = run.on_progress(|progress| {
         shown.set_done(progress.problems as u64);
         ControlFlow::Continue(())
     });
-    let (candidates, report) = run.run(read_groups(&path).into_diagnostic()?).into_diagnostic()?;
+    let (mined, report) = run.run(read_groups(rollouts).into_diagnostic()?).into_diagnostic()?;
     shown.set_done(report.problems as u64);
     drop(shown);
-    candidates.save(out.join("candidates.stir")).into_diagnostic()?;
+    mined.save(candidates).into_diagnostic()?;
     tell!("induction: {} pairs kept of {} found", report.kept, report.found.iter().sum::<usize>());
 
-    let library = select(&candidates, &basis).into_diagnostic()?;
-    tell!("library: {} entries of {}", library.entries().len(), 2 * candidates.pairs.len());
+    let library = select(&mined, basis).into_diagnostic()?;
+    tell!("library: {} entries of {}", library.entries().len(), 2 * mined.pairs.len());
     Ok(library)
 }
 

@@ -19,7 +19,7 @@ use burn::{
 use miette::{IntoDiagnostic, Result, WrapErr, ensure};
 use stir::{
     core::{Engine, GenerateOptions, Request, SampleRng, Sampling, Text, TokenId, generate},
-    eval::word_problems::{Split, WordProblem},
+    eval::word_problems::Split,
     grade::FinalNumber,
     model::{ChatTemplate, Decoder, DecoderConfig, DeviceSpec, Lm, Message, ModelError, Tokenizer},
 };
@@ -36,7 +36,11 @@ use tokenizers::{
     },
 };
 
-use crate::{output::show, progress::Progress};
+use crate::{
+    lessons::{Lesson, Lessons},
+    output::show,
+    progress::Progress,
+};
 
 /// Train the model that comes with the program from nothing; about half an hour on two cores
 #[derive(clap::Args)]
@@ -44,40 +48,69 @@ pub(crate) struct Args {
     /// Folder to write the model to
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Problems to train on
+    #[arg(long, value_enum, default_value_t = Lessons::Words)]
+    problems: Lessons,
+    /// Folder of a model that `train-tiny` made, to begin with its weights and its tokenizer [default: random weights]
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
     /// Optimizer steps
     #[arg(long, value_name = "N", default_value_t = 1700)]
     steps: usize,
     /// Sequences in a batch
-    #[arg(long, value_name = "N", default_value_t = 24)]
+    #[arg(long, value_name = "N", default_value_t = BATCH)]
     batch: usize,
     /// Peak learning rate
-    #[arg(long, value_name = "X", default_value_t = 2e-3)]
+    #[arg(long, value_name = "X", default_value_t = LEARNING_RATE)]
     learning_rate: f64,
     /// Seed of weights and data
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = SEED)]
     seed: u64,
     /// Device to train on
     #[arg(long, default_value_t = DeviceSpec::default())]
     device: DeviceSpec,
 }
 
+const VOCAB_SIZE: usize = 408;
+const BATCH: usize = 24;
+const LEARNING_RATE: f64 = 2e-3;
+const SEED: u64 = 4;
 const CHAT_TEMPLATE: &str = "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 /// `<|endoftext|>`, `<|im_start|>`, `<|im_end|>` take the first ids.
 const SPECIAL: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
 const END: TokenId = 2;
-const VOCAB_SIZE: usize = 408;
 /// Steps between two writings of the model, so that an interruption costs little.
 const SAVE_EVERY: usize = 100;
 /// Batches drawn together and sorted by length, so that little is padded.
 const POOL: usize = 8;
 
+impl Args {
+    /// Continues the training of a model, on `problems`: at half the rate of a beginning, else as the flags have it.
+    pub(crate) fn further(out: PathBuf, problems: Lessons, from: PathBuf, steps: usize, device: DeviceSpec) -> Self {
+        Self {
+            out,
+            problems,
+            from: Some(from),
+            steps,
+            batch: BATCH,
+            learning_rate: LEARNING_RATE / 2.0,
+            seed: SEED,
+            device,
+        }
+    }
+}
+
+/// Trains a model from nothing.
 pub(crate) fn run(args: Args) -> Result<()> {
     for (name, value) in [("steps", args.steps), ("batch", args.batch)] {
         ensure!(value > 0, "{name} is 0, must be >= 1");
     }
     let out = args.out.as_path();
     std::fs::create_dir_all(out).into_diagnostic().wrap_err_with(|| out.display().to_string())?;
-    write_tokenizer(out, args.seed)?;
+    match &args.from {
+        Some(from) => copy_tokenizer(from, out)?,
+        None => write_tokenizer(out, args.problems, args.seed)?,
+    }
     let tokenizer = Tokenizer::from_file(&out.join("tokenizer.json")).into_diagnostic()?;
     let chat = ChatTemplate::from_dir(out).into_diagnostic()?.ok_or_else(|| miette::miette!("no chat template"))?;
     let hf = serde_json::json!({
@@ -102,7 +135,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     });
     let device = args.device.open().into_diagnostic()?;
     train(&args, &hf, &tokenizer, &chat, &device)?;
-    report(out, args.seed, &device)
+    report(&args, &device)
 }
 
 /// Trains by AdamW with a linear warm-up over a twentieth of the steps and a linear decay to zero.
@@ -115,7 +148,10 @@ fn train(
 ) -> Result<()> {
     let device = device.clone().autodiff();
     let config = DecoderConfig::from_hf(&args.out.join("config.json"), hf.clone()).into_diagnostic()?;
-    let mut decoder = Decoder::random(&config, args.seed, &device).into_diagnostic()?;
+    let mut decoder = match &args.from {
+        Some(from) => Lm::load(from, &device).into_diagnostic()?.into_decoder(),
+        None => Decoder::random(&config, args.seed, &device).into_diagnostic()?,
+    };
     show!("{} parameters", decoder.num_params())?;
     let clipping = Some(GradientClippingConfig::Norm(1.0));
     let mut optimizer = AdamWConfig::new()
@@ -124,7 +160,8 @@ fn train(
         .with_epsilon(1e-8)
         .with_grad_clipping(clipping)
         .init();
-    let mut data = Data { rng: SampleRng::new(args.seed, 1), tokenizer, chat, batch: args.batch, ready: Vec::new() };
+    let rng = SampleRng::new(args.seed, 1);
+    let mut data = Data { lessons: args.problems, rng, tokenizer, chat, batch: args.batch, ready: Vec::new() };
     let shown = Progress::new(args.steps as u64, "training");
     let (warm_up, start) = ((args.steps / 20).max(1) as f64, Instant::now());
     let mut running = 0.0;
@@ -152,6 +189,7 @@ fn train(
 
 /// The endless stream of training batches.
 struct Data<'a> {
+    lessons: Lessons,
     rng: SampleRng,
     tokenizer: &'a Tokenizer,
     chat: &'a ChatTemplate,
@@ -185,11 +223,11 @@ impl Data<'_> {
     fn fill(&mut self) -> Result<()> {
         let mut pool = Vec::new();
         for _ in 0..POOL * self.batch {
-            let problem = WordProblem::draw(&mut self.rng, Split::Train);
-            let prompt = self.chat.render(&[Message::user(&problem.question)]).into_diagnostic()?;
+            let lesson = self.lessons.draw(&mut self.rng, Split::Train);
+            let prompt = self.chat.render(&[Message::user(&lesson.question)]).into_diagnostic()?;
             let mut tokens = self.tokenizer.encode_prompt(&prompt).into_diagnostic()?;
             let prompt = tokens.len();
-            tokens.extend(self.tokenizer.encode(&problem.solution(&mut self.rng)).into_diagnostic()?);
+            tokens.extend(self.tokenizer.encode(&lesson.solution).into_diagnostic()?);
             tokens.push(END);
             pool.push((tokens, prompt));
         }
@@ -203,9 +241,18 @@ impl Data<'_> {
     }
 }
 
+fn copy_tokenizer(from: &Path, out: &Path) -> Result<()> {
+    for name in ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] {
+        std::fs::copy(from.join(name), out.join(name))
+            .into_diagnostic()
+            .wrap_err_with(|| from.display().to_string())?;
+    }
+    Ok(())
+}
+
 /// A byte-level BPE learned from the problems: every digit is a token, and a full stop takes its line breaks with it,
 /// so that the end of a step is one token.
-fn write_tokenizer(out: &Path, seed: u64) -> Result<()> {
+fn write_tokenizer(out: &Path, lessons: Lessons, seed: u64) -> Result<()> {
     let other = |error: tokenizers::Error| miette::miette!("{error}");
     let pattern = SplitPattern::Regex(r"\d|[^\s\d\p{L}]+\n*|\s*\n+| ?\p{L}+|\s".into());
     let split = SplitBy::new(pattern, SplitDelimiterBehavior::Isolated, false).map_err(other)?;
@@ -219,10 +266,8 @@ fn write_tokenizer(out: &Path, seed: u64) -> Result<()> {
         .special_tokens(SPECIAL.iter().map(|token| AddedToken::from(*token, true)).collect())
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
         .build();
-    let mut rng = SampleRng::new(seed, 2);
-    let texts: Vec<String> = WordProblem::draw_many(4000, seed, Split::Train, &[])
-        .iter()
-        .map(|problem| format!("user\n{}\nassistant\n{}", problem.question, problem.solution(&mut rng)))
+    let texts: Vec<String> = (lessons.corpus(4000, seed, Split::Train).iter())
+        .map(|lesson| format!("user\n{}\nassistant\n{}", lesson.question, lesson.solution))
         .collect();
     tokenizer.train(&mut TrainerWrapper::BpeTrainer(trainer), texts.iter()).map_err(other)?;
     tokenizer.save(out.join("tokenizer.json"), true).map_err(other)?;
@@ -236,10 +281,10 @@ fn write_tokenizer(out: &Path, seed: u64) -> Result<()> {
 }
 
 /// Loads what was written and says how it does on problems it has not seen.
-fn report(out: &Path, seed: u64, device: &Device) -> Result<()> {
-    let lm = Lm::load(out, device).into_diagnostic()?;
-    let problems = WordProblem::draw_many(200, seed, Split::HeldOut, &[]);
-    let ask = |problem: &WordProblem| -> Result<Request, ModelError> {
+fn report(args: &Args, device: &Device) -> Result<()> {
+    let lm = Lm::load(&args.out, device).into_diagnostic()?;
+    let problems = args.problems.corpus(200, args.seed, Split::HeldOut);
+    let ask = |problem: &Lesson| -> Result<Request, ModelError> {
         let prompt = lm.encode_prompt(&lm.chat_prompt(&problem.question)?)?;
         Ok(Request { max_tokens: 200, sampling: Sampling::GREEDY, ..Request::new(prompt) })
     };

@@ -5,6 +5,7 @@
 mod before_loading;
 mod calibrate;
 mod chat;
+mod controls;
 mod diagnose;
 mod evaluate;
 mod experiments;
@@ -25,7 +26,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const STAGES: [&str; 14] = [
+const STAGES: [&str; 15] = [
     "rollout",
     "fork",
     "induce",
@@ -40,6 +41,7 @@ const STAGES: [&str; 14] = [
     "inspect",
     "train-tiny",
     "pipeline",
+    "controls",
 ];
 
 /// The settings that the reference library was selected with.
