@@ -1,7 +1,4 @@
-//! Ridge regression of states on covariates, from sums that are streamed: linfa and ndarray do not leave this module.
-
-use linfa_linalg::{LinalgError, cholesky::SolveCInplace};
-use ndarray::{Array2, ShapeError};
+//! Ridge regression of states on covariates, from sums that are streamed.
 
 /// The penalty: as if one more state had been seen, at the mean, for every standardised covariate.
 const PENALTY: f64 = 1.0;
@@ -9,18 +6,10 @@ const PENALTY: f64 = 1.0;
 /// A sum of squares below this share of the one about zero is what rounding leaves of a constant.
 const ROUNDING: f64 = 1e-10;
 
-/// The reason why the regression has no solution.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct RidgeError(#[from] Fault);
-
-#[derive(Debug, thiserror::Error)]
-enum Fault {
-    #[error(transparent)]
-    Shape(#[from] ShapeError),
-    #[error(transparent)]
-    Solve(#[from] LinalgError),
-}
+/// The regression has no solution, because what it is made of is not finite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the sums of states and covariates are not finite")]
+pub struct RidgeError;
 
 /// Sums of products of covariates `x` (`[p]`) and states `h` (`[width]`), which are never held themselves.
 #[derive(Debug, Clone, PartialEq)]
@@ -132,11 +121,50 @@ impl Moments {
             let constant = if xx[i * p + i] > 0.0 { 0.0 } else { 1.0 };
             xx[i * p + j] / (scale[i] * scale[j]) + if i == j { penalty + constant } else { 0.0 }
         };
-        let mut matrix = Array2::from_shape_fn((p, p), correlation);
-        let right = Array2::from_shape_vec((p, width), xh).map_err(Fault::from)?;
-        let right = Array2::from_shape_fn((p, width), |(i, d)| right[(i, d)] / scale[i]);
-        let solved = matrix.solvec_into(right).map_err(Fault::from)?;
-        Ok(solved.indexed_iter().map(|((i, _), value)| value / scale[i]).collect())
+        let mut matrix: Vec<f64> = (0..p * p).map(|at| correlation((at / p, at % p))).collect();
+        let mut solved = xh;
+        for (row, scale) in solved.chunks_exact_mut(width.max(1)).zip(&scale) {
+            row.iter_mut().for_each(|x| *x /= scale);
+        }
+        solve(&mut matrix, &mut solved, p, width).ok_or(RidgeError)?;
+        for (row, scale) in solved.chunks_exact_mut(width.max(1)).zip(&scale) {
+            row.iter_mut().for_each(|x| *x /= scale);
+        }
+        Ok(solved)
+    }
+}
+
+/// Solves `a x = b` in the place of `b`, `[p, width]`, by the Cholesky factors of `a`, `[p, p]`, which is symmetric; `None`
+/// if it is not positive definite. There are a few dozen covariates at most: a library for this would be half of what
+/// the crate depends on.
+fn solve(a: &mut [f64], b: &mut [f64], p: usize, width: usize) -> Option<()> {
+    for j in 0..p {
+        for i in j..p {
+            let product: f64 = (0..j).map(|k| a[i * p + k] * a[j * p + k]).sum();
+            let left = a[i * p + j] - product;
+            a[i * p + j] = if i == j { Some(left.sqrt()).filter(|root| *root > 0.0)? } else { left / a[j * p + j] };
+        }
+    }
+    // First with the lower factor, downwards, then with its transpose, upwards.
+    for i in 0..p {
+        for k in 0..i {
+            take_off(b, i, k, width, a[i * p + k]);
+        }
+        b[i * width..][..width].iter_mut().for_each(|x| *x /= a[i * p + i]);
+    }
+    for i in (0..p).rev() {
+        for k in i + 1..p {
+            take_off(b, i, k, width, a[k * p + i]);
+        }
+        b[i * width..][..width].iter_mut().for_each(|x| *x /= a[i * p + i]);
+    }
+    Some(())
+}
+
+/// Subtracts `factor` times row `from` from row `row`.
+fn take_off(b: &mut [f64], row: usize, from: usize, width: usize, factor: f64) {
+    for column in 0..width {
+        b[row * width + column] -= factor * b[from * width + column];
     }
 }
 
@@ -210,5 +238,7 @@ mod tests {
         assert!(found[0] == 0.0 && (found[1] - 3.0).abs() < 0.2, "{found:?}");
         assert_eq!(Moments::new(0, 3).ridge().unwrap(), Vec::<f64>::new());
         assert_eq!(Moments::new(1, 1).ridge().unwrap(), [0.0]);
+        moments.add(&[f64::NAN, 0.0], &[1.0]);
+        assert_eq!(moments.ridge(), Err(RidgeError));
     }
 }
