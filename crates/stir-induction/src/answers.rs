@@ -38,8 +38,6 @@ pub(crate) struct Passed {
     pub(crate) encoded_rollouts: usize,
     pub(crate) encoded_tokens: usize,
     pub(crate) skipped: Skipped,
-    /// Answers left out for a state that is not finite.
-    pub(crate) non_finite: usize,
 }
 
 /// Runs the answers that `wanted` chooses of each problem through the model, many at a time, and gives them to `take` by
@@ -107,7 +105,7 @@ pub(crate) fn each_answer<E: Text>(
                 finished.insert((problem, sample), Answer { problem, sample, chosen, prompt, member, states });
             } else {
                 warn!(problem, sample, "skipped a rollout whose states are not finite");
-                passed.non_finite += 1;
+                passed.skipped.non_finite_rollouts += 1;
             }
         }
         let first = running.keys().next().copied().unwrap_or((usize::MAX, 0));

@@ -18,8 +18,6 @@ pub struct Captured {
     pub layers: Vec<(usize, Vec<f32>)>,
     /// What could not be used.
     pub skipped: Skipped,
-    /// The number of rollouts left out for a state that is not finite.
-    pub non_finite: usize,
 }
 
 /// Reads the states of `rollouts`, problem by problem, at every boundary up to `max_control_points`, whether mining would
@@ -58,5 +56,5 @@ pub fn capture<E: Text>(
     let values = |slot: usize| rows.iter().filter_map(|(_, states)| states.get(slot)).flatten().copied().collect();
     let layers = layers.into_iter().enumerate().map(|(slot, layer)| (layer, values(slot))).collect();
     let boundaries = rows.iter().map(|(boundary, _)| *boundary).collect();
-    Ok(Captured { boundaries, layers, skipped: passed.skipped, non_finite: passed.non_finite })
+    Ok(Captured { boundaries, layers, skipped: passed.skipped })
 }

@@ -85,6 +85,10 @@ pub struct Skipped {
     pub outranked: usize,
     /// The number of pairs with a hidden state that is NaN or infinite.
     pub non_finite_pairs: usize,
+    /// The number of rollouts with such a state, where whole rollouts are read: for pooled contrasts and
+    /// [`capture`](crate::capture).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub non_finite_rollouts: usize,
 }
 
 /// The progress of a mining run.

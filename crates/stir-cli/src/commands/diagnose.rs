@@ -106,9 +106,6 @@ pub(crate) fn run(args: Args) -> Result<()> {
     drop(shown);
     let captured = captured.into_diagnostic()?;
     print_skipped(&captured.skipped)?;
-    if captured.non_finite > 0 {
-        show!("skipped      {} rollouts whose states are not finite", captured.non_finite)?;
-    }
     ensure!(
         !captured.boundaries.is_empty(),
         "of the problems that have right and wrong rollouts, none has one with a segment that ends and that can be used"

@@ -6,15 +6,14 @@
 //!
 //! A stopped run resumes when it is started again.
 
-use std::{collections::HashMap, ops::ControlFlow, path::PathBuf};
+use std::{ops::ControlFlow, path::PathBuf};
 
 use miette::{IntoDiagnostic, Report, Result, WrapErr, ensure};
 use serde::Deserialize;
 use stir::{
     core::Engine,
-    eval::questions::Questions,
     files::Settings,
-    rollout::{Forks, Rollout, check_fork_output, read_groups, sampled_by},
+    rollout::{Forks, check_fork_output, sampled_by},
 };
 
 use super::rollout::{cannot_begin, failed};
@@ -24,7 +23,7 @@ use crate::{
     output::{self, show},
     progress::Progress,
     settings::ForkArgs,
-    tasks::TaskArgs,
+    tasks::{TaskArgs, check_known, read_groups},
 };
 
 /// Sample continuations from segment boundaries of rollouts, where it is open whether they end right
@@ -48,15 +47,14 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let config = args.settings.config(args.model.seed);
     config.validate().into_diagnostic()?;
     check_output(&args.out, [args.rollouts.clone(), Settings::path(&args.rollouts)])?;
-    let problems: Vec<Vec<Rollout>> =
-        read_groups(&args.rollouts).into_diagnostic()?.collect::<Result<_, _>>().into_diagnostic()?;
+    let problems = read_groups(&args.rollouts)?;
     let settings = rollout_settings(&args.rollouts)?;
     let model = args.model.open()?;
     model.check_rollouts(settings.as_deref())?;
     let questions = args.task.open(&|system, user| model.render(system, user))?;
     let judge_name = questions.judge_name();
     check_judge(&args, settings.as_deref(), &judge_name)?;
-    check_golds(&args, &problems, &questions)?;
+    check_known(&questions, &problems, &args.rollouts)?;
     check_fork_output(&config, &problems, Some(&judge_name), &args.out).map_err(cannot_begin)?;
     let lm = model.load()?;
     if let Some(model) = settings.as_deref().and_then(sampled_by) {
@@ -100,21 +98,6 @@ fn check_judge(args: &Args, settings: Option<&str>, judge_name: &str) -> Result<
             help = "give the task that the rollouts are of, with the same --answers",
             "the rollouts in {} were judged by {judge:?}, but the answers of --task are judged by {judge_name:?}",
             args.rollouts.display()
-        );
-    }
-    Ok(())
-}
-
-/// Checks that the rollouts are of problems of the task.
-fn check_golds(args: &Args, problems: &[Vec<Rollout>], questions: &Questions) -> Result<()> {
-    let prompts = questions.prompts();
-    let golds: HashMap<&str, Option<&str>> = prompts.iter().map(|p| (p.id.as_str(), p.gold.as_deref())).collect();
-    for Rollout { id, gold, .. } in problems.iter().filter_map(|group| group.first()) {
-        ensure!(
-            golds.get(id.as_str()) == Some(&gold.as_deref()),
-            "{}: problem {id:?} is not in {}, or has another answer there",
-            args.rollouts.display(),
-            args.task.name()
         );
     }
     Ok(())
