@@ -7,6 +7,10 @@
 //! | [`models`] | Which models load, how much memory do they need, and how is a family added? |
 //! | [`tasks`] | Which benchmarks are built in, and how is one added? |
 //! | [`diagnosis`] | Can this model be steered, and what do the numbers say that tell? |
+//! | [`validation`] | Which entries of a library help, and what does it cost to know? |
+//! | [`calibration`] | Does any setting help this model on this task? |
+//! | [`evidence`] | What did steering do to real models? |
+//! | [`controls`] | Where must steering help, do nothing, or do harm, and does it? |
 //! | [`grading`] | When is an answer right, rule by rule? |
 //! | [`parity`] | What was compared with other implementations, and what differs on purpose? |
 //! | [`performance`] | How fast is it, next to other programs and to what the machine allows? |
@@ -14,10 +18,16 @@
 
 #[doc = include_str!("../docs/architecture.md")]
 pub mod architecture {}
+#[doc = include_str!("../docs/calibration.md")]
+pub mod calibration {}
 #[doc = include_str!("../docs/changelog.md")]
 pub mod changelog {}
+#[doc = include_str!("../docs/controls.md")]
+pub mod controls {}
 #[doc = include_str!("../docs/diagnosis.md")]
 pub mod diagnosis {}
+#[doc = include_str!("../docs/evidence.md")]
+pub mod evidence {}
 #[doc = include_str!("../docs/grading.md")]
 pub mod grading {}
 #[doc = include_str!("../docs/method.md")]
@@ -30,3 +40,5 @@ pub mod parity {}
 pub mod performance {}
 #[doc = include_str!("../docs/tasks.md")]
 pub mod tasks {}
+#[doc = include_str!("../docs/validation.md")]
+pub mod validation {}
