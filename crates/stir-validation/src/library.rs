@@ -1,6 +1,6 @@
 //! The library that a validation leaves.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use stir_basis::{BasisError, Entry, Evidence, Library};
 
@@ -15,7 +15,8 @@ const STAGE: &str = "validation";
 /// Entries that say to stay are no interventions, and stay. Qualities of both kinds are compared at run time, so these get
 /// the mean quality of the others: which of two entries counts is then up to their similarity, as it was.
 pub(crate) fn validated(library: &Library, report: &ValidationReport) -> Result<Option<Library>, BasisError> {
-    let helping: HashMap<usize, &EntryReport> =
+    // In order, so that the same sum is taken in the same way every time.
+    let helping: BTreeMap<usize, &EntryReport> =
         report.chosen().filter(|found| found.finding == Finding::Helps).map(|found| (found.entry, found)).collect();
     if helping.is_empty() {
         return Ok(None);
@@ -57,4 +58,51 @@ fn summary(report: &ValidationReport) -> String {
         "untried": report.untried.len(),
     })
     .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use stir_basis::Action;
+
+    use super::*;
+    use crate::{ValidationConfig, ValidationCost};
+
+    #[test]
+    fn the_same_report_gives_the_same_library_to_the_last_bit() {
+        let entry = |place: usize| {
+            let action = if place == 0 { Action::Stay } else { Action::Steer(vec![1.0, 0.0]) };
+            Entry { key: [1.0, place as f32].into(), action, ..Entry::default() }
+        };
+        let library = Library::from_vectors((0..40).map(entry)).unwrap();
+        let found = |entry: usize| EntryReport {
+            entry,
+            problem: String::new(),
+            m: 1,
+            layer: 0,
+            strength: 0.3,
+            trials: 8,
+            with_right: 6,
+            without_right: 2,
+            uplift: 0.5,
+            error: 0.1,
+            lower: 0.4 / entry as f64,
+            upper: 0.7,
+            finding: Finding::Helps,
+        };
+        let report = ValidationReport {
+            config: ValidationConfig::default(),
+            problems: 9,
+            boundaries: 30,
+            skipped: 0,
+            strength: Some(0.3),
+            strengths: vec![],
+            entries: (1..40).map(found).collect(),
+            untried: vec![],
+            looks: 1,
+            cost: ValidationCost::default(),
+        };
+        let kept = validated(&library, &report).unwrap().unwrap();
+        assert_eq!(kept.entries().len(), 40);
+        assert!((0..20).all(|_| validated(&library, &report).unwrap().unwrap() == kept));
+    }
 }
