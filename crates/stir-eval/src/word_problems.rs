@@ -204,7 +204,9 @@ mod tests {
         assert_eq!(held, WordProblem::draw_many(200, 1, Split::HeldOut, &[]));
         let more = WordProblem::draw_many(50, 1, Split::HeldOut, &held);
         assert!(more.iter().all(|p| !held.contains(p)));
-        assert!(WordProblem::draw_many(200, 1, Split::Train, &[]).iter().all(|p| fnv1a(&p.question) % 8 != 0));
+        assert!(
+            WordProblem::draw_many(200, 1, Split::Train, &[]).iter().all(|p| !fnv1a(&p.question).is_multiple_of(8))
+        );
     }
 
     #[test]

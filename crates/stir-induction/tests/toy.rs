@@ -337,7 +337,7 @@ fn non_finite_states_are_counted_and_never_kept() {
     assert_eq!(kept, [(1, 2), (2, 0), (2, 2)]);
     // A pooled contrast and a capture leave out the rollouts.
     let group = || Ok((0..4).map(|k| rollout(k, "a\n\nb\n\n", k < 2, 1.0)).collect());
-    let pooled = InductionConfig { contrast: Contrast::Thoughts { max_kl: None }, ..config() };
+    let pooled = InductionConfig { contrast: Contrast::Thoughts { max_kl: None, stable: None }, ..config() };
     let pooled = induce(&engine, [group()], pooled).unwrap().1.skipped;
     assert_eq!(capture(&engine, [group()], None, &config()).unwrap().skipped, pooled.clone());
     assert_eq!(pooled, Skipped { non_finite_rollouts: 4, ..Skipped::default() });
