@@ -29,7 +29,7 @@ pub use config::DiagnosisConfig;
 pub use diagnosis::{Diagnosis, Origin};
 pub use error::{DiagnosisError, FileFault, FormatError, SolverError};
 pub use estimate::Estimate;
-pub use head::value_head;
+pub use head::{value_head, value_heads};
 pub use layer::{LayerMeasures, Ordering, PointMeasures, Retrieval};
 pub use pairs::PairMeasures;
 pub use quantiles::Quantiles;

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use stir_core::{Delimiter, Fingerprint, SampleRng};
 use stir_diagnosis::{
     Boundary, Continuation, Diagnosis, DiagnosisConfig, DiagnosisError, LayerMeasures, Origin, Outlook, PairMeasures,
-    Replay, States, Topic, Weight, value_head,
+    Replay, States, Topic, Weight, value_head, value_heads,
 };
 
 fn weights(diagnosis: &Diagnosis, topic: Topic) -> Vec<Weight> {
@@ -335,4 +335,8 @@ fn a_value_head_is_the_probe_on_states_as_they_are() {
     let right: Vec<Boundary> = one_sided.boundaries().iter().map(|b| Boundary { right: true, ..*b }).collect();
     let one_sided = States::new(one_sided.hidden_size(), right, one_sided.values().to_vec()).unwrap();
     assert_eq!(value_head(0, &one_sided).unwrap(), None);
+    let layers = [(3, states.values().to_vec()), (0, one_sided.values().to_vec())];
+    assert_eq!(value_heads(states.hidden_size(), states.boundaries(), layers.clone()).unwrap()[0], head);
+    assert_eq!(value_heads(states.hidden_size(), one_sided.boundaries(), layers.clone()).unwrap(), []);
+    assert_eq!(value_heads(states.hidden_size(), &[], layers).unwrap(), []);
 }
