@@ -1,5 +1,6 @@
 //! How far a vector moves what a model would say next.
 
+use stir_basis::norm;
 use stir_core::{Addition, Engine, HookPoint, Output, Row, Session, TokenId, prefill};
 
 /// The places at which a divergence is measured, at most.
@@ -23,8 +24,7 @@ pub(crate) fn bounded<E: Engine>(
     vector: &[f32],
     bound: f64,
 ) -> Result<f32, E::Error> {
-    let length = |vector: &[f32]| vector.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
-    if starts.is_empty() || length(vector) == 0.0 {
+    if starts.is_empty() || norm(vector) == 0.0 {
         return Ok(1.0);
     }
     let point = HookPoint::ResidPost(layer);
@@ -43,8 +43,8 @@ pub(crate) fn bounded<E: Engine>(
         engine.forward(&mut rows.collect::<Vec<_>>())
     };
     let plain = run(0.0, &[point])?;
-    let streams = plain.iter().flat_map(|output| output.captures.first()).map(|stream| length(stream));
-    let longest = streams.sum::<f64>() / starts.len() as f64 / length(vector);
+    let streams = plain.iter().flat_map(|output| output.captures.first()).map(|stream| norm(stream));
+    let longest = streams.sum::<f64>() / starts.len() as f64 / norm(vector);
     let exceeds = |scale: f64| -> Result<bool, E::Error> {
         let steered = run(scale as f32, &[])?;
         let sum: f64 = plain.iter().zip(&steered).map(|(p, q)| divergence(&p.logits, &q.logits)).sum();
