@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use stir_basis::{MinedPairs, Pair, cosine};
 use stir_core::{Sampling, Text};
-use stir_rollout::sample_stream;
+use stir_rollout::{Replayed, sample_stream};
 
 use crate::{
     Arm, Cost, Impulse, Job, Judge, Observer, ReplayConfig, Replays, Start, Starts, ValidationError, read_states,
@@ -31,23 +31,6 @@ impl Default for PairReplayConfig {
     fn default() -> Self {
         Self { boundaries: 100, strengths: vec![0.15, 0.3, 0.6], replay: ReplayConfig::default() }
     }
-}
-
-/// What an intervention did at one boundary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Replayed {
-    /// The number of the problem, by first appearance.
-    pub problem: usize,
-    /// The number of the rollout among those of the problem.
-    pub sample: usize,
-    /// The control point.
-    pub m: usize,
-    /// True if the rollout itself is right.
-    pub right: bool,
-    /// True if the greedy continuation without the impulse is right.
-    pub plain: bool,
-    /// True if the one with it is right.
-    pub steered: bool,
 }
 
 /// Which vector is replayed at a boundary.
