@@ -9,17 +9,12 @@ pub(crate) const MEASURED: usize = 32;
 /// Halvings of the interval in which a scale is searched.
 const HALVINGS: usize = 12;
 
-/// A text whose last token a vector may be added at.
-pub(crate) struct Start {
-    pub(crate) tokens: Vec<TokenId>,
-}
-
 /// Returns the largest scale, up to that at which `vector` is as long as the stream, at which adding it after `layer`
 /// moves the distribution of the next token by no more than `bound` nats: the Kullback-Leibler divergence of the steered
-/// distribution from the plain one, averaged over `starts`.
+/// distribution from the plain one, averaged over `starts`, texts at whose last token the vector is added.
 pub(crate) fn bounded<E: Engine>(
     engine: &E,
-    starts: &[Start],
+    starts: &[Vec<TokenId>],
     layer: usize,
     vector: &[f32],
     bound: f64,
@@ -29,13 +24,13 @@ pub(crate) fn bounded<E: Engine>(
     }
     let point = HookPoint::ResidPost(layer);
     let mut sessions = Vec::new();
-    for Start { tokens } in starts {
+    for tokens in starts {
         sessions.push(prefill(engine, tokens)?);
     }
     // One pass over all starts, with the vector where the scale is not 0.
     let run = |scale: f32, capture: &[HookPoint]| -> Result<Vec<Output>, E::Error> {
         let mut forks: Vec<E::Session> = sessions.iter().map(E::Session::fork).collect();
-        let rows = forks.iter_mut().zip(starts).map(|(session, Start { tokens })| {
+        let rows = forks.iter_mut().zip(starts).map(|(session, tokens)| {
             let position = tokens.len() - 1;
             let additions = if scale == 0.0 { vec![] } else { vec![Addition { point, position, vector, scale }] };
             Row { session, tokens: &tokens[position..], additions, capture, logits: true }
@@ -94,11 +89,10 @@ mod tests {
     #[test]
     fn a_bound_is_reached_and_not_passed() {
         let engine = ToyEngine::new(3);
-        let starts: Vec<Start> =
-            ["abc", "hello\n\n", "q"].map(|text| Start { tokens: engine.encode(text).unwrap() }).into();
+        let starts = ["abc", "hello\n\n", "q"].map(|text| engine.encode(text).unwrap());
         let vector: Vec<f32> = (0..10).map(|i| if i % 3 == 0 { 1.0 } else { -0.5 }).collect();
         let mean = |scale: f32| {
-            let of = |Start { tokens }: &Start, scale| {
+            let of = |tokens: &[TokenId], scale| {
                 let (point, position) = (HookPoint::ResidPost(1), tokens.len() - 1);
                 let additions = vec![Addition { point, position, vector: &vector, scale }];
                 let row = Row { session: &mut engine.session(), tokens, additions, capture: &[], logits: true };
