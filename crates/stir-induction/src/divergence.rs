@@ -18,6 +18,7 @@ pub(crate) fn bounded<E: Engine>(
     layer: usize,
     vector: &[f32],
     bound: f64,
+    max_batch: usize,
 ) -> Result<f32, E::Error> {
     if starts.is_empty() || norm(vector) == 0.0 {
         return Ok(1.0);
@@ -27,7 +28,7 @@ pub(crate) fn bounded<E: Engine>(
     for tokens in starts {
         sessions.push(prefill(engine, tokens)?);
     }
-    // One pass over all starts, with the vector where the scale is not 0.
+    // Over all starts, with the vector where the scale is not 0.
     let run = |scale: f32, capture: &[HookPoint]| -> Result<Vec<Output>, E::Error> {
         let mut forks: Vec<E::Session> = sessions.iter().map(E::Session::fork).collect();
         let rows = forks.iter_mut().zip(starts).map(|(session, tokens)| {
@@ -35,7 +36,11 @@ pub(crate) fn bounded<E: Engine>(
             let additions = if scale == 0.0 { vec![] } else { vec![Addition { point, position, vector, scale }] };
             Row { session, tokens: &tokens[position..], additions, capture, logits: true }
         });
-        engine.forward(&mut rows.collect::<Vec<_>>())
+        let (mut rows, mut outputs) = (rows.collect::<Vec<_>>(), Vec::new());
+        for rows in rows.chunks_mut(max_batch) {
+            outputs.extend(engine.forward(rows)?);
+        }
+        Ok(outputs)
     };
     let plain = run(0.0, &[point])?;
     let streams = plain.iter().flat_map(|output| output.captures.first()).map(|stream| norm(stream));
@@ -100,11 +105,11 @@ mod tests {
             };
             starts.iter().map(|start| divergence(&of(start, 0.0), &of(start, scale))).sum::<f64>() / 3.0
         };
-        let free = bounded(&engine, &starts, 1, &vector, 1e9).unwrap();
+        let free = bounded(&engine, &starts, 1, &vector, 1e9, 2).unwrap();
         let bound = mean(free) / 2.0;
-        let scale = bounded(&engine, &starts, 1, &vector, bound).unwrap();
+        let scale = bounded(&engine, &starts, 1, &vector, bound, 2).unwrap();
         assert!(scale < free && mean(scale) <= bound && mean(scale * 1.01) > bound, "{scale} of {free}");
-        assert_eq!(bounded(&engine, &starts, 1, &[0.0; 10], 0.1).unwrap(), 1.0);
-        assert_eq!(bounded(&engine, &[], 1, &vector, 0.1).unwrap(), 1.0);
+        assert_eq!(bounded(&engine, &starts, 1, &[0.0; 10], 0.1, 2).unwrap(), 1.0);
+        assert_eq!(bounded(&engine, &[], 1, &vector, 0.1, 2).unwrap(), 1.0);
     }
 }

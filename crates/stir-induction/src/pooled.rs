@@ -56,7 +56,8 @@ pub(crate) fn mine<E: Text>(
         let mut pair = Pair { problem, m: 1, layer, quality, mu_plus, mu_minus, ..Pair::default() };
         if let Contrast::Length { max_kl: Some(bound) } | Contrast::Thoughts { max_kl: Some(bound) } = config.contrast {
             let delta = pair.delta();
-            let scale = bounded(engine, &sums.starts, layer, &delta, bound).map_err(InductionError::Engine)?;
+            let scale = bounded(engine, &sums.starts, layer, &delta, bound, config.max_batch)
+                .map_err(InductionError::Engine)?;
             pair.mu_plus = pair.mu_minus.iter().zip(&delta).map(|(x, d)| x + scale * d).collect();
         }
         pairs.push(pair);
