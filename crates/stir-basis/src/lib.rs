@@ -40,4 +40,4 @@ pub use mean::StateMean;
 pub use pair::{MinedPairs, Pair};
 pub use retrieve::Hit;
 pub use select::select;
-pub use vector::normalize;
+pub use vector::{cosine, norm, normalize};

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, path::Path};
+use std::{borrow::Cow, collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 use stir_core::{Delimiter, Fingerprint};
@@ -91,6 +91,15 @@ impl MinedPairs {
         let used = self.pairs.iter().map(|pair| ("pair", pair.layer, pair.m));
         mean::check(&self.means, n_layers, hidden_size, used)?;
         head::check(&self.heads, n_layers, hidden_size)
+    }
+
+    /// Returns `state` less the mean of its place, as it is compared with others, `[hidden_size]`; the state itself where
+    /// that has no mean.
+    pub fn centred<'s>(&self, layer: usize, m: usize, state: &'s [f32]) -> Cow<'s, [f32]> {
+        match mean::find(&self.means, layer, m) {
+            Some(mean) => mean::centred(state, mean).into(),
+            None => state.into(),
+        }
     }
 
     /// Writes the pairs to `path`, replacing what was there only once all is written.

@@ -7,10 +7,7 @@ use tracing::{info, info_span, warn};
 use crate::cluster;
 use crate::{
     Action, BasisConfig, BasisError, DppConfig, Entry, Library, MinedPairs, Selection, SelectionMethod,
-    dpp::greedy_rows,
-    library::Stored,
-    mean::{centred, find},
-    vector::normalize,
+    dpp::greedy_rows, library::Stored, vector::normalize,
 };
 
 /// Chooses a library from mined pairs.
@@ -80,10 +77,7 @@ pub fn select(mined: &MinedPairs, config: &BasisConfig) -> Result<Library, Basis
 fn state(mined: &MinedPairs, index: usize) -> Cow<'_, [f32]> {
     let pair = &mined.pairs[index / 2];
     let state = if is_wrong(index) { &pair.mu_minus } else { &pair.mu_plus };
-    match find(&mined.means, pair.layer, pair.m) {
-        Some(mean) => centred(state, mean).into(),
-        None => state.into(),
-    }
+    mined.centred(pair.layer, pair.m, state)
 }
 
 fn is_wrong(index: usize) -> bool {

@@ -77,8 +77,20 @@ impl Sum for f32 {}
 impl Sum for f64 {}
 
 /// Returns the L2 norm, in f64. Finite f32 values cannot overflow it; others make it NaN or infinite.
-pub(crate) fn norm(vector: &[f32]) -> f64 {
+pub fn norm(vector: &[f32]) -> f64 {
     dot::<f32, f64>(vector, vector).sqrt()
+}
+
+/// Returns the cosine of the angle between two vectors of the same length, in f64; 0 where one is zero or not finite.
+///
+/// ```
+/// use stir_basis::cosine;
+/// assert_eq!(cosine(&[3.0, 4.0], &[4.0, 3.0]), 0.96);
+/// assert_eq!(cosine(&[3.0, 4.0], &[0.0, 0.0]), 0.0);
+/// ```
+pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let lengths = norm(a) * norm(b);
+    if lengths.is_finite() && lengths > 0.0 { dot::<f32, f64>(a, b) / lengths } else { 0.0 }
 }
 
 /// Returns `vector` divided by its L2 norm, which is taken in f64; `None` when it is zero or not finite.

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use stir_basis::{Library, ValueHead};
+use stir_basis::{Library, ValueHead, norm};
 use stir_core::{Fingerprint, HookPoint, SampleRng};
 
 use crate::{
@@ -225,7 +225,7 @@ impl Controller {
     fn noise(&self, entry: usize, vector: &[f32]) -> Arc<[f32]> {
         let mut rng = SampleRng::new(self.config.seed, u64::MAX - entry as u64);
         let noise: Vec<f64> = vector.iter().map(|_| rng.normal()).collect();
-        let wanted = length(vector);
+        let wanted = norm(vector);
         let drawn = noise.iter().map(|x| x * x).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
         noise.into_iter().map(|x| (x * wanted / drawn) as f32).collect()
     }
@@ -295,11 +295,7 @@ impl Decision {
 /// Returns the length of `vector` over that of the state after `layer`; NaN where that was not read.
 fn relative_length(at: &ControlState, layer: usize, vector: &[f32]) -> f64 {
     let state = at.states.iter().find(|state| state.layer == layer);
-    state.map_or(f64::NAN, |state| length(vector) / length(&state.values))
-}
-
-fn length(vector: &[f32]) -> f64 {
-    vector.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt()
+    state.map_or(f64::NAN, |state| norm(vector) / norm(&state.values))
 }
 
 /// Returns whether `scale * vector` is finite. A score that is not finite gives a scale that is not.

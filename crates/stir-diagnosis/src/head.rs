@@ -1,6 +1,6 @@
 use stir_basis::ValueHead;
 
-use crate::{DiagnosisError, States, auc::auc, order::Ordered, solve};
+use crate::{Boundary, DiagnosisError, States, auc::auc, order::Ordered, solve};
 
 /// Fits a read-out of success on the states of `layer`: the logistic regression that [`LayerMeasures::probe`] measures, on
 /// all rows, with its weights on states as they are. Its `auc` is that of the probe, over all rows of problems that were
@@ -29,4 +29,23 @@ pub fn value_head(layer: usize, states: &States) -> Result<Option<ValueHead>, Di
         auc(&judged.collect::<Vec<_>>())
     });
     Ok(Some(ValueHead { layer, weights, bias, auc }))
+}
+
+/// Fits a [`value_head`] for every one of `layers`, whose states are at the same `boundaries`. None without boundaries.
+///
+/// # Shapes
+/// Each layer: `[boundaries, hidden_size]`.
+///
+/// # Errors
+/// Fails like [`States::new`] and [`value_head`].
+pub fn value_heads(
+    hidden_size: usize,
+    boundaries: &[Boundary],
+    layers: impl IntoIterator<Item = (usize, Vec<f32>)>,
+) -> Result<Vec<ValueHead>, DiagnosisError> {
+    let mut heads = Vec::new();
+    for (layer, values) in layers.into_iter().filter(|_| !boundaries.is_empty()) {
+        heads.extend(value_head(layer, &States::new(hidden_size, boundaries.to_vec(), values)?)?);
+    }
+    Ok(heads)
 }

@@ -1,9 +1,10 @@
 use serde::{Deserialize, Serialize};
+use stir_basis::norm;
 
 use crate::{
     DiagnosisConfig, DiagnosisError, Estimate, PairMeasures, Quantiles, Reliability, Replay, States,
     auc::{Within, auc},
-    order::{Ordered, state_norm},
+    order::Ordered,
     reliability::{RELIABILITY_POINTS, SplitHalves, spearman_brown},
     retrieval::{Retrieved, retrieve},
     sharing::{Shared, between},
@@ -114,7 +115,7 @@ impl LayerMeasures {
         let ordered = &Ordered::new(states);
         let rows = ordered.len();
         let boundaries = || (0..rows).map(|place| ordered.at(place));
-        let norms: Vec<f64> = (0..rows).map(|place| state_norm(ordered.state(place))).collect();
+        let norms: Vec<f64> = (0..rows).map(|place| norm(ordered.state(place))).collect();
 
         let halves = SplitHalves::new(ordered, config);
         let reliability = halves.reliability();

@@ -114,8 +114,3 @@ pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
 pub(crate) fn norm(a: &[f64]) -> f64 {
     dot(a, a).sqrt()
 }
-
-/// Returns the norm of a state, in f64.
-pub(crate) fn state_norm(state: &[f32]) -> f64 {
-    state.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt()
-}

@@ -1,10 +1,7 @@
 use serde::{Deserialize, Serialize};
-use stir_basis::Pair;
+use stir_basis::{Pair, norm};
 
-use crate::{
-    DiagnosisError, Quantiles, States,
-    order::{Ordered, state_norm},
-};
+use crate::{DiagnosisError, Quantiles, States, order::Ordered};
 
 /// What mined pairs would do at run time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,7 +33,7 @@ impl PairMeasures {
             .points()
             .into_iter()
             .map(|(m, places)| {
-                let sum: f64 = places.iter().map(|&place| state_norm(ordered.state(place))).sum();
+                let sum: f64 = places.iter().map(|&place| norm(ordered.state(place))).sum();
                 (m, sum / places.len() as f64)
             })
             .collect();
@@ -48,7 +45,7 @@ impl PairMeasures {
                     return Err(DiagnosisError::Size { field, found: side.len(), bound: width.to_string() });
                 }
             }
-            let length = state_norm(&pair.steering_vector());
+            let length = norm(&pair.steering_vector());
             if !length.is_finite() || !pair.quality.is_finite() {
                 return Err(crate::states::fault(
                     row,

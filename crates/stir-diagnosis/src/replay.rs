@@ -3,24 +3,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use stir_report::stats::mcnemar;
 
-use crate::{DiagnosisError, states::fault};
-
-/// Two greedy continuations from a boundary of a rollout, without and with an intervention there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Continuation {
-    /// The problem.
-    pub problem: usize,
-    /// The sample that the boundary belongs to.
-    pub sample: usize,
-    /// The control point.
-    pub m: usize,
-    /// True if the rollout itself was right: then steering has something to harm, otherwise something to rescue.
-    pub right: bool,
-    /// True if the plain continuation is right.
-    pub plain: bool,
-    /// True if the steered continuation is right.
-    pub steered: bool,
-}
+use crate::{DiagnosisError, Replayed, states::fault};
 
 /// What an intervention does at the very boundaries that it was mined at.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,8 +40,8 @@ impl Replay {
     /// Counts continuations.
     ///
     /// ```
-    /// use stir_diagnosis::{Continuation, Replay};
-    /// let from = |sample, right, plain, steered| Continuation { problem: 0, sample, m: 1, right, plain, steered };
+    /// use stir_diagnosis::{Replay, Replayed};
+    /// let from = |sample, right, plain, steered| Replayed { problem: 0, sample, m: 1, right, plain, steered };
     /// let found = Replay::new("own vector, x0.4", [
     ///     from(0, false, false, true), from(1, false, false, false), from(2, true, true, false),
     /// ])?;
@@ -70,10 +53,7 @@ impl Replay {
     ///
     /// # Errors
     /// [`DiagnosisError::Row`] for the first boundary that comes twice.
-    pub fn new(
-        intervention: &str,
-        continuations: impl IntoIterator<Item = Continuation>,
-    ) -> Result<Self, DiagnosisError> {
+    pub fn new(intervention: &str, continuations: impl IntoIterator<Item = Replayed>) -> Result<Self, DiagnosisError> {
         let mut seen = HashMap::new();
         let (mut wrong, mut right) = (vec![], vec![]);
         for (row, c) in continuations.into_iter().enumerate() {

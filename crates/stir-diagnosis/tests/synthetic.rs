@@ -7,8 +7,8 @@ use common::{MADE, Made, measure, within};
 use proptest::prelude::*;
 use stir_core::{Delimiter, Fingerprint, SampleRng};
 use stir_diagnosis::{
-    Boundary, Continuation, Diagnosis, DiagnosisConfig, DiagnosisError, LayerMeasures, Origin, Outlook, PairMeasures,
-    Replay, States, Topic, Weight, value_head,
+    Boundary, Diagnosis, DiagnosisConfig, DiagnosisError, LayerMeasures, Origin, Outlook, PairMeasures, Replay,
+    Replayed, States, Topic, Weight, value_head, value_heads,
 };
 
 fn weights(diagnosis: &Diagnosis, topic: Topic) -> Vec<Weight> {
@@ -189,7 +189,7 @@ fn impulses_are_measured_against_the_stream() {
 
     let mut layer = measure(&MADE.states(|b, state| state[5] += if b.right { 4.0 } else { -4.0 }));
     layer.pairs = Some(found);
-    let from = |sample, right, plain, steered| Continuation { problem: sample, sample, m: 1, right, plain, steered };
+    let from = |sample, right, plain, steered| Replayed { problem: sample, sample, m: 1, right, plain, steered };
     let continuations = (0..40).map(|i| from(i, i < 20, i < 20, (20..40).contains(&i)));
     layer.replays = vec![Replay::new("own vector", continuations).unwrap()];
     let diagnosis = Diagnosis::new(None, vec![layer]);
@@ -212,7 +212,7 @@ fn impulses_are_measured_against_the_stream() {
 #[test]
 fn replays_are_judged_together() {
     let replay = |name: &str, rescued: usize, harmed: usize| {
-        let from = |sample, right, plain, steered| Continuation { problem: 0, sample, m: 1, right, plain, steered };
+        let from = |sample, right, plain, steered| Replayed { problem: 0, sample, m: 1, right, plain, steered };
         let wrong = (0..30).map(|i| from(i, false, false, i < rescued));
         let right = (30..60).map(|i| from(i, true, true, i >= 30 + harmed));
         Replay::new(name, wrong.chain(right)).unwrap()
@@ -240,7 +240,7 @@ fn replays_are_judged_together() {
 
 #[test]
 fn a_boundary_is_replayed_once() {
-    let from = Continuation { problem: 1, sample: 2, m: 3, right: true, plain: true, steered: true };
+    let from = Replayed { problem: 1, sample: 2, m: 3, right: true, plain: true, steered: true };
     let error = Replay::new("own", [from, from]).unwrap_err();
     assert_eq!(error.to_string(), "row 1: m is 3 of sample 2 of problem 1, must be another than that of row 0");
     let none = Replay::new("own", []).unwrap();
@@ -335,4 +335,8 @@ fn a_value_head_is_the_probe_on_states_as_they_are() {
     let right: Vec<Boundary> = one_sided.boundaries().iter().map(|b| Boundary { right: true, ..*b }).collect();
     let one_sided = States::new(one_sided.hidden_size(), right, one_sided.values().to_vec()).unwrap();
     assert_eq!(value_head(0, &one_sided).unwrap(), None);
+    let layers = [(3, states.values().to_vec()), (0, one_sided.values().to_vec())];
+    assert_eq!(value_heads(states.hidden_size(), states.boundaries(), layers.clone()).unwrap()[0], head);
+    assert_eq!(value_heads(states.hidden_size(), one_sided.boundaries(), layers.clone()).unwrap(), []);
+    assert_eq!(value_heads(states.hidden_size(), &[], layers).unwrap(), []);
 }

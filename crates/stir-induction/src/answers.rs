@@ -12,7 +12,7 @@ use tracing::warn;
 use crate::{
     InductionConfig, InductionError, Skipped,
     contrast::Member,
-    read::{Reader, prefill},
+    read::{Reader, encoded},
     walk::{Walk, Walked},
 };
 
@@ -79,7 +79,7 @@ pub(crate) fn each_answer<E: Text>(
             if chosen.is_empty() {
                 continue;
             }
-            let prefix = prefill(engine, &prompt_tokens).map_err(InductionError::Engine)?;
+            let prefix = encoded(engine, &prompt_tokens).map_err(InductionError::Engine)?;
             passed.encoded_tokens += prompt_tokens.len();
             let (prompt, number): (Arc<[TokenId]>, usize) = (prompt_tokens.into(), chosen.len());
             for sample in chosen {

@@ -1,5 +1,6 @@
 //! How far a vector moves what a model would say next.
 
+use stir_basis::norm;
 use stir_core::{Addition, Engine, HookPoint, Output, Row, Session, TokenId, prefill};
 
 /// The places at which a divergence is measured, at most.
@@ -8,43 +9,42 @@ pub(crate) const MEASURED: usize = 32;
 /// Halvings of the interval in which a scale is searched.
 const HALVINGS: usize = 12;
 
-/// A text whose last token a vector may be added at.
-pub(crate) struct Start {
-    pub(crate) tokens: Vec<TokenId>,
-}
-
 /// Returns the largest scale, up to that at which `vector` is as long as the stream, at which adding it after `layer`
 /// moves the distribution of the next token by no more than `bound` nats: the Kullback-Leibler divergence of the steered
-/// distribution from the plain one, averaged over `starts`.
+/// distribution from the plain one, averaged over `starts`, texts at whose last token the vector is added.
 pub(crate) fn bounded<E: Engine>(
     engine: &E,
-    starts: &[Start],
+    starts: &[Vec<TokenId>],
     layer: usize,
     vector: &[f32],
     bound: f64,
+    max_batch: usize,
 ) -> Result<f32, E::Error> {
-    let length = |vector: &[f32]| vector.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
-    if starts.is_empty() || length(vector) == 0.0 {
+    if starts.is_empty() || norm(vector) == 0.0 {
         return Ok(1.0);
     }
     let point = HookPoint::ResidPost(layer);
     let mut sessions = Vec::new();
-    for Start { tokens } in starts {
+    for tokens in starts {
         sessions.push(prefill(engine, tokens)?);
     }
-    // One pass over all starts, with the vector where the scale is not 0.
+    // Over all starts, with the vector where the scale is not 0.
     let run = |scale: f32, capture: &[HookPoint]| -> Result<Vec<Output>, E::Error> {
         let mut forks: Vec<E::Session> = sessions.iter().map(E::Session::fork).collect();
-        let rows = forks.iter_mut().zip(starts).map(|(session, Start { tokens })| {
+        let rows = forks.iter_mut().zip(starts).map(|(session, tokens)| {
             let position = tokens.len() - 1;
             let additions = if scale == 0.0 { vec![] } else { vec![Addition { point, position, vector, scale }] };
             Row { session, tokens: &tokens[position..], additions, capture, logits: true }
         });
-        engine.forward(&mut rows.collect::<Vec<_>>())
+        let (mut rows, mut outputs) = (rows.collect::<Vec<_>>(), Vec::new());
+        for rows in rows.chunks_mut(max_batch) {
+            outputs.extend(engine.forward(rows)?);
+        }
+        Ok(outputs)
     };
     let plain = run(0.0, &[point])?;
-    let streams = plain.iter().flat_map(|output| output.captures.first()).map(|stream| length(stream));
-    let longest = streams.sum::<f64>() / starts.len() as f64 / length(vector);
+    let streams = plain.iter().flat_map(|output| output.captures.first()).map(|stream| norm(stream));
+    let longest = streams.sum::<f64>() / starts.len() as f64 / norm(vector);
     let exceeds = |scale: f64| -> Result<bool, E::Error> {
         let steered = run(scale as f32, &[])?;
         let sum: f64 = plain.iter().zip(&steered).map(|(p, q)| divergence(&p.logits, &q.logits)).sum();
@@ -94,11 +94,10 @@ mod tests {
     #[test]
     fn a_bound_is_reached_and_not_passed() {
         let engine = ToyEngine::new(3);
-        let starts: Vec<Start> =
-            ["abc", "hello\n\n", "q"].map(|text| Start { tokens: engine.encode(text).unwrap() }).into();
+        let starts = ["abc", "hello\n\n", "q"].map(|text| engine.encode(text).unwrap());
         let vector: Vec<f32> = (0..10).map(|i| if i % 3 == 0 { 1.0 } else { -0.5 }).collect();
         let mean = |scale: f32| {
-            let of = |Start { tokens }: &Start, scale| {
+            let of = |tokens: &[TokenId], scale| {
                 let (point, position) = (HookPoint::ResidPost(1), tokens.len() - 1);
                 let additions = vec![Addition { point, position, vector: &vector, scale }];
                 let row = Row { session: &mut engine.session(), tokens, additions, capture: &[], logits: true };
@@ -106,11 +105,11 @@ mod tests {
             };
             starts.iter().map(|start| divergence(&of(start, 0.0), &of(start, scale))).sum::<f64>() / 3.0
         };
-        let free = bounded(&engine, &starts, 1, &vector, 1e9).unwrap();
+        let free = bounded(&engine, &starts, 1, &vector, 1e9, 2).unwrap();
         let bound = mean(free) / 2.0;
-        let scale = bounded(&engine, &starts, 1, &vector, bound).unwrap();
+        let scale = bounded(&engine, &starts, 1, &vector, bound, 2).unwrap();
         assert!(scale < free && mean(scale) <= bound && mean(scale * 1.01) > bound, "{scale} of {free}");
-        assert_eq!(bounded(&engine, &starts, 1, &[0.0; 10], 0.1).unwrap(), 1.0);
-        assert_eq!(bounded(&engine, &[], 1, &vector, 0.1).unwrap(), 1.0);
+        assert_eq!(bounded(&engine, &starts, 1, &[0.0; 10], 0.1, 2).unwrap(), 1.0);
+        assert_eq!(bounded(&engine, &[], 1, &vector, 0.1, 2).unwrap(), 1.0);
     }
 }

@@ -18,8 +18,8 @@ use crate::{
     mine::{ForkGroups, Observer},
     pool::Pool,
     problem::{Boundary, Comparison, Problem, Reading},
-    read::{Reader, prefill},
-    statistics::{Sides, Statistics},
+    read::{Reader, encoded},
+    statistics::{Correction, Statistics},
     walk::{Walk, Walked},
 };
 
@@ -36,7 +36,7 @@ pub(crate) struct Miner<'r, 'e, E: Text, I> {
     ready: VecDeque<Walk<'r, E::Session>>,
     /// Problems with answers that are still running: no more than the batch has room for.
     pending: BTreeMap<usize, Problem>,
-    pool: Pool<Discovery, (Pair, Option<Sides>)>,
+    pool: Pool<Discovery, (Pair, Option<Correction>)>,
     statistics: Option<Statistics>,
     /// Problems that have been read and whose states wait for those of problems before them: sums are taken in order.
     read: BTreeMap<usize, Problem>,
@@ -136,7 +136,7 @@ where
         if stops.is_empty() {
             return Ok(());
         }
-        let prefix = prefill(self.run.engine, prompt_tokens)?;
+        let prefix = encoded(self.run.engine, prompt_tokens)?;
         self.report.encoded_tokens += prompt_tokens.len();
         for (member, stops) in stops {
             self.walk(&mut problem, place, (member, &members[member].tokens), &prefix, 0, stops);
@@ -239,7 +239,7 @@ where
         let Some(statistics) = self.statistics else {
             return Ok((best.map(|(pair, _)| pair).collect(), vec![], self.report));
         };
-        let mut pairs: Vec<(Pair, Sides)> = best.filter_map(|(pair, sides)| Some((pair, sides?))).collect();
+        let mut pairs: Vec<(Pair, Correction)> = best.filter_map(|(pair, sides)| Some((pair, sides?))).collect();
         let (estimates, means) = statistics.correct(&mut pairs)?;
         let report = InductionReport { estimates, ..self.report };
         Ok((pairs.into_iter().map(|(pair, _)| pair).collect(), means, report))

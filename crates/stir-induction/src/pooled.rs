@@ -12,7 +12,7 @@ use crate::{
     Contrast, InductionConfig, InductionError, InductionReport,
     answers::{Answer, each_answer},
     contrast::Member,
-    divergence::{MEASURED, Start, bounded},
+    divergence::{MEASURED, bounded},
 };
 
 /// What a segment contains that checks what was done, in lower case.
@@ -50,11 +50,11 @@ pub(crate) fn mine<E: Text>(
         Contrast::Thoughts { stable, .. } => stable,
         _ => None,
     };
-    let mut pool = Pool { found: vec![0; config.max_control_points], ..Pool::default() };
+    let mut sums = Sums { found: vec![0; config.max_control_points], ..Sums::default() };
     let (mut unstable, mut failed) = (0, None);
     let mut passed = each_answer(engine, rollouts, config, &points, wanted, |answer| {
         if by_length {
-            pool.add_by_length(answer);
+            sums.add_by_length(answer);
             return;
         }
         let mut thoughts = thoughts(engine.vocab(), &config.delimiter, &answer);
@@ -63,7 +63,7 @@ pub(crate) fn mine<E: Text>(
             failed = keep_stable(engine, config, share, &answer, &mut thoughts).err();
             unstable += before - thoughts.len();
         }
-        pool.add_thoughts(&answer, &thoughts);
+        sums.add_thoughts(&answer, &thoughts);
     })?;
     if let Some(error) = failed {
         return Err(error);
@@ -71,14 +71,15 @@ pub(crate) fn mine<E: Text>(
     passed.skipped.unstable = unstable;
     let mut pairs = Vec::new();
     for (slot, &layer) in layers.iter().enumerate() {
-        let (Some(mu_plus), Some(mu_minus)) = (pool.plus.mean(slot), pool.minus.mean(slot)) else { break };
+        let (Some(mu_plus), Some(mu_minus)) = (sums.plus.mean(slot), sums.minus.mean(slot)) else { break };
         let (problem, quality) = (String::new(), 1.0);
         let mut pair = Pair { problem, m: 1, layer, quality, mu_plus, mu_minus, ..Pair::default() };
         if let Contrast::Length { max_kl: Some(bound) } | Contrast::Thoughts { max_kl: Some(bound), .. } =
             config.contrast
         {
             let delta = pair.delta();
-            let scale = bounded(engine, &pool.starts, layer, &delta, bound).map_err(InductionError::Engine)?;
+            let scale = bounded(engine, &sums.starts, layer, &delta, bound, config.max_batch)
+                .map_err(InductionError::Engine)?;
             pair.mu_plus = pair.mu_minus.iter().zip(&delta).map(|(x, d)| x + scale * d).collect();
         }
         pairs.push(pair);
@@ -86,8 +87,8 @@ pub(crate) fn mine<E: Text>(
     let report = InductionReport {
         problems: passed.problems,
         rollouts: passed.rollouts,
-        with_contrast: pool.problems.len(),
-        found: pool.found,
+        with_contrast: sums.problems.len(),
+        found: sums.found,
         kept: pairs.len(),
         encoded_rollouts: passed.encoded_rollouts,
         encoded_tokens: passed.encoded_tokens,
@@ -180,7 +181,7 @@ fn keep_stable<E: Text>(
 
 /// The states of both sides.
 #[derive(Default)]
-struct Pool {
+struct Sums {
     plus: Sum,
     minus: Sum,
     /// Answers of a problem of which some are still missing.
@@ -190,10 +191,10 @@ struct Pool {
     /// Contrasts, or states, at each control point.
     found: Vec<usize>,
     /// Where the divergence of a vector can be measured.
-    starts: Vec<Start>,
+    starts: Vec<Vec<TokenId>>,
 }
 
-impl Pool {
+impl Sums {
     /// Once all its chosen answers are there, contrasts the short and the long answers of a problem at every control
     /// point that both reach; each contrast counts once.
     fn add_by_length(&mut self, answer: Answer) {
@@ -244,8 +245,7 @@ impl Pool {
         if self.starts.len() < MEASURED
             && let Some(&boundary) = answer.member.boundaries.first()
         {
-            let tokens: Vec<TokenId> = [&answer.prompt[..], &answer.member.tokens[..=boundary]].concat();
-            self.starts.push(Start { tokens });
+            self.starts.push([&answer.prompt[..], &answer.member.tokens[..=boundary]].concat());
         }
     }
 }

@@ -102,7 +102,7 @@ impl<E: Text> Reader<'_, E> {
 }
 
 /// Returns a session that holds the prompt.
-pub(crate) fn prefill<E: Text>(engine: &E, tokens: &[TokenId]) -> Result<E::Session, E::Error> {
+pub(crate) fn encoded<E: Text>(engine: &E, tokens: &[TokenId]) -> Result<E::Session, E::Error> {
     let mut session = engine.session();
     extend(engine, &mut session, tokens, &[]).map(|_| session)
 }

@@ -38,7 +38,7 @@ struct LayerSums {
 
 /// What a pair's vector is corrected by.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Sides {
+pub(crate) struct Correction {
     /// The mean covariates of the successes minus those of the failures.
     covariates: Vec<f64>,
     /// `1 / n` of the successes plus that of the failures.
@@ -76,10 +76,6 @@ impl Statistics {
         covariates
     }
 
-    fn covariates(&self, reading: &Reading) -> Vec<f64> {
-        Self::covariates_of(self.points, reading.boundary)
-    }
-
     /// Takes the states of a problem. Those that are not finite are left out.
     pub(crate) fn add(&mut self, problem: &Problem) {
         let points = self.points;
@@ -111,14 +107,15 @@ impl Statistics {
     }
 
     /// Returns what the vector of `comparison` will be corrected by.
-    pub(crate) fn sides(&self, comparison: &Comparison) -> Sides {
+    pub(crate) fn sides(&self, comparison: &Comparison) -> Correction {
         let mean = |side: &[Reading]| {
-            let rows: Vec<_> = side.iter().map(|reading| (self.covariates(reading), Vec::new())).collect();
+            let rows: Vec<_> =
+                side.iter().map(|reading| (Self::covariates_of(self.points, reading.boundary), Vec::new())).collect();
             means(&rows).unwrap_or_default().0
         };
         let Comparison { plus, minus: minus_side, .. } = comparison;
         let noise = 1.0 / plus.len().max(1) as f64 + 1.0 / minus_side.len().max(1) as f64;
-        Sides { covariates: minus(&mean(plus), &mean(minus_side)), noise }
+        Correction { covariates: minus(&mean(plus), &mean(minus_side)), noise }
     }
 
     /// Corrects the vectors of `pairs`; returns what was found out about each layer, and the means if they are asked for.
@@ -127,7 +124,7 @@ impl Statistics {
     /// [`CorrectionError`] if the regression or the clustering fails.
     pub(crate) fn correct(
         self,
-        pairs: &mut [(Pair, Sides)],
+        pairs: &mut [(Pair, Correction)],
     ) -> Result<(Vec<LayerEstimate>, Vec<StateMean>), CorrectionError> {
         let (mut estimates, mut kept) = (Vec::new(), Vec::new());
         for sums in &self.layers {
@@ -137,7 +134,8 @@ impl Statistics {
                 StateMean { layer, m, count: *count, mean }
             });
             let means: Vec<StateMean> = means.collect();
-            let of_layer: Vec<&mut (Pair, Sides)> = pairs.iter_mut().filter(|(pair, _)| pair.layer == layer).collect();
+            let of_layer: Vec<&mut (Pair, Correction)> =
+                pairs.iter_mut().filter(|(pair, _)| pair.layer == layer).collect();
             estimates.push(self.correct_layer(sums, &means, of_layer)?);
             kept.extend(means);
         }
@@ -148,7 +146,7 @@ impl Statistics {
         &self,
         sums: &LayerSums,
         means: &[StateMean],
-        pairs: Vec<&mut (Pair, Sides)>,
+        pairs: Vec<&mut (Pair, Correction)>,
     ) -> Result<LayerEstimate, CorrectionError> {
         let LayerSums { layer, all, within, freedom, .. } = sums;
         let coefficients = if self.deconfound { all.ridge()? } else { Vec::new() };

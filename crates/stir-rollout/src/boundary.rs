@@ -21,3 +21,20 @@ impl Boundary {
         self.length.saturating_sub(self.token).max(1)
     }
 }
+
+/// Two greedy continuations from a boundary of a rollout, without and with an intervention there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replayed {
+    /// The problem, numbered as its owner likes.
+    pub problem: usize,
+    /// The sample of the problem, from 0.
+    pub sample: usize,
+    /// The control point.
+    pub m: usize,
+    /// True if the rollout itself is right: then an intervention has something to harm, otherwise something to rescue.
+    pub right: bool,
+    /// True if the plain continuation is right.
+    pub plain: bool,
+    /// True if the steered continuation is right.
+    pub steered: bool,
+}

@@ -15,7 +15,7 @@ mod run;
 mod settings;
 mod summary;
 
-pub use boundary::Boundary;
+pub use boundary::{Boundary, Replayed};
 pub use config::{RolloutConfig, reward};
 pub use error::{RolloutError, RunError};
 pub use forks::{

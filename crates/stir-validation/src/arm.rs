@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use stir_basis::norm;
 use stir_controller::Commit;
 use stir_core::{Engine, ModelShape, TokenId};
 
@@ -33,10 +34,6 @@ impl Impulse {
         let scale = if length > 0.0 { (self.strength * norm(state) / length) as f32 } else { 0.0 };
         Commit { entry: None, layer: self.layer, vector: self.vector.clone(), scale }
     }
-}
-
-fn norm(vector: &[f32]) -> f64 {
-    vector.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt()
 }
 
 impl Arm {

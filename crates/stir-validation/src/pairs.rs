@@ -7,9 +7,9 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use stir_basis::{MinedPairs, Pair};
+use stir_basis::{MinedPairs, Pair, cosine};
 use stir_core::{Sampling, Text};
-use stir_rollout::sample_stream;
+use stir_rollout::{Replayed, sample_stream};
 
 use crate::{
     Arm, Cost, Impulse, Job, Judge, Observer, ReplayConfig, Replays, Start, Starts, ValidationError, read_states,
@@ -31,23 +31,6 @@ impl Default for PairReplayConfig {
     fn default() -> Self {
         Self { boundaries: 100, strengths: vec![0.15, 0.3, 0.6], replay: ReplayConfig::default() }
     }
-}
-
-/// What an intervention did at one boundary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Replayed {
-    /// The number of the problem, by first appearance.
-    pub problem: usize,
-    /// The number of the rollout among those of the problem.
-    pub sample: usize,
-    /// The control point.
-    pub m: usize,
-    /// True if the rollout itself is right.
-    pub right: bool,
-    /// True if the greedy continuation without the impulse is right.
-    pub plain: bool,
-    /// True if the one with it is right.
-    pub steered: bool,
 }
 
 /// Which vector is replayed at a boundary.
@@ -142,11 +125,10 @@ impl<E: Text> PairReplay<'_, E> {
         let mut vectors = vec![BTreeMap::new(); chosen.len()];
         read_states(self.engine, &chosen, &[layer], self.config.replay.max_batch, |place, states| {
             let start = &chosen[place];
-            let state = states.first().map_or(&[][..], |state| &state.values);
-            let mean = self.pairs.means.iter().find(|mean| (mean.layer, mean.m) == (layer, start.m));
-            let centred = |state: &[f32]| centred(state, mean.map(|mean| &mean.mean[..]));
+            let centred = |state| self.pairs.centred(layer, start.m, state);
+            let state = centred(states.first().map_or(&[][..], |state| &state.values));
             let others = pairs.iter().enumerate().filter(|(_, p)| p.m == start.m && p.problem != start.problem.id);
-            let near = others.map(|(pair, p)| (pair, cosine(&centred(state), &centred(&p.mu_minus))));
+            let near = others.map(|(pair, p)| (pair, cosine(&state, &centred(&p.mu_minus))));
             let nearest = near.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(pair, _)| (Whose::Other, pair));
             vectors[place] = own_pair(start).map(|pair| (Whose::Own, pair)).into_iter().chain(nearest).collect();
         })?;
@@ -192,13 +174,4 @@ fn draw(starts: &[Start], most: usize, wanted: impl Fn(&Start) -> bool) -> Vec<S
     }
     places.sort_unstable();
     places.into_iter().map(|place| starts[place].clone()).collect()
-}
-
-fn centred(state: &[f32], mean: Option<&[f32]>) -> Vec<f32> {
-    mean.map_or_else(|| state.to_vec(), |mean| state.iter().zip(mean).map(|(x, mean)| x - mean).collect())
-}
-
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
-    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(f64::MIN_POSITIVE)
 }

@@ -256,11 +256,6 @@ impl<E> Replays<'_, E> {
         self.cost
     }
 
-    /// Returns the starts.
-    pub fn starts(&self) -> &[Start] {
-        self.starts
-    }
-
     /// Puts the records in order, and returns the outcomes.
     ///
     /// # Errors

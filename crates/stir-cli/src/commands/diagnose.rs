@@ -16,14 +16,13 @@ use stir::{
     controller::ControllerConfig,
     core::{Engine, SettingError},
     diagnosis::{
-        Continuation, Diagnosis, DiagnosisConfig, LayerMeasures, Origin, PairMeasures, Replay, RolloutMeasures,
-        RolloutTally, States,
+        Diagnosis, DiagnosisConfig, LayerMeasures, Origin, PairMeasures, Replay, RolloutMeasures, RolloutTally, States,
     },
     eval::{AnswerForm, questions::Questions},
     induction::{InductionConfig, capture},
     model::{Lm, ModelError},
     rollout::{Rollout, RolloutError},
-    validation::{Intervention, Judge, PairReplay, PairReplayConfig, ReplayConfig, Replayed, Starts},
+    validation::{Intervention, Judge, PairReplay, PairReplayConfig, ReplayConfig, Starts},
 };
 
 use super::{induce::print_skipped, validate::failed};
@@ -263,13 +262,8 @@ impl<'a> Replayer<'a> {
         drop(shown);
         let (interventions, cost) = found.map_err(failed)?;
         show!("replay       layer {layer}: {} continuations, {} tokens", cost.continuations, cost.tokens())?;
-        let replays = interventions.into_iter().map(|Intervention { name, outcomes }| {
-            let continuations = outcomes.into_iter().map(|outcome| {
-                let Replayed { problem, sample, m, right, plain, steered } = outcome;
-                Continuation { problem, sample, m, right, plain, steered }
-            });
-            Replay::new(&name, continuations)
-        });
+        let replays = interventions.into_iter();
+        let replays = replays.map(|Intervention { name, outcomes }| Replay::new(&name, outcomes));
         replays.collect::<Result<_, _>>().into_diagnostic()
     }
 }

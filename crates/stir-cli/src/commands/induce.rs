@@ -13,7 +13,7 @@ use serde_json::Value;
 use stir::{
     basis::ValueHead,
     core::Engine,
-    diagnosis::{States, value_head},
+    diagnosis::value_heads,
     files::Settings,
     induction::{Contrast, Induction, InductionConfig, InductionReport, Skipped, capture},
     model::Lm,
@@ -130,15 +130,7 @@ fn heads(args: &Args, lm: &Lm, settings: Option<&str>, config: &InductionConfig)
     let shown = Progress::new(groups.size_hint().0 as u64, "heads");
     let captured = capture(lm, groups.inspect(|_| shown.advance()), settings, config).into_diagnostic()?;
     drop(shown);
-    if captured.boundaries.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut heads = Vec::new();
-    for (layer, values) in captured.layers {
-        let states = States::new(lm.shape().hidden_size, captured.boundaries.clone(), values).into_diagnostic()?;
-        heads.extend(value_head(layer, &states).into_diagnostic()?);
-    }
-    Ok(heads)
+    value_heads(lm.shape().hidden_size, &captured.boundaries, captured.layers).into_diagnostic()
 }
 
 fn print(report: &InductionReport) -> Result<()> {

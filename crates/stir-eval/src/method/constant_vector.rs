@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use stir_basis::Library;
+use stir_basis::{Library, cosine};
 use stir_controller::Step;
 use stir_core::{
     Addition, Engine, HookPoint, Lane, Output, Request, RequestError, Row, SamplingError, SegmentCounter, Sequence,
@@ -175,13 +175,6 @@ impl<E: Engine> StaticLane<'_, E> {
         self.next = self.add(open);
         true
     }
-}
-
-/// Returns the cosine of the angle between two vectors; 0 where one of them is zero.
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
-    let lengths = (dot(a, a) * dot(b, b)).sqrt();
-    if lengths > 0.0 { dot(a, b) / lengths } else { 0.0 }
 }
 
 impl<E: Engine> Lane<E::Session> for StaticLane<'_, E> {

@@ -3,9 +3,9 @@
 use std::{fs, ops::ControlFlow, path::Path, sync::Arc};
 
 use serde_json::json;
-use stir_basis::{BasisError, Library, MinedPairs, ValueHead, select};
+use stir_basis::{BasisError, Library, MinedPairs, select};
 use stir_core::Engine;
-use stir_diagnosis::{States, value_head};
+use stir_diagnosis::value_heads;
 use stir_grade::GRADING;
 use stir_induction::{Contrast, Induction, capture};
 use stir_rollout::{Forks, Prompt, Rollout, RolloutConfig, RolloutError, Rollouts, read_forks, read_groups};
@@ -226,28 +226,14 @@ impl<B: Backend> ModelRun<'_, '_, B> {
             if recipe.heads {
                 let groups = read_groups(&rollouts).map_err(unread)?;
                 let captured = capture(&run.engine, groups, Some(&made), &recipe.induction).map_err(failed)?;
-                candidates.heads = run.heads(captured, &at)?;
+                let heads = value_heads(run.engine.shape().hidden_size, &captured.boundaries, captured.layers);
+                candidates.heads = heads.map_err(|source| RunnerError::Heads { at: at.clone(), source })?;
             }
             let refused =
                 |source: stir_basis::FileError| RunnerError::Library { at: at.clone(), source: source.into() };
             candidates.save(place.dir.join(CANDIDATES)).map_err(refused)
         })?;
         Ok(self.keep(key, place))
-    }
-
-    /// Fits a read-out of success for every layer.
-    fn heads(&self, captured: stir_induction::Captured, at: &str) -> Result<Vec<ValueHead>, Failure<B>> {
-        if captured.boundaries.is_empty() {
-            return Ok(Vec::new());
-        }
-        let failed = |source| RunnerError::Heads { at: at.to_owned(), source };
-        let mut heads = Vec::new();
-        for (layer, values) in captured.layers {
-            let width = self.engine.shape().hidden_size;
-            let states = States::new(width, captured.boundaries.clone(), values).map_err(failed)?;
-            heads.extend(value_head(layer, &states).map_err(failed)?);
-        }
-        Ok(heads)
     }
 
     /// Runs stage 3.
