@@ -110,8 +110,8 @@ impl WordProblem {
     pub fn draw_some(count: usize, seed: u64, split: Split, wanted: impl Fn(&Self) -> bool) -> Vec<Self> {
         let mut rng = SampleRng::new(seed, 0);
         let mut seen = BTreeSet::new();
-        let mut problems = Vec::with_capacity(count);
-        for _ in 0..1000 * (count + 1) {
+        let mut problems = Vec::new();
+        for _ in 0..count.saturating_add(1).saturating_mul(1000) {
             if problems.len() == count {
                 break;
             }

@@ -331,6 +331,8 @@ fn forks_read_outs_and_validation_are_stages() {
 
     let error = Experiment::parse(&toml.replace("validate = { file = \"v/4\" }, ", "")).unwrap_err().to_string();
     assert_eq!(error, "mining.validation needs problems, but tasks \"x\" has no `validate`");
+    let error = Experiment::parse(&toml.replace("heads = true", "heads = false")).unwrap_err().to_string();
+    assert_eq!(error, "methods \"stir\" has probe = \"value\", which needs mining.heads = true");
     let error = Experiment::parse(&toml.replace("samples = 2 }", "samples = 0 }")).unwrap_err();
     assert!(format!("{error}: {}", std::error::Error::source(&error).unwrap()).contains("samples is 0"), "{error}");
 }

@@ -12,6 +12,11 @@ use crate::{
 /// (Haybittle 1971, Peto and others 1976).
 const EARLY: f64 = 0.998_65;
 
+/// The least standard deviation between entries that is reckoned with when it is asked whether more trials are worth it.
+/// From the few trials of a first look next to none can be found, above all where the trials of a problem are alike; all
+/// entries would be shrunken to their mean and given up at once.
+const SPREAD: f64 = 0.1;
+
 /// An entry at one strength.
 #[derive(Debug, Clone)]
 pub(crate) struct Trial {
@@ -116,6 +121,7 @@ impl<'p> Board<'p> {
         let Measured { difference, variance } = measured;
         let best = Uplift { value: difference, error: variance.sqrt() }.upper(self.config.level).min(1.0);
         let at_end = Measured { difference: done * difference + (1.0 - done) * best, variance: done * variance };
+        let pooled = Pooled { between: pooled.between.max(SPREAD * SPREAD), ..pooled };
         pooled.shrink(at_end).lower(self.config.level) <= 0.0
     }
 
@@ -169,8 +175,9 @@ mod tests {
     }
 
     /// Returns how many of the trials of the entries that help by `uplift` (every fifth), and of the others, are found to
-    /// help, and how many pairs that took.
-    fn found(seed: u64, uplift: f64, config: &ValidationConfig) -> (usize, usize, usize) {
+    /// help, and how many pairs that took. If the samples of a start are `alike`, they are right or wrong together, with a
+    /// vector too, which turns every eighth start over whether it helps or not.
+    fn found(seed: u64, uplift: f64, alike: bool, config: &ValidationConfig) -> (usize, usize, usize) {
         let (starts, entries) = (starts(), 60);
         let mut rng = SampleRng::new(seed, 0);
         let mut plan = Plan::default();
@@ -182,15 +189,22 @@ mod tests {
         let mut board = Board::new(config, &plan);
         let right = |job: Job| {
             let luck = |stream: u64| SampleRng::new(seed, stream).uniform();
+            let helps = job.arm > 0 && (job.arm - 1).is_multiple_of(5);
+            if alike {
+                let drawn = luck((1 << 42) + ((job.arm as u64) << 20) + job.start as u64);
+                let plain = luck(job.start as u64) < 0.5;
+                let turned = job.arm > 0 && drawn < 0.125;
+                return Some((plain != turned) || (helps && drawn > 1.0 - uplift));
+            }
             let plain = (1 << 40) + (job.start * config.samples + job.sample) as u64;
             let chance = 0.2 + 0.4 * luck(job.start as u64);
             let own = ((job.arm as u64) << 20) + (job.start * config.samples + job.sample) as u64;
             Some(match job.arm {
                 0 => luck(plain) < chance,
                 // Half of the pairs have the same luck.
-                arm => {
+                _ => {
                     let drawn = if luck(own) < 0.5 { luck(plain) } else { luck((1 << 41) + own) };
-                    drawn < chance + if (arm - 1).is_multiple_of(5) { uplift } else { 0.0 }
+                    drawn < chance + if helps { uplift } else { 0.0 }
                 }
             })
         };
@@ -210,17 +224,24 @@ mod tests {
         )
     }
 
-    /// Looking early saves two thirds of the trials where nothing helps, and finds most of what would be found.
+    /// Looking early saves more than half of the trials where nothing helps, and finds most of what would be found, also where
+    /// the samples of a start are alike, so that a first look can tell little.
     #[test]
     fn looks_save_trials_and_lose_little() {
         let looks = ValidationConfig { strengths: vec![0.3], ..ValidationConfig::default() };
-        let none = ValidationConfig { starts_per_look: looks.starts_per_entry, ..looks.clone() };
-        let total = |uplift, config| {
-            (0..8).map(|seed| found(seed, uplift, config)).fold((0, 0, 0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2))
+        let more = ValidationConfig { starts_per_entry: 24, starts_per_look: 6, ..looks.clone() };
+        let total = |uplift, alike, config: &ValidationConfig| {
+            let sum = |a: (usize, usize, usize), b: (usize, usize, usize)| (a.0 + b.0, a.1 + b.1, a.2 + b.2);
+            let seeds = if alike { 0..3 } else { 0..8 };
+            let of = |config| seeds.clone().map(|seed| found(seed, uplift, alike, config)).fold((0, 0, 0), sum);
+            (of(config), of(&ValidationConfig { starts_per_look: config.starts_per_entry, ..config.clone() }))
         };
-        let ((_, wrong, few), (.., all)) = (total(0.0, &looks), total(0.0, &none));
-        assert!(wrong * 20 < 8 * 48 && few * 5 < all * 2, "{wrong} null entries help, {few} of {all} pairs");
-        let ((with, _, few), (without, _, all)) = (total(0.3, &looks), total(0.3, &none));
-        assert!(with * 3 > without * 2 && few * 3 < all * 2, "{with} of {without} found, {few} of {all} pairs");
+        let ((_, wrong, few), (.., all)) = total(0.0, false, &looks);
+        assert!(wrong * 20 < 8 * 48 && few * 2 < all, "{wrong} null entries help, {few} of {all} pairs");
+        for (uplift, alike, config) in [(0.3, false, &looks), (0.8, true, &more)] {
+            let ((with, _, few), (without, _, all)) = total(uplift, alike, config);
+            let numbers = format!("alike {alike}: {with} of {without} found, {few} of {all} pairs");
+            assert!(without > 16 && with * 3 > without * 2 && few * 4 < all * 3, "{numbers}");
+        }
     }
 }

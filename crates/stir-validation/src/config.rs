@@ -95,7 +95,7 @@ impl Default for ValidationConfig {
     fn default() -> Self {
         Self {
             strengths: vec![0.15, 0.3, 0.6],
-            starts_per_entry: 8,
+            starts_per_entry: 12,
             samples: 4,
             starts_per_look: 2,
             level: 0.9,

@@ -2,7 +2,7 @@ use std::{fmt, path::PathBuf, sync::Arc};
 
 use stir_basis::{Action, Library};
 use stir_controller::{Controller, ControllerConfig, Variant};
-use stir_core::Text;
+use stir_core::{SettingError, Text};
 use stir_rollout::{Rollout, RolloutError};
 use tracing::info;
 
@@ -14,6 +14,9 @@ use crate::{
     plan::Plan,
     read_states,
 };
+
+/// The most continuations that are planned: all of them are listed before the first.
+const MOST: usize = 10_000_000;
 
 /// A validation of a library: its entries are tried on answers to problems other than their own.
 pub struct Validation<'v, E> {
@@ -83,6 +86,9 @@ impl<'v, E: Text> Validation<'v, E> {
         info!(starts = found.starts.len(), boundaries, entries = plan.starts.len(), "entries are to be tried");
 
         let mut board = Board::new(config, &plan);
+        let tried: usize = plan.starts.values().map(Vec::len).sum();
+        let planned = tried.saturating_mul(2 * config.strengths.len()).saturating_mul(config.samples);
+        SettingError::check(planned <= MOST, "the number of continuations", planned, "<= 10000000 (fewer samples)")?;
         let (arms, jobs) = (self.arms(&board), board.all_jobs());
         let starts = &found.starts;
         let mut replays = Replays::open(*engine, &config.replay, starts, &arms, &jobs, self.judge, &self.records)?;

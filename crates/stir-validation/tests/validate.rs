@@ -140,6 +140,10 @@ fn a_run_that_was_stopped_anywhere_ends_in_the_same_bytes() {
         assert!(resumed == whole, "stopped at {stop}");
         assert!(fs::read(&path).unwrap() == bytes, "stopped at {stop}");
     }
+    // What no run could finish is not begun.
+    let many = ValidationConfig { samples: 1 << 40, ..config.clone() };
+    let error = run(&engine, &engine, library(&engine), many, &folder.path().join("many.jsonl"), go_on).unwrap_err();
+    assert!(error.to_string().contains("must be <= 10000000"), "{error}");
     // Other settings are another run.
     let other = ValidationConfig { level: 0.8, samples: 2, strengths: vec![0.2], ..config };
     assert!(matches!(run(&engine, &engine, library(&engine), other, &path, go_on), Err(ValidationError::File(_))));

@@ -149,7 +149,7 @@ fn conclude(args: &Args, report: &ValidationReport, conclusion: Conclusion) -> R
             "no entry would be probed at any boundary of another problem than its own: {out} is not written"
         ),
         Conclusion::NoUplift => bail!(
-            help = "more boundaries (--starts-per-entry) show smaller uplifts, if there are any",
+            help = "stronger impulses (--strengths) may do more; more boundaries (--starts-per-entry) show smaller uplifts",
             "no entry has a measured uplift ({harmful} findings of harm): {out} is not written"
         ),
     }

@@ -132,14 +132,18 @@ impl TestStatistics {
         match self.verdict(developed) {
             Verdict::UseIt => format!("use it ({found})"),
             Verdict::Harms => format!("harms: do not use ({found})"),
+            // The test cannot both choose and judge: what it shows alone asks for another test.
+            _ if !developed && self.verdict(true) == Verdict::UseIt => {
+                format!(
+                    "no effect found on development (the test shows one: {found}; calibrate again with other problems)"
+                )
+            }
             Verdict::NoEffect | Verdict::Untried => {
                 let seen = match self.detectable {
                     Some(d) => format!("an effect of {:.1} points would have been seen with 80 % power", 100.0 * d),
                     None => "so few problems show no effect of any size".to_owned(),
                 };
-                let twist = if !developed && self.verdict(true) == Verdict::UseIt {
-                    "; the test shows one that development did not: calibrate again with other problems"
-                } else if self.losses > self.wins && self.accuracy_p <= ALPHA {
+                let twist = if self.losses > self.wins && self.accuracy_p <= ALPHA {
                     "; the loss is significant only before it is adjusted for the number of comparisons"
                 } else {
                     ""
@@ -274,7 +278,8 @@ mod tests {
         assert!(found.sentence(true).starts_with("use it (+13.0 points, 15 wins and 2 losses of 100, p 0.00"));
         // What development did not show is not used.
         assert_eq!(found.verdict(false), Verdict::NoEffect);
-        assert!(found.sentence(false).contains("calibrate again"));
+        let words = "no effect found on development (the test shows one: +13.0 points";
+        assert!(found.sentence(false).starts_with(words), "{}", found.sentence(false));
         let nothing = statistics(5, 5, 0, &[]);
         let effect = detectable_difference(100, 0.1, 0.025, 0.8).unwrap().unwrap();
         let words = format!(

@@ -64,6 +64,12 @@ pub enum ExperimentError {
         /// The task.
         name: String,
     },
+    /// A method asks read-outs of success, and libraries are mined without.
+    #[error("methods {method:?} has probe = \"value\", which needs mining.heads = true")]
+    NoValueHead {
+        /// The method.
+        method: String,
+    },
     /// Methods steer, and no task is mined.
     #[error("a method needs a library, but no task says what to mine")]
     NothingMined,

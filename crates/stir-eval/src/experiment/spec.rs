@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use stir_basis::BasisConfig;
+use stir_controller::Probe;
 use stir_core::Sampling;
 use stir_induction::{Contrast, InductionConfig};
 
@@ -207,7 +208,13 @@ impl Experiment {
                 return Err(ExperimentError::NothingToValidateOn { name: task.name.clone() });
             }
         }
-        let steers = self.methods()?.iter().any(|method| method.config.needs_library());
+        let methods = self.methods()?;
+        let steers = methods.iter().any(|method| method.config.needs_library());
+        // Libraries are mined at a cost; that none of them has a read-out is known before.
+        let asks = |method: &&PlannedMethod| matches!(&method.config, MethodConfig::Stir(c) if c.probe == Probe::Value);
+        if let Some(method) = methods.iter().find(asks).filter(|_| !self.mining.heads) {
+            return Err(ExperimentError::NoValueHead { method: method.name.clone() });
+        }
         self.recipes()?;
         match self.tasks.iter().find(|task| task.answer.is_none() && (task.mine.is_none() || !self.transfer)) {
             Some(task) => Err(ExperimentError::IdleTask { name: task.name.clone() }),

@@ -33,6 +33,9 @@ pub struct Stories {
     pub skip: usize,
 }
 
+/// The most stories of a draw: more than any comparison needs, and few enough to be drawn in seconds.
+const MOST: usize = 1_000_000;
+
 /// A half of all stories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -66,6 +69,7 @@ impl Stories {
         };
         // Draws of other lengths begin alike, so parts of one draw have no story in common.
         let all = self.count.saturating_add(self.skip);
+        SourceError::check(all <= MOST, "count", || format!("and skip are {all} together, must be at most {MOST}"))?;
         let mut drawn = WordProblem::draw_some(all, self.seed, Split::HeldOut, wanted);
         drawn.drain(..self.skip.min(drawn.len()));
         let found = drawn.len();
@@ -89,5 +93,20 @@ impl Stories {
         };
         let questions = self.draw()?.into_iter().enumerate().map(ask).collect::<Result<_, QuestionError<X>>>()?;
         Ok(Questions { source: "stories".into(), is_numbered: true, ..Questions::new(questions, final_number()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_in_a_file_takes_no_memory() {
+        let stories = |count, skip| Stories { count, half: Half::Mine, topics: vec![], steps: vec![], seed: 0, skip };
+        for (count, skip) in [(usize::MAX, 0), (1, usize::MAX), (1_000_000_000, 0)] {
+            let error = stories(count, skip).draw().unwrap_err();
+            assert!(error.reason.contains("must be at most 1000000"), "{error}");
+        }
+        assert_eq!(stories(2, 1).draw().unwrap(), stories(3, 0).draw().unwrap()[1..]);
     }
 }
