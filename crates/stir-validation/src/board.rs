@@ -1,6 +1,6 @@
 //! All trials of a library: what has been tried, and what is still worth trying.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Job, Start, ValidationConfig,
@@ -17,10 +17,15 @@ const EARLY: f64 = 0.998_65;
 /// entries would be shrunken to their mean and given up at once.
 const SPREAD: f64 = 0.1;
 
+/// The fewest entries of a control point that are pooled by themselves.
+const GROUP: usize = 8;
+
 /// An entry at one strength.
 #[derive(Debug, Clone)]
 pub(crate) struct Trial {
     pub(crate) entry: usize,
+    /// The control point of the entry.
+    pub(crate) m: usize,
     /// The place of the strength.
     pub(crate) strength: usize,
     pub(crate) trials: Trials,
@@ -44,6 +49,7 @@ impl<'p> Board<'p> {
         let of_entry = |&entry: &usize| {
             (0..config.strengths.len()).map(move |strength| Trial {
                 entry,
+                m: plan.points.get(&entry).copied().unwrap_or_default(),
                 strength,
                 trials: Trials::default(),
                 tried: 0,
@@ -92,18 +98,25 @@ impl<'p> Board<'p> {
 
     /// Returns what the entries have in common at a strength, and the design effect.
     pub(crate) fn pooled(&self, strength: usize) -> Option<(Pooled, f64)> {
-        let trials: Vec<&Trials> =
-            self.trials.iter().filter(|trial| trial.strength == strength).map(|trial| &trial.trials).collect();
-        let effect = design_effect(trials.iter().copied());
-        Pooled::of_trials(&trials).map(|pooled| (pooled, effect))
+        pool(self.trials.iter().filter(|trial| trial.strength == strength).collect())
+    }
+
+    /// Returns the same for the entries of one control point, where they are enough: steering may help at one and not at
+    /// another, and to be shrunken toward the mean of both would hide it.
+    pub(crate) fn pooled_at(&self, strength: usize, m: usize) -> Option<(Pooled, f64)> {
+        let own = |trial: &&Trial| (trial.strength, trial.m) == (strength, m);
+        let own: Vec<&Trial> = self.trials.iter().filter(own).collect();
+        if own.len() < GROUP { self.pooled(strength) } else { pool(own) }
     }
 
     fn close(&mut self) {
-        let pooled: Vec<Option<(Pooled, f64)>> = (0..self.config.strengths.len()).map(|s| self.pooled(s)).collect();
+        let groups: BTreeSet<(usize, usize)> = self.trials.iter().map(|trial| (trial.strength, trial.m)).collect();
+        let pooled: BTreeMap<(usize, usize), Option<(Pooled, f64)>> =
+            groups.into_iter().map(|(strength, m)| ((strength, m), self.pooled_at(strength, m))).collect();
         for place in 0..self.trials.len() {
             let planned = self.starts(place).len();
             let trial = &self.trials[place];
-            let Some((pooled, effect)) = pooled[trial.strength] else { continue };
+            let Some((pooled, effect)) = pooled[&(trial.strength, trial.m)] else { continue };
             let decided = trial.trials.measured(effect).is_some_and(|measured| {
                 let uplift = pooled.shrink(measured);
                 let excludes = uplift.lower(EARLY) > 0.0 || uplift.upper(EARLY) < 0.0;
@@ -152,6 +165,12 @@ pub(crate) fn problems(starts: &[Start]) -> Vec<usize> {
         *numbers.entry(start.problem.id.clone()).or_insert(next)
     };
     starts.iter().map(number).collect()
+}
+
+fn pool(trials: Vec<&Trial>) -> Option<(Pooled, f64)> {
+    let trials: Vec<&Trials> = trials.into_iter().map(|trial| &trial.trials).collect();
+    let effect = design_effect(trials.iter().copied());
+    Pooled::of_trials(&trials).map(|pooled| (pooled, effect))
 }
 
 #[cfg(test)]
@@ -243,5 +262,30 @@ mod tests {
             let numbers = format!("alike {alike}: {with} of {without} found, {few} of {all} pairs");
             assert!(without > 16 && with * 3 > without * 2 && few * 4 < all * 3, "{numbers}");
         }
+    }
+
+    /// A vector that helps at one control point is found though those of three others do nothing.
+    #[test]
+    fn control_points_are_pooled_by_themselves() {
+        let (starts, config) = (starts(), ValidationConfig { strengths: vec![0.3], ..ValidationConfig::default() });
+        let mut plan = Plan::default();
+        for entry in 0..48 {
+            plan.starts.insert(entry, (0..config.starts_per_entry).map(|nth| (entry + nth) % starts.len()).collect());
+            plan.points.insert(entry, entry % 4);
+        }
+        let mut board = Board::new(&config, &plan);
+        let right = |job: Job| {
+            let stream = ((job.arm as u64) << 20) + (job.start * config.samples + job.sample) as u64;
+            Some(SampleRng::new(7, stream).uniform() < if job.arm > 0 && (job.arm - 1) % 4 == 2 { 0.5 } else { 0.2 })
+        };
+        while !board.next_jobs().is_empty() {
+            board.look(&starts, right);
+        }
+        let mean = |m| board.pooled_at(0, m).unwrap().0.mean;
+        assert!((mean(2) - 0.3).abs() < 0.1 && [0, 1, 3].into_iter().all(|m| mean(m).abs() < 0.1), "{}", mean(2));
+        let all = board.pooled(0).unwrap().0;
+        assert_eq!((all.entries, board.pooled_at(0, 2).unwrap().0.entries), (48, 12));
+        // Too few of one control point are pooled with all.
+        assert_eq!(board.pooled_at(0, 9).unwrap().0, all);
     }
 }

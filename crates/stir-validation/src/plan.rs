@@ -11,6 +11,8 @@ use crate::Start;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Plan {
     pub(crate) starts: BTreeMap<usize, Vec<usize>>,
+    /// The control point of every entry.
+    pub(crate) points: BTreeMap<usize, usize>,
 }
 
 impl Plan {
@@ -22,6 +24,7 @@ impl Plan {
             let own = |problem: &str| !problem.is_empty() && problem == start.problem.id;
             if controller.library().entry(candidate.entry).is_some_and(|entry| !own(&entry.problem)) {
                 self.starts.entry(candidate.entry).or_default().push(place);
+                self.points.insert(candidate.entry, start.m);
             }
         }
     }

@@ -152,7 +152,10 @@ impl<'v, E: Text> Validation<'v, E> {
         for (place, &strength) in self.config.strengths.iter().enumerate() {
             let Some((pooled, design_effect)) = board.pooled(place) else { continue };
             let found: Vec<EntryReport> = (board.trials.iter().filter(|trial| trial.strength == place))
-                .filter_map(|trial| self.found(trial, strength, pooled, design_effect))
+                .filter_map(|trial| {
+                    let (pooled, effect) = board.pooled_at(place, trial.m)?;
+                    self.found(trial, strength, pooled, effect)
+                })
                 .collect();
             let trials = found.iter().map(|found| found.trials).sum();
             let certain = found.iter().map(|found| found.lower.max(0.0)).sum::<f64>() / pooled.entries as f64;
