@@ -9,9 +9,8 @@ use stir_controller::{
     ControlState, Controller, ControllerConfig, LayerState, Planned, Scope, Scored, Steered, Step, Variant,
 };
 use stir_core::{
-    Engine, Fingerprint, Finish, GenerateError, ModelShape, Output, RequestError, Row, SampleId, Sampling, TokenId,
-    Vocab,
-    toy::{ToyEngine, ToyError, ToySession},
+    Engine, Finish, GenerateError, Output, RequestError, Row, SampleId, Sampling, TokenId,
+    toy::{ToyEngine, ToySession, Watched},
 };
 
 const SAMPLINGS: [Sampling; 2] = [Sampling::GREEDY, WARM];
@@ -33,39 +32,16 @@ fn steered(answers: &[Steered]) -> usize {
 
 /// A toy engine whose outputs are altered: `alter` learns whether the row is the first of several probes, and gets the row and
 /// its output.
-struct Altered<F> {
-    inner: ToyEngine,
-    alter: F,
-}
-
-impl<F: Fn(bool, &Row<'_, ToySession>, &mut Output) + Send + Sync> Engine for Altered<F> {
-    type Session = ToySession;
-    type Error = ToyError;
-
-    fn shape(&self) -> ModelShape {
-        self.inner.shape()
-    }
-
-    fn fingerprint(&self) -> &Fingerprint {
-        self.inner.fingerprint()
-    }
-
-    fn vocab(&self) -> &Vocab {
-        self.inner.vocab()
-    }
-
-    fn session(&self) -> ToySession {
-        self.inner.session()
-    }
-
-    fn forward(&self, rows: &mut [Row<'_, ToySession>]) -> Result<Vec<Output>, ToyError> {
-        let mut outputs = self.inner.forward(rows)?;
+fn altered(
+    toy: ToyEngine,
+    alter: impl Fn(bool, &Row<'_, ToySession>, &mut Output) + Send + Sync,
+) -> Watched<impl Fn(&[Row<'_, ToySession>], &mut [Output]) + Send + Sync> {
+    Watched::new(toy, move |rows, outputs| {
         // Where one lane probes, that is its unsteered branch, if it has not ended.
         let probes = rows.len() > 1 && rows.iter().all(|row| row.additions.is_empty() && row.logits);
-        let rows = rows.iter().zip(&mut outputs).enumerate();
-        rows.for_each(|(i, (row, output))| (self.alter)(probes && i == 0, row, output));
-        Ok(outputs)
-    }
+        let rows = rows.iter().zip(outputs).enumerate();
+        rows.for_each(|(i, (row, output))| alter(probes && i == 0, row, output));
+    })
 }
 
 #[test]
@@ -230,7 +206,7 @@ fn a_broken_state_is_counted_and_never_steers() {
     let (config, plain) = (base(), plain(&engine, &batch(&prompts, 40, Sampling::GREEDY, 3), 1));
     // Both layers, at every boundary.
     let alter = |_, _: &Row<'_, _>, output: &mut Output| output.captures.iter_mut().for_each(|c| c[3] = f32::NAN);
-    let broken = Altered { inner: engine.clone(), alter };
+    let broken = altered(engine.clone(), alter);
     let answers = steer(&broken, &library, &config, &prompts, 40, Sampling::GREEDY, 4);
     for (answer, plain) in answers.iter().zip(&plain) {
         assert_eq!(answer.generated.tokens, plain.tokens);
@@ -244,7 +220,7 @@ fn a_broken_state_is_counted_and_never_steers() {
             output.captures.iter_mut().take(1).for_each(|c| c.fill(f32::INFINITY));
         }
     };
-    let answers = steer(&Altered { inner: engine, alter }, &library, &config, &prompts, 40, Sampling::GREEDY, 1);
+    let answers = steer(&altered(engine, alter), &library, &config, &prompts, 40, Sampling::GREEDY, 1);
     let entries = library.entries();
     let mut layers = [0, 0];
     for (answer, prompt) in answers.iter().zip(&prompts) {
@@ -273,7 +249,7 @@ fn a_probe_without_a_score_is_counted_and_never_wins() {
             output.logits[0] = f32::NAN;
         }
     };
-    let broken = Altered { inner: engine.clone(), alter };
+    let broken = altered(engine.clone(), alter);
     let answers = steer(&broken, &library, &config, &prompts, 40, Sampling::GREEDY, 4);
     for (answer, plain) in answers.iter().zip(&plain) {
         assert_eq!((&answer.generated.tokens, &answer.generated.log_probs), (&plain.tokens, &plain.log_probs));
@@ -287,7 +263,7 @@ fn a_probe_without_a_score_is_counted_and_never_wins() {
             output.logits.clear();
         }
     };
-    let broken = Altered { inner: engine.clone(), alter };
+    let broken = altered(engine.clone(), alter);
     let answers = steer(&broken, &library, &config, &prompts, 40, Sampling::GREEDY, 1);
     for answer in &answers {
         let lost = |candidate: &&Scored| candidate.gain.is_nan();
@@ -303,7 +279,7 @@ fn a_probe_without_a_score_is_counted_and_never_wins() {
     // A broken row of the sequence itself is an error.
     let alter = |_, _: &Row<'_, _>, output: &mut Output| output.logits[0] = f32::NAN;
     let controller = Controller::new(library.clone(), library.fingerprint(), config.clone()).unwrap();
-    let broken = Altered { inner: engine, alter };
+    let broken = altered(engine, alter);
     let error = controller.generate(&broken, &batch(&prompts, 40, Sampling::GREEDY, 3), max_batch(4)).unwrap_err();
     assert!(matches!(error, GenerateError::Sampling { sample: SampleId { request: 0, sample: 0 }, .. }));
 }

@@ -5,7 +5,11 @@
 //! above the [`Engine`] contract can be tested in milliseconds. Its text is noise; its caching, forking and steering
 //! behave as a transformer's do.
 
+mod watched;
+
 use std::sync::Arc;
+
+pub use watched::Watched;
 
 use crate::{Engine, Fingerprint, HookPoint, ModelShape, Output, Row, SampleRng, Session, Text, TokenId, Vocab};
 

@@ -8,9 +8,9 @@ use std::{
 
 use stir_basis::{MinedPairs, Pair};
 use stir_core::{
-    Delimiter, Engine, Fingerprint, GenerateOptions, HookPoint, LayerSpec, ModelShape, Output, Request, Row, SampleRng,
-    Sampling, Text, TokenId, Vocab, control_points, generate,
-    toy::{ToyEngine, ToyError, ToySession},
+    Delimiter, Engine, Fingerprint, GenerateOptions, HookPoint, LayerSpec, Output, Request, Row, SampleRng, Sampling,
+    Text, control_points, generate,
+    toy::{ToyEngine, ToySession, Watched},
 };
 use stir_induction::{
     Contrast, Induction, InductionConfig, InductionError, InductionReport, PositiveSource, Skipped, capture, induce,
@@ -280,56 +280,28 @@ fn prompts_start_as_the_engine_says() {
     assert_ne!(candidates.pairs, mine(&groups, config()).0.pairs);
 }
 
-/// Watches what an engine is asked for; its layer 0 overflows at a position.
-struct Watched {
-    toy: ToyEngine,
-    rows: Mutex<Vec<usize>>,
+/// A toy engine that notes the rows of every pass, and whose states at position `broken` are not finite.
+fn watched(
+    passes: &Mutex<Vec<usize>>,
     broken: Option<usize>,
-}
-
-impl Engine for Watched {
-    type Session = ToySession;
-    type Error = ToyError;
-
-    fn shape(&self) -> ModelShape {
-        self.toy.shape()
-    }
-    fn fingerprint(&self) -> &Fingerprint {
-        self.toy.fingerprint()
-    }
-    fn vocab(&self) -> &Vocab {
-        self.toy.vocab()
-    }
-    fn session(&self) -> ToySession {
-        self.toy.session()
-    }
-    fn forward(&self, rows: &mut [Row<'_, ToySession>]) -> Result<Vec<Output>, ToyError> {
+) -> Watched<impl Fn(&[Row<'_, ToySession>], &mut [Output]) + Send + Sync> {
+    Watched::new(ToyEngine::new(1), move |rows, outputs| {
         use stir_core::Session;
         assert!(rows.iter().all(|r| !r.logits && r.additions.is_empty()), "mining neither samples nor steers");
-        self.rows.lock().unwrap().push(rows.len());
-        let mut outputs = self.toy.forward(rows)?;
-        for (row, output) in rows.iter().zip(&mut outputs) {
-            if Some(row.session.len() - 1) == self.broken && !output.captures.is_empty() {
+        passes.lock().unwrap().push(rows.len());
+        for (row, output) in rows.iter().zip(outputs) {
+            if Some(row.session.len() - 1) == broken && !output.captures.is_empty() {
                 output.captures[0][3] = f32::INFINITY;
             }
         }
-        Ok(outputs)
-    }
-}
-
-impl Text for Watched {
-    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-        self.toy.encode(text)
-    }
-    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-        self.toy.encode_prompt(text)
-    }
+    })
 }
 
 #[test]
 fn non_finite_states_are_counted_and_never_kept() {
     // The prompt takes three positions, so that both boundaries of m = 1 are at position 4.
-    let engine = Watched { toy: ToyEngine::new(1), rows: Mutex::default(), broken: Some(4) };
+    let passes = Mutex::default();
+    let engine = watched(&passes, Some(4));
     let group = vec![rollout(0, "a\n\nb\n\n", true, 1.0), rollout(1, "c\n\nd\n\n", false, 0.0)];
     let (candidates, report) = induce(&engine, [Ok(group)], config()).unwrap();
     assert_eq!(report.skipped, Skipped { non_finite_pairs: 1, ..Skipped::default() });
@@ -345,15 +317,15 @@ fn non_finite_states_are_counted_and_never_kept() {
 
 #[test]
 fn batches_are_filled_across_problems_and_outranked_problems_cost_nothing() {
-    let engine = Watched { toy: ToyEngine::new(1), rows: Mutex::default(), broken: None };
-    let groups = groups(&engine.toy);
+    let passes = Mutex::default();
+    let (engine, groups) = (watched(&passes, None), groups(&ToyEngine::new(1)));
     let run = |keep| {
-        engine.rows.lock().unwrap().clear();
+        passes.lock().unwrap().clear();
         let config = InductionConfig { keep, max_batch: 5, ..config() };
         induce(&engine, groups.iter().cloned().map(Ok), config).unwrap()
     };
     let (many, full) = run(1000);
-    let rows = engine.rows.lock().unwrap().clone();
+    let rows = passes.lock().unwrap().clone();
     assert!(rows.contains(&5) && rows.iter().all(|&rows| rows <= 5));
     assert_eq!(full.skipped.outranked, 0);
     let (few, spared) = run(2);

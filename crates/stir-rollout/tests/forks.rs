@@ -13,8 +13,8 @@ use std::{
 };
 
 use stir_core::{
-    Engine, Fingerprint, GenerateOptions, ModelShape, Output, Request, Row, Sampling, Text, TokenId, Vocab, generate,
-    toy::{ToyEngine, ToyError, ToySession},
+    Engine, GenerateOptions, Request, Sampling, Text, TokenId, generate,
+    toy::{ToyEngine, ToyError, Watched},
 };
 use stir_files::FileError;
 use stir_rollout::{
@@ -404,48 +404,17 @@ fn text_is_enough_and_judges_read_whole_answers() {
     assert!(forks.iter().all(|fork| fork.correct == judged(fork)));
 }
 
-/// Watches what an engine encodes.
-struct Watched(ToyEngine, AtomicUsize, AtomicUsize);
-
-impl Engine for Watched {
-    type Session = ToySession;
-    type Error = ToyError;
-
-    fn shape(&self) -> ModelShape {
-        self.0.shape()
-    }
-    fn fingerprint(&self) -> &Fingerprint {
-        self.0.fingerprint()
-    }
-    fn vocab(&self) -> &Vocab {
-        self.0.vocab()
-    }
-    fn session(&self) -> ToySession {
-        self.0.session()
-    }
-    fn forward(&self, rows: &mut [Row<'_, ToySession>]) -> Result<Vec<Output>, ToyError> {
-        assert!(rows.iter().all(|row| row.capture.is_empty()), "forks read no hidden state");
-        if rows[0].logits {
-            self.1.fetch_max(rows.len(), Relaxed);
-        } else {
-            self.2.fetch_add(rows.iter().map(|row| row.tokens.len()).sum(), Relaxed);
-        }
-        self.0.forward(rows)
-    }
-}
-
-impl Text for Watched {
-    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-        self.0.encode(text)
-    }
-    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-        self.0.encode_prompt(text)
-    }
-}
-
 #[test]
 fn a_prefix_is_encoded_once_and_batches_are_full() {
-    let (folder, engine) = (Folder::new(), Watched(engine(), Default::default(), Default::default()));
+    let (folder, widest, encoded) = (Folder::new(), AtomicUsize::new(0), AtomicUsize::new(0));
+    let engine = Watched::new(engine(), |rows, _| {
+        assert!(rows.iter().all(|row| row.capture.is_empty()), "forks read no hidden state");
+        if rows[0].logits {
+            widest.fetch_max(rows.len(), Relaxed);
+        } else {
+            encoded.fetch_add(rows.iter().map(|row| row.tokens.len()).sum(), Relaxed);
+        }
+    });
     let summary = Forks::new(&engine, config()).unwrap().run(&problems(), &judge, folder.out()).unwrap();
     let prompts: HashMap<String, usize> = problems()
         .iter()
@@ -460,5 +429,5 @@ fn a_prefix_is_encoded_once_and_batches_are_full() {
         let nodes: HashMap<usize, usize> = group.iter().map(|fork| (fork.node, fork.prefix.len())).collect();
         expected += nodes.values().sum::<usize>();
     }
-    assert_eq!((engine.1.load(Relaxed), engine.2.load(Relaxed), summary.encoded), (5, expected, expected));
+    assert_eq!((widest.load(Relaxed), encoded.load(Relaxed), summary.encoded), (5, expected, expected));
 }

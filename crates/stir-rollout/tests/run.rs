@@ -10,9 +10,8 @@ use std::{
 
 use proptest::prelude::*;
 use stir_core::{
-    Decode, Engine, Fingerprint, Finish, GenerateOptions, ModelShape, Output, Request, Row, Sampling, Text, TokenId,
-    Vocab, drive,
-    toy::{ToyEngine, ToyError, ToySession},
+    Decode, Engine, Finish, GenerateOptions, Request, Sampling, Text, drive,
+    toy::{ToyEngine, ToyError, Watched},
 };
 use stir_files::FileError;
 use stir_rollout::{
@@ -426,56 +425,23 @@ fn prompts_start_as_the_engine_says() {
     }
 }
 
-/// A model that computes NaN for one prompt, and counts the tokens it encodes.
-struct Odd(ToyEngine, AtomicUsize, AtomicUsize);
-
-impl Engine for Odd {
-    type Session = ToySession;
-    type Error = ToyError;
-
-    fn shape(&self) -> ModelShape {
-        self.0.shape()
-    }
-    fn fingerprint(&self) -> &Fingerprint {
-        self.0.fingerprint()
-    }
-    fn vocab(&self) -> &Vocab {
-        self.0.vocab()
-    }
-    fn session(&self) -> ToySession {
-        self.0.session()
-    }
-    fn forward(&self, rows: &mut [Row<'_, ToySession>]) -> Result<Vec<Output>, ToyError> {
-        let nan: Vec<bool> = rows.iter().map(|r| r.logits && r.tokens == [3]).collect();
-        assert!(rows.iter().all(|r| r.capture.is_empty()), "rollouts read no hidden state");
-        self.1.fetch_max(rows.len(), Relaxed);
-        self.2.fetch_add(rows.iter().filter(|r| r.tokens.len() > 1).count(), Relaxed);
-        let mut outputs = self.0.forward(rows)?;
-        for (output, _) in outputs.iter_mut().zip(nan).filter(|(_, nan)| *nan) {
-            output.logits[0] = f32::NAN;
-        }
-        Ok(outputs)
-    }
-}
-
-impl Text for Odd {
-    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-        self.0.encode(text)
-    }
-    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-        self.0.encode_prompt(text)
-    }
-}
-
 #[test]
 fn a_prompt_is_prefilled_once_and_a_broken_sample_costs_only_itself() {
-    let (folder, engine) = (Folder::new(), Odd(engine(), Default::default(), Default::default()));
+    let (folder, widest, prefilled) = (Folder::new(), AtomicUsize::new(0), AtomicUsize::new(0));
+    let engine = Watched::new(engine(), |rows, outputs| {
+        assert!(rows.iter().all(|r| r.capture.is_empty()), "rollouts read no hidden state");
+        widest.fetch_max(rows.len(), Relaxed);
+        prefilled.fetch_add(rows.iter().filter(|r| r.tokens.len() > 1).count(), Relaxed);
+        for (_, output) in rows.iter().zip(outputs).filter(|(r, _)| r.logits && r.tokens == [3]) {
+            output.logits[0] = f32::NAN;
+        }
+    });
     let summary = Rollouts::new(&engine, config()).unwrap().run(&prompts(), &judge, folder.out()).unwrap();
     // "d" is token 3 and a prompt of one token: all of its samples break, as does any that draws a "d".
     assert!(summary.failures.len() >= 4 && summary.samples + summary.failures.len() == 20);
     assert!(summary.failures.iter().all(|f| f.samples == 1 && matches!(f.reason, FailureReason::Sampling(_))));
     assert_eq!(
-        (engine.1.load(Relaxed), engine.2.load(Relaxed)),
+        (widest.load(Relaxed), prefilled.load(Relaxed)),
         (5, 3),
         "full batches; one prefill per prompt of three tokens or more"
     );

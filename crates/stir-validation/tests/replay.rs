@@ -3,9 +3,14 @@
 
 mod common;
 
-use std::{cell::RefCell, ops::ControlFlow, path::Path};
+use std::{
+    cell::RefCell,
+    ops::ControlFlow,
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
-use common::{Counting, HIDDEN, LAYER, config, engine, judge, rollouts, toward};
+use common::{HIDDEN, LAYER, config, counting, engine, judge, rollouts, toward};
 use stir_controller::Scope;
 use stir_core::{Delimiter, Engine, Generated, Request, Session, Text, generate, prefill, toy::ToyEngine};
 use stir_rollout::{Prompt, Rollout, sample_stream};
@@ -114,17 +119,18 @@ fn costs_are_those_of_a_plain_recount() {
     let found = starts(&toy);
     let arms = [Arm::plain(), arm("q", toward(&toy, 16), 0.3)];
     for scope in [Scope::Segment, Scope::Persistent] {
-        let (config, counting) = (ReplayConfig { scope, ..config.clone() }, Counting::new(toy.clone()));
+        let (config, tokens) = (ReplayConfig { scope, ..config.clone() }, AtomicUsize::new(0));
+        let counting = counting(&toy, &tokens);
         let jobs = jobs(found.starts.len(), arms.len(), 3);
         let out = folder.path().join(format!("{scope:?}.jsonl"));
         let (outcomes, cost) = replay(&counting, &config, &found, &arms, &jobs, &judge, &out).unwrap();
-        assert_eq!(cost.tokens(), counting.count());
+        assert_eq!(cost.tokens(), tokens.load(Relaxed));
         assert_eq!(cost.generated, outcomes.iter().map(|outcome| outcome.token_ids.len()).sum::<usize>());
         assert_eq!(cost.continuations, jobs.len());
         // A run that finds everything there counts the same, and computes nothing.
-        let before = counting.count();
+        let before = tokens.load(Relaxed);
         assert_eq!(replay(&counting, &config, &found, &arms, &jobs, &judge, &out).unwrap(), (outcomes, cost));
-        assert_eq!(counting.count(), before);
+        assert_eq!(tokens.load(Relaxed), before);
     }
 }
 
@@ -176,12 +182,13 @@ fn what_does_not_fit_is_refused() {
 fn states_are_those_of_the_prefixes() {
     let engine = engine();
     let found = starts(&engine);
-    let counting = Counting::new(engine.clone());
+    let tokens = AtomicUsize::new(0);
+    let counting = counting(&engine, &tokens);
     let mut read = Vec::new();
     let encoded = stir_validation::read_states(&counting, &found.starts, &[0, LAYER], 3, |place, states| {
         read.push((place, states));
     });
-    assert_eq!(encoded.unwrap(), counting.count());
+    assert_eq!(encoded.unwrap(), tokens.load(Relaxed));
     read.sort_by_key(|(place, _)| *place);
     assert_eq!(read.len(), found.starts.len());
     for ((place, states), start) in read.iter().zip(&found.starts) {

@@ -3,9 +3,14 @@
 
 mod common;
 
-use std::{fs, ops::ControlFlow, path::Path};
+use std::{
+    fs,
+    ops::ControlFlow,
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
-use common::{Counting, HIDDEN, config, controller, engine, entry, judge, library, rollouts};
+use common::{HIDDEN, config, controller, counting, engine, entry, judge, library, rollouts};
 use stir_basis::{Action, Entry, Library};
 use stir_controller::{ControllerConfig, Scope};
 use stir_core::{Engine, SampleRng, Sampling, Text, toy::ToyEngine};
@@ -76,10 +81,11 @@ fn where_nothing_helps_there_is_no_library() {
 #[test]
 fn the_cost_is_what_went_through_the_model() {
     let (toy, folder) = (engine(), tempfile::tempdir().unwrap());
-    let counting = Counting::new(toy.clone());
+    let tokens = AtomicUsize::new(0);
+    let counting = counting(&toy, &tokens);
     let path = folder.path().join("r.jsonl");
     let (report, _) = run(&counting, &toy, library(&toy), config(), &path, go_on).unwrap();
-    assert_eq!(report.cost.tokens(), counting.count());
+    assert_eq!(report.cost.tokens(), tokens.load(Relaxed));
     // Trials that are decided early cost nothing more.
     assert!(report.cost.comparisons < report.cost.planned, "{:?}", report.cost);
     assert!(report.cost.planned_ratio() > report.cost.ratio());
@@ -111,13 +117,14 @@ fn forks_and_looks_make_it_ten_times_cheaper() {
     };
     let library = Library::from_entries(toy.fingerprint().clone(), (0..24).map(entry).collect()).unwrap();
     let replay = ReplayConfig { max_tokens: 30, sampling, ..ReplayConfig::default() };
-    let (config, counting) = (ValidationConfig { replay, ..ValidationConfig::default() }, Counting::new(toy.clone()));
+    let (config, tokens) = (ValidationConfig { replay, ..ValidationConfig::default() }, AtomicUsize::new(0));
+    let counting = counting(&toy, &tokens);
     let out = folder.path().join("r.jsonl");
     let scope = Scope::Persistent;
     let steering = ControllerConfig { min_similarity: -1.0, scope, ..ControllerConfig::default() };
     let run = Validation::new(&counting, library, steering, config, JUDGE, out).unwrap();
     let (report, conclusion) = run.run(rollouts, &mut go_on).unwrap();
-    assert_eq!(report.cost.tokens(), counting.count());
+    assert_eq!(report.cost.tokens(), tokens.load(Relaxed));
     assert_eq!(conclusion, Conclusion::NoUplift);
     assert!(report.cost.planned_ratio() >= 10.0, "{report}");
 }

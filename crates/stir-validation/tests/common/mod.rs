@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use stir_basis::{Action, Entry, Library};
 use stir_controller::ControllerConfig;
 use stir_core::{
-    Engine, Fingerprint, HookPoint, ModelShape, Output, Row, Sampling, Text, TokenId, Vocab,
-    toy::{ToyEngine, ToyError, ToySession},
+    Engine, HookPoint, Output, Row, Sampling, Text, TokenId,
+    toy::{ToyEngine, ToySession, Watched},
 };
 use stir_rollout::{Prompt, Rollout, RolloutError};
 use stir_validation::{ReplayConfig, ValidationConfig};
@@ -79,55 +79,12 @@ pub fn config() -> ValidationConfig {
     ValidationConfig { strengths, starts_per_entry: 12, starts_per_look: 6, samples: 3, replay, ..default }
 }
 
-/// The toy engine, counting the tokens that go through it.
-pub struct Counting {
-    pub engine: ToyEngine,
-    pub tokens: AtomicUsize,
-}
-
-impl Counting {
-    pub fn new(engine: ToyEngine) -> Self {
-        Self { engine, tokens: AtomicUsize::new(0) }
-    }
-
-    pub fn count(&self) -> usize {
-        self.tokens.load(Ordering::Relaxed)
-    }
-}
-
-impl Engine for Counting {
-    type Session = ToySession;
-    type Error = ToyError;
-
-    fn shape(&self) -> ModelShape {
-        self.engine.shape()
-    }
-
-    fn vocab(&self) -> &Vocab {
-        self.engine.vocab()
-    }
-
-    fn fingerprint(&self) -> &Fingerprint {
-        self.engine.fingerprint()
-    }
-
-    fn session(&self) -> ToySession {
-        self.engine.session()
-    }
-
-    fn forward(&self, rows: &mut [Row<'_, ToySession>]) -> Result<Vec<Output>, ToyError> {
-        let tokens = rows.iter().map(|row| row.tokens.len()).sum();
-        self.tokens.fetch_add(tokens, Ordering::Relaxed);
-        self.engine.forward(rows)
-    }
-}
-
-impl Text for Counting {
-    fn encode(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-        self.engine.encode(text)
-    }
-
-    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, ToyError> {
-        self.engine.encode_prompt(text)
-    }
+/// A toy engine that counts the tokens of every pass.
+pub fn counting(
+    toy: &ToyEngine,
+    tokens: &AtomicUsize,
+) -> Watched<impl Fn(&[Row<'_, ToySession>], &mut [Output]) + Send + Sync> {
+    Watched::new(toy.clone(), move |rows, _| {
+        tokens.fetch_add(rows.iter().map(|row| row.tokens.len()).sum(), Ordering::Relaxed);
+    })
 }
