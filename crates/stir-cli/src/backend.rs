@@ -87,7 +87,12 @@ impl CliBackend {
                 self.show(&format!("{} of {cells}", cell + 1), &settings.method, done, total);
             }
             Event::Progress { kind, done, total, .. } => {
-                let name = if kind == "rollouts" { "rollout" } else { "induce" };
+                let name = match kind {
+                    "rollouts" => "rollout",
+                    "forks" => "fork",
+                    "validated" => "validate",
+                    _ => "induce",
+                };
                 self.show("", name, done, total.unwrap_or_default());
             }
             // The library warns of problems that cannot be asked, and the subscriber of this program shows it.

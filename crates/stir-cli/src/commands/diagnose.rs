@@ -29,7 +29,7 @@ use super::{induce::print_skipped, validate::failed};
 use crate::{
     files::{check_writable, rollout_settings, sampled_with, write_atomically},
     model::{ModelArgs, OpenModel},
-    output::show,
+    output::{show, tell},
     progress::Progress,
     settings::BoundaryArgs,
     tasks::{self, TaskArgs, check_known, read_groups},
@@ -134,6 +134,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     write_atomically(&json, text.as_bytes())?;
     let html = diagnosis.to_html(&format!("Diagnosis of {}", args.model.name())).into_diagnostic()?;
     write_atomically(&page, html.as_bytes())?;
+    tell!("report: {}", page.display());
     show!("{}", diagnosis.verdict)
 }
 

@@ -138,6 +138,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
 
 fn conclude(args: &Args, report: &ValidationReport, conclusion: Conclusion) -> Result<()> {
     let (out, harmful) = (args.out.display(), report.harmful().count());
+    let stale = if args.out.exists() { "; the file that is there is of an earlier run" } else { "" };
     match conclusion {
         Conclusion::Validated(library) => {
             library.save(&args.out).into_diagnostic()?;
@@ -146,11 +147,11 @@ fn conclude(args: &Args, report: &ValidationReport, conclusion: Conclusion) -> R
         }
         Conclusion::NoUplift if report.entries.is_empty() => bail!(
             help = "rollouts of more problems, or other settings of the controller, may reach them",
-            "no entry would be probed at any boundary of another problem than its own: {out} is not written"
+            "no entry would be probed at any boundary of another problem than its own: {out} is not written{stale}"
         ),
         Conclusion::NoUplift => bail!(
             help = "stronger impulses (--strengths) may do more; more boundaries (--starts-per-entry) show smaller uplifts",
-            "no entry has a measured uplift ({harmful} findings of harm): {out} is not written"
+            "no entry has a measured uplift ({harmful} findings of harm): {out} is not written{stale}"
         ),
     }
 }

@@ -73,7 +73,9 @@ impl<B: Backend> Bench for ModelBench<'_, '_, B> {
         let is_made = match self.run.prepare(&cell) {
             Ok(()) => true,
             // Another recipe may find something to contrast, or something that helps.
-            Err(RunnerError::Library { source: BasisError::NoEntries { .. }, at }) => {
+            Err(
+                RunnerError::Library { source: BasisError::NoEntries { .. }, at } | RunnerError::NoUplift { at, .. },
+            ) => {
                 tracing::warn!("the {at} has no entry, so setting {setting} is left out");
                 false
             }

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use stir_basis::BasisError;
 use stir_core::{EmptyStop, SamplingError, SettingError};
 use stir_diagnosis::DiagnosisError;
@@ -196,6 +198,14 @@ pub enum RunnerError<B: std::error::Error + 'static, X: std::error::Error + 'sta
         at: String,
         /// The reason.
         source: ValidationError<X>,
+    },
+    /// No entry was seen to help when it was validated.
+    #[error("no entry of the {at} has a measured uplift: {} says what was measured", report.display())]
+    NoUplift {
+        /// The stage.
+        at: String,
+        /// The report of the validation.
+        report: PathBuf,
     },
     /// A library or the pairs that it is selected from cannot be made, written or read.
     #[error("cannot make the {at}")]

@@ -3,7 +3,7 @@
 use std::{fs, ops::ControlFlow, path::Path, sync::Arc};
 
 use serde_json::json;
-use stir_basis::{BasisError, Library, MinedPairs, select};
+use stir_basis::{Library, MinedPairs, select};
 use stir_core::Engine;
 use stir_diagnosis::value_heads;
 use stir_grade::GRADING;
@@ -34,6 +34,9 @@ const CANDIDATES: &str = "candidates.stir";
 /// The output of stage 3, and of validation.
 const LIBRARY: &str = "library.stir";
 
+/// What a validation measured.
+const REPORT: &str = "validation.json";
+
 /// A library by its seed, the task that it is mined from, and the recipe.
 type Key = (u64, usize, usize);
 
@@ -55,8 +58,9 @@ impl<B: Backend> ModelRun<'_, '_, B> {
             _ => selected,
         };
         let refused = |source| RunnerError::Library { at: self.at("library", key), source };
+        // Only a validation leaves a folder without a library.
         if !place.dir.join(LIBRARY).exists() {
-            return Err(refused(BasisError::NoEntries { skipped: 0 }));
+            return Err(RunnerError::NoUplift { at: self.at("library", key), report: place.dir.join(REPORT) });
         }
         let library = Library::load(place.dir.join(LIBRARY)).map_err(|error| refused(error.into()))?;
         let mut params = plan.recipes[recipe].params.clone();
@@ -288,7 +292,7 @@ impl<B: Backend> ModelRun<'_, '_, B> {
                 let file = place.dir.join(file);
                 stir_files::write_atomically(&file, bytes).map_err(refused("write", &file))
             };
-            written("validation.json", serde_json::to_vec_pretty(&report).map_err(unwritable)?)?;
+            written(REPORT, serde_json::to_vec_pretty(&report).map_err(unwritable)?)?;
             written(COST, report.cost.replay.generated.to_string().into_bytes())?;
             match conclusion {
                 Conclusion::Validated(library) => library.save(place.dir.join(LIBRARY)).map_err(unread),
