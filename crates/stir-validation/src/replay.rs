@@ -216,10 +216,7 @@ impl<'r, E: Text> Replays<'r, E> {
             warn!(start = start.name(), arm = self.arms[arm].name, "the model broke down in a continuation");
             return Outcome { start: place, arm, sample, right: false, segment: 0, token_ids: Vec::new() };
         };
-        let (vocab, before) = (self.engine.vocab(), &start.answer[..start.len]);
-        let whole: Vec<TokenId> = [before, &generated.tokens].concat();
-        let bytes = before.iter().map(|&token| vocab.bytes(token).len()).sum::<usize>();
-        let text = vocab.text_within(&whole, bytes + generated.text_len);
+        let text = generated.text_after(&start.answer[..start.len], self.engine.vocab());
         let right = (self.judge.is_right)(&start.problem, &judged_text(&start.problem.prompt, &text));
         debug!(start = start.name(), arm = self.arms[arm].name, sample, right, "continued");
         let segment = steps.first().map_or(0, |step| step.tokens);
