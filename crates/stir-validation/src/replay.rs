@@ -46,9 +46,9 @@ pub type Observer<'o> = dyn FnMut(Progress) -> ControlFlow<()> + 'o;
 /// Judged continuations of answers from their boundaries, with and without impulses, in a file of records from which a
 /// stopped run resumes.
 ///
-/// A start is encoded once for all its continuations, which are forks of it, and after another boundary of the same answer
-/// only from there on. An impulse is added at the boundary token;
-/// after it the model is left alone. The same random numbers are drawn under every arm.
+/// A start is encoded once for all its continuations, which are forks of it, and after another boundary of the same
+/// answer only from there on. An impulse is added at the boundary token; after it the model is left alone. The same random
+/// numbers are drawn under every arm.
 pub struct Replays<'r, E> {
     engine: &'r E,
     config: &'r ReplayConfig,
