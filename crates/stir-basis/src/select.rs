@@ -14,9 +14,9 @@ use crate::{
 ///
 /// Pair `i` offers entry `2i` (wrong: key `mu_minus`, steer by [`steering_vector`](crate::Pair::steering_vector)) and
 /// `2i + 1` (right: key `mu_plus`, stay); both carry the pair's quality. Where there are means, keys are centred by that
-/// of their layer and control point; vectors never are. Entries whose key is zero, or whose key or vector is not finite, are skipped and counted.
-/// Every control point first gets its quota, in ascending order while room remains; then `config.method` fills the
-/// rest.
+/// of their layer and control point; vectors never are. Entries whose key is zero, or whose key or vector is not finite,
+/// are skipped and counted. Every control point first gets its quota, in ascending order while room remains; then
+/// `config.method` fills the rest.
 ///
 /// ```
 /// use std::collections::BTreeMap;

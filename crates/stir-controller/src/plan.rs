@@ -126,7 +126,8 @@ pub struct Scored {
     pub advantage: f64,
     /// The cosine of the angle between the state and its key.
     pub similarity: f32,
-    /// The gain `P - P_null` in what [`Probe`](crate::Probe) measures; 0 where nothing was probed, NaN where a probe has no score.
+    /// The gain `P - P_null` in what [`Probe`](crate::Probe) measures; 0 where nothing was probed, NaN where a probe has
+    /// no score.
     #[serde(deserialize_with = "number")]
     pub gain: f64,
 }

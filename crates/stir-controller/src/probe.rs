@@ -24,8 +24,8 @@ use crate::{Controller, ProbeScores};
 ///   encode.
 ///
 /// Give it rows of logits until it wants no more, first those after the boundary token, then those after each token
-/// that it took; where [`layer`](Self::layer) names one, give it the state at that token before. Its tokens are not a part of the text. How a probe is cached, and whether probes share a batch,
-/// changes nothing in the result.
+/// that it took; where [`layer`](Self::layer) names one, give it the state at that token before. Its tokens are not a part
+/// of the text. How a probe is cached, and whether probes share a batch, changes nothing in the result.
 ///
 /// ```
 /// # use stir_basis::{Entry, Library};
@@ -72,8 +72,7 @@ impl Controller {
 
 impl ProbeBranch {
     /// Takes the likeliest token of a row of logits, `[vocab_size]`: that after the boundary token or after the token
-    /// taken last. Returns whether the probe continues; if so, the token taken is to be encoded
-    /// next.
+    /// taken last. Returns whether the probe continues; if so, the token taken is to be encoded next.
     ///
     /// Does nothing where the probe has ended.
     pub fn push(&mut self, logits: &[f32], vocab: &Vocab) -> bool {

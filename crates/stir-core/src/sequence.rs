@@ -38,7 +38,14 @@ pub struct Generated {
 impl Generated {
     /// Returns the answer: the text of the tokens, up to the stop string.
     pub fn text(&self, vocab: &Vocab) -> String {
-        vocab.text_within(&self.tokens, self.text_len)
+        self.text_after(&[], vocab)
+    }
+
+    /// Returns the text of `before` and of the answer that continues it. They are put together as bytes, since a character
+    /// may be cut between them.
+    pub fn text_after(&self, before: &[TokenId], vocab: &Vocab) -> String {
+        let len = before.iter().map(|&token| vocab.bytes(token).len()).sum::<usize>() + self.text_len;
+        vocab.text_within(&[before, &self.tokens].concat(), len)
     }
 }
 

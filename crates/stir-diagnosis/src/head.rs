@@ -31,7 +31,7 @@ pub fn value_head(layer: usize, states: &States) -> Result<Option<ValueHead>, Di
     Ok(Some(ValueHead { layer, weights, bias, auc }))
 }
 
-/// Fits a [`value_head`] for every one of `layers`, whose states are at the same `boundaries`. None without boundaries.
+/// Fits a [`value_head`] for every one of `layers`, whose states are at the same `boundaries`; none without boundaries.
 ///
 /// # Shapes
 /// Each layer: `[boundaries, hidden_size]`.

@@ -4,7 +4,7 @@ use stir_rollout::{Boundary, Rollout, RolloutError};
 use crate::{
     InductionConfig, InductionError, PositiveSource, Skipped,
     answers::{Answer, each_answer},
-    contrast::Member,
+    contrast::{Member, is_mixed},
     mine::{check_model, layers},
 };
 
@@ -39,10 +39,7 @@ pub fn capture<E: Text>(
     let layers = layers(engine, config)?;
     check_model(engine, rollout_settings, config)?;
     let points: Vec<HookPoint> = layers.iter().map(|&layer| HookPoint::ResidPost(layer)).collect();
-    let mixed = |members: &[Member]| {
-        let right = members.iter().filter(|member| member.correct).count();
-        if (1..members.len()).contains(&right) { (0..members.len()).collect() } else { Vec::new() }
-    };
+    let mixed = |members: &[Member]| if is_mixed(members) { (0..members.len()).collect() } else { Vec::new() };
     let mut rows = Vec::new();
     let passed = each_answer(engine, rollouts, config, &points, mixed, |answer| {
         let Answer { problem, sample, member, states, .. } = answer;

@@ -95,6 +95,11 @@ impl Sides {
     }
 }
 
+/// Returns whether there are right and wrong answers.
+pub(crate) fn is_mixed(members: &[Member]) -> bool {
+    members.iter().any(|member| member.correct) && members.iter().any(|member| !member.correct)
+}
+
 fn mean_reward(members: &[Member], side: &[usize]) -> f64 {
     side.iter().map(|&i| members[i].reward).sum::<f64>() / side.len() as f64
 }

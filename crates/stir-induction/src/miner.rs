@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 
 use crate::{
     Contrast, Induction, InductionError, InductionReport, Progress,
-    contrast::{Member, Selection, contrasts},
+    contrast::{Member, Selection, contrasts, is_mixed},
     mine::{ForkGroups, Observer},
     pool::Pool,
     problem::{Boundary, Comparison, Problem, Reading},
@@ -275,8 +275,4 @@ fn comparison(selection: Selection, members: &[Member]) -> Comparison {
     };
     let side = |side: Vec<usize>| side.into_iter().map(reading).collect();
     Comparison { m, quality, quality_error: None, context: None, plus: side(plus), minus: side(minus) }
-}
-
-fn is_mixed(members: &[Member]) -> bool {
-    members.iter().any(|member| member.correct) && members.iter().any(|member| !member.correct)
 }

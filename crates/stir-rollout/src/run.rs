@@ -34,7 +34,11 @@ pub struct Progress {
 /// assert_ne!(sample_stream("p1", 0), sample_stream("p1", 1));
 /// ```
 pub fn sample_stream(id: &str, k: usize) -> u64 {
-    let hash = blake3::Hasher::new().update(id.as_bytes()).update(&(k as u64).to_le_bytes()).finalize();
+    stream_of(blake3::Hasher::new().update(id.as_bytes()).update(&(k as u64).to_le_bytes()).finalize())
+}
+
+/// Returns the first eight bytes of a hash, little endian.
+pub(crate) fn stream_of(hash: blake3::Hash) -> u64 {
     hash.as_bytes().iter().take(8).rev().fold(0, |stream, &byte| stream << 8 | u64::from(byte))
 }
 

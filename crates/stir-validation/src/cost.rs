@@ -11,7 +11,8 @@ pub struct Cost {
     /// The number of tokens generated.
     pub generated: usize,
     /// The number of tokens encoded besides: prompts and answers up to the boundaries, once for all continuations of a
-    /// start and for what starts that follow each other have in common; and steered segments, once more, where what follows sees them as encoded without the impulse.
+    /// start and for what starts that follow each other have in common; and steered segments, once more, where what
+    /// follows sees them as encoded without the impulse.
     pub encoded: usize,
 }
 

@@ -46,9 +46,9 @@ pub type Observer<'o> = dyn FnMut(Progress) -> ControlFlow<()> + 'o;
 /// Judged continuations of answers from their boundaries, with and without impulses, in a file of records from which a
 /// stopped run resumes.
 ///
-/// A start is encoded once for all its continuations, which are forks of it, and after another boundary of the same answer
-/// only from there on. An impulse is added at the boundary token;
-/// after it the model is left alone. The same random numbers are drawn under every arm.
+/// A start is encoded once for all its continuations, which are forks of it, and after another boundary of the same
+/// answer only from there on. An impulse is added at the boundary token; after it the model is left alone. The same random
+/// numbers are drawn under every arm.
 pub struct Replays<'r, E> {
     engine: &'r E,
     config: &'r ReplayConfig,
@@ -216,10 +216,7 @@ impl<'r, E: Text> Replays<'r, E> {
             warn!(start = start.name(), arm = self.arms[arm].name, "the model broke down in a continuation");
             return Outcome { start: place, arm, sample, right: false, segment: 0, token_ids: Vec::new() };
         };
-        let (vocab, before) = (self.engine.vocab(), &start.answer[..start.len]);
-        let whole: Vec<TokenId> = [before, &generated.tokens].concat();
-        let bytes = before.iter().map(|&token| vocab.bytes(token).len()).sum::<usize>();
-        let text = vocab.text_within(&whole, bytes + generated.text_len);
+        let text = generated.text_after(&start.answer[..start.len], self.engine.vocab());
         let right = (self.judge.is_right)(&start.problem, &judged_text(&start.problem.prompt, &text));
         debug!(start = start.name(), arm = self.arms[arm].name, sample, right, "continued");
         let segment = steps.first().map_or(0, |step| step.tokens);

@@ -3,9 +3,9 @@
 //!
 //! In a rung all settings that are left answer the same first problems of development, next to plain decoding. They are
 //! ordered by their scores ([`Standing::score`]), which are posterior means. (The order of lower bounds would be another
-//! one: it prefers settings that change nothing to those that change much.) One of [`Halving::eta`] stays, without those that are significantly worse than
-//! plain decoding, and the next rung has twice as many problems. Lower bounds decide in the end, between the best setting
-//! and doing nothing.
+//! one: it prefers settings that change nothing to those that change much.) One of [`Halving::eta`] stays, without those
+//! that are significantly worse than plain decoding, and the next rung has twice as many problems. Lower bounds decide in
+//! the end, between the best setting and doing nothing.
 
 use serde::Serialize;
 

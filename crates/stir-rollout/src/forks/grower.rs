@@ -250,9 +250,7 @@ impl<S: Session> Tree<'_, S> {
     fn record(&self, engine: &impl Text, node: usize, k: usize, generated: &Generated, judge: &Judge<'_>) -> Fork {
         let ForkNode { parent, m, prefix, .. } = self.planner.node(node);
         let vocab = engine.vocab();
-        let before: usize = prefix.iter().map(|&token| vocab.bytes(token).len()).sum();
-        // A character may be cut by the boundary, so the bytes are put together first.
-        let answer = vocab.text_within(&[prefix, &generated.tokens[..]].concat(), before + generated.text_len);
+        let answer = generated.text_after(prefix, vocab);
         let correct = judge(&self.prompt, &judged_text(&self.prompt.prompt, &answer));
         debug!(id = self.prompt.id, node, k, tokens = generated.tokens.len(), correct, "continued");
         let (parent, via) = parent.unwrap_or_default();

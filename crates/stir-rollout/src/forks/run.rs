@@ -8,7 +8,7 @@ use super::{
     grower::Grower,
     output::{Output, describe},
 };
-use crate::{Failure, FailureReason, Prompt, Rollout, RolloutError, RunError, settings::Sampler};
+use crate::{Failure, FailureReason, Prompt, Rollout, RolloutError, RunError, run::stream_of, settings::Sampler};
 
 /// The progress of a run of forks. How many continuations there will be depends on those that are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +65,7 @@ pub fn fork_stream(id: &str, prefix: &[TokenId], k: usize) -> u64 {
     for token in prefix {
         hasher.update(&token.to_le_bytes());
     }
-    let hash = hasher.update(&(k as u64).to_le_bytes()).finalize();
-    hash.as_bytes().iter().take(8).rev().fold(0, |stream, &byte| stream << 8 | u64::from(byte))
+    stream_of(hasher.update(&(k as u64).to_le_bytes()).finalize())
 }
 
 /// A run that draws continuations from segment boundaries of rollouts.
