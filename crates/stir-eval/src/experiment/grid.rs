@@ -18,6 +18,10 @@ pub(super) fn points(
         if values.is_empty() {
             return Err(wrong(field, "has no values"));
         }
+        // TOML has numbers that are not finite; here they have become nothing.
+        if values.contains(&Value::Null) {
+            return Err(wrong(field, "has a value that is not finite"));
+        }
         if values.iter().enumerate().any(|(i, value)| values[..i].contains(value)) {
             return Err(wrong(field, "has a value twice"));
         }
@@ -109,6 +113,8 @@ mod tests {
         };
         assert_eq!(refuse("b", vec![]), "here: grid of \"b\" has no values");
         assert_eq!(refuse("b", vec![json!(1), json!(1)]), "here: grid of \"b\" has a value twice");
+        let words = "here: grid of \"b\" has a value that is not finite";
+        assert_eq!(refuse("b", vec![json!(f64::NAN), json!(f64::INFINITY)]), words);
         assert!(refuse("b.c", vec![json!(1)]).contains("has no fields"));
     }
 
