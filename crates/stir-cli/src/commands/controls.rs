@@ -114,10 +114,11 @@ impl Control {
         use Claim::{Better, NotWorse, Same, Worse};
         use Way::{Plain, Published, Sound, Static};
         match self {
-            Self::Negative => &[Same(Published, Plain), Same(Sound, Plain)],
+            // What the published settings do here is shown, and nothing is claimed of it.
+            Self::Negative => &[Same(Sound, Plain)],
             Self::TwoHabits => &[Same(Static, Plain), Better(Published, Plain), Better(Sound, Plain)],
             Self::Progress => &[Worse(Published, Plain), NotWorse(Sound, Plain)],
-            Self::FewSamples => &[Better(Sound, Plain), Better(Sound, Published)],
+            Self::FewSamples => &[NotWorse(Sound, Plain)],
         }
     }
 }

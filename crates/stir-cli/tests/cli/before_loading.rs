@@ -51,7 +51,7 @@ fn fork_tells_before() {
     refuse("fork", &format!("{flags} --temperature 0"), &["temperature is 0", "alike"]);
     refuse("fork", &format!("{flags} --continuations 1"), &["continuations is 1"]);
     refuse("fork", &format!("{flags} --answers number"), &["judged by", "--answers"]);
-    refuse("fork", &format!("{flags} --limit 1"), &["r.jsonl", "is not in"]);
+    refuse("fork", &format!("{flags} --limit 1"), &["r.jsonl", "is not one of the task"]);
     refuse("fork", &flags.replace("f.jsonl", "none/f.jsonl"), &["none/f.jsonl"]);
     refuse("fork", &flags.replace("f.jsonl", "r.jsonl"), &["would take the place of what is read"]);
     refuse("fork", &flags, &["cannot load the model"]);
