@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 
 use stir_core::SampleRng;
 
-use crate::word_problems::{GAIN, LOSS, NAMES, Split, by_columns, fnv1a};
+use crate::word_problems::{NAMES, Split, by_columns, fnv1a, tell};
 
 /// The probability that a solution of a story begins step by step, by whose story it is; or where there is one habit, that
 /// it says a result again.
@@ -107,22 +107,7 @@ impl ControlProblem {
         let (thing, name) = (things[rng.below(things.len())], rng.below(NAMES.len()));
         let start = 5 + rng.below(56) as i64;
         let steps = 2 + rng.below(2) + usize::from(family == Family::Progress);
-        let who = NAMES[name];
-        let (mut total, mut changes) = (start, Vec::new());
-        let mut question = format!("{who} has {start} {thing}.");
-        while changes.len() < steps {
-            let amount = 2 + rng.below(34) as i64;
-            let gain = rng.uniform() < 0.5;
-            let change = if gain { amount } else { -amount };
-            if !(1..100).contains(&(total + change)) {
-                continue;
-            }
-            let verb = if gain { GAIN[rng.below(3)] } else { LOSS[rng.below(3)] };
-            question += &format!(" {who} {verb} {amount}.");
-            total += change;
-            changes.push((verb, change));
-        }
-        question += &format!(" How many {thing} now?");
+        let (question, changes) = tell(rng, NAMES[name], thing, start, steps);
         let mut problem = Self { question, answer: 0, family, thing, name, start, changes };
         problem.answer = match family {
             Family::Noise => 1,

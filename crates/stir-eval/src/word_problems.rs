@@ -18,8 +18,8 @@ use std::collections::BTreeSet;
 use stir_core::SampleRng;
 
 pub(crate) const NAMES: [&str; 8] = ["Ana", "Ben", "Eva", "Leo", "Max", "Mia", "Tom", "Zoe"];
-pub(crate) const GAIN: [&str; 3] = ["buys", "finds", "gets"];
-pub(crate) const LOSS: [&str; 3] = ["sells", "loses", "gives away"];
+const GAIN: [&str; 3] = ["buys", "finds", "gets"];
+const LOSS: [&str; 3] = ["sells", "loses", "gives away"];
 /// The things that a story counts, and the probability that its solution starts with the careful habit.
 const TOPICS: [(&str, f64); 8] = [
     ("apples", 0.15),
@@ -82,22 +82,9 @@ impl WordProblem {
         let start = 5 + rng.below(56) as i64;
         let steps = 2 + rng.below(3);
         let thing = TOPICS[topic].0;
-        let (mut total, mut changes) = (start, Vec::new());
-        let mut question = format!("{name} has {start} {thing}.");
-        while changes.len() < steps {
-            let amount = 2 + rng.below(34) as i64;
-            let gain = rng.uniform() < 0.5;
-            let change = if gain { amount } else { -amount };
-            if !(1..100).contains(&(total + change)) {
-                continue;
-            }
-            let verb = if gain { GAIN[rng.below(3)] } else { LOSS[rng.below(3)] };
-            question += &format!(" {name} {verb} {amount}.");
-            total += change;
-            changes.push(change);
-        }
-        question += &format!(" How many {thing} now?");
-        Self { question, answer: total, topic, start, changes }
+        let (question, changes) = tell(rng, name, thing, start, steps);
+        let changes: Vec<i64> = changes.into_iter().map(|(_, change)| change).collect();
+        Self { question, answer: start + changes.iter().sum::<i64>(), topic, start, changes }
     }
 
     /// Draws `count` different problems of the split, without those in `avoid`; the same ones for the same seed.
@@ -184,6 +171,33 @@ pub(crate) fn by_columns(total: i64, change: i64) -> i64 {
         (a, b, place) = (a / 10, b / 10, place * 10);
     }
     result
+}
+
+/// Tells a story of `steps` changes, none of which leaves less than 1 or more than 99 things, and asks for the end.
+/// Returns it with the verb and the amount of every change.
+pub(crate) fn tell(
+    rng: &mut SampleRng,
+    name: &str,
+    thing: &str,
+    start: i64,
+    steps: usize,
+) -> (String, Vec<(&'static str, i64)>) {
+    let (mut total, mut changes) = (start, Vec::new());
+    let mut question = format!("{name} has {start} {thing}.");
+    while changes.len() < steps {
+        let amount = 2 + rng.below(34) as i64;
+        let gain = rng.uniform() < 0.5;
+        let change = if gain { amount } else { -amount };
+        if !(1..100).contains(&(total + change)) {
+            continue;
+        }
+        let verb = if gain { GAIN[rng.below(3)] } else { LOSS[rng.below(3)] };
+        question += &format!(" {name} {verb} {amount}.");
+        total += change;
+        changes.push((verb, change));
+    }
+    question += &format!(" How many {thing} now?");
+    (question, changes)
 }
 
 #[cfg(test)]
