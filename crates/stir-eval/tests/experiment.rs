@@ -312,6 +312,13 @@ fn forks_read_outs_and_validation_are_stages() {
     assert_eq!(library.heads().iter().map(|head| head.layer).collect::<Vec<_>>(), [1]);
     assert!(library_provenance(&library).contains("forks"));
 
+    // Read-outs do not depend on what is contrasted, and are fitted once.
+    let other = Experiment::parse(&toml.replace("\"forked\"", "\"reward\"")).unwrap();
+    let before = backend.count("made heads");
+    let second = backend.runner(&other).run(folder.path()).unwrap();
+    assert_eq!((before, backend.count("made heads"), backend.count("made candidates")), (1, 1, 2));
+    assert_eq!(Library::load(&second.libraries[0].library).unwrap().heads(), library.heads());
+
     // Validation follows what is there: entries that make no difference leave, which may be all.
     let toml = toml.replace("heads = true", "heads = true\nvalidation = { starts_per_entry = 2, controller = { at_prompt = true, min_similarity = -1 }, samples = 2 }");
     let experiment = Experiment::parse(&toml).unwrap();

@@ -7,7 +7,7 @@ use stir_basis::{Library, MinedPairs, select};
 use stir_core::Engine;
 use stir_diagnosis::value_heads;
 use stir_grade::GRADING;
-use stir_induction::{Contrast, Induction, capture};
+use stir_induction::{Contrast, Induction, InductionConfig, capture};
 use stir_rollout::{Forks, Prompt, Rollout, RolloutConfig, RolloutError, Rollouts, read_forks, read_groups};
 use stir_validation::{Conclusion, Judge, Validation};
 
@@ -29,6 +29,8 @@ use crate::{
 const ROLLOUTS: &str = "rollouts.jsonl";
 /// The continuations that the contrast `forked` is made of.
 pub(super) const FORKS: &str = "forks.jsonl";
+/// The read-outs of success, a [`ValueHead`](stir_basis::ValueHead) on each line.
+const HEADS: &str = "heads.jsonl";
 /// The output of stage 2.
 const CANDIDATES: &str = "candidates.stir";
 /// The output of stage 3, and of validation.
@@ -193,9 +195,33 @@ impl<B: Backend> ModelRun<'_, '_, B> {
         Ok(self.keep(key, place))
     }
 
+    /// Fits the read-outs of success, which do not depend on what is contrasted.
+    fn heads(&mut self, key: Key, rollouts: &Place) -> Result<Place, Failure<B>> {
+        let recipe = &self.plan.recipes[key.2];
+        let InductionConfig { layers, delimiter, max_control_points, .. } = &recipe.induction;
+        let settings = json!({
+            "format": FORMAT, "model": computed_by(&self.engine), "rollouts": rollouts.content(ROLLOUTS)?,
+            "layers": layers, "delimiter": delimiter, "max_control_points": max_control_points
+        });
+        let (task, at) = (self.task(key).to_owned(), self.at("heads", key));
+        self.stage("heads", &task, &settings, |run, place| {
+            let failed = |source| RunnerError::Candidates { at: at.clone(), source };
+            let rollouts = rollouts.dir.join(ROLLOUTS);
+            let groups = read_groups(&rollouts).map_err(|error| failed(error.into()))?;
+            let made = sidecar(&rollouts)?;
+            let captured = capture(&run.engine, groups, Some(&made), &recipe.induction).map_err(failed)?;
+            let heads = value_heads(run.engine.shape().hidden_size, &captured.boundaries, captured.layers);
+            let heads = heads.map_err(|source| RunnerError::Heads { at: at.clone(), source })?;
+            let lines = heads.iter().map(stir_files::json_line).collect::<Result<Vec<_>, _>>()?;
+            let file = place.dir.join(HEADS);
+            Ok(stir_files::write_atomically(&file, lines.concat()).map_err(refused("write", &file))?)
+        })
+    }
+
     /// Runs stage 2.
     fn candidates(&mut self, key: Key, rollouts: &Place, forks: Option<&Place>) -> Result<Place, Failure<B>> {
         let recipe = &self.plan.recipes[key.2];
+        let heads = recipe.heads.then(|| self.heads(key, rollouts)).transpose()?;
         let mut settings = json!({
             "format": FORMAT, "model": computed_by(&self.engine), "rollouts": rollouts.content(ROLLOUTS)?,
             "induction": recipe.induction
@@ -227,11 +253,8 @@ impl<B: Backend> ModelRun<'_, '_, B> {
                 })
                 .run(read_groups(&rollouts).map_err(unread)?)
                 .map_err(failed)?;
-            if recipe.heads {
-                let groups = read_groups(&rollouts).map_err(unread)?;
-                let captured = capture(&run.engine, groups, Some(&made), &recipe.induction).map_err(failed)?;
-                let heads = value_heads(run.engine.shape().hidden_size, &captured.boundaries, captured.layers);
-                candidates.heads = heads.map_err(|source| RunnerError::Heads { at: at.clone(), source })?;
+            if let Some(heads) = &heads {
+                candidates.heads = stir_files::read_lines(heads.dir.join(HEADS))?;
             }
             let refused =
                 |source: stir_basis::FileError| RunnerError::Library { at: at.clone(), source: source.into() };
