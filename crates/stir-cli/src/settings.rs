@@ -196,6 +196,16 @@ impl BoundaryArgs {
 }
 
 impl InductionArgs {
+    /// Refuses flags that the contrast has no use for: what was asked must not be passed over in silence.
+    pub(crate) fn check(&self) -> Result<()> {
+        let contrast = self.contrast.as_deref();
+        let bounded = self.max_kl.is_none() || matches!(contrast, Some("length" | "thoughts"));
+        ensure!(bounded, "--max-kl bounds the one vector of --contrast length or thoughts");
+        let filtered = self.stable.is_none() || contrast == Some("thoughts");
+        ensure!(filtered, "--stable keeps boundaries of --contrast thoughts");
+        Ok(())
+    }
+
     /// Returns the settings of stage 2.
     pub(crate) fn config(&self, seed: u64) -> InductionConfig {
         let preset = self.preset.config();

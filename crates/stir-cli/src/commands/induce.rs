@@ -61,6 +61,7 @@ struct Solution {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
+    args.settings.check()?;
     let config = args.settings.config(args.model.seed);
     config.validate().into_diagnostic()?;
     let is_forked = config.contrast == Contrast::Forked;
