@@ -204,7 +204,7 @@ impl<B: Backend> ModelRun<'_, '_, B> {
             "layers": layers, "delimiter": delimiter, "max_control_points": max_control_points
         });
         let (task, at) = (self.task(key).to_owned(), self.at("heads", key));
-        self.stage("heads", &task, &settings, |run, place| {
+        let place = self.stage("heads", &task, &settings, |run, place| {
             let failed = |source| RunnerError::Candidates { at: at.clone(), source };
             let rollouts = rollouts.dir.join(ROLLOUTS);
             let groups = read_groups(&rollouts).map_err(|error| failed(error.into()))?;
@@ -215,7 +215,8 @@ impl<B: Backend> ModelRun<'_, '_, B> {
             let lines = heads.iter().map(stir_files::json_line).collect::<Result<Vec<_>, _>>()?;
             let file = place.dir.join(HEADS);
             Ok(stir_files::write_atomically(&file, lines.concat()).map_err(refused("write", &file))?)
-        })
+        })?;
+        Ok(self.keep(key, place))
     }
 
     /// Runs stage 2.
