@@ -48,7 +48,7 @@ impl<B: Backend> Calibrator<'_, B> {
                 let place = tests.iter().position(|past| past.answers == answers).unwrap_or(tests.len());
                 let earlier = tests.iter().enumerate().filter(|(i, _)| *i != place).map(|(_, past)| past.p);
                 let earlier: Vec<_> = earlier.collect();
-                let result = TestResult::new(best, plain, own, self.calibration.halving.count, &earlier)?;
+                let result = TestResult::new(best, plain, own, self.calibration.halving.count, &earlier, known.guess)?;
                 let now = PastTest { answers, setting: settings[best.0].name.clone(), p: result.statistics.p_values() };
                 match tests.get_mut(place) {
                     Some(past) => *past = now,
@@ -60,10 +60,7 @@ impl<B: Backend> Calibrator<'_, B> {
             _ => None,
         };
         let (verdict, sentence) = match &result {
-            Some(result) => {
-                let developed = result.beats_plain_on_development;
-                (result.statistics.verdict(developed), result.statistics.sentence(developed))
-            }
+            Some(result) => (result.statistics.verdict(result.beats_plain_on_development), result.sentence()),
             None if found.without.len() == settings.len() => {
                 (Verdict::Untried, "not tried: no setting finds a library in the problems that are mined".to_owned())
             }

@@ -25,6 +25,8 @@ pub(super) struct Known {
     /// The number of problems of every set.
     pub(super) problems: BTreeMap<Set, usize>,
     pub(super) label: Option<String>,
+    /// The share of test problems that guessing solves, where answers can be guessed.
+    pub(super) guess: Option<f64>,
     sizes: Sizes,
     rules: Rules,
     plan: BudgetPlan,
@@ -125,6 +127,7 @@ impl<'x, B: Backend> Calibrator<'x, B> {
         let problems: BTreeMap<Set, usize> =
             sets.iter().map(|(set, questions)| (*set, questions.questions.len())).collect();
         let count = |set| problems.get(&set).copied().unwrap_or(0);
+        let guess = sets.iter().find(|(set, _)| *set == Set::Test).and_then(|(_, questions)| questions.guess);
         let sizes = sizes(laid_out, count(Set::Mine));
         let rules = Rules {
             settings: sizes.settings.len(),
@@ -134,7 +137,7 @@ impl<'x, B: Backend> Calibrator<'x, B> {
             budget: self.calibration.budget,
         };
         let plan = plan(&sizes, &rules);
-        Ok(Known { problems, label, sizes, rules, plan })
+        Ok(Known { problems, label, guess, sizes, rules, plan })
     }
 
     fn affordable(&self, known: &Known) -> Result<(), CalibrationError> {

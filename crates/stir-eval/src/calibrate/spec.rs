@@ -86,6 +86,9 @@ pub struct Halving {
     /// The worth of tokens in the score of a setting: the accuracy that saving all of them would be worth. 0.15 makes a
     /// saving of 20 % worth 3 points. With 0, accuracy alone counts.
     pub token_weight: f64,
+    /// The loss of accuracy that development must exclude before a setting is used, whatever it saves: the lower end of
+    /// the one-sided 95 % interval of its gain must not be below minus this. 0.05 is 5 points; 1 excludes nothing.
+    pub max_loss: f64,
     /// The tokens that count as cost.
     pub count: TokenCount,
 }
@@ -103,7 +106,7 @@ pub enum TokenCount {
 
 impl Default for Halving {
     fn default() -> Self {
-        Self { eta: 2, first: 20, token_weight: 0.15, count: TokenCount::All }
+        Self { eta: 2, first: 20, token_weight: 0.15, max_loss: 0.05, count: TokenCount::All }
     }
 }
 
@@ -132,6 +135,8 @@ impl Calibration {
         SettingError::positive("halving.first", halving.first)?;
         must(halving.eta >= 2, "halving.eta", halving.eta.to_string(), ">= 2")?;
         SettingError::not_negative("halving.token_weight", halving.token_weight)?;
+        let is_share = (0.0..=1.0).contains(&halving.max_loss);
+        must(is_share, "halving.max_loss", halving.max_loss.to_string(), "from 0 to 1")?;
         let is_validated = self.mining.validation.is_none() || self.problems.validation.is_some();
         must(is_validated, "mining.validation", "given".into(), "accompanied by problems.validation")?;
         let is_bounded = budget.tokens.is_some() || budget.hours.is_some();

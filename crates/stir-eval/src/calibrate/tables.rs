@@ -74,6 +74,7 @@ impl CalibrationOutcome {
                 percent(standing.saved),
                 format!("{:+.1} ± {:.1}", 100.0 * standing.score, 100.0 * standing.error),
                 format!("{:+.1}", 100.0 * standing.lower),
+                format!("{:+.1}{}", 100.0 * standing.gain_at_least, if standing.is_safe { "" } else { " (too low)" }),
                 if standing.kept { "yes" } else { "" }.to_owned(),
             ]
         };
@@ -89,6 +90,7 @@ impl CalibrationOutcome {
             "tokens saved, %",
             "score, points",
             "lower 80 % bound",
+            "gain at least, points",
             "kept",
         ];
         AppendixTable {

@@ -11,6 +11,8 @@ pub(super) const ALPHA: f64 = 0.05;
 const PRIOR: f64 = 0.05;
 /// The number of standard errors below the mean where the one-sided 80 % bound lies.
 const LOWER: f64 = 0.841_621_233_572_914_3;
+/// The same for the one-sided 95 % bound.
+const LOWEST: f64 = 1.644_853_626_951_472_7;
 
 /// An answer as a search sees it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -66,6 +68,10 @@ pub struct Standing {
     pub error: f64,
     /// The lower 80 % bound of `score`, one-sided.
     pub lower: f64,
+    /// The lower 95 % bound of the gain in accuracy itself, one-sided and not shrunken: no larger loss is to be expected.
+    pub gain_at_least: f64,
+    /// True if `gain_at_least` excludes a loss of more than [`Halving::max_loss`].
+    pub is_safe: bool,
     /// True if the setting goes on to the next rung, or is the one chosen in the last.
     pub kept: bool,
 }
@@ -87,6 +93,8 @@ impl Standing {
         let kept = PRIOR.powi(2) / (PRIOR.powi(2) + gain_error.powi(2));
         let score = kept * gain + halving.token_weight * saved;
         let error = (kept * gain_error.powi(2) + (halving.token_weight * saved_error).powi(2)).sqrt();
+        // A finite sample without a loss does not exclude one: the error is at least that of one more discordant pair.
+        let gain_at_least = gain - LOWEST * gain_error.max(1.0 / n);
         Self {
             setting,
             accuracy: own.iter().filter(|trial| trial.right).count() as f64 / n,
@@ -97,6 +105,8 @@ impl Standing {
             score,
             error,
             lower: score - LOWER * error,
+            gain_at_least,
+            is_safe: gain_at_least >= -halving.max_loss,
             kept: false,
         }
     }
@@ -106,9 +116,10 @@ impl Standing {
         self.losses > self.wins && self.p <= ALPHA
     }
 
-    /// Returns whether the setting is better than plain decoding, as far as development can tell.
+    /// Returns whether the setting is better than plain decoding, and no large loss is to be feared, as far as development
+    /// can tell.
     pub(super) fn beats_plain(&self) -> bool {
-        !self.is_worse() && self.lower > 0.0
+        !self.is_worse() && self.is_safe && self.lower > 0.0
     }
 }
 
@@ -144,6 +155,34 @@ mod tests {
         assert!((many.score - 0.25).abs() < 0.001, "{many:?}");
         let answer = Halving { count: TokenCount::Answer, ..halving };
         assert_eq!(Standing::new(3, &plain, &own, &answer).saved, found.saved);
+    }
+
+    #[test]
+    fn a_saving_is_not_enough_where_a_loss_is_not_excluded() {
+        // 120 problems of which 11 are won and 12 lost, at a third fewer tokens: as a setting that cost 11 points on its test.
+        let of = |n: usize, wins: usize, losses: usize, max_loss: f64| {
+            let plain: Vec<_> = (0..n).map(|i| (u8::from(i % 4 == 0), 300)).collect();
+            let (mut won, mut lost) = (wins, losses);
+            let own = plain.iter().map(|&(right, _)| {
+                let left = if right == 1 { &mut lost } else { &mut won };
+                let flips = *left > 0;
+                *left -= usize::from(flips);
+                (if flips { 1 - right } else { right }, 200)
+            });
+            let own = trials(&own.collect::<Vec<_>>());
+            Standing::new(0, &trials(&plain), &own, &Halving { max_loss, ..Halving::default() })
+        };
+        let found = of(120, 11, 12, 0.05);
+        assert_eq!((found.wins, found.losses), (11, 12));
+        assert!(found.lower > 0.0 && !found.is_safe && !found.beats_plain(), "{found:?}");
+        // -1/120 with a standard error of sqrt((23/120 - 1/120^2) / 119).
+        let error = ((23.0f64 / 120.0 - 1.0 / 14400.0) / 119.0).sqrt();
+        assert!((found.gain_at_least + 1.0 / 120.0 + LOWEST * error).abs() < 1e-12, "{found:?}");
+        assert!(of(120, 11, 12, 0.1).beats_plain() && of(1200, 110, 120, 0.05).beats_plain());
+        assert!(of(120, 3, 2, 0.05).beats_plain());
+        // Without any change a loss is excluded as far as one more problem could show it.
+        let same = of(20, 0, 0, 0.05);
+        assert!((same.gain_at_least + LOWEST / 20.0).abs() < 1e-12 && !same.is_safe && of(40, 0, 0, 0.05).is_safe);
     }
 
     #[test]

@@ -176,6 +176,8 @@ pub struct TestResult {
     pub setting: usize,
     /// True if it was better than plain decoding on development.
     pub beats_plain_on_development: bool,
+    /// The share of problems that guessing solves, where answers can be guessed.
+    pub guess: Option<f64>,
     /// Plain decoding.
     pub plain: TestSide,
     /// The setting.
@@ -196,6 +198,7 @@ impl TestResult {
         own: &[Trial],
         count: TokenCount,
         earlier: &[PValues],
+        guess: Option<f64>,
     ) -> Result<Self, StatsError> {
         let right = |trials: &[Trial]| -> Vec<f64> { trials.iter().map(|trial| f64::from(trial.right)).collect() };
         let cost = |trials: &[Trial]| -> Vec<f64> { trials.iter().map(|trial| trial.cost(count) as f64).collect() };
@@ -203,12 +206,28 @@ impl TestResult {
         Ok(Self {
             setting,
             beats_plain_on_development,
+            guess,
             plain: TestSide::new(plain)?,
             tested: TestSide::new(own)?,
             accuracy_difference: difference(&right(plain), &right(own))?,
             tokens_difference: difference(&cost(plain), &cost(own))?,
             statistics: TestStatistics::new(plain, own, count, earlier)?,
         })
+    }
+
+    /// Returns the sentence that a calibration ends with.
+    pub(super) fn sentence(&self) -> String {
+        let sentence = self.statistics.sentence(self.beats_plain_on_development);
+        match self.guess.filter(|&guess| self.plain.ci95.low <= guess) {
+            Some(guess) => format!(
+                "{sentence}; the model may be guessing, as {:.1} % right is no more than the {:.1} % of chance, as far as \
+                 {} problems show",
+                100.0 * self.plain.accuracy,
+                100.0 * guess,
+                self.statistics.problems
+            ),
+            None => sentence,
+        }
     }
 }
 
@@ -288,5 +307,19 @@ mod tests {
         );
         assert!(nothing.sentence(true).starts_with(&words), "{}", nothing.sentence(true));
         assert!(statistics(2, 15, 0, &[]).sentence(true).starts_with("harms: do not use (-13.0 points"));
+    }
+
+    #[test]
+    fn a_model_that_guesses_is_said_to() {
+        let trials = |right: usize| -> Vec<Trial> {
+            (0..100).map(|i| Trial { right: i < right, tokens: 9, spent: 9, seconds: 0.0 }).collect()
+        };
+        let sentence = |right, guess| {
+            let trials = trials(right);
+            TestResult::new((0, true), &trials, &trials, TokenCount::All, &[], guess).unwrap().sentence()
+        };
+        let words = "; the model may be guessing, as 31.0 % right is no more than the 25.0 % of chance, as far as 100 problems show";
+        assert!(sentence(31, Some(0.25)).ends_with(words), "{}", sentence(31, Some(0.25)));
+        assert!(!sentence(36, Some(0.25)).contains("guessing") && !sentence(31, None).contains("guessing"));
     }
 }

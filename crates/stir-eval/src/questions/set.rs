@@ -30,13 +30,15 @@ pub struct Questions {
     pub system_in_user: bool,
     /// True if the ids are made of places in the source, and so say nothing about the problems of another source.
     pub is_numbered: bool,
+    /// The share of answers that guessing gets right, where the answers can be guessed: one of the options, yes or no.
+    pub guess: Option<f64>,
     /// Returns the judge of the answers to a question.
     pub judges: Box<Judges<'static>>,
 }
 
 impl fmt::Debug for Questions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { questions, golds, source, elicit, system_in_user, is_numbered, judges: _ } = self;
+        let Self { questions, golds, source, elicit, system_in_user, is_numbered, guess, judges: _ } = self;
         f.debug_struct("Questions")
             .field("questions", questions)
             .field("golds", golds)
@@ -44,6 +46,7 @@ impl fmt::Debug for Questions {
             .field("elicit", elicit)
             .field("system_in_user", system_in_user)
             .field("is_numbered", is_numbered)
+            .field("guess", guess)
             .finish_non_exhaustive()
     }
 }
@@ -53,7 +56,16 @@ impl Questions {
     pub fn new(questions: Vec<Question>, judges: Box<Judges<'static>>) -> Self {
         let golds = questions.iter().map(|question| Some(question.gold.clone())).collect();
         let elicit = ["#### ", "\n"].map(str::to_owned);
-        Self { questions, golds, source: PathBuf::new(), elicit, system_in_user: false, is_numbered: false, judges }
+        Self {
+            questions,
+            golds,
+            source: PathBuf::new(),
+            elicit,
+            system_in_user: false,
+            is_numbered: false,
+            guess: None,
+            judges,
+        }
     }
 
     /// Returns the problems of a task, with prompts by `render`: the chat template of a model. If the template refuses a
@@ -90,7 +102,15 @@ impl Questions {
         let elicit = [task.answer_prefix(), task.answer_suffix()].map(str::to_owned);
         let is_place = |(i, problem): (usize, &Problem)| problem.id == format!("{}/{i}", task.name());
         let is_numbered = task.problems().iter().enumerate().all(is_place);
-        Ok(Self { elicit, system_in_user, is_numbered, source: task.name().into(), ..Self::new(questions, judges) })
+        let guess = task.guess();
+        Ok(Self {
+            elicit,
+            system_in_user,
+            is_numbered,
+            guess,
+            source: task.name().into(),
+            ..Self::new(questions, judges)
+        })
     }
 
     /// Returns the problems of a JSONL file whose answers are the numbers after `####`: prompts as they are, or questions

@@ -185,6 +185,17 @@ impl Task {
         &self.problems
     }
 
+    /// Returns the share of problems that guessing solves: one of the options, or yes or no. `None` for free answers.
+    pub fn guess(&self) -> Option<f64> {
+        let options = |problem: &Problem| match self.form {
+            AnswerForm::Choice => problem.choices.len(),
+            AnswerForm::YesNo => 2,
+            AnswerForm::Math | AnswerForm::Number => 0,
+        };
+        let shares: Vec<f64> = self.problems.iter().map(options).filter(|&n| n > 0).map(|n| 1.0 / n as f64).collect();
+        (!shares.is_empty()).then(|| shares.iter().sum::<f64>() / self.problems.len() as f64)
+    }
+
     /// Returns the messages that ask a model to solve `problem`.
     pub fn prompt(&self, problem: &Problem) -> PromptMessages {
         self.template.prompt(problem)
