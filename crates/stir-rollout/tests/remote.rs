@@ -16,7 +16,7 @@ use std::{
 use serde_json::{Value, json};
 use server::{Answer, Ask, Kind, Model, Server};
 use stir_core::{
-    Sampling,
+    Sampling, Text,
     toy::{ToyEngine, ToyError},
 };
 use stir_files::{FileError, Settings};
@@ -159,13 +159,13 @@ fn without_token_ids_texts_are_tokenised_again_and_the_settings_say_so() {
     assert!(summary.complete && summary.failures.is_empty());
     let named = json!({"model": "toy", "prompts": "text", "token_ids": "retokenised"});
     assert_eq!(folder.settings()["server"], named);
-    let mut other_tokens = 0;
     for (r, local) in folder.rollouts().iter().zip(local().1) {
         assert_eq!((&r.id, r.k, &r.text, r.correct), (&local.id, local.k, &local.text, local.correct));
-        assert_eq!(r.token_ids.last() == Some(&40), local.token_ids.last() == Some(&40), "the end token is put back");
-        other_tokens += usize::from(r.token_ids != local.token_ids);
+        let mut tokens = engine().encode(&local.text).unwrap();
+        // The end token is put back.
+        tokens.extend(local.token_ids.last().filter(|&&last| last == 40));
+        assert_eq!(r.token_ids, tokens);
     }
-    assert!(other_tokens > 0, "two line breaks may have been one token");
     // One question in each form, then text.
     assert_eq!(server.seen().iter().filter(|ask| !ask.body["prompt"].is_string()).count(), 1);
 
@@ -233,7 +233,7 @@ fn a_server_that_stays_away_ends_the_run_and_what_is_there_is_kept() {
         "{error}"
     );
     let RemoteError::Server(ServerError::Status { status: 503, body, tries, .. }) = error else { panic!("{error}") };
-    assert!(tries <= 4 && body.starts_with("xxx") && body.len() < 400);
+    assert!(tries == 4 && body.starts_with("xxx") && body.len() < 400);
     assert_eq!(folder.rollouts().len(), 8, "one of nine answers was to the question at the start");
     // The same server, started again elsewhere.
     let server = start(Kind::Vllm, |_, _| None);
@@ -331,7 +331,7 @@ fn an_answer_that_cannot_be_used_costs_its_sample() {
         assert_eq!((folder.bytes(), server.asked()), (local().0, 2), "{said}");
     }
     for (body, said) in
-        [(&b"<html>Bad gateway</html>"[..], "<html>Bad"), (b"", "expected value"), (b"\xff{", "\u{fffd}{")]
+        [(&b"<html>Bad gateway</html>"[..], "<html>Bad"), (b"", "EOF while parsing"), (b"\xff{", "\u{fffd}{")]
     {
         let server = start(Kind::Vllm, move |_, ask| (ask.n == 2).then(|| Answer::Whole(200, "", body.to_vec())));
         let summary = run(remote(&server), &Folder::new().out()).unwrap();
@@ -446,7 +446,8 @@ fn prompts_that_cannot_be_asked_do_not_hold_up_the_others() {
     assert_eq!(failed, [("long", 4), ("unjudged", 4), ("unknown", 4)]);
     assert_eq!((folder.bytes(), server.asked()), (local().0, 21));
 
-    let none = RemoteRollouts::new(&engine(), remote(&server), config()).unwrap();
+    let engine = engine();
+    let none = RemoteRollouts::new(&engine, remote(&server), config()).unwrap();
     let summary = none.run(&all[..2], &judge, Folder::new().out()).unwrap();
     assert!(summary.complete && summary.failures.len() == 2 && server.asked() == 21, "there is nothing to ask");
 }

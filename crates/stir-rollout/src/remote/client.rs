@@ -1,6 +1,7 @@
 use std::{
     fmt,
     io::Read,
+    mem,
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::Duration,
 };
@@ -127,10 +128,11 @@ impl<'s> Client<'s> {
         Failed { error, again: passing.then_some(Duration::ZERO) }
     }
 
-    /// Lets no further request begin, and none be repeated.
-    pub(super) fn halt(&self) {
-        *self.halted.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    /// Lets no further request begin, and none be repeated; returns whether it was so already.
+    pub(super) fn halt(&self) -> bool {
+        let mut halted = self.halted.lock().unwrap_or_else(PoisonError::into_inner);
         self.bell.notify_all();
+        mem::replace(&mut *halted, true)
     }
 
     /// Waits; returns whether the run is halted before the time is over.

@@ -92,7 +92,8 @@ impl<'r, 't, T: Tokens> Writer<'r, 't, T> {
         }
         thread::scope(|scope| -> Result<(), RolloutError> {
             let _halt = HaltOnDrop(client);
-            let (sender, receiver) = mpsc::channel();
+            // Where the judge is slower than the server, the server waits.
+            let (sender, receiver) = mpsc::sync_channel(asking.server.parallel);
             for _ in 0..asking.server.parallel.min(lacking) {
                 let (sender, queue) = (sender.clone(), &queue);
                 scope.spawn(move || ask(asking, prompts, client, manner, queue, &sender));
@@ -172,7 +173,7 @@ fn ask<T: Tokens>(
     client: &Client<'_>,
     manner: Manner,
     queue: &Mutex<Queue<'_>>,
-    reports: &mpsc::Sender<Report<T::Error>>,
+    reports: &mpsc::SyncSender<Report<T::Error>>,
 ) {
     while !client.halted_within(Duration::ZERO) {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next(asking, prompts);
@@ -181,6 +182,8 @@ fn ask<T: Tokens>(
             Some(Err((place, samples, reason))) => Report::Unasked { place, samples, reason },
             Some(Ok((place, k, request))) => match draw(asking, &prompts[place], client, manner, &request) {
                 Ok(result) => Report::Answered { place, k, result },
+                // The first to give up halts the others, whose waits then end in errors that say nothing.
+                Err(_) if client.halt() => break,
                 Err(error) => Report::GivenUp(error),
             },
         };
