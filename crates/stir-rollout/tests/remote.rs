@@ -1,6 +1,8 @@
 //! Whole runs on servers, most of which misbehave: what is asked, what is written, what is refused.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "remote/recorded.rs"]
+mod recorded;
 #[path = "remote/server.rs"]
 mod server;
 
@@ -275,8 +277,10 @@ fn a_refusal_ends_the_run_at_once() {
     assert_eq!(server.asked(), 1);
 }
 
+type Change = fn(&mut Value);
+
 /// Changes that make a good answer one that cannot be used, and what is said of them.
-fn unusable() -> Vec<(&'static str, fn(&mut Value))> {
+fn unusable() -> Vec<(&'static str, Change)> {
     vec![
         ("has 0 choices", |reply| reply["choices"] = json!([])),
         ("has 2 choices", |reply| reply["choices"] = json!([reply["choices"][0], reply["choices"][0]])),
