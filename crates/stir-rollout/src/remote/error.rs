@@ -37,7 +37,7 @@ impl From<SettingError> for RemoteError {
 #[non_exhaustive]
 pub enum ServerError {
     /// The server answered with a status other than 200.
-    #[error("{url} answered with status {status} after {tries} tries: {body}")]
+    #[error("{url} answered with status {status} (tries: {tries}): {body}")]
     Status {
         /// The address.
         url: String,
@@ -49,7 +49,7 @@ pub enum ServerError {
         tries: usize,
     },
     /// The server could not be reached, or its answer broke off or took too long.
-    #[error("{url} gave no answer in {tries} tries")]
+    #[error("{url} gave no answer (tries: {tries})")]
     Unreachable {
         /// The address.
         url: String,
