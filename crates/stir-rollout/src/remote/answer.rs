@@ -87,26 +87,28 @@ fn within(ids: &[i64], vocab_size: usize) -> Result<Vec<TokenId>, ReplyError> {
     ids.iter().map(token).collect()
 }
 
-/// Checks that tokens and text are the same. A text may or may not spell out special tokens; servers drop half a character
-/// at the end, and tokenizers of the sentencepiece kind a space at the start.
+/// Checks that tokens and text are the same. A text may or may not spell out special tokens.
 fn check_text(vocab: &Vocab, tokens: &[TokenId], text: &str) -> Result<(), ReplyError> {
     let without_end = match tokens.split_last() {
         Some((last, rest)) if vocab.is_eos(*last) => rest,
         _ => tokens,
     };
-    let bare = vocab.text(tokens);
-    let spellings = [spelled_out(vocab, without_end), spelled_out(vocab, tokens)];
-    if [&bare, &spellings[0], &spellings[1]].into_iter().any(|own| core(own) == core(text)) {
+    let spellings = [spelled_out(vocab, without_end), spelled_out(vocab, tokens), vocab.text(tokens)];
+    let [own, others @ ..] = spellings.map(|own| core(&own));
+    let text = core(text);
+    if own == text || others.contains(&text) {
         return Ok(());
     }
-    let (own, text) = (core(&spellings[0]), core(text));
     let same = own.chars().zip(text.chars()).take_while(|(own, theirs)| own == theirs).count();
     let from = |text: &str| beginning(&text.chars().skip(same.saturating_sub(10)).collect::<String>());
-    Err(ReplyError::Text { tokens: from(own), text: from(text) })
+    Err(ReplyError::Text { tokens: from(&own), text: from(&text) })
 }
 
-fn core(text: &str) -> &str {
-    text.strip_prefix(' ').unwrap_or(text).trim_end_matches(char::REPLACEMENT_CHARACTER)
+/// Returns what servers agree on in a text: some decoders drop a space at the start or in front of punctuation, and half a
+/// character at the end is dropped or replaced.
+fn core(text: &str) -> String {
+    let text: String = text.chars().filter(|&c| c != ' ').collect();
+    text.trim_end_matches(char::REPLACEMENT_CHARACTER).to_owned()
 }
 
 /// Returns the text of tokens with the names of special ones.
@@ -132,5 +134,37 @@ fn end_token(vocab: &Vocab, tokens: &[TokenId], choice: &Choice) -> Result<Token
         Some(Ok(named)) if vocab.is_eos(named) => Ok(named),
         Some(named) => Err(unknown(named.unwrap_or(TokenId::MAX))),
         None => vocab.eos().first().copied().ok_or(unknown(TokenId::MAX)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_that_of_the_tokens_however_servers_spell_it() {
+        // Half of an é is token 4; token 5 thinks, and 6 ends.
+        let pieces = [&b"It"[..], b" is", b" 4", b" .", b"\xc3", b"", b""];
+        let vocab = Vocab::new(pieces, [6]).with_special([(5, "<think>"), (6, "<end>")]);
+        for (tokens, text) in [
+            (&[0, 1, 2, 3, 6][..], "It is 4 ."),
+            (&[0, 1, 2, 3, 6], "It is 4."),
+            (&[0, 1, 2, 3, 6], "It is 4 .<end>"),
+            (&[1, 2], "is 4"),
+            (&[5, 0, 1], "<think>It is"),
+            (&[5, 0, 1, 6], "It is"),
+            (&[5, 0, 1, 6], "<think>It is<end>"),
+            (&[0, 4], "It"),
+            (&[0, 4], "It\u{fffd}"),
+            (&[6], ""),
+        ] {
+            assert!(check_text(&vocab, tokens, text).is_ok(), "{text}");
+        }
+        for (tokens, text) in
+            [(&[0, 1][..], "It was"), (&[0, 1], "It"), (&[0], "It is"), (&[5], "<end>"), (&[4, 0], "It")]
+        {
+            let error = check_text(&vocab, tokens, text).unwrap_err();
+            assert!(matches!(error, ReplyError::Text { .. }), "{text}");
+        }
     }
 }

@@ -57,6 +57,7 @@ impl<'s> Client<'s> {
             .max_redirects_will_error(false)
             .max_idle_connections(server.parallel)
             .max_idle_connections_per_host(server.parallel)
+            .timeout_resolve(Some(server.connect_timeout))
             .timeout_connect(Some(server.connect_timeout))
             .timeout_send_request(Some(server.timeout))
             .timeout_send_body(Some(server.timeout))

@@ -24,6 +24,14 @@ pub enum RemoteError {
         /// The fault of the last answer.
         source: ReplyError,
     },
+    /// The system has no room for so many threads.
+    #[error("a thread cannot be started: {parallel} requests at a time are too many")]
+    Threads {
+        /// The number of requests at a time.
+        parallel: usize,
+        /// The reason.
+        source: std::io::Error,
+    },
 }
 
 impl From<SettingError> for RemoteError {
@@ -116,12 +124,12 @@ pub enum ReplyError {
         /// The number of tokens of the vocabulary.
         vocab_size: usize,
     },
-    /// Tokens and text of the answer are not the same: the server runs another model.
+    /// Tokens and text of the answer are not the same, spaces aside: the server runs another model.
     #[error("the answer's tokens say {tokens:?} and its text says {text:?}")]
     Text {
-        /// The beginning of the text of the tokens, from where the two differ.
+        /// The text of the tokens without spaces, from where the two differ.
         tokens: String,
-        /// The beginning of the text, from there.
+        /// The text without spaces, from there.
         text: String,
     },
     /// The number of tokens does not fit the reason for the end: the server's context is shorter than the model's, or

@@ -94,9 +94,16 @@ impl<'r, 't, T: Tokens> Writer<'r, 't, T> {
             let _halt = HaltOnDrop(client);
             // Where the judge is slower than the server, the server waits.
             let (sender, receiver) = mpsc::sync_channel(asking.server.parallel);
-            for _ in 0..asking.server.parallel.min(lacking) {
+            let parallel = asking.server.parallel;
+            for _ in 0..parallel.min(lacking) {
                 let (sender, queue) = (sender.clone(), &queue);
-                scope.spawn(move || ask(asking, prompts, client, manner, queue, &sender));
+                let started = thread::Builder::new()
+                    .spawn_scoped(scope, move || ask(asking, prompts, client, manner, queue, &sender));
+                if let Err(source) = started {
+                    client.halt();
+                    self.stopped = Some(Some(RemoteError::Threads { parallel, source }));
+                    break;
+                }
             }
             drop(sender);
             // Ends when the last thread does. What is under way when a run stops is waited for: it has been paid for.
