@@ -14,6 +14,8 @@ mod model;
 mod output;
 mod present;
 mod progress;
+#[cfg(feature = "remote")]
+mod server;
 mod settings;
 mod tasks;
 mod typed;

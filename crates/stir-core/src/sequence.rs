@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Choice, Engine, Lane, Output, Request, RequestError, Row, SampleRng, Sampling, SamplingError, Session, StopMatcher,
-    TokenId, Vocab,
+    Choice, Engine, Lane, ModelShape, Output, Request, RequestError, Row, SampleRng, Sampling, SamplingError, Session,
+    StopMatcher, TokenId, Vocab,
 };
 
 /// The reason why a generated sequence ended.
@@ -88,8 +88,17 @@ impl Sequence {
     /// # Errors
     /// [`RequestError`] when the request cannot be served.
     pub fn new<E: Engine>(engine: &E, request: &Request, sample: usize) -> Result<Self, RequestError> {
-        let max_context = engine.shape().max_context;
-        request.check(engine.shape())?;
+        Self::of(engine.shape(), engine.vocab(), request, sample)
+    }
+
+    /// Works like [`new`](Self::new) for a model of `shape` and `vocab` that computes elsewhere, such as on a server whose
+    /// tokens are [pushed](Self::push).
+    ///
+    /// # Errors
+    /// Fails like [`new`](Self::new).
+    pub fn of(shape: ModelShape, vocab: &Vocab, request: &Request, sample: usize) -> Result<Self, RequestError> {
+        request.check(shape)?;
+        let max_context = shape.max_context;
         Ok(Self {
             tokens: request.prompt.clone(),
             prompt: request.prompt.len(),
@@ -99,10 +108,15 @@ impl Sequence {
             sampling: request.sampling,
             rng: request.rng(sample),
             stops: StopMatcher::new(&request.stop)?,
-            stop_tokens: request.stop.iter().filter_map(|stop| engine.vocab().special(stop)).collect(),
+            stop_tokens: request.stop.iter().filter_map(|stop| vocab.special(stop)).collect(),
             finish: None,
             forward_passes: 0,
         })
+    }
+
+    /// Returns the largest number of tokens that the answer may have: what was asked for, within the context.
+    pub fn budget(&self) -> usize {
+        self.budget
     }
 
     /// Returns the prompt and the answer so far; at least one token.

@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(unreachable_pub)]
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -11,6 +12,8 @@ mod jsonl;
 mod output;
 mod prompt;
 mod record;
+#[cfg(feature = "remote")]
+pub mod remote;
 mod run;
 mod settings;
 mod summary;

@@ -1,6 +1,8 @@
 use std::{fmt, mem, ops::ControlFlow, path::Path, slice};
 
-use stir_core::{Decode, Generated, Request, Scheduler, Session, Text, judged_text, prefill};
+use stir_core::{
+    Decode, Generated, ModelShape, Request, Scheduler, Session, Text, TokenId, Vocab, judged_text, prefill,
+};
 use tracing::{debug, info, info_span, warn};
 
 use crate::{
@@ -50,10 +52,10 @@ pub struct Rollouts<'e, E> {
     on_progress: Option<Box<Observer<'e>>>,
 }
 
-type Observer<'o> = dyn FnMut(Progress) -> ControlFlow<()> + 'o;
+pub(crate) type Observer<'o> = dyn FnMut(Progress) -> ControlFlow<()> + 'o;
 
 /// Says whether a generated text answers a prompt.
-type Judge<'j> = dyn Fn(&Prompt, &str) -> bool + 'j;
+pub(crate) type Judge<'j> = dyn Fn(&Prompt, &str) -> bool + 'j;
 
 impl<'e, E: Text> Rollouts<'e, E> {
     /// Prepares a run on `engine`.
@@ -137,7 +139,7 @@ impl<'e, E: Text> Rollouts<'e, E> {
                     Err(error) => source.fail(prompt, 1, FailureReason::Sampling(error)),
                     Ok(generated) => {
                         tokens += generated.tokens.len();
-                        let rollout = self.record(prompt, k, generated, judge);
+                        let rollout = record(&self.config, self.engine.vocab(), prompt, k, generated, judge);
                         output.append(&rollout)?;
                         tally.add(place, &rollout);
                     }
@@ -156,33 +158,50 @@ impl<'e, E: Text> Rollouts<'e, E> {
         Ok(tally.summary(failures, !stopped))
     }
 
-    fn record(&self, prompt: &Prompt, k: usize, generated: Generated, judge: &Judge<'_>) -> Rollout {
-        let text = generated.text(self.engine.vocab());
-        let correct = prompt.gold.is_some() && judge(prompt, &judged_text(&prompt.prompt, &text));
-        let n_tokens = generated.tokens.len();
-        debug!(id = prompt.id, k, n_tokens, correct, "sampled");
-        Rollout {
-            id: prompt.id.clone(),
-            k,
-            prompt: prompt.prompt.clone(),
-            gold: prompt.gold.clone(),
-            text,
-            correct,
-            reward: reward(correct, n_tokens, self.config.eta, self.config.max_tokens),
-            token_ids: generated.tokens,
-        }
-    }
-
-    /// Returns the request for `prompt`, or the prompt's own fault.
     fn request(&self, prompt: &Prompt) -> Result<Request, FailureReason<E::Error>> {
-        if prompt.gold.is_none() {
-            return Err(FailureReason::NoGold);
-        }
-        let tokens = self.engine.encode_prompt(&prompt.prompt).map_err(FailureReason::Encode)?;
-        let RolloutConfig { max_tokens, sampling, ref stop, seed, .. } = self.config;
-        let request = Request { max_tokens, sampling, stop: stop.clone(), seed, ..Request::new(tokens) };
-        request.check(self.engine.shape()).map_err(FailureReason::Request)?;
-        Ok(request)
+        request(&self.config, prompt, self.engine.shape(), |text| self.engine.encode_prompt(text))
+    }
+}
+
+/// Returns the request for `prompt`, or the prompt's own fault.
+pub(crate) fn request<X>(
+    config: &RolloutConfig,
+    prompt: &Prompt,
+    shape: ModelShape,
+    encode_prompt: impl FnOnce(&str) -> Result<Vec<TokenId>, X>,
+) -> Result<Request, FailureReason<X>> {
+    if prompt.gold.is_none() {
+        return Err(FailureReason::NoGold);
+    }
+    let tokens = encode_prompt(&prompt.prompt).map_err(FailureReason::Encode)?;
+    let RolloutConfig { max_tokens, sampling, ref stop, seed, .. } = *config;
+    let request = Request { max_tokens, sampling, stop: stop.clone(), seed, ..Request::new(tokens) };
+    request.check(shape).map_err(FailureReason::Request)?;
+    Ok(request)
+}
+
+/// Judges and rewards a sample.
+pub(crate) fn record(
+    config: &RolloutConfig,
+    vocab: &Vocab,
+    prompt: &Prompt,
+    k: usize,
+    generated: Generated,
+    judge: &Judge<'_>,
+) -> Rollout {
+    let text = generated.text(vocab);
+    let correct = prompt.gold.is_some() && judge(prompt, &judged_text(&prompt.prompt, &text));
+    let n_tokens = generated.tokens.len();
+    debug!(id = prompt.id, k, n_tokens, correct, "sampled");
+    Rollout {
+        id: prompt.id.clone(),
+        k,
+        prompt: prompt.prompt.clone(),
+        gold: prompt.gold.clone(),
+        text,
+        correct,
+        reward: reward(correct, n_tokens, config.eta, config.max_tokens),
+        token_ids: generated.tokens,
     }
 }
 

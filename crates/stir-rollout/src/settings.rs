@@ -9,10 +9,10 @@ use stir_files::{Settings, json_line};
 use crate::{Prompt, RolloutConfig, RolloutError};
 
 #[derive(Serialize)]
-struct Run<'a> {
+struct Run<'a, S> {
     config: &'a RolloutConfig,
     #[serde(flatten)]
-    sampler: Option<Sampler>,
+    sampler: Option<S>,
     /// The digest of every prompt, in order.
     tasks: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,14 +77,14 @@ pub fn check_output(
     judge_name: Option<&str>,
     out: impl AsRef<Path>,
 ) -> Result<(), RolloutError> {
-    Ok(describe(config, None, prompts, judge_name)?.check_output(out)?)
+    Ok(describe(config, None::<Sampler>, prompts, judge_name)?.check_output(out)?)
 }
 
 /// Returns the settings of a run, without `sampler` those that are known before there is a model. The size of the batch
 /// is left out: it may change between the parts of a run.
 pub(crate) fn describe(
     config: &RolloutConfig,
-    sampler: Option<Sampler>,
+    sampler: Option<impl Serialize>,
     prompts: &[Prompt],
     judge: Option<&str>,
 ) -> Result<Settings, RolloutError> {

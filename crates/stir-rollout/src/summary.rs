@@ -73,6 +73,10 @@ pub enum FailureReason<E> {
     /// The model computed logits that describe no distribution.
     #[error("the model broke down in a sample")]
     Sampling(#[source] SamplingError),
+    /// The server's answer cannot be used.
+    #[cfg(feature = "remote")]
+    #[error("the server's answer cannot be used")]
+    Reply(#[from] crate::remote::ReplyError),
 }
 
 /// Counts what is in an output.

@@ -5,6 +5,7 @@
 //! | [`method`] | What does STIR compute, term by term, and which types hold it? |
 //! | [`architecture`] | Which crate does what, how does data flow, and where does a change belong? |
 //! | [`models`] | Which models load, how much memory do they need, and how is a family added? |
+//! | [`remote_rollouts`] | How does a server sample the rollouts, and what is checked of it? |
 //! | [`tasks`] | Which benchmarks are built in, and how is one added? |
 //! | [`diagnosis`] | Can this model be steered, and what do the numbers say that tell? |
 //! | [`validation`] | Which entries of a library help, and what does it cost to know? |
@@ -38,6 +39,8 @@ pub mod models {}
 pub mod parity {}
 #[doc = include_str!("../docs/performance.md")]
 pub mod performance {}
+#[doc = include_str!("../docs/remote-rollouts.md")]
+pub mod remote_rollouts {}
 #[doc = include_str!("../docs/tasks.md")]
 pub mod tasks {}
 #[doc = include_str!("../docs/validation.md")]

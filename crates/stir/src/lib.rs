@@ -196,8 +196,8 @@
 //!
 //! `flex` (default) computes on the CPU; `cuda`, `wgpu`, `vulkan` and `metal` add devices.
 //! [`DeviceSpec`](model::DeviceSpec) chooses one at run time and says which feature is missing. `hub` adds
-//! `Lm::from_hub`, models by their name on the Hugging Face hub. `eval` (default) adds tasks, methods, experiments,
-//! reports, diagnoses and validations, `clustering` (default) two selection methods. Without default features what is left is the method itself,
+//! `Lm::from_hub`, models by their name on the Hugging Face hub; `remote` adds rollouts from a server. `eval` (default)
+//! adds tasks, methods, experiments, reports, diagnoses and validations, `clustering` (default) two selection methods. Without default features what is left is the method itself,
 //! for engines of your own.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -4,17 +4,21 @@
 //! stir rollout --task problems.jsonl --out rollouts.jsonl
 //! ```
 //!
-//! A stopped run resumes when it is started again.
+//! A stopped run resumes when it is started again. With the feature `remote`, `--server` has a server sample.
 
 use std::{ops::ControlFlow, path::PathBuf};
 
 use miette::{IntoDiagnostic, Report, Result, ensure};
+#[cfg(feature = "remote")]
+use stir::rollout::remote::{RemoteError, RemoteRollouts};
 use stir::{
     eval::questions::location,
     model::ModelError,
-    rollout::{RolloutError, Rollouts, RunError, check_output},
+    rollout::{self, Prompt, RolloutError, Rollouts, RunError, Summary, check_output},
 };
 
+#[cfg(feature = "remote")]
+use crate::server::{FileTokens, ServerArgs};
 use crate::{
     files::begun,
     model::ModelArgs,
@@ -36,6 +40,9 @@ pub(crate) struct Args {
     settings: RolloutArgs,
     #[command(flatten)]
     model: ModelArgs,
+    #[cfg(feature = "remote")]
+    #[command(flatten)]
+    server: ServerArgs,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -45,18 +52,35 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let questions = args.task.open(&|system, user| model.render(system, user))?;
     let (prompts, judge_name) = (questions.prompts(), questions.judge_name());
     check_output(&config, &prompts, Some(&judge_name), &args.out).map_err(cannot_begin)?;
+    let judge = |prompt: &Prompt, text: &str| questions.is_right(prompt, text);
+
+    #[cfg(feature = "remote")]
+    if let Some(server) = args.server.server()? {
+        let tokens = FileTokens::new(model.files)?;
+        let shown = Progress::new(0, "rollout");
+        let run = RemoteRollouts::new(&tokens, server, config).into_diagnostic()?.judge_name(judge_name);
+        let summary = run.on_progress(|progress| show_on(&shown, progress)).run(&prompts, &judge, &args.out);
+        drop(shown);
+        return report(summary.map_err(unanswered)?, &prompts, &args);
+    }
+
     let lm = model.load()?;
     let shown = Progress::new(0, "rollout");
-    let run = Rollouts::new(&lm, config).into_diagnostic()?.judge_name(judge_name).on_progress(|progress| {
-        shown.set_total(progress.total as u64);
-        shown.set_done(progress.done as u64);
-        shown.set_note(format!("{} tokens", progress.tokens));
-        ControlFlow::Continue(())
-    });
-    let summary = run.run(&prompts, &|prompt, text| questions.is_right(prompt, text), &args.out);
+    let run = Rollouts::new(&lm, config).into_diagnostic()?.judge_name(judge_name);
+    let summary = run.on_progress(|progress| show_on(&shown, progress)).run(&prompts, &judge, &args.out);
     drop(shown);
-    let summary = summary.map_err(failed)?;
+    report(summary.map_err(failed)?, &prompts, &args)
+}
 
+fn show_on(shown: &Progress, progress: rollout::Progress) -> ControlFlow<()> {
+    shown.set_total(progress.total as u64);
+    shown.set_done(progress.done as u64);
+    shown.set_note(format!("{} tokens", progress.tokens));
+    ControlFlow::Continue(())
+}
+
+/// Shows what was drawn, and what could not be.
+fn report(summary: Summary<ModelError>, prompts: &[Prompt], args: &Args) -> Result<()> {
     let show = |value: Option<f64>, digits| value.map_or_else(|| "-".to_owned(), |x| format!("{x:.digits$}"));
     show!("samples      {} of {} problems", summary.samples, summary.sampled)?;
     show!("accuracy     {}", show(summary.accuracy(), 4))?;
@@ -71,6 +95,15 @@ pub(crate) fn run(args: Args) -> Result<()> {
     }
     ensure!(failed == 0, "{failed} problems or samples failed; all others are in {}", args.out.display());
     Ok(())
+}
+
+/// Returns the error of a run on a server, with advice where its output cannot be resumed.
+#[cfg(feature = "remote")]
+fn unanswered(error: RemoteError) -> Report {
+    match error {
+        RemoteError::Rollout(error) => cannot_begin(error),
+        error => Report::from_err(error),
+    }
 }
 
 /// Returns the error of a run, with advice where its output cannot be resumed.
