@@ -88,9 +88,8 @@ mod tests {
 
     #[test]
     fn what_would_change_the_answer_is_refused() {
-        for accepted in [r#"{"user": "x", "echo": false, "tools": [], "logit_bias": null, "presence_penalty": 0.0}"#] {
-            assert!(Fields::parse(accepted.as_bytes()).unwrap().finish().is_ok(), "{accepted}");
-        }
+        let accepted = r#"{"user": "x", "echo": false, "tools": [], "logit_bias": null, "presence_penalty": 0.0}"#;
+        assert!(Fields::parse(accepted.as_bytes()).unwrap().finish().is_ok());
         for refused in [r#"{"echo": true}"#, r#"{"presence_penalty": 0.5}"#, r#"{"temprature": 1}"#] {
             let error = Fields::parse(refused.as_bytes()).unwrap().finish().unwrap_err().json();
             assert!(refused.contains(error["error"]["param"].as_str().unwrap()), "{error}");

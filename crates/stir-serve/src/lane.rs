@@ -35,7 +35,7 @@ impl<S: Session> AnswerLane<S> {
         let &Start { request, sample, controller, top } = start;
         let kind = match controller {
             Some(controller) => Kind::Steered(Box::new(controller.resume(engine, session, request, sample)?)),
-            None => Kind::Plain(Decode::resume(engine, session, request, sample)?),
+            None => Kind::Plain(Box::new(Decode::resume(engine, session, request, sample)?)),
         };
         let id = SampleId { request: 0, sample };
         let lane = EventLane::new(id, Answering { kind, top, tops: Vec::new() }, &request.stop)?;
@@ -96,7 +96,7 @@ struct Answering<S> {
 }
 
 enum Kind<S> {
-    Plain(Decode<S>),
+    Plain(Box<Decode<S>>),
     Steered(Box<SteeredLane<S>>),
 }
 
