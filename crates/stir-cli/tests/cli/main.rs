@@ -26,7 +26,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const STAGES: [&str; 15] = [
+const STAGES: [&str; 16] = [
     "rollout",
     "fork",
     "induce",
@@ -38,6 +38,7 @@ const STAGES: [&str; 15] = [
     "calibrate",
     "grade",
     "chat",
+    "serve",
     "inspect",
     "train-tiny",
     "pipeline",
