@@ -81,6 +81,11 @@ impl ApiError {
         error.with_code("invalid_api_key")
     }
 
+    pub(crate) fn foreign_name(host: &str) -> Self {
+        let message = format!("the server does not go by the name {host:?}: ask localhost, or give it an API key");
+        Self::new(StatusCode::MISDIRECTED_REQUEST, message)
+    }
+
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, message)
     }

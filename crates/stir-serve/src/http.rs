@@ -1,11 +1,15 @@
 //! What all routes share: the key, the body, and the count of requests.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use axum::{
     body::Body,
     extract::{MatchedPath, Request, State},
-    http::header,
+    http::{header, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -25,6 +29,23 @@ pub(crate) async fn guard(State(shared): State<Arc<Shared>>, request: Request, n
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
         if !given.is_some_and(|(_, given)| key.is(given)) {
             return ApiError::no_key().into_response();
+        }
+    }
+    next.run(request).await
+}
+
+/// Refuses requests by a foreign name where only this machine can ask and nobody needs a key: a page in a browser here
+/// could have let its own name point to the server (DNS rebinding).
+pub(crate) async fn own_name(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    if shared.is_local.load(Ordering::Relaxed) && shared.config.api_key.is_none() {
+        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let name = host.parse::<Authority>().map(|authority| authority.host().to_ascii_lowercase());
+        let is_own = name.is_ok_and(|name| {
+            let address = name.trim_start_matches('[').trim_end_matches(']');
+            name == "localhost" || name.ends_with(".localhost") || address.parse::<IpAddr>().is_ok()
+        });
+        if !is_own {
+            return ApiError::foreign_name(host).into_response();
         }
     }
     next.run(request).await

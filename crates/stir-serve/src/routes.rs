@@ -16,7 +16,7 @@ use crate::{
     answer::answer,
     chat, completions,
     error::ApiError,
-    http::{body, count, guard, json_body},
+    http::{body, count, guard, json_body, own_name},
     libraries::{check_name, describe},
     reply::Call,
     server::Shared,
@@ -39,6 +39,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .merge(guarded)
         .method_not_allowed_fallback(|| async { ApiError::method() })
         .fallback(|| async { ApiError::not_found("there is nothing at this address") })
+        .layer(from_fn_with_state(shared.clone(), own_name))
         .layer(from_fn_with_state(shared.clone(), count))
         .with_state(shared)
 }
@@ -61,7 +62,9 @@ async fn answered(
 ) -> Answer {
     let body = json_body(request, shared.config.body_limit).await?;
     let parser = shared.clone();
+    let turn = shared.readers.acquire().await;
     let call = blocking(move || parse(&parser, &body)).await??;
+    drop(turn);
     answer(shared, call).await
 }
 

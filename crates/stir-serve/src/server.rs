@@ -3,8 +3,13 @@ use std::{
     fmt,
     future::{Future, pending},
     hash::{BuildHasher, RandomState},
-    sync::{Arc, Mutex, PoisonError, mpsc::Sender},
-    thread::JoinHandle,
+    num::NonZero,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc::Sender,
+    },
+    thread::{self, JoinHandle},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -58,6 +63,10 @@ pub(crate) struct Shared {
     pub created: u64,
     /// Held while a library is uploaded.
     pub uploads: tokio::sync::Mutex<()>,
+    /// One permit for each request that is being read: a body may take many times its length while it is.
+    pub readers: Semaphore,
+    /// Set where only this machine can reach the server.
+    pub is_local: AtomicBool,
     /// Until the server ends.
     engine: Mutex<Option<EngineThread>>,
     /// One permit for each answer that may run or wait.
@@ -89,6 +98,8 @@ impl Server {
             metrics,
             created: now(),
             uploads: tokio::sync::Mutex::new(()),
+            readers: Semaphore::new(thread::available_parallelism().map_or(1, NonZero::get)),
+            is_local: AtomicBool::new(false),
             engine: Mutex::new(Some(EngineThread { commands, thread })),
             places: Arc::new(Semaphore::new(config.max_batch + config.queue)),
             config,
@@ -119,6 +130,8 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ServeError> {
+        let is_local = listener.local_addr()?.ip().is_loopback();
+        self.shared.is_local.store(is_local, Ordering::Relaxed);
         let (told, ending) = oneshot::channel();
         let graceful = async move {
             shutdown.await;

@@ -127,9 +127,9 @@ impl<E: Engine> Worker<E> {
     /// Ends answers that nobody waits for, and those whose time is up.
     fn end_unwanted(&mut self) {
         let now = Instant::now();
-        let unwanted = |client: &Client| client.is_gone() || client.is_late(now);
-        let lanes: Vec<LaneId> =
-            self.scheduler.lanes().filter(|(_, lane)| unwanted(lane.client())).map(|(id, _)| id).collect();
+        let is_unwanted = |client: &Client| client.is_gone() || client.is_late(now);
+        let lanes = self.scheduler.lanes().filter(|(_, lane)| is_unwanted(lane.client()));
+        let lanes: Vec<LaneId> = lanes.map(|(id, _)| id).collect();
         for lane in lanes.into_iter().filter_map(|id| self.scheduler.cancel(id)) {
             if lane.client().is_gone() {
                 self.metrics.cancelled.add(1);
@@ -138,13 +138,12 @@ impl<E: Engine> Worker<E> {
             }
         }
         for (job, _) in &mut self.waiting {
-            for _ in 0..job.clients.len() {
-                let session = self.engine.session();
-                // Only the first is looked at: all came with one request.
-                if !job.clients.front().is_some_and(unwanted) {
-                    break;
-                }
-                if let Some(lane) = job.begin(&self.engine, session) {
+            if job.clients.front().is_some_and(Client::is_gone) {
+                self.metrics.cancelled.add(job.clients.len() as u64);
+                job.clients.clear();
+            }
+            while job.clients.front().is_some_and(|client| client.is_late(now)) {
+                if let Some(lane) = job.begin(&self.engine, self.engine.session()) {
                     lane.cut();
                 }
             }

@@ -208,6 +208,27 @@ async fn models_and_a_model_without_a_template() {
     assert!(error["error"]["message"].as_str().unwrap().contains("no chat template"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_a_page_may_have_pointed_here_needs_a_key() {
+    for (key, foreign) in [(None, 421), (Some(ApiKey::new("secret")), 200)] {
+        let server = serve(ToyEngine::new(1), ServeConfig { api_key: key, ..ServeConfig::default() }).await;
+        for (host, status) in [
+            ("evil.example", foreign),
+            ("evil.example:8000", foreign),
+            ("localhost.evil.example", foreign),
+            ("127.0.0.1.evil.example", foreign),
+            ("LOCALHOST:1", 200),
+            ("127.0.0.1:8000", 200),
+            ("[::1]:8000", 200),
+        ] {
+            let request = server.client.get(server.at("/v1/models")).header("authorization", "Bearer secret");
+            let (found, answer) = read(request.header("host", host).send().await.unwrap()).await;
+            assert_eq!(found, status, "{host} {answer}");
+        }
+        server.end().await;
+    }
+}
+
 #[test]
 fn settings_out_of_bounds_are_refused() {
     let default = ServeConfig::default;
