@@ -12,7 +12,8 @@ use crate::{
 /// first of them finds room, once for all of them. If all requests are known beforehand, [`generate`](crate::generate)
 /// and [`stream`](crate::stream) are shorter.
 ///
-/// Every sample gets exactly one last event ([`Event::Finished`] or [`Event::Failed`]) unless the engine fails.
+/// Every sample gets exactly one last event ([`Finished`](crate::Event::Finished) or
+/// [`Failed`](crate::Event::Failed)) unless the engine fails.
 ///
 /// ```
 /// use stir_core::{Event, Generator, Request, Text, toy::ToyEngine};
