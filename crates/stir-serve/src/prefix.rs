@@ -10,11 +10,14 @@ pub(crate) struct PrefixCache<S> {
     kept: VecDeque<(Arc<[TokenId]>, S)>,
     positions: usize,
     limit: usize,
+    /// The number of tokens of a prompt that are encoded at once.
+    part: usize,
 }
 
 impl<S: Session> PrefixCache<S> {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { kept: VecDeque::new(), positions: 0, limit }
+    /// Returns a cache of `limit` positions that encodes prompts in parts of `part` tokens.
+    pub(crate) fn new(limit: usize, part: usize) -> Self {
+        Self { kept: VecDeque::new(), positions: 0, limit, part }
     }
 
     /// Returns the number of positions kept.
@@ -22,28 +25,39 @@ impl<S: Session> PrefixCache<S> {
         self.positions
     }
 
-    /// Returns a session that holds all of `prompt` but its last token, and how many positions of it were there already.
-    pub(crate) fn encode<E: Engine<Session = S>>(
-        &mut self,
-        engine: &E,
-        prompt: &[TokenId],
-    ) -> Result<(S, usize), E::Error> {
-        let head = &prompt[..prompt.len().saturating_sub(1)];
+    /// Returns a session that holds what is known of `prompt`, without its last token.
+    pub(crate) fn find<E: Engine<Session = S>>(&mut self, engine: &E, prompt: &[TokenId]) -> S {
+        let head = head(prompt);
         let common = |tokens: &[TokenId]| tokens.iter().zip(head).take_while(|(a, b)| a == b).count();
         let longest = self.kept.iter().map(|(tokens, _)| common(tokens)).enumerate().max_by_key(|(_, common)| *common);
         let (place, known) = longest.filter(|(_, common)| *common > 0).unzip();
         let used = place.and_then(|place| self.kept.remove(place));
         let mut session = used.as_ref().map_or_else(|| engine.session(), |(_, session)| session.fork());
         self.kept.extend(used);
-        let known = known.unwrap_or(0);
-        session.rewind(known);
-        if known < head.len() {
-            let tokens = &head[known..];
-            let row = Row { session: &mut session, tokens, additions: Vec::new(), capture: &[], logits: false };
-            engine.forward(&mut [row])?;
+        session.rewind(known.unwrap_or(0));
+        session
+    }
+
+    /// Encodes the next part of `prompt`, and keeps it once only its last token is left; returns whether that is so.
+    pub(crate) fn extend<E: Engine<Session = S>>(
+        &mut self,
+        engine: &E,
+        prompt: &[TokenId],
+        session: &mut S,
+    ) -> Result<bool, E::Error> {
+        let head = head(prompt);
+        let left = &head[session.len().min(head.len())..];
+        if left.is_empty() {
+            return Ok(true);
+        }
+        let tokens = &left[..left.len().min(self.part)];
+        let row = Row { session, tokens, additions: Vec::new(), capture: &[], logits: false };
+        engine.forward(&mut [row])?;
+        let is_whole = tokens.len() == left.len();
+        if is_whole {
             self.keep(head, session.fork());
         }
-        Ok((session, known))
+        Ok(is_whole)
     }
 
     fn keep(&mut self, head: &[TokenId], session: S) {
@@ -60,6 +74,11 @@ impl<S: Session> PrefixCache<S> {
             self.positions = count(&self.kept);
         }
     }
+}
+
+/// Returns what of a prompt is encoded before its answers begin.
+fn head(prompt: &[TokenId]) -> &[TokenId] {
+    &prompt[..prompt.len().saturating_sub(1)]
 }
 
 #[cfg(test)]
@@ -79,7 +98,7 @@ mod tests {
         let engine = Watched::new(ToyEngine::new(1), |rows, _| {
             encoded.fetch_add(rows.iter().map(|row| row.tokens.len()).sum(), Relaxed);
         });
-        let mut cache = PrefixCache::new(20);
+        let mut cache = PrefixCache::new(20, 4);
         for (prompt, known, kept) in [
             ("abcdefgh", 0, 7),
             ("abcdefgh", 7, 7),
@@ -94,7 +113,12 @@ mod tests {
         ] {
             let tokens = engine.encode(prompt).unwrap();
             encoded.store(0, Relaxed);
-            let (session, found) = cache.encode(&engine, &tokens).unwrap();
+            let mut session = cache.find(&engine, &tokens);
+            let found = session.len();
+            let parts = (tokens.len() - 1 - found).div_ceil(4).max(1);
+            for part in 1..=parts {
+                assert_eq!(cache.extend(&engine, &tokens, &mut session).unwrap(), part == parts, "{prompt}");
+            }
             assert_eq!((found, cache.positions()), (known, kept), "{prompt}");
             assert_eq!(
                 (session.len(), encoded.load(Relaxed)),

@@ -22,6 +22,10 @@ use crate::{
     prefix::PrefixCache,
 };
 
+/// The number of tokens of a prompt that are encoded at once, so that running answers do not wait for all of a long one,
+/// and a pass does not need memory for it.
+const PART: usize = 256;
+
 /// A prompt, and those who wait for its answers.
 pub(crate) struct Job {
     /// It was checked against the model.
@@ -54,7 +58,7 @@ where
     let (max_batch, prefix_positions) = (config.max_batch, config.prefix_positions);
     let thread = thread::Builder::new().name("engine".into()).spawn(move || {
         let scheduler = Scheduler::new(engine.clone(), max_batch);
-        let prefixes = PrefixCache::new(prefix_positions);
+        let prefixes = PrefixCache::new(prefix_positions, PART);
         Worker { engine, max_batch, commands, scheduler, waiting: VecDeque::new(), prefixes, metrics }.run();
     })?;
     Ok((sender, thread))
@@ -86,8 +90,8 @@ struct Worker<E: Engine> {
     max_batch: usize,
     commands: Receiver<Command>,
     scheduler: Scheduler<Arc<E>, AnswerLane<E::Session>>,
-    /// Jobs with answers that have not begun, first come first. Each comes with a session that holds all of its prompt
-    /// but the last token, once it is encoded.
+    /// Jobs with answers that have not begun, first come first. Each comes with a session that holds what is encoded of
+    /// its prompt, once that has begun.
     waiting: VecDeque<(Box<Job>, Option<E::Session>)>,
     prefixes: PrefixCache<E::Session>,
     metrics: Arc<Metrics>,
@@ -151,32 +155,40 @@ impl<E: Engine> Worker<E> {
         self.waiting.retain(|(job, _)| !job.clients.is_empty());
     }
 
-    /// Begins answers while there is room. At most one prompt is encoded, so that those who have an answer in progress
-    /// do not wait for all others.
+    /// Begins answers while there is room. At most one part of one prompt is encoded, so that those who have an answer in
+    /// progress do not wait for all others.
     fn admit(&mut self) {
         let mut encoded = false;
         while self.scheduler.has_room()
             && let Some((job, session)) = self.waiting.front_mut()
         {
-            if session.is_none() {
+            let (engine, prefixes, prompt) = (&*self.engine, &mut self.prefixes, &job.request.prompt);
+            let session = session.get_or_insert_with(|| {
+                let session = prefixes.find(engine, prompt);
+                self.metrics.prompt_tokens.add(prompt.len() as u64);
+                self.metrics.cached_tokens.add(session.len() as u64);
+                session
+            });
+            if session.len() + 1 < prompt.len() {
                 if encoded {
                     return;
                 }
                 encoded = true;
-                let (engine, prefixes, prompt) = (&*self.engine, &mut self.prefixes, &job.request.prompt);
-                match catch_unwind(AssertUnwindSafe(|| prefixes.encode(engine, prompt))) {
-                    Ok(Ok((encoded, known))) => {
-                        self.metrics.prompt_tokens.add(prompt.len() as u64);
-                        self.metrics.cached_tokens.add(known as u64);
-                        *session = Some(encoded);
+                match catch_unwind(AssertUnwindSafe(|| prefixes.extend(engine, prompt, session))) {
+                    Ok(Ok(true)) => {}
+                    Ok(Ok(false)) => return,
+                    failed => {
+                        match failed {
+                            Ok(Err(error)) => tracing::error!(error = &error as &dyn Error, "a prompt was not encoded"),
+                            _ => tracing::error!("a panic while a prompt was encoded"),
+                        }
+                        self.waiting.pop_front();
+                        continue;
                     }
-                    Ok(Err(error)) => tracing::error!(error = &error as &dyn Error, "a prompt could not be encoded"),
-                    Err(_) => tracing::error!("a panic while a prompt was encoded"),
                 }
             }
-            let lane = session.as_ref().map(Session::fork).and_then(|session| job.begin(&self.engine, session));
-            let is_done = session.is_none() || job.clients.is_empty();
-            if is_done {
+            let lane = job.begin(&self.engine, session.fork());
+            if job.clients.is_empty() {
                 self.waiting.pop_front();
             }
             if let Some(lane) = lane {
