@@ -28,8 +28,8 @@ use crate::{
 /// Make a frozen language model reason better and shorter by steering its residual stream.
 ///
 /// A library of steering vectors is made in three stages, from the model's own samples: `rollout`, `induce`, `basis`.
-/// `validate` keeps what helps; `steer`, `evaluate`, `chat` and `serve` use it; `calibrate` finds the settings that help, if any do.
-/// `pipeline` does all of it on a small model that comes with the program.
+/// `validate` keeps what helps; `steer`, `evaluate`, `chat` and `serve` use it; `calibrate` finds the settings that help,
+/// if any do. `pipeline` does all of it on a small model that comes with the program.
 #[derive(Parser)]
 #[command(name = "stir", version)]
 struct Cli {

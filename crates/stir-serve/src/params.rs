@@ -44,7 +44,7 @@ struct StreamOptions {
 }
 
 impl Params {
-    /// Reads everything but prompt and log-probabilities; `max_tokens` is the number of new tokens where it is not said.
+    /// Reads everything but prompt and log-probabilities; `max_tokens` is the number of new tokens by default.
     pub(crate) fn take(fields: &mut Fields, shared: &Shared, max_tokens: usize) -> Result<Self, ApiError> {
         if let Some(model) = fields.take::<String>("model")?.filter(|model| model != shared.model.name()) {
             let message = format!("there is no model {model:?} here; the model is {:?}", shared.model.name());

@@ -12,7 +12,6 @@ use miette::{IntoDiagnostic, Result, WrapErr, ensure};
 use stir::{
     basis::Library,
     controller::Variant,
-    core::Engine,
     model::{ChatOptions, Lm},
 };
 use stir_serve::{ApiKey, Model, ServeConfig, Server};

@@ -13,6 +13,7 @@ mod fork;
 mod inspect;
 mod program;
 mod refusals;
+mod serve;
 mod steer;
 mod validate;
 

@@ -80,8 +80,6 @@ fn bad_settings_are_named() {
         assert!(!Path::new(&folder.path("all/rollouts.jsonl")).exists(), "{flags}");
     }
     refuse("train-tiny", &format!("--out {out} --batch 0"), &["batch is 0"]);
-    refuse("serve", "--max-batch 0", &["max_batch is 0"]);
-    refuse("serve", "--k-scale -1", &["k_scale is -1"]);
     assert!(!Path::new(&out).exists());
     // What does not parse is a matter of usage.
     for (flag, word) in [("--layers 1.5", "1.5"), (r"--delimiter \q", r"\q"), ("--positives gold", "--gold")] {
