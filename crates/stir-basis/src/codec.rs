@@ -208,10 +208,22 @@ pub(crate) fn read<T: Content>(path: &Path) -> Result<T, FileError> {
 
     let mut payload = Vec::new();
     (&file).take(promised).read_to_end(&mut payload).map_err(io_at(path))?;
-    if *blake3::hash(&payload).as_bytes() != header[20..] {
+    open(path, version, &header, &payload)
+}
+
+/// Reads the content of a file that is in memory; errors call it `path`.
+pub(crate) fn parse<T: Content>(path: &Path, bytes: &[u8]) -> Result<T, FileError> {
+    let (header, payload) = bytes.split_at(HEADER.min(bytes.len()));
+    let (version, _) = check_header(path, T::KIND, header, bytes.len() as u64)?;
+    open(path, version, header, payload)
+}
+
+/// Verifies a payload by its header, and decodes it.
+fn open<T: Content>(path: &Path, version: u32, header: &[u8], payload: &[u8]) -> Result<T, FileError> {
+    if *blake3::hash(payload).as_bytes() != header[20..] {
         return Err(FileError::Checksum { path: path.to_owned() });
     }
-    if version == 1 { Ok(decode::<T::V1>(path, &payload)?.into()) } else { decode(path, &payload) }
+    if version == 1 { Ok(decode::<T::V1>(path, payload)?.into()) } else { decode(path, payload) }
 }
 
 fn decode<T: DeserializeOwned>(path: &Path, payload: &[u8]) -> Result<T, FileError> {

@@ -198,6 +198,20 @@ impl Library {
         codec::consistent(path, Self::from_stored(codec::read(path)?))
     }
 
+    /// Reads the bytes of a file that [`save`](Self::save) wrote; errors call the file `name`.
+    ///
+    /// ```
+    /// use stir_basis::{FileError, Library};
+    /// assert!(matches!(Library::from_bytes("upload", b"no library"), Err(FileError::Kind { found: None, .. })));
+    /// ```
+    ///
+    /// # Errors
+    /// Fails like [`load`](Self::load).
+    pub fn from_bytes(name: impl AsRef<Path>, bytes: &[u8]) -> Result<Self, FileError> {
+        let name = name.as_ref();
+        codec::consistent(name, Self::from_stored(codec::parse(name, bytes)?))
+    }
+
     pub(crate) fn from_stored(mut stored: Stored) -> Result<Self, ContentError> {
         stored.check()?;
         let hidden_size = stored.fingerprint.hidden_size;

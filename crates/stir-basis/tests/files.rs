@@ -151,6 +151,10 @@ proptest! {
         refuses_damage(&path, at, flip, cut, |path| MinedPairs::load(path).map(drop));
         full_library().save(&path).unwrap();
         refuses_damage(&path, at, flip, cut, |path| Library::load(path).map(drop));
+        full_library().save(&path).unwrap();
+        refuses_damage(&path, at, flip, cut, |path| {
+            Library::from_bytes(path, &fs::read(path).unwrap()).map(|library| assert_eq!(library, full_library()))
+        });
     }
 }
 

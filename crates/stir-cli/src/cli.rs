@@ -17,8 +17,8 @@ use stir::{
 
 use crate::{
     commands::{
-        basis, calibrate, chat, controls, diagnose, evaluate, fork, grade, induce, inspect, pipeline, rollout, steer,
-        train_tiny, validate,
+        basis, calibrate, chat, controls, diagnose, evaluate, fork, grade, induce, inspect, pipeline, rollout, serve,
+        steer, train_tiny, validate,
     },
     log::LogArgs,
     output,
@@ -28,8 +28,8 @@ use crate::{
 /// Make a frozen language model reason better and shorter by steering its residual stream.
 ///
 /// A library of steering vectors is made in three stages, from the model's own samples: `rollout`, `induce`, `basis`.
-/// `validate` keeps what helps; `steer`, `evaluate` and `chat` use it; `calibrate` finds the settings that help, if any do.
-/// `pipeline` does all of it on a small model that comes with the program.
+/// `validate` keeps what helps; `steer`, `evaluate`, `chat` and `serve` use it; `calibrate` finds the settings that help,
+/// if any do. `pipeline` does all of it on a small model that comes with the program.
 #[derive(Parser)]
 #[command(name = "stir", version)]
 struct Cli {
@@ -52,6 +52,7 @@ enum Commands {
     Calibrate(calibrate::Args),
     Grade(grade::Args),
     Chat(chat::Args),
+    Serve(serve::Args),
     Inspect(inspect::Args),
     TrainTiny(train_tiny::Args),
     Pipeline(pipeline::Args),
@@ -122,6 +123,7 @@ fn execute(cli: Cli) -> Result<()> {
         Commands::Calibrate(args) => calibrate::run(args),
         Commands::Grade(args) => grade::run(args),
         Commands::Chat(args) => chat::run(args),
+        Commands::Serve(args) => serve::run(args),
         Commands::Inspect(args) => inspect::run(args),
         Commands::TrainTiny(args) => train_tiny::run(args),
         Commands::Pipeline(args) => pipeline::run(args),

@@ -12,6 +12,7 @@ pub(crate) mod induce;
 pub(crate) mod inspect;
 pub(crate) mod pipeline;
 pub(crate) mod rollout;
+pub(crate) mod serve;
 pub(crate) mod steer;
 pub(crate) mod train_tiny;
 pub(crate) mod validate;

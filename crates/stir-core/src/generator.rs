@@ -1,8 +1,8 @@
 use std::{collections::VecDeque, fmt, mem};
 
 use crate::{
-    Decode, Engine, Event, Generation, Lane, LaneId, Output, Request, RequestError, Row, SampleId, SamplingError,
-    Scheduler, Session, TextStream, Token, Vocab, prefill,
+    Decode, Engine, EventLane, EventOf, Generation, LaneId, Request, RequestError, SampleId, SamplingError, Scheduler,
+    Session, prefill,
 };
 
 /// Generates answers to requests that may arrive at any time, one forward pass per step, and returns events.
@@ -12,7 +12,8 @@ use crate::{
 /// first of them finds room, once for all of them. If all requests are known beforehand, [`generate`](crate::generate)
 /// and [`stream`](crate::stream) are shorter.
 ///
-/// Every sample gets exactly one last event ([`Event::Finished`] or [`Event::Failed`]) unless the engine fails.
+/// Every sample gets exactly one last event ([`Finished`](crate::Event::Finished) or
+/// [`Failed`](crate::Event::Failed)) unless the engine fails.
 ///
 /// ```
 /// use stir_core::{Event, Generator, Request, Text, toy::ToyEngine};
@@ -49,9 +50,6 @@ pub struct Generator<
     /// Last events of samples that were cancelled.
     cancelled: Vec<(SampleId, EventOf<E::Session, G>)>,
 }
-
-/// The events of a generation `G`.
-type EventOf<S, G> = Event<<G as Lane<S>>::Done, <G as Generation<S>>::Note>;
 
 #[derive(Debug)]
 struct QueuedRequest {
@@ -124,9 +122,9 @@ where
 
     fn cancel_where(&mut self, is_meant: impl Fn(SampleId) -> bool) {
         let meant: Vec<LaneId> =
-            self.scheduler.lanes().filter(|(_, lane)| is_meant(lane.id)).map(|(id, _)| id).collect();
+            self.scheduler.lanes().filter(|(_, lane)| is_meant(lane.id())).map(|(id, _)| id).collect();
         let lanes = meant.into_iter().filter_map(|id| self.scheduler.cancel(id));
-        self.cancelled.extend(lanes.map(EventLane::cancel));
+        self.cancelled.extend(lanes.map(|lane| (lane.id(), lane.cancel())));
         // A sample that has not begun gets an answer without a token.
         let engine = self.scheduler.engine();
         for QueuedRequest { id, request, samples } in &mut self.queue {
@@ -136,9 +134,9 @@ where
                     return true;
                 }
                 // One that is refused all the same stays, so that the next step reports it.
-                let lane = EventLane::start(engine, &self.start, engine.session(), id, request).map(EventLane::cancel);
+                let lane = begin(engine, &self.start, engine.session(), id, request);
                 let is_refused = lane.is_err();
-                self.cancelled.extend(lane);
+                self.cancelled.extend(lane.map(|lane| (id, lane.cancel())));
                 is_refused
             });
         }
@@ -154,16 +152,16 @@ where
     /// the kind of generation refuses a request. The samples concerned are lost and get no further event; all others are
     /// kept, and the generator stays usable.
     #[expect(clippy::type_complexity, reason = "an alias would hide what is returned")]
-    pub fn step(&mut self) -> Result<Vec<(SampleId, Event<G::Done, G::Note>)>, GenerateError<E::Error>> {
+    pub fn step(&mut self) -> Result<Vec<(SampleId, EventOf<E::Session, G>)>, GenerateError<E::Error>> {
         if !self.cancelled.is_empty() {
             return Ok(mem::take(&mut self.cancelled));
         }
         self.admit()?;
-        let ids: Vec<SampleId> = self.scheduler.lanes().map(|(_, lane)| lane.id).collect();
+        let ids: Vec<SampleId> = self.scheduler.lanes().map(|(_, lane)| lane.id()).collect();
         let finished =
             self.scheduler.step().map_err(|error| GenerateError::Engine { lost: ids, source: error.source })?;
         let running = self.scheduler.lanes_mut();
-        let mut events: Vec<_> = running.map(|(id, lane)| (id, (lane.id, mem::take(&mut lane.events)))).collect();
+        let mut events: Vec<_> = running.map(|(id, lane)| (id, (lane.id(), lane.take_events()))).collect();
         // A lane of this kind turns broken logits into an event.
         events.extend(finished.into_iter().filter_map(|(lane, done)| Some((lane, done.ok()?))));
         events.sort_by_key(|(lane, _)| *lane);
@@ -194,7 +192,7 @@ where
             }
             let session = self.prefix.as_ref().map_or_else(|| engine.session(), |(_, prefix)| prefix.fork());
             if let Some(sample) = samples.pop_front() {
-                match EventLane::start(engine, &self.start, session, SampleId { request: number, sample }, request) {
+                match begin(engine, &self.start, session, SampleId { request: number, sample }, request) {
                     Ok(lane) => drop(self.scheduler.push(lane)),
                     Err(source) => {
                         self.queue.pop_front();
@@ -208,6 +206,17 @@ where
         }
         Ok(())
     }
+}
+
+/// Begins the sample `id` of `request`.
+fn begin<E: Engine, G: Generation<E::Session>>(
+    engine: &E,
+    start: impl Fn(&E, E::Session, &Request, usize) -> Result<G, RequestError>,
+    session: E::Session,
+    id: SampleId,
+    request: &Request,
+) -> Result<EventLane<E::Session, G>, RequestError> {
+    Ok(EventLane::new(id, start(engine, session, request, id.sample)?, &request.stop)?)
 }
 
 impl<E, G, F> fmt::Debug for Generator<E, G, F>
@@ -249,59 +258,4 @@ pub enum GenerateError<E> {
         /// The fault of the row of logits.
         source: SamplingError,
     },
-}
-
-/// A sequence in progress whose tokens become events.
-struct EventLane<S, G: Generation<S>> {
-    id: SampleId,
-    generation: G,
-    text: TextStream,
-    /// Events that have not been handed out.
-    events: Vec<EventOf<S, G>>,
-}
-
-impl<S, G: Generation<S>> EventLane<S, G> {
-    fn start<E: Engine<Session = S>>(
-        engine: &E,
-        start: impl Fn(&E, S, &Request, usize) -> Result<G, RequestError>,
-        session: S,
-        id: SampleId,
-        request: &Request,
-    ) -> Result<Self, RequestError> {
-        let text = TextStream::new(&request.stop)?;
-        Ok(Self { id, generation: start(engine, session, request, id.sample)?, text, events: Vec::new() })
-    }
-
-    /// Returns the last event of an answer that is wanted no more.
-    fn cancel(mut self) -> (SampleId, EventOf<S, G>) {
-        (self.id, Event::Finished { text: self.text.finish(), answer: self.generation.answer() })
-    }
-}
-
-impl<S, G: Generation<S>> Lane<S> for EventLane<S, G> {
-    type Done = (SampleId, Vec<EventOf<S, G>>);
-
-    fn rows<'a>(&'a mut self, rows: &mut Vec<Row<'a, S>>) {
-        self.generation.rows(rows);
-    }
-
-    fn absorb(&mut self, vocab: &Vocab, outputs: Vec<Output>) -> Result<Option<Self::Done>, SamplingError> {
-        let reported = self.generation.sequence().answer().len();
-        let advanced = self.generation.advance(vocab, outputs);
-        let sequence = self.generation.sequence();
-        for (index, &id) in sequence.answer().iter().enumerate().skip(reported) {
-            let (log_prob, text) = (sequence.log_probs()[index], self.text.push(vocab.bytes(id)));
-            let note = self.generation.note(index);
-            self.events.push(Event::Token(Token { index, id, log_prob, text, note }));
-        }
-        if advanced.is_ok() && sequence.finish().is_none() {
-            return Ok(None);
-        }
-        let (text, answer) = (self.text.finish(), self.generation.answer());
-        self.events.push(match advanced {
-            Ok(()) => Event::Finished { text, answer },
-            Err(error) => Event::Failed { text, answer, error },
-        });
-        Ok(Some((self.id, mem::take(&mut self.events))))
-    }
 }

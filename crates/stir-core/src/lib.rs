@@ -8,6 +8,7 @@
 pub mod conformance;
 mod engine;
 mod event;
+mod event_lane;
 mod generate;
 mod generator;
 mod hook;
@@ -29,6 +30,7 @@ mod vocab;
 
 pub use engine::{Addition, Engine, Output, Row, Session, Text};
 pub use event::{Event, SampleId, Token};
+pub use event_lane::{EventLane, EventOf};
 pub use generate::{Flow, GenerateOptions, generate, generate_with, stream, stream_with};
 pub use generator::{GenerateError, Generator};
 pub use hook::{HookPoint, ParseHookPointError};

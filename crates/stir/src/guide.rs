@@ -12,6 +12,7 @@
 //! | [`calibration`] | Does any setting help this model on this task? |
 //! | [`evidence`] | What did steering do to real models? |
 //! | [`controls`] | Where must steering help, do nothing, or do harm, and does it? |
+//! | [`serve`] | What does the server answer, and what bounds it? |
 //! | [`grading`] | When is an answer right, rule by rule? |
 //! | [`parity`] | What was compared with other implementations, and what differs on purpose? |
 //! | [`performance`] | How fast is it, next to other programs and to what the machine allows? |
@@ -41,6 +42,8 @@ pub mod parity {}
 pub mod performance {}
 #[doc = include_str!("../docs/remote-rollouts.md")]
 pub mod remote_rollouts {}
+#[doc = include_str!("../docs/serve.md")]
+pub mod serve {}
 #[doc = include_str!("../docs/tasks.md")]
 pub mod tasks {}
 #[doc = include_str!("../docs/validation.md")]

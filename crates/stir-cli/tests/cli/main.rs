@@ -13,6 +13,7 @@ mod fork;
 mod inspect;
 mod program;
 mod refusals;
+mod serve;
 mod steer;
 mod validate;
 
@@ -26,7 +27,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const STAGES: [&str; 15] = [
+const STAGES: [&str; 16] = [
     "rollout",
     "fork",
     "induce",
@@ -38,6 +39,7 @@ const STAGES: [&str; 15] = [
     "calibrate",
     "grade",
     "chat",
+    "serve",
     "inspect",
     "train-tiny",
     "pipeline",
