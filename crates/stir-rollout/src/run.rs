@@ -1,11 +1,12 @@
-use std::{fmt, mem, ops::ControlFlow, path::Path, slice};
+use std::{borrow::Cow, fmt, mem, ops::ControlFlow, path::Path, slice};
 
 use stir_core::{Decode, Generated, Request, Scheduler, Session, Text, judged_text, prefill};
+use stir_files::{Shard, Share};
 use tracing::{debug, info, info_span, warn};
 
 use crate::{
     Failure, FailureReason, Prompt, Rollout, RolloutConfig, RolloutError, RunError, Summary,
-    output::Output,
+    output::{Output, places},
     reward,
     settings::{self, Sampler},
     summary::Tally,
@@ -47,6 +48,7 @@ pub struct Rollouts<'e, E> {
     engine: &'e E,
     config: RolloutConfig,
     judge_name: Option<String>,
+    shard: Option<Shard>,
     on_progress: Option<Box<Observer<'e>>>,
 }
 
@@ -62,7 +64,7 @@ impl<'e, E: Text> Rollouts<'e, E> {
     /// [`RolloutError::Setting`], [`RolloutError::Stop`] or [`RolloutError::Sampling`] for a setting out of bounds.
     pub fn new(engine: &'e E, config: RolloutConfig) -> Result<Self, RolloutError> {
         config.validate()?;
-        Ok(Self { engine, config, judge_name: None, on_progress: None })
+        Ok(Self { engine, config, judge_name: None, shard: None, on_progress: None })
     }
 
     /// Names the judge, if a prompt may be judged in several ways. The name is kept in the settings file of the output,
@@ -70,6 +72,13 @@ impl<'e, E: Text> Rollouts<'e, E> {
     #[must_use]
     pub fn judge_name(self, name: impl Into<String>) -> Self {
         Self { judge_name: Some(name.into()), ..self }
+    }
+
+    /// Samples only the prompts of one part of the run, chosen by their places; [`run`](Self::run) is given all of them. The
+    /// outputs of all parts, put together by [`merge_logs`](stir_files::merge_logs), are the output of the whole run.
+    #[must_use]
+    pub fn shard(self, shard: Shard) -> Self {
+        Self { shard: Some(shard), ..self }
     }
 
     /// Calls `observer` once at the start and after every record; `Break` ends the run cleanly.
@@ -98,10 +107,19 @@ impl<'e, E: Text> Rollouts<'e, E> {
     ) -> Result<Summary<E::Error>, RunError<E::Error>> {
         let (samples, judge_name) = (self.config.samples, self.judge_name.take());
         let sampler = Sampler::new(self.engine, out.as_ref());
-        let settings = settings::describe(&self.config, Some(sampler), prompts, judge_name.as_deref())?;
+        let settings = settings::describe(&self.config, Some(sampler), prompts, judge_name.as_deref(), self.shard)?;
+        let share = self.shard.map(|shard| Share::new(shard, prompts.iter().map(|prompt| prompt.id.as_str())));
+        // Of all, so that every part refuses what no part could tell apart.
+        places(prompts)?;
+        let prompts: Cow<'_, [Prompt]> = match self.shard {
+            Some(shard) => shard.of(prompts).cloned().collect(),
+            None => prompts.into(),
+        };
+        let prompts = &*prompts;
         let mut tally = Tally::new(prompts.len());
-        let mut output =
-            Output::open(out.as_ref(), prompts, samples, &settings, |prompt, rollout| tally.add(prompt, rollout))?;
+        let mut output = Output::open(out.as_ref(), prompts, samples, &settings, share, |prompt, rollout| {
+            tally.add(prompt, rollout)
+        })?;
         let span = info_span!("rollout", prompts = prompts.len(), samples, resumed = output.len());
         let _entered = span.enter();
 

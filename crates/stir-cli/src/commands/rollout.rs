@@ -44,7 +44,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let model = args.model.open()?;
     let questions = args.task.open(&|system, user| model.render(system, user))?;
     let (prompts, judge_name) = (questions.prompts(), questions.judge_name());
-    check_output(&config, &prompts, Some(&judge_name), &args.out).map_err(cannot_begin)?;
+    check_output(&config, &prompts, Some(&judge_name), shard, &args.out).map_err(cannot_begin)?;
     let lm = model.load()?;
     let shown = Progress::new(0, "rollout");
     let run = Rollouts::new(&lm, config).into_diagnostic()?.judge_name(judge_name).on_progress(|progress| {
