@@ -84,7 +84,7 @@ impl Settings {
     }
 
     /// Returns the first field that differs, by its path, with its JSON text here and in `other`.
-    pub(crate) fn difference(&self, other: &Self) -> Option<(String, String, String)> {
+    pub fn difference(&self, other: &Self) -> Option<(String, String, String)> {
         difference(Some(&self.value), Some(&other.value), String::new())
     }
 

@@ -146,12 +146,12 @@ pub enum MergeError {
         second: PathBuf,
     },
     /// A record is not of the problem whose turn it is.
-    #[error("{}, line {line}: problem {id:?} is not one of the shard, or not in its place", .path.display())]
+    #[error("{}, record {record}: problem {id:?} is not one of the shard, or not in its place", .path.display())]
     Stray {
         /// The file.
         path: PathBuf,
-        /// The number of the line, from 1.
-        line: usize,
+        /// The number of the record, from 1.
+        record: usize,
         /// The problem's id.
         id: String,
     },

@@ -72,8 +72,8 @@ fn interleave(
             content.advance()?;
         }
     }
-    match parts.iter_mut().find_map(|part| Some((part.content.problem.take()?, part.content.line, &part.path))) {
-        Some((id, line, path)) => Err(MergeError::Stray { path: path.clone(), line, id }),
+    match parts.iter_mut().find_map(|part| Some((part.content.problem.take()?, part.content.record, &part.path))) {
+        Some((id, record, path)) => Err(MergeError::Stray { path: path.clone(), record, id }),
         None => Ok(written),
     }
 }
@@ -86,7 +86,8 @@ struct Records {
     lines: Lines,
     /// The problem of the current line; `None` before the first and after the last.
     problem: Option<String>,
-    line: usize,
+    /// The number of the current record, from 1.
+    record: usize,
     /// The number of bytes when the part came to its end.
     sealed: u64,
 }
@@ -98,8 +99,8 @@ impl Records {
             id: String,
         }
         self.problem = None;
-        if let Some(span) = self.lines.advance()? {
-            self.line = span.line;
+        if self.lines.advance()?.is_some() {
+            self.record += 1;
             self.problem = Some(self.lines.parse_own::<Record>()?.id);
         }
         Ok(())
@@ -112,7 +113,7 @@ fn open(path: &Path) -> Result<Part<Records>, MergeError> {
     let Some(Seal { share, bytes: sealed }) = Seal::read(&path)?.filter(|seal| seal.share.shard == shard) else {
         return Err(MergeError::Unfinished { path });
     };
-    Ok(Part { path, share, content: Records { settings, lines, problem: None, line: 0, sealed } })
+    Ok(Part { path, share, content: Records { settings, lines, problem: None, record: 0, sealed } })
 }
 
 impl Part<Records> {

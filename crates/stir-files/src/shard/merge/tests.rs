@@ -194,7 +194,7 @@ fn problems_of_another_part_are_refused() {
     fs::write(&seal, &sealed).unwrap();
     fs::write(&part, records.replace("\"f\"", "\"x\"")).unwrap();
     match run.merge([0, 1]).unwrap_err() {
-        MergeError::Stray { path, line, id } => assert_eq!((path, line, id.as_str()), (part, 5, "x")),
+        MergeError::Stray { path, record, id } => assert_eq!((path, record, id.as_str()), (part, 5, "x")),
         error => panic!("{error}"),
     }
     assert!(!run.out().exists());
