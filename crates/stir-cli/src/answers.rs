@@ -192,7 +192,7 @@ impl ProblemFiles {
         }
         let library = file.map(|file| file.digest.as_str());
         let known = known_settings(&request, &self.questions.questions, config, library).into_diagnostic()?;
-        answers::check(out, &known).map_err(cannot_begin)
+        answers::check(out, &known, shard).map_err(cannot_begin)
     }
 
     /// Checks a comparison whose answers go to the folder `dir` as [`check`](Self::check) checks one method.

@@ -18,5 +18,7 @@ pub use lines::{LineSpan, Lines, json_line, read_lines};
 pub use lock::FileLock;
 pub use log::{RecordLog, Records};
 pub use settings::Settings;
-pub use shard::{MergeError, Part, SHARDS_VARIABLE, Seal, Shard, ShardError, Share, assemble, merge_logs};
+pub use shard::{
+    MergeError, Part, SHARDS_VARIABLE, Seal, Shard, ShardError, Share, assemble, merge_folders, merge_logs,
+};
 pub use surrogates::mend_surrogates;

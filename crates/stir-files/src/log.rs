@@ -97,14 +97,13 @@ impl<R: Serialize + DeserializeOwned, K: Debug + Eq + Hash> RecordLog<R, K> {
     }
 
     /// Says that the log is one part of a run: [`finish`](Self::finish) seals it, so that
-    /// [`merge_logs`](crate::merge_logs) takes it. A seal of records that are not all there is removed.
+    /// [`merge_logs`](crate::merge_logs) takes it. An earlier seal is removed until then. The log's keys may be those of the
+    /// whole run, of which the part has some.
     ///
     /// # Errors
     /// [`FileError::Io`].
     pub fn sealed(mut self, share: Share) -> Result<Self, FileError> {
-        if !self.is_complete() {
-            Seal::remove(&self.path)?;
-        }
+        Seal::remove(&self.path)?;
         self.share = Some(share);
         Ok(self)
     }

@@ -1,9 +1,10 @@
 //! The records of the parts of a run, put together.
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{ErrorKind, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
@@ -49,6 +50,42 @@ pub fn merge_logs(out: impl AsRef<Path>, shards: &[impl AsRef<Path>]) -> Result<
     let records = merged?;
     written.map_err(FileError::io("write", out))?;
     Ok(records)
+}
+
+/// Puts the records in the folders of all parts of a run together, file by file ([`merge_logs`]): those that have a
+/// [`Seal`]. Every folder must have the same files. Returns the files written into the folder `out`, which is made where
+/// there is none, in order of name.
+///
+/// # Errors
+/// [`MergeError`]; files before the one that it names are then written.
+pub fn merge_folders(out: impl AsRef<Path>, shards: &[impl AsRef<Path>]) -> Result<Vec<PathBuf>, MergeError> {
+    let (out, mut names) = (out.as_ref(), BTreeSet::new());
+    for folder in shards {
+        names.extend(sealed(folder.as_ref())?);
+    }
+    if names.is_empty() {
+        return Err(match shards.first() {
+            Some(first) => MergeError::Unfinished { path: first.as_ref().to_owned() },
+            None => MergeError::Nothing,
+        });
+    }
+    fs::create_dir_all(out).map_err(FileError::io("create", out))?;
+    for name in &names {
+        let parts: Vec<PathBuf> = shards.iter().map(|folder| folder.as_ref().join(name)).collect();
+        merge_logs(out.join(name), &parts)?;
+    }
+    Ok(names.into_iter().map(|name| out.join(name)).collect())
+}
+
+/// Returns the names of the sealed records in a folder.
+fn sealed(folder: &Path) -> Result<Vec<String>, FileError> {
+    let io = || FileError::io("read", folder);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io())? {
+        let name = entry.map_err(io())?.file_name();
+        names.extend(name.to_str().and_then(|name| name.strip_suffix(Seal::SUFFIX)).map(ToOwned::to_owned));
+    }
+    Ok(names)
 }
 
 /// Writes the records in the order of the whole run; returns their number.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use assemble::{Part, assemble};
 pub use environment::SHARDS_VARIABLE;
 pub use error::{MergeError, ShardError};
-pub use merge::merge_logs;
+pub use merge::{merge_folders, merge_logs};
 pub use seal::{Seal, Share};
 
 /// One of the parts into which a run is divided, written `I/N`: part `I` of `N`, counted from 0.

@@ -48,9 +48,11 @@ pub struct Seal {
 }
 
 impl Seal {
+    pub(crate) const SUFFIX: &str = ".shard.json";
+
     /// Returns the path of the seal of the records in `out`: its name with `.shard.json` at the end.
     pub fn path(out: impl AsRef<Path>) -> PathBuf {
-        with_suffix(out, ".shard.json")
+        with_suffix(out, Self::SUFFIX)
     }
 
     /// Reads the seal of the records in `out`; `None` if there is none, as with records that are not finished.

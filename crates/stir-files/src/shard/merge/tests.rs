@@ -1,5 +1,3 @@
-use std::path::PathBuf;
-
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -198,4 +196,31 @@ fn problems_of_another_part_are_refused() {
         error => panic!("{error}"),
     }
     assert!(!run.out().exists());
+}
+
+#[test]
+fn folders_are_put_together_file_by_file() {
+    let folder = TempDir::new().unwrap();
+    let parts: Vec<PathBuf> = (0..2).map(|index| folder.path().join(index.to_string())).collect();
+    let (out, settings) = (folder.path().join("out"), Settings::new(&settings()).unwrap());
+    assert!(matches!(merge_folders(&out, &[] as &[PathBuf]), Err(MergeError::Nothing)));
+    for (part, shard) in parts.iter().zip(Shard::all(2)) {
+        fs::create_dir(part).unwrap();
+        fs::write(part.join("report.html"), "not a log").unwrap();
+        for name in ["answers.plain.jsonl", "answers.stir.jsonl"] {
+            if (name, shard.index()) != ("answers.stir.jsonl", 1) {
+                write(&part.join(name), Some(shard), settings.clone(), true);
+            }
+        }
+    }
+    // The second part has not begun the second file.
+    assert!(
+        matches!(merge_folders(&out, &parts), Err(MergeError::File(FileError::Io { path, .. })) if path.ends_with("1/answers.stir.jsonl"))
+    );
+    write(&parts[1].join("answers.stir.jsonl"), Some(Shard::new(1, 2).unwrap()), settings, true);
+    let merged = merge_folders(&out, &parts).unwrap();
+    assert_eq!(merged, [out.join("answers.plain.jsonl"), out.join("answers.stir.jsonl")]);
+    assert_eq!(fs::read(&merged[0]).unwrap(), fs::read(&merged[1]).unwrap());
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 4);
+    assert!(matches!(merge_folders(&out, &[folder.path()]), Err(MergeError::Unfinished { .. })));
 }
