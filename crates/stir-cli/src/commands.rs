@@ -10,6 +10,7 @@ pub(crate) mod fork;
 pub(crate) mod grade;
 pub(crate) mod induce;
 pub(crate) mod inspect;
+pub(crate) mod merge;
 pub(crate) mod pipeline;
 pub(crate) mod rollout;
 pub(crate) mod steer;

@@ -15,6 +15,7 @@ mod output;
 mod present;
 mod progress;
 mod settings;
+mod shard;
 mod tasks;
 mod typed;
 

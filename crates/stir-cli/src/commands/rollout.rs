@@ -4,7 +4,7 @@
 //! stir rollout --task problems.jsonl --out rollouts.jsonl
 //! ```
 //!
-//! A stopped run resumes when it is started again.
+//! A stopped run resumes when it is started again. With `--shard I/N` several machines share the work.
 
 use std::{ops::ControlFlow, path::PathBuf};
 
@@ -21,6 +21,7 @@ use crate::{
     output::{self, show},
     progress::Progress,
     settings::RolloutArgs,
+    shard::ShardArgs,
     tasks::TaskArgs,
 };
 
@@ -35,6 +36,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     settings: RolloutArgs,
     #[command(flatten)]
+    shard: ShardArgs,
+    #[command(flatten)]
     model: ModelArgs,
 }
 
@@ -44,10 +47,14 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let model = args.model.open()?;
     let questions = args.task.open(&|system, user| model.render(system, user))?;
     let (prompts, judge_name) = (questions.prompts(), questions.judge_name());
-    check_output(&config, &prompts, Some(&judge_name), shard, &args.out).map_err(cannot_begin)?;
+    check_output(&config, &prompts, Some(&judge_name), args.shard.shard, &args.out).map_err(cannot_begin)?;
     let lm = model.load()?;
     let shown = Progress::new(0, "rollout");
-    let run = Rollouts::new(&lm, config).into_diagnostic()?.judge_name(judge_name).on_progress(|progress| {
+    let mut run = Rollouts::new(&lm, config).into_diagnostic()?.judge_name(judge_name);
+    if let Some(shard) = args.shard.shard {
+        run = run.shard(shard);
+    }
+    let run = run.on_progress(|progress| {
         shown.set_total(progress.total as u64);
         shown.set_done(progress.done as u64);
         shown.set_note(format!("{} tokens", progress.tokens));
@@ -69,6 +76,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         let place = location(&args.task.task, index, &failure.id);
         output::warn(&Report::from_err(failure.reason).wrap_err(place));
     }
+    args.shard.tell();
     ensure!(failed == 0, "{failed} problems or samples failed; all others are in {}", args.out.display());
     Ok(())
 }

@@ -26,7 +26,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const STAGES: [&str; 15] = [
+const STAGES: [&str; 16] = [
     "rollout",
     "fork",
     "induce",
@@ -39,6 +39,7 @@ const STAGES: [&str; 15] = [
     "grade",
     "chat",
     "inspect",
+    "merge",
     "train-tiny",
     "pipeline",
     "controls",
