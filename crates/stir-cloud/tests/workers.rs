@@ -9,7 +9,7 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
 use serde_json::json;
-use stir_cloud::{Board, Claim, CloudError, Finished, Place, RunSpec};
+use stir_cloud::{Board, Claim, CloudError, Finished, Place, RunSpec, Work, copy};
 use stir_files::{RecordLog, Settings, Shard, Share, merge_logs};
 use tempfile::TempDir;
 use tokio::time::sleep;
@@ -221,5 +221,51 @@ async fn files_of_any_size_and_folders_come_back() {
     let fetched = board.fetch(out.path()).await.unwrap().remove(0).1;
     for name in ["empty", "large", "answers/12/a.jsonl"] {
         assert!(fs::read(fetched.join(name)).unwrap() == fs::read(folder.path().join(name)).unwrap(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_is_run_for_every_shard() {
+    let (folder, out) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let place = Place::open(&format!("file://{}", folder.path().display())).unwrap();
+    let sh = |script: &str| Work::new(["sh", "-c", script].map(String::from));
+    for (script, missing) in [("echo {shard}", "{out}"), ("echo > {out}/x", "{shard}")] {
+        assert!(matches!(sh(script), Err(CloudError::Placeholder { missing: found }) if found == missing));
+    }
+    let work = sh("echo {shard} > {out}/shard.txt").unwrap();
+    let spec = RunSpec { work: work.describe(), ..spec(1000) };
+    let mut board = Board::join(place.clone(), spec.clone(), "one").await.unwrap();
+    assert_eq!(work.run(&mut board).await.unwrap(), SHARDS);
+    for (shard, folder) in board.fetch(out.path()).await.unwrap() {
+        assert_eq!(fs::read_to_string(folder.join("shard.txt")).unwrap(), format!("{shard}\n"));
+    }
+    // One that fails leaves its shard to others, and nothing in the store.
+    let failing = sh("echo {shard} > {out}/shard.txt; exit 3").unwrap();
+    let spec = RunSpec { work: failing.describe(), ..spec };
+    let mut board = Board::join(Place::in_memory(), spec, "two").await.unwrap();
+    let error = failing.run(&mut board).await.unwrap_err();
+    assert!(matches!(&error, CloudError::Command { status, .. } if status.code() == Some(3)), "{error}");
+    assert!(board.done().await.unwrap().is_empty());
+    let absent = Work::new(["no-such-program", "{shard}", "{out}"].map(String::from)).unwrap();
+    let error = absent.run(&mut board).await.unwrap_err();
+    assert!(matches!(&error, CloudError::Start { program, .. } if program == Path::new("no-such-program")), "{error}");
+}
+
+#[tokio::test]
+async fn single_files_are_copied_both_ways() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(path("problems.jsonl"), "{}\n").unwrap();
+    let there = format!("file://{}", path("bucket/problems.jsonl"));
+    assert_eq!(copy(&path("problems.jsonl"), &there).await.unwrap(), 3);
+    assert_eq!(copy(&there, &path("back.jsonl")).await.unwrap(), 3);
+    assert_eq!(fs::read_to_string(path("back.jsonl")).unwrap(), "{}\n");
+    assert!(matches!(copy(&path("a"), &path("b")).await, Err(CloudError::Url { .. })));
+    assert!(matches!(copy(&there, &there).await, Err(CloudError::Url { .. })));
+    let error = copy(&format!("{there}.gone"), &path("c")).await.unwrap_err();
+    assert!(matches!(&error, CloudError::Store { action: "read", .. }), "{error}");
+    assert!(!Path::new(&path("c")).exists());
+    for url in ["s3:/bucket", "ftp://host/x", "s3://user:secret@bucket/x", "memory:///x"] {
+        assert!(matches!(Place::open(url), Err(CloudError::Url { .. })), "{url}");
     }
 }
