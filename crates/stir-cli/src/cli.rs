@@ -52,6 +52,8 @@ enum Commands {
     Calibrate(calibrate::Args),
     Grade(grade::Args),
     Chat(chat::Args),
+    #[cfg(feature = "cloud")]
+    Cloud(crate::commands::cloud::Args),
     Inspect(inspect::Args),
     Merge(merge::Args),
     TrainTiny(train_tiny::Args),
@@ -123,6 +125,8 @@ fn execute(cli: Cli) -> Result<()> {
         Commands::Calibrate(args) => calibrate::run(args),
         Commands::Grade(args) => grade::run(args),
         Commands::Chat(args) => chat::run(args),
+        #[cfg(feature = "cloud")]
+        Commands::Cloud(args) => crate::commands::cloud::run(args),
         Commands::Inspect(args) => inspect::run(args),
         Commands::Merge(args) => merge::run(args),
         Commands::TrainTiny(args) => train_tiny::run(args),

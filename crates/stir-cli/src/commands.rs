@@ -3,6 +3,8 @@
 pub(crate) mod basis;
 pub(crate) mod calibrate;
 pub(crate) mod chat;
+#[cfg(feature = "cloud")]
+pub(crate) mod cloud;
 pub(crate) mod controls;
 pub(crate) mod diagnose;
 pub(crate) mod evaluate;
