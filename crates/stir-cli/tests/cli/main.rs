@@ -13,6 +13,7 @@ mod fork;
 mod inspect;
 mod program;
 mod refusals;
+mod shards;
 mod steer;
 mod validate;
 
