@@ -19,6 +19,7 @@ use stir::{
         method::{AnswerError, AnswerRun, Deer, Method, MethodConfig, MethodContext, Render, StaticAt, known_settings},
         questions::{Questions, location},
     },
+    files::Shard,
     model::{Lm, ModelError},
     report::{Record, Run, Settings},
 };
@@ -30,6 +31,7 @@ use crate::{
     present::{LibraryView, present},
     progress::Progress,
     settings::{AnswerArgs, ConstantVectorArgs, DeerArgs, SelfConsistencyArgs},
+    shard::ShardArgs,
     tasks::{TaskArgs, check_golds},
 };
 
@@ -179,6 +181,7 @@ impl ProblemFiles {
         model: &OpenModel<'_>,
         args: &AnswerArgs,
         config: &MethodConfig,
+        shard: Option<Shard>,
         out: &Path,
     ) -> Result<()> {
         config.validate().into_diagnostic()?;
@@ -192,15 +195,21 @@ impl ProblemFiles {
         }
         let library = file.map(|file| file.digest.as_str());
         let known = known_settings(&request, &self.questions.questions, config, library).into_diagnostic()?;
-        answers::check(out, &known).map_err(cannot_begin)
+        answers::check(out, &known, shard).map_err(cannot_begin)
     }
 
     /// Checks a comparison whose answers go to the folder `dir` as [`check`](Self::check) checks one method.
-    pub(crate) fn check_all(&self, model: &OpenModel<'_>, args: &CompareArgs, dir: &Path) -> Result<()> {
+    pub(crate) fn check_all(
+        &self,
+        model: &OpenModel<'_>,
+        args: &CompareArgs,
+        shard: Option<Shard>,
+        dir: &Path,
+    ) -> Result<()> {
         check_golds(&self.questions)?;
         args.methods.iter().try_for_each(|method| {
             let config = method.config(args, &self.questions.elicit, model.args.seed);
-            self.check(model, &args.answers, &config, &method.out(dir))
+            self.check(model, &args.answers, &config, shard, &method.out(dir))
         })
     }
 
@@ -251,21 +260,33 @@ impl Problems<'_> {
         Ok((method, settings))
     }
 
-    /// Begins or resumes the file `out` of answers.
+    /// Begins or resumes the file `out` of answers, to all problems or those of one part.
     pub(crate) fn begin<R: Serialize + DeserializeOwned>(
         &self,
         out: &Path,
         settings: &Value,
+        shard: Option<Shard>,
         id: fn(&R) -> String,
     ) -> Result<Answers<R>> {
         let ids: Vec<&str> = self.questions.questions.iter().map(|question| question.id.as_str()).collect();
-        answers::open(out, settings, &ids, id).map_err(cannot_begin)
+        let answers = match shard {
+            Some(shard) => answers::open_shard(out, settings, &ids, shard, id),
+            None => answers::open(out, settings, &ids, id),
+        };
+        answers.map_err(cannot_begin)
     }
 
     /// Answers every problem by every method and shows how they compare; answers go to `dir/answers.METHOD.jsonl`, the
     /// comparison to `dir/results.json`, the report to `dir/report.html`. Finished parts of it are reused.
-    /// `candidates` is the file that the library was selected from, to be shown.
-    pub(crate) fn compare(&self, args: &CompareArgs, candidates: Option<PathBuf>, dir: &Path) -> Result<()> {
+    /// `candidates` is the file that the library was selected from, to be shown. A part answers its own problems and shows
+    /// nothing.
+    pub(crate) fn compare(
+        &self,
+        args: &CompareArgs,
+        part: ShardArgs,
+        candidates: Option<PathBuf>,
+        dir: &Path,
+    ) -> Result<()> {
         check_golds(&self.questions)?;
         let answer_run = self.answer_run(&args.answers);
         self.check(&answer_run)?;
@@ -276,12 +297,19 @@ impl Problems<'_> {
             .map(|method| self.method(&answer_run, &method.config(args, &self.questions.elicit, self.model.seed)))
             .collect::<Result<_>>()?;
         for (method, (built, settings)) in args.methods.iter().zip(methods) {
-            let answers = self.begin(&method.out(dir), &settings, |record: &Record| record.id.clone())?;
-            let shown = Progress::new(self.questions.questions.len() as u64, &method.name);
-            let records = answer_run.run(&*built, &*self.questions.judges, answers, |done| {
+            let answers = self.begin(&method.out(dir), &settings, part.shard, |record: &Record| record.id.clone())?;
+            let asked = self.questions.questions.len();
+            let asked = part.shard.map_or(asked, |shard| shard.len_of(asked));
+            let shown = Progress::new(asked as u64, &method.name);
+            let judges = &*self.questions.judges;
+            let observer = |done: usize| {
                 shown.set_done(done as u64);
                 ControlFlow::Continue(())
-            });
+            };
+            let records = match part.shard {
+                Some(shard) => answer_run.run_shard(shard, &*built, judges, answers, observer),
+                None => answer_run.run(&*built, judges, answers, observer),
+            };
             drop(shown);
             let records = records.map_err(|error| self.located(error))?;
             let mut params = settings["method"].as_object().cloned().unwrap_or_default();
@@ -295,6 +323,10 @@ impl Problems<'_> {
                 params: params.into_iter().collect(),
             };
             runs.push(run(settings, records.unwrap_or_default()));
+        }
+        if part.shard.is_some() {
+            part.tell();
+            return Ok(());
         }
         let library = self.library.as_ref();
         let library = library.map(|file| LibraryView::new(&model, &self.name, &file.path, candidates)).transpose()?;

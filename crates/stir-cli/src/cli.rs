@@ -17,8 +17,8 @@ use stir::{
 
 use crate::{
     commands::{
-        basis, calibrate, chat, controls, diagnose, evaluate, fork, grade, induce, inspect, pipeline, rollout, serve,
-        steer, train_tiny, validate,
+        basis, calibrate, chat, controls, diagnose, evaluate, fork, grade, induce, inspect, merge, pipeline, rollout,
+        serve, steer, train_tiny, validate,
     },
     log::LogArgs,
     output,
@@ -53,7 +53,10 @@ enum Commands {
     Grade(grade::Args),
     Chat(chat::Args),
     Serve(serve::Args),
+    #[cfg(feature = "cloud")]
+    Cloud(crate::commands::cloud::Args),
     Inspect(inspect::Args),
+    Merge(merge::Args),
     TrainTiny(train_tiny::Args),
     Pipeline(pipeline::Args),
     Controls(controls::Args),
@@ -124,7 +127,10 @@ fn execute(cli: Cli) -> Result<()> {
         Commands::Grade(args) => grade::run(args),
         Commands::Chat(args) => chat::run(args),
         Commands::Serve(args) => serve::run(args),
+        #[cfg(feature = "cloud")]
+        Commands::Cloud(args) => crate::commands::cloud::run(args),
         Commands::Inspect(args) => inspect::run(args),
+        Commands::Merge(args) => merge::run(args),
         Commands::TrainTiny(args) => train_tiny::run(args),
         Commands::Pipeline(args) => pipeline::run(args),
         Commands::Controls(args) => controls::run(args),

@@ -3,6 +3,8 @@
 pub(crate) mod basis;
 pub(crate) mod calibrate;
 pub(crate) mod chat;
+#[cfg(feature = "cloud")]
+pub(crate) mod cloud;
 pub(crate) mod controls;
 pub(crate) mod diagnose;
 pub(crate) mod evaluate;
@@ -10,6 +12,7 @@ pub(crate) mod fork;
 pub(crate) mod grade;
 pub(crate) mod induce;
 pub(crate) mod inspect;
+pub(crate) mod merge;
 pub(crate) mod pipeline;
 pub(crate) mod rollout;
 pub(crate) mod serve;

@@ -17,6 +17,7 @@ mod progress;
 #[cfg(feature = "remote")]
 mod server;
 mod settings;
+mod shard;
 mod tasks;
 mod typed;
 

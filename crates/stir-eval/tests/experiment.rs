@@ -19,11 +19,11 @@ use stir_basis::{Library, MinedPairs};
 use stir_core::{Finish, toy::ToyEngine};
 use stir_eval::{
     answers::AnswersError,
-    experiment::{Backend, Event, Experiment, Runner, RunnerError, digest},
+    experiment::{Backend, Event, Experiment, Runner, RunnerError, digest, merge},
     method::Question,
     questions::{ProblemSource, Questions},
 };
-use stir_files::FileError;
+use stir_files::{FileError, MergeError, Shard};
 use stir_grade::{GRADING, Grade, Judge, Verdict};
 use stir_report::Run;
 use tempfile::TempDir;
@@ -542,4 +542,77 @@ fn damage_is_named_and_nothing_is_lost_in_silence() {
     let error = backend.runner(&experiment).run(folder.path()).unwrap_err();
     let is_named = |error: &AnswersError| matches!(error, AnswersError::File(FileError::Line { line: 1, path, .. }) if *path == file);
     assert!(matches!(&error, RunnerError::AnswersFile(error) if is_named(error)), "{error}");
+}
+
+/// Runs the parts of an experiment, each in a folder of its own; returns what they made.
+fn run_parts(toml: &str, count: usize, out: &Path) -> Vec<ToyBackend> {
+    let experiment = Experiment::parse(toml).unwrap();
+    let part = |shard: Shard| {
+        let backend = ToyBackend::default();
+        backend.runner(&experiment).shard(shard).run(&out.join(shard.index().to_string())).unwrap();
+        backend
+    };
+    Shard::all(count).map(part).collect()
+}
+
+#[test]
+fn parts_put_together_are_the_whole_experiment() {
+    let (folder, whole) = (TempDir::new().unwrap(), ToyBackend::default());
+    let path = |name: &str| folder.path().join(name);
+    let expected = run(TOML, &whole, &path("whole"));
+    // Four libraries' units of eight cells or more, and a unit for each of eight cells without a library.
+    for count in [1, 2, 3, 5, 12, 15] {
+        let out = path(&count.to_string());
+        let parts = run_parts(TOML, count, &out);
+        let made = |what: &str| parts.iter().map(|part| part.count(what)).sum::<usize>();
+        for what in ["made rollouts", "made candidates", "made libraries", "answers"] {
+            assert_eq!(made(what), whole.count(what), "{what} of {count} parts");
+        }
+        // A part without cells loads no model.
+        assert_eq!(made("load"), count.min(12));
+        let folders: Vec<_> = (0..count).rev().map(|part| out.join(part.to_string())).collect();
+        let merged = out.join("merged");
+        for _ in 0..2 {
+            merge(&merged, &folders).unwrap();
+            assert_eq!(files(&merged), files(&path("whole")), "{count} parts");
+            let index = |out: &Path| fs::read_to_string(out.join("index.json")).unwrap();
+            assert_eq!(index(&merged), index(&path("whole")));
+        }
+        // There is nothing left to be made.
+        let again = ToyBackend::default();
+        let runs = run(TOML, &again, &merged);
+        assert_eq!((again.count("made"), again.answers.get()), (0, expected.len()));
+        assert_eq!(timeless(runs), timeless(expected.clone()));
+    }
+}
+
+#[test]
+fn parts_that_are_not_of_one_experiment_are_refused() {
+    let folder = TempDir::new().unwrap();
+    run_parts(TOML, 2, folder.path());
+    let path = |name: &str| folder.path().join(name);
+    let merge = |names: &[&str]| {
+        let result = merge(&path("merged"), &names.iter().map(|name| path(name)).collect::<Vec<_>>());
+        assert!(result.is_ok() || !path("merged").exists());
+        result
+    };
+    assert!(matches!(merge(&[]), Err(MergeError::Nothing)));
+    assert!(matches!(merge(&["1"]), Err(MergeError::Gap { count: 2, missing }) if missing == [0]));
+    assert!(matches!(merge(&["0", "1", "0"]), Err(MergeError::Twice { .. })));
+    assert!(matches!(merge(&["0", "none"]), Err(MergeError::Unfinished { path: folder }) if folder == path("none")));
+    run(TOML, &ToyBackend::default(), &path("whole"));
+    assert!(matches!(merge(&["whole", "1"]), Err(MergeError::NotAShard { .. })));
+    let other = TempDir::new().unwrap();
+    run_parts(&TOML.replace("max_tokens = 24", "max_tokens = 25"), 2, other.path());
+    fs::rename(other.path().join("1"), path("other")).unwrap();
+    let error = merge(&["0", "other"]).unwrap_err();
+    assert!(matches!(&error, MergeError::Settings { field, .. } if field == "answers.max_tokens"), "{error}");
+    // Killed after its first answer.
+    let (experiment, dies) = (Experiment::parse(TOML).unwrap(), ToyBackend::default());
+    dies.dies.set(Some(1));
+    let run =
+        AssertUnwindSafe(|| dies.runner(&experiment).shard(Shard::new(1, 2).unwrap()).run(&path("killed")).is_ok());
+    assert!(catch_unwind(run).is_err());
+    assert!(matches!(merge(&["0", "killed"]), Err(MergeError::Unfinished { .. })));
+    assert!(merge(&["0", "1"]).is_ok());
 }

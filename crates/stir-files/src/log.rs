@@ -1,7 +1,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt::{self, Debug},
-    fs::File,
+    fs::{self, File},
     hash::Hash,
     io::{Seek, SeekFrom, Write},
     marker::PhantomData,
@@ -12,7 +12,7 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    FileError, FileLock, Lines, Settings,
+    FileError, FileLock, Lines, Seal, Settings, Share,
     atomic::write_atomically_with,
     json_line,
     lines::{LineSpan, parse_at, read_at},
@@ -65,6 +65,8 @@ pub struct RecordLog<R, K> {
     end: u64,
     /// True if there may be bytes behind the end, of a record that could not be written.
     torn: bool,
+    /// What this part of a run was asked, if it is one.
+    share: Option<Share>,
 }
 
 impl<R: Serialize + DeserializeOwned, K: Debug + Eq + Hash> RecordLog<R, K> {
@@ -84,13 +86,26 @@ impl<R: Serialize + DeserializeOwned, K: Debug + Eq + Hash> RecordLog<R, K> {
     ) -> Result<Self, FileError> {
         let (path, places) = (path.as_ref().to_owned(), places(keys)?);
         let lock = FileLock::acquire(&path)?;
-        let mut log = Self { path, lock, places, key, spans: BTreeMap::new(), lines: 0, end: 0, torn: false };
+        let mut log =
+            Self { path, lock, places, key, spans: BTreeMap::new(), lines: 0, end: 0, torn: false, share: None };
         let scan = log.scan()?;
         // Settings come first: of two faults, they are the one that explains the other.
         log.guard(settings, &scan)?;
         log.index(&scan)?;
         log.repair(&scan)?;
         Ok(log)
+    }
+
+    /// Says that the log is one part of a run: [`finish`](Self::finish) seals it, so that
+    /// [`merge_logs`](crate::merge_logs) takes it. An earlier seal is removed until then. The log's keys may be those of the
+    /// whole run, of which the part has some.
+    ///
+    /// # Errors
+    /// [`FileError::Io`].
+    pub fn sealed(mut self, share: Share) -> Result<Self, FileError> {
+        Seal::remove(&self.path)?;
+        self.share = Some(share);
+        Ok(self)
     }
 
     /// Finds where the last whole record ends. Of the lines only the last is read, if it lacks its line feed.
@@ -210,9 +225,19 @@ impl<R: Serialize + DeserializeOwned, K: Debug + Eq + Hash> RecordLog<R, K> {
     pub fn finish(mut self) -> Result<Records<R>, FileError> {
         self.cut()?;
         let records = self.records()?;
+        self.order()?;
+        if let Some(share) = self.share.take() {
+            let bytes = fs::metadata(&self.path).map_err(FileError::io("read", &self.path))?.len();
+            Seal { share, bytes }.write(&self.path)?;
+        }
+        Ok(records)
+    }
+
+    /// Puts the records in order.
+    fn order(&self) -> Result<(), FileError> {
         if self.spans.values().is_sorted_by_key(|span| span.start) {
             self.lock.file().sync_all().map_err(FileError::io("write", &self.path))?;
-            return Ok(records);
+            return Ok(());
         }
         let (mut refused, mut line) = (None, Vec::new());
         let written = write_atomically_with(&self.path, |copy| {
@@ -227,7 +252,7 @@ impl<R: Serialize + DeserializeOwned, K: Debug + Eq + Hash> RecordLog<R, K> {
         });
         match refused {
             Some(error) => Err(error),
-            None => written.map_err(FileError::io("write", &self.path)).map(|()| records),
+            None => written.map_err(FileError::io("write", &self.path)),
         }
     }
 

@@ -8,7 +8,10 @@ use std::{
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{FileError, FileLock, Lines, check_writable, error::JsonError, with_suffix, write_atomically};
+use crate::{FileError, FileLock, Lines, Shard, check_writable, error::JsonError, with_suffix, write_atomically};
+
+/// The field that says which part of a run the records are.
+const SHARD: &str = "shard";
 
 /// The settings of a run, as JSON: everything that its records depend on. They are kept next to the records and keep
 /// the records of two runs apart.
@@ -56,6 +59,33 @@ impl Settings {
             }
         }
         self
+    }
+
+    /// Says that the records are those of one part of the run. The settings of the whole run are these without the field
+    /// `shard`; settings that are no object stay as they are.
+    pub fn of_shard(mut self, shard: Shard) -> Self {
+        if let Some(fields) = self.value.as_object_mut() {
+            fields.insert(SHARD.to_owned(), shard.to_string().into());
+        }
+        self
+    }
+
+    /// Reads the settings of the records in `out`, and which part of a run they are: the settings are those of the whole
+    /// run. `None` if there are none, or they are of no part.
+    ///
+    /// # Errors
+    /// [`FileError::BrokenSettings`] and [`FileError::Io`].
+    pub(crate) fn read_shard(out: &Path) -> Result<Option<(Self, Shard)>, FileError> {
+        let Some((mut value, indented)) = read(&Self::path(out))? else { return Ok(None) };
+        // The field is the last, so the order of the others stays.
+        let shard = value.as_object_mut().and_then(|fields| fields.remove(SHARD));
+        let shard = shard.as_ref().and_then(Value::as_str).and_then(|text| text.parse().ok());
+        Ok(shard.map(|shard| (Self { value, indented }, shard)))
+    }
+
+    /// Returns the first field that differs, by its path, with its JSON text here and in `other`.
+    pub fn difference(&self, other: &Self) -> Option<(String, String, String)> {
+        difference(Some(&self.value), Some(&other.value), String::new())
     }
 
     /// Returns the path of the settings of the records in `out`: its name with `.settings.json` at the end.
@@ -107,7 +137,7 @@ impl Settings {
         if records == 0 {
             return Ok(());
         }
-        let Some(mut then) = read(&path)? else {
+        let Some((mut then, _)) = read(&path)? else {
             return Err(FileError::NoSettings { path: out.to_owned(), settings: path, records });
         };
         if let (Some(then), Some(now)) = (then.as_object_mut(), self.value.as_object()) {
@@ -118,7 +148,7 @@ impl Settings {
 
     /// Compares with the settings in `path`; an error names `out`, the file that was begun under them.
     pub(crate) fn are_those_of(&self, out: &Path, path: &Path) -> Result<bool, FileError> {
-        read(path)?.map_or(Ok(false), |then| self.compare(&then, out).map(|()| true))
+        read(path)?.map_or(Ok(false), |(then, _)| self.compare(&then, out).map(|()| true))
     }
 
     fn compare(&self, then: &Value, out: &Path) -> Result<(), FileError> {
@@ -144,14 +174,15 @@ impl fmt::Display for Settings {
     }
 }
 
-/// Reads the settings in `path`, if there is such a file.
-fn read(path: &Path) -> Result<Option<Value>, FileError> {
+/// Reads the settings in `path`, if there is such a file, and whether every field is on its own line.
+fn read(path: &Path) -> Result<Option<(Value, bool)>, FileError> {
     let text = match fs::read(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         read => read.map_err(FileError::io("read", path))?,
     };
     let broken = |source| FileError::BrokenSettings { path: path.to_owned(), source: JsonError(source) };
-    serde_json::from_slice(&text).map(Some).map_err(broken)
+    let value = serde_json::from_slice(&text).map_err(broken)?;
+    Ok(Some((value, text.contains(&b'\n'))))
 }
 
 /// Returns the first place, in order of name, at which two JSON values differ, and both values there.

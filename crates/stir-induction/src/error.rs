@@ -34,6 +34,12 @@ pub enum InductionError<E> {
         /// The id of the problem.
         id: String,
     },
+    /// A setting needs the states of all problems, and a part of the run sees only its own.
+    #[error("{setting} needs the states of all problems: mine without shards, or without {setting}")]
+    Undivided {
+        /// The setting.
+        setting: &'static str,
+    },
     /// The vectors could not be corrected.
     #[error(transparent)]
     Correction(#[from] CorrectionError),

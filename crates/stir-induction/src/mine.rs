@@ -6,11 +6,12 @@ use std::{
 
 use stir_basis::{MinedPairs, Pair, StateMean};
 use stir_core::{FingerprintMismatch, HookPoint, LayerSpecError, Scheduler, Text};
+use stir_files::Shard;
 use stir_rollout::{Fork, Rollout, RolloutError, sampled_by};
 use tracing::{info, info_span};
 
 use crate::{
-    Contrast, InductionConfig, InductionError, InductionReport, Progress, error::JsonError, miner::Miner, pooled,
+    Contrast, InductionConfig, InductionError, InductionReport, Progress, error::JsonError, miner::Miner, pooled, shard,
 };
 
 /// Mines the pairs of `rollouts` (stage 2), which come problem by problem: from
@@ -38,6 +39,7 @@ pub struct Induction<'e, E> {
     rollout_settings: Option<String>,
     forks: Option<Box<ForkGroups<'e>>>,
     fork_settings: Option<String>,
+    pub(crate) shard: Option<Shard>,
     on_progress: Option<Box<Observer<'e>>>,
 }
 
@@ -66,6 +68,7 @@ impl<'e, E: Text> Induction<'e, E> {
             rollout_settings: None,
             forks: None,
             fork_settings: None,
+            shard: None,
             on_progress: None,
         })
     }
@@ -100,6 +103,13 @@ impl<'e, E: Text> Induction<'e, E> {
         Self { fork_settings: Some(json.into()), ..self }
     }
 
+    /// Mines only the problems of one part of the run, chosen by their places; [`run`](Self::run) is given all of them.
+    /// [`merge_pairs`](crate::merge_pairs) puts the pairs of all parts together to those of the whole run.
+    #[must_use]
+    pub fn shard(self, shard: Shard) -> Self {
+        Self { shard: Some(shard), ..self }
+    }
+
     /// Calls `observer` before every problem; `Break` ends the run with the pairs of the problems before it.
     #[must_use]
     pub fn on_progress(self, observer: impl FnMut(Progress) -> ControlFlow<()> + 'e) -> Self {
@@ -115,7 +125,9 @@ impl<'e, E: Text> Induction<'e, E> {
     /// control point. A rollout that cannot be used is counted in the report and skipped.
     ///
     /// # Errors
-    /// [`InductionError::NoForks`] without the forks that [`Contrast::Forked`] needs, and
+    /// [`InductionError::Undivided`] for a [part](Self::shard) under settings that need the states of all problems:
+    /// corrections of vectors and pooled contrasts. [`InductionError::NoForks`] without the forks that
+    /// [`Contrast::Forked`] needs, and
     /// [`InductionError::UnmatchedForks`] for forks of a problem that is not among the rollouts, or in another order.
     /// [`InductionError::Fingerprint`] for rollouts of another model, [`InductionError::Requantised`] for those of
     /// another quantisation of it unless [`InductionConfig::allow_requantised`] is set; the first error of `rollouts` or
@@ -124,6 +136,9 @@ impl<'e, E: Text> Induction<'e, E> {
         mut self,
         rollouts: impl IntoIterator<Item = Result<Vec<Rollout>, RolloutError>>,
     ) -> Result<(MinedPairs, InductionReport), InductionError<E::Error>> {
+        if let (Some(_), Some(setting)) = (self.shard, shard::undivided(&self.config)) {
+            return Err(InductionError::Undivided { setting });
+        }
         check_model(self.engine, self.rollout_settings.as_deref(), &self.config)?;
         check_model(self.engine, self.fork_settings.as_deref(), &self.config)?;
         let settings = serde_json::to_string(&self.config);
@@ -177,9 +192,14 @@ impl<'e, E: Text> Induction<'e, E> {
             // A walk looks at no logits and always ends well.
             finished.into_iter().filter_map(|(_, walked)| walked.ok()).for_each(|walked| miner.take(walked));
         }
+        let share = miner.share();
         let (pairs, means, report) = miner.finish()?;
         info!(problems = report.problems, pairs = report.kept, skipped = ?report.skipped, "the pairs are mined");
-        Ok((mined(pairs, means), report))
+        let mut mined = mined(pairs, means);
+        if let Some(share) = share {
+            mined.provenance.insert(shard::PROVENANCE.to_owned(), shard::describe(share, report.complete)?);
+        }
+        Ok((mined, report))
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
 
 use stir_basis::{Pair, StateMean};
 use stir_core::{Session, Text, TokenId};
+use stir_files::Share;
 use stir_rollout::{Fork, Rollout, RolloutError};
 use tracing::{debug, warn};
 
@@ -41,6 +42,8 @@ pub(crate) struct Miner<'r, 'e, E: Text, I> {
     /// Problems that have been read and whose states wait for those of problems before them: sums are taken in order.
     read: BTreeMap<usize, Problem>,
     report: InductionReport,
+    /// The problems seen so far, where only a part of them is mined.
+    share: Option<Share>,
 }
 
 impl<'r, 'e, E: Text, I> Miner<'r, 'e, E, I>
@@ -56,7 +59,7 @@ where
         let found = vec![0; run.config.max_control_points];
         Self {
             run,
-            total: rollouts.size_hint().1,
+            total: rollouts.size_hint().1.map(|total| run.shard.map_or(total, |shard| shard.len_of(total))),
             rollouts: rollouts.fuse(),
             forks: forks.map(Iterator::peekable),
             observer,
@@ -66,6 +69,7 @@ where
             statistics: Statistics::new(&run.config, &run.layers, run.engine.shape().hidden_size),
             read: BTreeMap::new(),
             report: InductionReport { found, complete: true, ..InductionReport::default() },
+            share: run.shard.map(|shard| Share { shard, total: 0, problems: Vec::new() }),
         }
     }
 
@@ -79,6 +83,9 @@ where
                 return Ok(None);
             }
             let Some(group) = self.rollouts.next().transpose()? else { return Ok(None) };
+            if !self.is_own(&group)? {
+                continue;
+            }
             let InductionReport { problems, encoded_tokens: tokens, .. } = self.report;
             let progress = Progress { problems, total: self.total, pairs: self.pool.len(), tokens };
             if self.observer.as_mut().is_some_and(|observer| observer(progress).is_break()) {
@@ -87,6 +94,24 @@ where
                 self.begin(&group)?;
             }
         }
+    }
+
+    /// Returns whether the next problem is one of the part that is mined; passes over the forks of one that is not.
+    fn is_own(&mut self, group: &[Rollout]) -> Result<bool, InductionError<E::Error>> {
+        let Some(share) = &mut self.share else { return Ok(true) };
+        let (id, is_own) = (group.first().map(|rollout| rollout.id.as_str()), share.shard.contains(share.total));
+        share.total += 1;
+        if is_own {
+            share.problems.push(id.unwrap_or_default().to_owned());
+        } else if let Some(id) = id {
+            self.forks_of(id)?;
+        }
+        Ok(is_own)
+    }
+
+    /// Takes what was seen of the problems, where only a part of them is mined.
+    pub(crate) fn share(&mut self) -> Option<Share> {
+        self.share.take()
     }
 
     /// Decides what the comparisons of a problem are and prepares the answers that they need.

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt, path::Path};
 
-use stir_files::{RecordLog, Settings};
+use stir_files::{RecordLog, Settings, Share};
 
 use crate::{Prompt, Rollout, RolloutError};
 
@@ -33,17 +33,22 @@ impl fmt::Debug for Key {
 }
 
 impl Output {
-    /// Opens `path`, or begins it; hands each record it holds to `found` with the place of its prompt.
+    /// Opens `path`, or begins it; `share` is that of `prompts` in a run of several parts. Hands each record it holds to `found` with the place of its prompt.
     pub(crate) fn open(
         path: &Path,
         prompts: &[Prompt],
         samples: usize,
         settings: &Settings,
+        share: Option<Share>,
         mut found: impl FnMut(usize, &Rollout),
     ) -> Result<Self, RolloutError> {
         let places = places(prompts)?;
         let keys = prompts.iter().flat_map(|prompt| (0..samples).map(|k| Key { id: prompt.id.clone(), k }));
         let log = RecordLog::open(path, settings, keys, Key::of)?;
+        let log = match share {
+            Some(share) => log.sealed(share)?,
+            None => log,
+        };
         for rollout in log.records()? {
             let rollout = rollout?;
             if let Some(&prompt) = places.get(rollout.id.as_str()) {
@@ -76,7 +81,8 @@ impl Output {
     }
 }
 
-fn places(prompts: &[Prompt]) -> Result<HashMap<&str, usize>, RolloutError> {
+/// Returns the place of every prompt.
+pub(crate) fn places(prompts: &[Prompt]) -> Result<HashMap<&str, usize>, RolloutError> {
     let mut by_id = HashMap::new();
     for (second, prompt) in prompts.iter().enumerate() {
         if let Some(first) = by_id.insert(prompt.id.as_str(), second) {

@@ -1,13 +1,14 @@
-use std::{fmt, mem, ops::ControlFlow, path::Path, slice};
+use std::{borrow::Cow, fmt, mem, ops::ControlFlow, path::Path, slice};
 
 use stir_core::{
     Decode, Generated, ModelShape, Request, Scheduler, Session, Text, TokenId, Vocab, judged_text, prefill,
 };
+use stir_files::{Shard, Share};
 use tracing::{debug, info, info_span, warn};
 
 use crate::{
     Failure, FailureReason, Prompt, Rollout, RolloutConfig, RolloutError, RunError, Summary,
-    output::Output,
+    output::{Output, places},
     reward,
     settings::{self, Sampler},
     summary::Tally,
@@ -49,6 +50,7 @@ pub struct Rollouts<'e, E> {
     engine: &'e E,
     config: RolloutConfig,
     judge_name: Option<String>,
+    shard: Option<Shard>,
     on_progress: Option<Box<Observer<'e>>>,
 }
 
@@ -64,7 +66,7 @@ impl<'e, E: Text> Rollouts<'e, E> {
     /// [`RolloutError::Setting`], [`RolloutError::Stop`] or [`RolloutError::Sampling`] for a setting out of bounds.
     pub fn new(engine: &'e E, config: RolloutConfig) -> Result<Self, RolloutError> {
         config.validate()?;
-        Ok(Self { engine, config, judge_name: None, on_progress: None })
+        Ok(Self { engine, config, judge_name: None, shard: None, on_progress: None })
     }
 
     /// Names the judge, if a prompt may be judged in several ways. The name is kept in the settings file of the output,
@@ -72,6 +74,13 @@ impl<'e, E: Text> Rollouts<'e, E> {
     #[must_use]
     pub fn judge_name(self, name: impl Into<String>) -> Self {
         Self { judge_name: Some(name.into()), ..self }
+    }
+
+    /// Samples only the prompts of one part of the run, chosen by their places; [`run`](Self::run) is given all of them. The
+    /// outputs of all parts, put together by [`merge_logs`](stir_files::merge_logs), are the output of the whole run.
+    #[must_use]
+    pub fn shard(self, shard: Shard) -> Self {
+        Self { shard: Some(shard), ..self }
     }
 
     /// Calls `observer` once at the start and after every record; `Break` ends the run cleanly.
@@ -100,10 +109,13 @@ impl<'e, E: Text> Rollouts<'e, E> {
     ) -> Result<Summary<E::Error>, RunError<E::Error>> {
         let (samples, judge_name) = (self.config.samples, self.judge_name.take());
         let sampler = Sampler::new(self.engine, out.as_ref());
-        let settings = settings::describe(&self.config, Some(sampler), prompts, judge_name.as_deref())?;
+        let settings = settings::describe(&self.config, Some(sampler), prompts, judge_name.as_deref(), self.shard)?;
+        let (prompts, share) = part(prompts, self.shard)?;
+        let prompts = &*prompts;
         let mut tally = Tally::new(prompts.len());
-        let mut output =
-            Output::open(out.as_ref(), prompts, samples, &settings, |prompt, rollout| tally.add(prompt, rollout))?;
+        let mut output = Output::open(out.as_ref(), prompts, samples, &settings, share, |prompt, rollout| {
+            tally.add(prompt, rollout)
+        })?;
         let span = info_span!("rollout", prompts = prompts.len(), samples, resumed = output.len());
         let _entered = span.enter();
 
@@ -161,6 +173,18 @@ impl<'e, E: Text> Rollouts<'e, E> {
     fn request(&self, prompt: &Prompt) -> Result<Request, FailureReason<E::Error>> {
         request(&self.config, prompt, self.engine.shape(), |text| self.engine.encode_prompt(text))
     }
+}
+
+/// Returns the prompts of a part of a run, and what its output is to say of it.
+pub(crate) fn part(
+    prompts: &[Prompt],
+    shard: Option<Shard>,
+) -> Result<(Cow<'_, [Prompt]>, Option<Share>), RolloutError> {
+    // Of all, so that every part refuses what no part could tell apart.
+    places(prompts)?;
+    let Some(shard) = shard else { return Ok((prompts.into(), None)) };
+    let share = Share::new(shard, prompts.iter().map(|prompt| prompt.id.as_str()));
+    Ok((shard.of(prompts).cloned().collect(), Some(share)))
 }
 
 /// Returns the request for `prompt`, or the prompt's own fault.

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use serde::{Deserialize, Serialize};
 use stir_core::{Engine, Fingerprint, TokenId};
-use stir_files::{Settings, json_line};
+use stir_files::{Settings, Shard, json_line};
 
 use crate::{Prompt, RolloutConfig, RolloutError};
 
@@ -66,8 +66,8 @@ pub fn sampled_by(settings: &str) -> Option<Fingerprint> {
 }
 
 /// Checks, before there is a model, that a run can begin `out` or resume it: that the file can be written, that no other
-/// run has it, and that it was not begun under another `config`, for other prompts or with another judge.
-/// [`Rollouts::run`](crate::Rollouts::run) compares the rest.
+/// run has it, and that it was not begun under another `config`, for other prompts, with another judge or as another part
+/// ([`Rollouts::shard`](crate::Rollouts::shard)). [`Rollouts::run`](crate::Rollouts::run) compares the rest.
 ///
 /// # Errors
 /// [`RolloutError::File`] with what is in the way.
@@ -75,9 +75,10 @@ pub fn check_output(
     config: &RolloutConfig,
     prompts: &[Prompt],
     judge_name: Option<&str>,
+    shard: Option<Shard>,
     out: impl AsRef<Path>,
 ) -> Result<(), RolloutError> {
-    Ok(describe(config, None::<Sampler>, prompts, judge_name)?.check_output(out)?)
+    Ok(describe(config, None::<Sampler>, prompts, judge_name, shard)?.check_output(out)?)
 }
 
 /// Returns the settings of a run, without `sampler` those that are known before there is a model. The size of the batch
@@ -87,6 +88,7 @@ pub(crate) fn describe(
     sampler: Option<impl Serialize>,
     prompts: &[Prompt],
     judge: Option<&str>,
+    shard: Option<Shard>,
 ) -> Result<Settings, RolloutError> {
     let mut digest = blake3::Hasher::new();
     for prompt in prompts {
@@ -94,5 +96,9 @@ pub(crate) fn describe(
     }
     let tasks = digest.finalize().to_hex().to_string();
     let run = Run { config, sampler, tasks, judge };
-    Ok(Settings::new(&run)?.without(&["config", "max_batch"]).indented())
+    let settings = Settings::new(&run)?.without(&["config", "max_batch"]).indented();
+    Ok(match shard {
+        Some(shard) => settings.of_shard(shard),
+        None => settings,
+    })
 }

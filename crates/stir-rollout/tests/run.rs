@@ -277,7 +277,8 @@ fn the_settings_name_the_model_with_its_quantisation() {
 #[test]
 fn what_is_in_the_way_of_an_output_is_told_before_there_is_a_model() {
     let folder = Folder::new();
-    let check = |config: &RolloutConfig, prompts: &[Prompt], judge| check_output(config, prompts, judge, folder.out());
+    let check =
+        |config: &RolloutConfig, prompts: &[Prompt], judge| check_output(config, prompts, judge, None, folder.out());
     check(&config(), &prompts(), None).unwrap();
     assert!(!folder.out().exists());
     run(config(), &prompts(), &folder.out(), |p| if p.done == 3 { Break(()) } else { Continue(()) }).unwrap();

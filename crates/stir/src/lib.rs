@@ -196,9 +196,9 @@
 //!
 //! `flex` (default) computes on the CPU; `cuda`, `wgpu`, `vulkan` and `metal` add devices.
 //! [`DeviceSpec`](model::DeviceSpec) chooses one at run time and says which feature is missing. `hub` adds
-//! `Lm::from_hub`, models by their name on the Hugging Face hub; `remote` adds rollouts from a server. `eval` (default)
-//! adds tasks, methods, experiments, reports, diagnoses and validations, `clustering` (default) two selection methods. Without default features what is left is the method itself,
-//! for engines of your own.
+//! `Lm::from_hub`, models by their name on the Hugging Face hub; `remote` adds rollouts from a server, `cloud` shards in an
+//! object store. `eval` (default) adds tasks, methods, experiments, reports, diagnoses and validations, `clustering`
+//! (default) two selection methods. Without default features what is left is the method itself, for engines of your own.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(unreachable_pub)]
@@ -209,6 +209,8 @@ pub mod experiment;
 pub mod guide;
 
 pub use stir_basis as basis;
+#[cfg(feature = "cloud")]
+pub use stir_cloud as cloud;
 pub use stir_controller as controller;
 pub use stir_core as core;
 #[cfg(feature = "eval")]

@@ -8,7 +8,8 @@
 //!
 //! The first compares on one set of problems, with one library where a method steers; answers are kept in
 //! `answers.METHOD.jsonl`. The second runs all that a file describes: models, tasks, what is mined, methods, grids of
-//! settings, seeds. Either resumes where it was stopped; finished parts are not done again.
+//! settings, seeds. Either resumes where it was stopped; finished parts are not done again. With `--shard I/N` a process
+//! answers its part of the problems, or of the cells of an experiment, and shows nothing: results are those of all parts.
 
 use std::{
     fs,
@@ -23,6 +24,7 @@ use crate::{
     backend::CliBackend,
     model::ModelArgs,
     present::{LibraryView, present},
+    shard::ShardArgs,
     tasks::TaskArgs,
 };
 
@@ -52,6 +54,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     compare: CompareArgs,
     #[command(flatten)]
+    shard: ShardArgs,
+    #[command(flatten)]
     model: ModelArgs,
 }
 
@@ -67,9 +71,9 @@ pub(crate) fn run(mut args: Args) -> Result<()> {
             let model = args.model.open()?;
             let render = |system: Option<&str>, user: &str| model.render(system, user);
             let files = ProblemFiles::open(&render, args.library.as_deref(), task)?;
-            files.check_all(&model, &args.compare, &args.out)?;
+            files.check_all(&model, &args.compare, args.shard.shard, &args.out)?;
             let lm = model.load()?;
-            files.with(&lm, &args.model).compare(&args.compare, None, &args.out)
+            files.with(&lm, &args.model).compare(&args.compare, args.shard, None, &args.out)
         }
         // The flags are declared so that this cannot be.
         (None, None) => Err(miette!("--task or --experiment must be given")),
@@ -82,9 +86,17 @@ fn experiment(path: &Path, args: &Args) -> Result<()> {
     let experiment = Experiment::parse(&text).into_diagnostic().wrap_err_with(read)?;
     let backend = CliBackend::default();
     let runner = Runner::new(&experiment, &backend).into_diagnostic().wrap_err_with(read)?;
-    let runs = runner.observer(|event| backend.observe(event)).run(&args.out);
+    let mut runner = runner.observer(|event| backend.observe(event));
+    if let Some(shard) = args.shard.shard {
+        runner = runner.shard(shard);
+    }
+    let runs = runner.run(&args.out);
     backend.finish();
     let Outcome { runs, libraries, .. } = runs.into_diagnostic()?;
+    if args.shard.shard.is_some() {
+        args.shard.tell();
+        return Ok(());
+    }
     let libraries =
         libraries.iter().map(|files| LibraryView::of_experiment(files, &libraries)).collect::<Result<_>>()?;
     present(&experiment.name, &runs, libraries, experiment.main.clone(), args.compare.json, &args.out)

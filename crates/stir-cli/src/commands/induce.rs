@@ -26,6 +26,7 @@ use crate::{
     output::show,
     progress::Progress,
     settings::InductionArgs,
+    shard::ShardArgs,
 };
 
 /// Stage 2: mine pairs of hidden states from rollouts that went right and wrong
@@ -45,10 +46,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     forks: Option<PathBuf>,
     /// Add linear read-outs of success, which probes can ask (reads all rollouts once more)
-    #[arg(long)]
+    #[arg(long, conflicts_with = "shard")]
     heads: bool,
     #[command(flatten)]
     settings: InductionArgs,
+    #[command(flatten)]
+    shard: ShardArgs,
     #[command(flatten)]
     model: ModelArgs,
 }
@@ -101,6 +104,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
     if let Some(settings) = fork_settings {
         run = run.fork_settings(settings);
     }
+    if let Some(shard) = args.shard.shard {
+        run = run.shard(shard);
+    }
     let run = run.on_progress(|progress| {
         shown.set_total(progress.total.unwrap_or_default() as u64);
         shown.set_done(progress.problems as u64);
@@ -118,6 +124,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     }
     candidates.save(&args.out).into_diagnostic()?;
     print(&report)?;
+    args.shard.tell();
     for ValueHead { layer, auc, .. } in &candidates.heads {
         let auc = auc.map_or_else(|| "not known".to_owned(), |auc| format!("{auc:.3}"));
         show!("head         of layer {layer}, AUC on problems left out {auc}")?;

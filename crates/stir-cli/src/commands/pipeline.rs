@@ -37,6 +37,7 @@ use crate::{
     output::tell,
     progress::Progress,
     settings::layers,
+    shard::ShardArgs,
     tasks::TaskArgs,
 };
 
@@ -112,7 +113,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     sample(&rollouts, rollout, &lm, &TaskArgs::file(&mine, None).open(&render)?)?;
     build_library(&rollouts, None, &candidates, induction, &basis, &lm)?.save(&library).into_diagnostic()?;
     let problems = ProblemFiles::open(&render, Some(&library), &TaskArgs::file(&eval, None))?;
-    problems.with(&lm, &args.model).compare(&args.compare, Some(candidates), out)?;
+    problems.with(&lm, &args.model).compare(&args.compare, ShardArgs { shard: None }, Some(candidates), out)?;
     tell!("\nall in {:.0} s; everything is in {}", start.elapsed().as_secs_f64(), out.display());
     Ok(())
 }

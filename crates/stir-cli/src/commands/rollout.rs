@@ -4,7 +4,8 @@
 //! stir rollout --task problems.jsonl --out rollouts.jsonl
 //! ```
 //!
-//! A stopped run resumes when it is started again. With the feature `remote`, `--server` has a server sample.
+//! A stopped run resumes when it is started again. With `--shard I/N` several machines share the work. With the feature
+//! `remote`, `--server` has a server sample.
 
 use std::{ops::ControlFlow, path::PathBuf};
 
@@ -25,6 +26,7 @@ use crate::{
     output::{self, show},
     progress::Progress,
     settings::RolloutArgs,
+    shard::ShardArgs,
     tasks::TaskArgs,
 };
 
@@ -39,6 +41,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     settings: RolloutArgs,
     #[command(flatten)]
+    shard: ShardArgs,
+    #[command(flatten)]
     model: ModelArgs,
     #[cfg(feature = "remote")]
     #[command(flatten)]
@@ -51,14 +55,18 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let model = args.model.open()?;
     let questions = args.task.open(&|system, user| model.render(system, user))?;
     let (prompts, judge_name) = (questions.prompts(), questions.judge_name());
-    check_output(&config, &prompts, Some(&judge_name), &args.out).map_err(cannot_begin)?;
+    let shard = args.shard.shard;
+    check_output(&config, &prompts, Some(&judge_name), shard, &args.out).map_err(cannot_begin)?;
     let judge = |prompt: &Prompt, text: &str| questions.is_right(prompt, text);
 
     #[cfg(feature = "remote")]
     if let Some(server) = args.server.server()? {
         let tokens = FileTokens::new(model.files)?;
         let shown = Progress::new(0, "rollout");
-        let run = RemoteRollouts::new(&tokens, server, config).into_diagnostic()?.judge_name(judge_name);
+        let mut run = RemoteRollouts::new(&tokens, server, config).into_diagnostic()?.judge_name(judge_name);
+        if let Some(shard) = shard {
+            run = run.shard(shard);
+        }
         let summary = run.on_progress(|progress| show_on(&shown, progress)).run(&prompts, &judge, &args.out);
         drop(shown);
         return report(summary.map_err(unanswered)?, &prompts, &args);
@@ -66,7 +74,10 @@ pub(crate) fn run(args: Args) -> Result<()> {
 
     let lm = model.load()?;
     let shown = Progress::new(0, "rollout");
-    let run = Rollouts::new(&lm, config).into_diagnostic()?.judge_name(judge_name);
+    let mut run = Rollouts::new(&lm, config).into_diagnostic()?.judge_name(judge_name);
+    if let Some(shard) = shard {
+        run = run.shard(shard);
+    }
     let summary = run.on_progress(|progress| show_on(&shown, progress)).run(&prompts, &judge, &args.out);
     drop(shown);
     report(summary.map_err(failed)?, &prompts, &args)
@@ -93,6 +104,7 @@ fn report(summary: Summary<ModelError>, prompts: &[Prompt], args: &Args) -> Resu
         let place = location(&args.task.task, index, &failure.id);
         output::warn(&Report::from_err(failure.reason).wrap_err(place));
     }
+    args.shard.tell();
     ensure!(failed == 0, "{failed} problems or samples failed; all others are in {}", args.out.display());
     Ok(())
 }

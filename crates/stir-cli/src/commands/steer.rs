@@ -93,13 +93,13 @@ pub(crate) fn run(mut args: Args) -> Result<()> {
     let model = args.model.open()?;
     let task = TaskArgs::file(&args.prompts, args.form);
     let files = ProblemFiles::open(&|system, user| model.render(system, user), args.library.as_deref(), &task)?;
-    files.check(&model, &args.answers, &config, &args.out)?;
+    files.check(&model, &args.answers, &config, None, &args.out)?;
     let lm = model.load()?;
     let problems = files.with(&lm, &args.model);
     let answer_run = problems.answer_run(&args.answers);
     let (method, settings) = problems.method(&answer_run, &config)?;
     problems.check(&answer_run)?;
-    let mut answers = problems.begin(&args.out, &settings, |line: &Line| line.id.clone())?;
+    let mut answers = problems.begin(&args.out, &settings, None, |line: &Line| line.id.clone())?;
     let there: Vec<bool> = (0..problems.questions.questions.len()).map(|place| answers.contains(place)).collect();
 
     let shown = Progress::new(there.len() as u64, "steer");

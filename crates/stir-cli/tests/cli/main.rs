@@ -14,6 +14,7 @@ mod inspect;
 mod program;
 mod refusals;
 mod serve;
+mod shards;
 mod steer;
 mod validate;
 
@@ -27,7 +28,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const STAGES: [&str; 16] = [
+const STAGES: [&str; 17] = [
     "rollout",
     "fork",
     "induce",
@@ -41,6 +42,7 @@ const STAGES: [&str; 16] = [
     "chat",
     "serve",
     "inspect",
+    "merge",
     "train-tiny",
     "pipeline",
     "controls",

@@ -33,7 +33,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use serde::{Serialize, de::DeserializeOwned};
-use stir_files::{FileError, RecordLog, Settings, with_suffix};
+use stir_files::{FileError, RecordLog, Settings, Shard, Share, with_suffix};
 use stir_report::Record;
 
 /// A file of answers in progress; its keys are the ids of problems.
@@ -57,14 +57,14 @@ pub enum AnswersError {
     },
 }
 
-/// Checks, before the model is loaded, that a run can begin `out` or resume it, as far as the `known` settings tell
-/// ([`Settings::check_output`]).
+/// Checks, before the model is loaded, that a run, or one part of it, can begin `out` or resume it, as far as the `known`
+/// settings tell ([`Settings::check_output`]).
 ///
 /// # Errors
 /// [`AnswersError`] with what is in the way.
-pub fn check(out: &Path, known: &impl Serialize) -> Result<(), AnswersError> {
+pub fn check(out: &Path, known: &impl Serialize, shard: Option<Shard>) -> Result<(), AnswersError> {
     refuse_earlier(out)?;
-    Ok(Settings::new(known)?.check_output(out)?)
+    Ok(settings(known, shard)?.check_output(out)?)
 }
 
 /// Begins `out`, or resumes an earlier run of the same `settings`, finished or not. `ids` are those of the problems, in
@@ -80,6 +80,56 @@ pub fn open<R: Serialize + DeserializeOwned>(
 ) -> Result<Answers<R>, AnswersError> {
     refuse_earlier(out)?;
     Ok(RecordLog::open(out, &Settings::new(settings)?, ids.iter().map(|&id| id.to_owned()), id)?)
+}
+
+/// Works like [`open`] for the answers of one part of a run, which are those to the problems in its places ([`Shard::of`]).
+/// `settings` and `ids` are those of the whole run. [`merge_logs`](stir_files::merge_logs) puts the files of all parts
+/// together.
+///
+/// ```
+/// use serde_json::{Value, json};
+/// use stir_eval::answers::{Answers, open_shard};
+/// use stir_files::{Shard, merge_logs};
+///
+/// let folder = tempfile::tempdir()?;
+/// let id = |answer: &Value| answer["id"].as_str().unwrap_or_default().to_owned();
+/// let (ids, mut parts) = (["a", "b", "c"], Vec::new());
+/// for shard in Shard::all(2) {
+///     let out = folder.path().join(format!("{}.jsonl", shard.index()));
+///     let mut answers: Answers<Value> = open_shard(&out, &json!({"k_scale": 0.75}), &ids, shard, id)?;
+///     for id in shard.of(ids) {
+///         answers.push(&json!({"id": id}))?;
+///     }
+///     answers.finish()?;
+///     parts.push(out);
+/// }
+/// let out = folder.path().join("answers.jsonl");
+/// assert_eq!(merge_logs(&out, &parts)?, 3);
+/// assert_eq!(std::fs::read_to_string(&out)?, "{\"id\":\"a\"}\n{\"id\":\"b\"}\n{\"id\":\"c\"}\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// Fails like [`open`].
+pub fn open_shard<R: Serialize + DeserializeOwned>(
+    out: &Path,
+    settings: &impl Serialize,
+    ids: &[&str],
+    shard: Shard,
+    id: fn(&R) -> String,
+) -> Result<Answers<R>, AnswersError> {
+    refuse_earlier(out)?;
+    let share = Share::new(shard, ids.iter().copied());
+    let settings = self::settings(settings, Some(shard))?;
+    Ok(RecordLog::open(out, &settings, ids.iter().map(|&id| id.to_owned()), id)?.sealed(share)?)
+}
+
+fn settings(settings: &impl Serialize, shard: Option<Shard>) -> Result<Settings, FileError> {
+    let settings = Settings::new(settings)?;
+    Ok(match shard {
+        Some(shard) => settings.of_shard(shard),
+        None => settings,
+    })
 }
 
 /// Refuses what an earlier version left: lines went there, under their settings, until a run had finished.

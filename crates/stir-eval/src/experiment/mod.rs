@@ -56,6 +56,8 @@ mod backend;
 mod error;
 mod event;
 mod grid;
+mod index;
+mod merge;
 mod model_run;
 mod outcome;
 mod plan;
@@ -69,6 +71,7 @@ pub use self::{
     backend::Backend,
     error::{ExperimentError, RunnerError},
     event::Event,
+    merge::merge,
     outcome::{LibraryFiles, Outcome},
     runner::Runner,
     spec::{AnswerSettings, Experiment, MethodSpec, Mining, ModelSpec, PlannedMethod, Recipe, TaskSpec},

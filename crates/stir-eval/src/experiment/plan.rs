@@ -1,5 +1,7 @@
 //! An experiment that has been read, and its cells.
 
+use std::collections::HashMap;
+
 use super::{
     backend::Backend,
     error::ExperimentError,
@@ -77,6 +79,20 @@ impl<'x, B: Backend> Plan<'x, B> {
             }
         }
         Ok(cells)
+    }
+
+    /// Returns, for every cell, the number of the unit that it belongs to. Cells that share rollouts are one unit, so that no
+    /// stage is made by two parts of an experiment; a cell without a library is one of its own.
+    pub(crate) fn units(&self) -> Vec<usize> {
+        let (mut units, mut count) = (HashMap::new(), 0);
+        let mut unit = |cell: &Cell| {
+            let next = count;
+            let mined = cell.library.map(|(from, _)| (cell.model, cell.seed, from));
+            let unit = mined.map_or(next, |mined| *units.entry(mined).or_insert(next));
+            count += usize::from(unit == next);
+            unit
+        };
+        self.cells.iter().map(&mut unit).collect()
     }
 
     /// Returns the tasks whose libraries answer `task`: its own first.

@@ -1,11 +1,13 @@
 use std::{fmt, path::Path};
 
 use serde_json::json;
+use stir_files::{Shard, Share};
 
 use super::{
     backend::{Backend, Failure},
     error::{ExperimentError, RunnerError},
     event::Event,
+    index::{INDEX, Index},
     model_run::ModelRun,
     outcome::Outcome,
     plan::Plan,
@@ -19,6 +21,7 @@ pub struct Runner<'x, B: Backend> {
     plan: Plan<'x, B>,
     backend: &'x B,
     observer: Box<dyn Fn(Event<'_>) + 'x>,
+    shard: Option<Shard>,
 }
 
 impl<B: Backend> fmt::Debug for Runner<'_, B> {
@@ -33,13 +36,20 @@ impl<'x, B: Backend> Runner<'x, B> {
     /// # Errors
     /// [`ExperimentError`] with the place and the field.
     pub fn new(experiment: &'x Experiment, backend: &'x B) -> Result<Self, ExperimentError> {
-        Ok(Self { plan: Plan::new(experiment)?, backend, observer: Box::new(|_| ()) })
+        Ok(Self { plan: Plan::new(experiment)?, backend, observer: Box::new(|_| ()), shard: None })
     }
 
     /// Reports events to `observer`.
     #[must_use]
     pub fn observer(self, observer: impl Fn(Event<'_>) + 'x) -> Self {
         Self { observer: Box::new(observer), ..self }
+    }
+
+    /// Runs one part of the experiment: cells that share rollouts stay together, so that no part makes what another one makes.
+    /// [`merge`](super::merge) puts the folders of all parts together.
+    #[must_use]
+    pub fn shard(self, shard: Shard) -> Self {
+        Self { shard: Some(shard), ..self }
     }
 
     /// Returns the number of runs of answers that the experiment has.
@@ -55,27 +65,38 @@ impl<'x, B: Backend> Runner<'x, B> {
     /// # Errors
     /// [`RunnerError`]; everything that was finished is kept.
     pub fn run(&self, out: &Path) -> Result<Outcome, Failure<B>> {
-        let Self { plan, backend, observer } = self;
+        let Self { plan, backend, observer, shard } = self;
         let at = |model: usize| format!("models {:?}", plan.experiment.models[model].name);
         for (model, source) in plan.models.iter().enumerate() {
             backend.check(source).map_err(|source| RunnerError::Backend { at: at(model), source })?;
         }
         let store = Store::open(out)?;
+        let units = plan.units();
+        let is_own = |cell: usize| shard.is_none_or(|shard| shard.contains(units[cell]));
         let (mut runs, mut libraries, mut index) = (Vec::with_capacity(plan.cells.len()), Vec::new(), Vec::new());
         for (model, source) in plan.models.iter().enumerate() {
             let name = plan.experiment.models[model].name.as_str();
+            let cells = plan.cells.iter().enumerate().filter(|(number, cell)| cell.model == model && is_own(*number));
+            let cells: Vec<_> = cells.collect();
+            if cells.is_empty() {
+                continue;
+            }
             let engine = backend.load(source).map_err(|source| RunnerError::Backend { at: at(model), source })?;
             let mut run = ModelRun::new(plan, *backend, observer, &store, name, engine);
-            for (number, cell) in plan.cells.iter().enumerate().filter(|(_, cell)| cell.model == model) {
+            for (number, cell) in cells {
                 let (run, folders) = run.cell(number, cell, usize::MAX)?;
-                index.push(json!({ "settings": run.settings, "folders": folders }));
+                index.push((number, json!({ "settings": run.settings, "folders": folders })));
                 runs.push(run);
             }
             libraries.append(&mut run.used());
         }
-        let index = json!({ "experiment": plan.experiment, "runs": index });
-        let text = serde_json::to_string_pretty(&index).map_err(|e| RunnerError::Unwritable(FormatError::new(e)))?;
-        store.write("index.json", text.as_bytes())?;
+        let experiment = json!(plan.experiment);
+        let share = shard.map(|shard| {
+            let count = units.iter().max().map_or(0, |last| last + 1);
+            Share::new(shard, (0..count).map(|unit| unit.to_string()))
+        });
+        let text = Index { experiment, share, runs: index }.text();
+        store.write(INDEX, text.map_err(|error| RunnerError::Unwritable(FormatError::new(error)))?.as_bytes())?;
         Ok(Outcome { runs, libraries })
     }
 }

@@ -11,6 +11,7 @@ use super::{
     reply::Reply,
 };
 use crate::{FormatError, answers::Answers};
+use stir_files::Shard;
 use stir_grade::GRADING;
 use stir_report::Record;
 
@@ -121,6 +122,22 @@ impl<E: Text> AnswerRun<'_, E> {
         self.run_first(self.questions.len(), method, judges, answers, observer)
     }
 
+    /// Works like [`run`](Self::run) for the questions of one part of the run; `answers` is from
+    /// [`open_shard`](crate::answers::open_shard). The times are those of this part alone.
+    ///
+    /// # Errors
+    /// Fails like [`run`](Self::run).
+    pub fn run_shard(
+        &self,
+        shard: Shard,
+        method: &dyn Method<E>,
+        judges: &Judges<'_>,
+        answers: Answers,
+        observer: impl FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Option<Vec<Record>>, AnswerError<E::Error>> {
+        self.run_those(|place| shard.contains(place), method, judges, answers, observer)
+    }
+
     /// Works like [`run`](Self::run) for the first `first` questions; `answers` is one of all questions, so that a later
     /// run adds the others.
     ///
@@ -131,20 +148,39 @@ impl<E: Text> AnswerRun<'_, E> {
         first: usize,
         method: &dyn Method<E>,
         judges: &Judges<'_>,
+        answers: Answers,
+        observer: impl FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Option<Vec<Record>>, AnswerError<E::Error>> {
+        let first = first.min(self.questions.len());
+        let records = self.run_those(|place| place < first, method, judges, answers, observer)?;
+        // The file may have more, of an earlier run.
+        Ok(records.map(|mut records| {
+            records.truncate(first);
+            records
+        }))
+    }
+
+    /// Answers the questions in the places that `asked` names.
+    fn run_those(
+        &self,
+        asked: impl Fn(usize) -> bool,
+        method: &dyn Method<E>,
+        judges: &Judges<'_>,
         mut answers: Answers,
         mut observer: impl FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Option<Vec<Record>>, AnswerError<E::Error>> {
-        let first = first.min(self.questions.len());
         let there: Vec<Record> = answers.records()?.collect::<Result<_, _>>()?;
         let before = there.iter().filter_map(|record| record.seconds).fold(0.0, f64::max);
-        let done: Vec<bool> = (0..first).map(|place| answers.contains(place)).collect();
-        let mut count = done.iter().filter(|&&done| done).count();
+        let asked: Vec<bool> = (0..self.questions.len()).map(asked).collect();
+        let missing: Vec<bool> = asked.iter().enumerate().map(|(place, &is)| is && !answers.contains(place)).collect();
+        let total = asked.iter().filter(|&&asked| asked).count();
+        let mut count = total - missing.iter().filter(|&&missing| missing).count();
         let (start, mut refused) = (Instant::now(), None);
         let mut stopped = observer(count).is_break();
         if !stopped {
             self.replies(
                 method,
-                |place| done.get(place).is_none_or(|&done| done),
+                |place| !missing.get(place).is_some_and(|&missing| missing),
                 |place, reply| {
                     let question = &self.questions[place];
                     let record = Record {
@@ -164,8 +200,8 @@ impl<E: Text> AnswerRun<'_, E> {
         }
         match refused {
             Some(error) => Err(error.into()),
-            None if stopped && count < first => Ok(None),
-            None => Ok(Some(answers.finish()?.take(first).collect::<Result<_, _>>()?)),
+            None if stopped && count < total => Ok(None),
+            None => Ok(Some(answers.finish()?.collect::<Result<_, _>>()?)),
         }
     }
 

@@ -1,10 +1,15 @@
 use std::{fmt, ops::ControlFlow, path::Path};
 
+use stir_files::Shard;
 use tracing::info_span;
 
 use super::{RemoteError, RemoteServer, Tokens, asking::Asking, client::Client, threads::Writer};
 use crate::{
-    Progress, Prompt, RolloutConfig, Summary, check_output, output::Output, run::Observer, settings, summary::Tally,
+    Progress, Prompt, RolloutConfig, Summary, check_output,
+    output::Output,
+    run::{Observer, part},
+    settings,
+    summary::Tally,
 };
 
 /// A run that draws K samples of every prompt from a server.
@@ -29,6 +34,7 @@ use crate::{
 pub struct RemoteRollouts<'t, T> {
     asking: Asking<'t, T>,
     judge_name: Option<String>,
+    shard: Option<Shard>,
     on_progress: Option<Box<Observer<'t>>>,
 }
 
@@ -40,13 +46,19 @@ impl<'t, T: Tokens> RemoteRollouts<'t, T> {
     pub fn new(model: &'t T, server: RemoteServer, config: RolloutConfig) -> Result<Self, RemoteError> {
         config.validate()?;
         server.validate()?;
-        Ok(Self { asking: Asking { model, server, config }, judge_name: None, on_progress: None })
+        Ok(Self { asking: Asking { model, server, config }, judge_name: None, shard: None, on_progress: None })
     }
 
     /// Names the judge, as [`Rollouts::judge_name`](crate::Rollouts::judge_name) does.
     #[must_use]
     pub fn judge_name(self, name: impl Into<String>) -> Self {
         Self { judge_name: Some(name.into()), ..self }
+    }
+
+    /// Samples only the prompts of one part of the run, as [`Rollouts::shard`](crate::Rollouts::shard) does.
+    #[must_use]
+    pub fn shard(self, shard: Shard) -> Self {
+        Self { shard: Some(shard), ..self }
     }
 
     /// Calls `observer` once at the start and after every record; with `Break`, no further request is made. Samples that are
@@ -73,17 +85,19 @@ impl<'t, T: Tokens> RemoteRollouts<'t, T> {
         judge: &dyn Fn(&Prompt, &str) -> bool,
         out: impl AsRef<Path>,
     ) -> Result<Summary<T::Error>, RemoteError> {
-        let Self { asking, judge_name, on_progress } = self;
+        let Self { asking, judge_name, shard, on_progress } = self;
         let judge_name = judge_name.as_deref();
         // What is in the way is told before the server is asked.
-        check_output(&asking.config, prompts, judge_name, &out)?;
+        check_output(&asking.config, prompts, judge_name, shard, &out)?;
         let client = Client::new(&asking.server);
         let manner = asking.probe(&client, prompts)?;
-        let settings = settings::describe(&asking.config, Some(asking.sampler(manner)), prompts, judge_name)?;
+        let settings = settings::describe(&asking.config, Some(asking.sampler(manner)), prompts, judge_name, shard)?;
+        let (prompts, share) = part(prompts, shard)?;
+        let prompts = &*prompts;
         let mut tally = Tally::new(prompts.len());
         let samples = asking.config.samples;
         let found = |prompt, rollout: &_| tally.add(prompt, rollout);
-        let output = Output::open(out.as_ref(), prompts, samples, &settings, found)?;
+        let output = Output::open(out.as_ref(), prompts, samples, &settings, share, found)?;
         let span = info_span!("rollout", server = client.url, prompts = prompts.len(), samples, resumed = output.len());
         let _entered = span.enter();
         Writer::new(&asking, prompts, judge, on_progress, output, tally).run(&client, manner)
