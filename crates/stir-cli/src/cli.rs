@@ -17,8 +17,8 @@ use stir::{
 
 use crate::{
     commands::{
-        basis, calibrate, chat, controls, diagnose, evaluate, fork, grade, induce, inspect, pipeline, rollout, steer,
-        train_tiny, validate,
+        basis, calibrate, chat, controls, diagnose, evaluate, export, fork, grade, import, induce, inspect, pipeline,
+        rollout, steer, train_tiny, validate,
     },
     log::LogArgs,
     output,
@@ -53,6 +53,8 @@ enum Commands {
     Grade(grade::Args),
     Chat(chat::Args),
     Inspect(inspect::Args),
+    Export(export::Args),
+    Import(import::Args),
     TrainTiny(train_tiny::Args),
     Pipeline(pipeline::Args),
     Controls(controls::Args),
@@ -123,6 +125,8 @@ fn execute(cli: Cli) -> Result<()> {
         Commands::Grade(args) => grade::run(args),
         Commands::Chat(args) => chat::run(args),
         Commands::Inspect(args) => inspect::run(args),
+        Commands::Export(args) => export::run(args),
+        Commands::Import(args) => import::run(args),
         Commands::TrainTiny(args) => train_tiny::run(args),
         Commands::Pipeline(args) => pipeline::run(args),
         Commands::Controls(args) => controls::run(args),

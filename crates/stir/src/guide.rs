@@ -10,6 +10,7 @@
 //! | [`validation`] | Which entries of a library help, and what does it cost to know? |
 //! | [`calibration`] | Does any setting help this model on this task? |
 //! | [`evidence`] | What did steering do to real models? |
+//! | [`vectors`] | How do vectors get to llama.cpp and repeng, and from there? |
 //! | [`controls`] | Where must steering help, do nothing, or do harm, and does it? |
 //! | [`grading`] | When is an answer right, rule by rule? |
 //! | [`parity`] | What was compared with other implementations, and what differs on purpose? |
@@ -42,3 +43,5 @@ pub mod performance {}
 pub mod tasks {}
 #[doc = include_str!("../docs/validation.md")]
 pub mod validation {}
+#[doc = include_str!("../docs/vectors.md")]
+pub mod vectors {}

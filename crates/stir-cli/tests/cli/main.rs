@@ -15,6 +15,7 @@ mod program;
 mod refusals;
 mod steer;
 mod validate;
+mod vectors;
 
 use std::{
     fs,
@@ -26,7 +27,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const STAGES: [&str; 15] = [
+const STAGES: [&str; 17] = [
     "rollout",
     "fork",
     "induce",
@@ -39,6 +40,8 @@ const STAGES: [&str; 15] = [
     "grade",
     "chat",
     "inspect",
+    "export",
+    "import",
     "train-tiny",
     "pipeline",
     "controls",
