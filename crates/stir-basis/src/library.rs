@@ -306,9 +306,11 @@ impl Stored {
         head::check(&self.heads, n_layers, hidden_size)?;
         if let Some(selection) = &self.selection {
             let (expected, index) = (self.entries.len(), selection.indices.len());
+            let broken = |field, rule| ContentError { item: "selection of", index, field, rule };
             if expected != index {
-                return Err(ContentError { item: "selection of", index, field: "indices", rule: "one per entry" });
+                return Err(broken("indices", "one per entry"));
             }
+            selection.config.validate().map_err(|error| broken(error.setting, error.bound))?;
         }
         Ok(())
     }

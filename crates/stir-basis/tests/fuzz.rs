@@ -8,7 +8,9 @@ mod common;
 use std::{fs, path::Path};
 
 use common::{candidates, library};
-use stir_basis::{BasisConfig, Evidence, Library, MinedPairs, SelectionMethod, StateMean, ValueHead, select};
+use stir_basis::{
+    BasisConfig, Evidence, FileError, Library, MinedPairs, SelectionMethod, StateMean, ValueHead, select,
+};
 use stir_core::SampleRng;
 
 const HEADER: usize = 8 + 4 + 8 + 32;
@@ -74,6 +76,11 @@ fn mutate(file: &mut Vec<u8>, rng: &mut SampleRng) {
     if rng.below(16) == 0 {
         file[8] = 1;
     }
+    seal(file);
+}
+
+/// Makes the header fit the payload.
+fn seal(file: &mut [u8]) {
     let length = (file.len() - HEADER) as u64;
     file[12..CHECKSUM].copy_from_slice(&length.to_le_bytes());
     let checksum = *blake3::hash(&file[HEADER..]).as_bytes();
@@ -116,6 +123,21 @@ fn run(count: usize, seed: u64) -> usize {
         }
     }
     usable
+}
+
+/// Found by the test below: settings on record were not held to the bounds that they had when they were used.
+#[test]
+fn settings_on_record_keep_their_bounds() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, mut file) = (folder.path().join("file"), seeds(folder.path()).swap_remove(1));
+    let BasisConfig { lambda, epsilon, .. } = BasisConfig::default();
+    let recorded = [lambda.to_le_bytes(), epsilon.to_le_bytes()].concat();
+    let at = file.windows(16).position(|bytes| bytes == recorded).unwrap();
+    file[at..at + 8].copy_from_slice(&f64::NAN.to_le_bytes());
+    seal(&mut file);
+    fs::write(&path, &file).unwrap();
+    let Err(FileError::Inconsistent { source, .. }) = Library::load(&path) else { panic!() };
+    assert_eq!(source.to_string(), "selection of 4: lambda must be finite and >= 0");
 }
 
 #[test]
