@@ -13,6 +13,7 @@
 //! | [`vectors`] | How do vectors get to llama.cpp and repeng, and from there? |
 //! | [`controls`] | Where must steering help, do nothing, or do harm, and does it? |
 //! | [`grading`] | When is an answer right, rule by rule? |
+//! | [`security`] | What is trusted, what is bounded, and how was that tried? |
 //! | [`parity`] | What was compared with other implementations, and what differs on purpose? |
 //! | [`performance`] | How fast is it, next to other programs and to what the machine allows? |
 //! | [`changelog`] | What changed between versions, and what moved where? |
@@ -39,6 +40,8 @@ pub mod models {}
 pub mod parity {}
 #[doc = include_str!("../docs/performance.md")]
 pub mod performance {}
+#[doc = include_str!("../docs/security.md")]
+pub mod security {}
 #[doc = include_str!("../docs/tasks.md")]
 pub mod tasks {}
 #[doc = include_str!("../docs/validation.md")]
