@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use safetensors::{Dtype, serialize, tensor::TensorView};
 use serde_json::{Value, json};
 use stir_core::SampleRng;
-use stir_model::{Message, ModelFiles};
+use stir_model::{Message, ModelError, ModelFiles, Tokenizer};
 
 const SHARDS: [&str; 2] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
 const INDEX: &str = "model.safetensors.index.json";
@@ -142,6 +142,20 @@ fn run(count: usize, seed: u64) -> usize {
         fs::write(&path, content).unwrap();
     }
     usable
+}
+
+/// Found by the test below: the crate tokenizers panics.
+#[test]
+fn merges_shorter_than_a_prefix_are_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tokenizer.json");
+    let mut tokenizer: Value = serde_json::from_slice(&seeds()["tokenizer.json"]).unwrap();
+    fs::write(&path, tokenizer.to_string()).unwrap();
+    assert!(Tokenizer::from_file(&path).is_ok());
+    tokenizer["model"]["continuing_subword_prefix"] = "../x".into();
+    fs::write(&path, tokenizer.to_string()).unwrap();
+    let error = Tokenizer::from_file(&path).unwrap_err();
+    assert!(matches!(&error, ModelError::Tokenizer { path: named, .. } if *named == path), "{error}");
 }
 
 #[test]
