@@ -219,10 +219,10 @@ pub(crate) fn read<T: Content>(path: &Path) -> Result<T, FileError> {
 /// constant: one of several, by the length of the payload, whose bytes count for eight at most (small numbers take one).
 fn decode<T: DeserializeOwned>(path: &Path, payload: &[u8]) -> Result<T, FileError> {
     let decoded = match payload.len().saturating_mul(8) {
-        ..=0x1_0000 => decode_within::<T, 0x1_0000>(payload),
-        ..=0x10_0000 => decode_within::<T, 0x10_0000>(payload),
-        ..=0x100_0000 => decode_within::<T, 0x100_0000>(payload),
-        ..=0x1000_0000 => decode_within::<T, 0x1000_0000>(payload),
+        most if most <= 1 << 16 => decode_within::<T, { 1 << 16 }>(payload),
+        most if most <= 1 << 20 => decode_within::<T, { 1 << 20 }>(payload),
+        most if most <= 1 << 24 => decode_within::<T, { 1 << 24 }>(payload),
+        most if most <= 1 << 28 => decode_within::<T, { 1 << 28 }>(payload),
         _ => decode_within::<T, MAX_PAYLOAD>(payload),
     };
     let (value, used) = decoded.map_err(|e| malformed(path, e))?;
