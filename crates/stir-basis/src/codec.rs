@@ -17,6 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use bincode::error::DecodeError;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::content::ContentError;
@@ -53,7 +54,7 @@ pub(crate) enum Fault {
     #[error(transparent)]
     Encode(#[from] bincode::error::EncodeError),
     #[error(transparent)]
-    Decode(#[from] bincode::error::DecodeError),
+    Decode(#[from] DecodeError),
     #[error("{0} bytes are left over")]
     LeftOver(usize),
     #[error(transparent)]
@@ -226,13 +227,25 @@ fn open<T: Content>(path: &Path, version: u32, header: &[u8], payload: &[u8]) ->
     if version == 1 { Ok(decode::<T::V1>(path, payload)?.into()) } else { decode(path, payload) }
 }
 
+/// Decodes a payload. The decoder makes room for a text before it looks whether the text is there, within a limit that is a
+/// constant: one of several, by the length of the payload, whose bytes count for eight at most (small numbers take one).
 fn decode<T: DeserializeOwned>(path: &Path, payload: &[u8]) -> Result<T, FileError> {
-    let config = bincode::config::standard().with_limit::<MAX_PAYLOAD>();
-    let (value, used) = bincode::serde::decode_from_slice(payload, config).map_err(|e| malformed(path, e))?;
+    let decoded = match payload.len().saturating_mul(8) {
+        most if most <= 1 << 16 => decode_within::<T, { 1 << 16 }>(payload),
+        most if most <= 1 << 20 => decode_within::<T, { 1 << 20 }>(payload),
+        most if most <= 1 << 24 => decode_within::<T, { 1 << 24 }>(payload),
+        most if most <= 1 << 28 => decode_within::<T, { 1 << 28 }>(payload),
+        _ => decode_within::<T, MAX_PAYLOAD>(payload),
+    };
+    let (value, used) = decoded.map_err(|e| malformed(path, e))?;
     if used < payload.len() {
         return Err(malformed(path, Fault::LeftOver(payload.len() - used)));
     }
     Ok(value)
+}
+
+fn decode_within<T: DeserializeOwned, const LIMIT: usize>(payload: &[u8]) -> Result<(T, usize), DecodeError> {
+    bincode::serde::decode_from_slice(payload, bincode::config::standard().with_limit::<LIMIT>())
 }
 
 /// Returns the format version and the length of the payload of a file of `size` bytes that starts with `header`.

@@ -8,6 +8,7 @@
 mod cluster;
 mod codec;
 mod config;
+mod constant;
 mod content;
 mod contexts;
 mod dpp;

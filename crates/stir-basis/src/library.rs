@@ -309,18 +309,6 @@ impl Library {
     pub(crate) fn width(&self) -> usize {
         self.stored.fingerprint.hidden_size
     }
-
-    /// Returns the mean of all vectors at `layer`, `[hidden_size]`: one static steering vector, the baseline to beat.
-    /// `None` when the layer has none.
-    pub fn mean_delta(&self, layer: usize) -> Option<Vec<f32>> {
-        let mut sum = vec![0.0; self.width()];
-        let mut count = 0.0;
-        for vector in self.entries().iter().filter(|entry| entry.layer == layer).filter_map(Entry::vector) {
-            count += 1.0;
-            sum.iter_mut().zip(vector).for_each(|(sum, &x)| *sum += f64::from(x));
-        }
-        (count > 0.0).then(|| sum.into_iter().map(|sum| (sum / count) as f32).collect())
-    }
 }
 
 impl Stored {
@@ -332,9 +320,11 @@ impl Stored {
         head::check(&self.heads, n_layers, hidden_size)?;
         if let Some(selection) = &self.selection {
             let (expected, index) = (self.entries.len(), selection.indices.len());
+            let broken = |field, rule| ContentError { item: "selection of", index, field, rule };
             if expected != index {
-                return Err(ContentError { item: "selection of", index, field: "indices", rule: "one per entry" });
+                return Err(broken("indices", "one per entry"));
             }
+            selection.config.validate().map_err(|error| broken(error.setting, error.bound))?;
         }
         Ok(())
     }

@@ -17,8 +17,8 @@ use stir::{
 
 use crate::{
     commands::{
-        basis, calibrate, chat, controls, diagnose, evaluate, fork, grade, induce, inspect, merge, pipeline, rollout,
-        serve, steer, train_tiny, validate,
+        basis, calibrate, chat, controls, diagnose, evaluate, export, fork, grade, import, induce, inspect, merge,
+        pipeline, rollout, serve, steer, train_tiny, validate,
     },
     log::LogArgs,
     output,
@@ -57,6 +57,8 @@ enum Commands {
     Cloud(crate::commands::cloud::Args),
     Inspect(inspect::Args),
     Merge(merge::Args),
+    Export(export::Args),
+    Import(import::Args),
     TrainTiny(train_tiny::Args),
     Pipeline(pipeline::Args),
     Controls(controls::Args),
@@ -131,6 +133,8 @@ fn execute(cli: Cli) -> Result<()> {
         Commands::Cloud(args) => crate::commands::cloud::run(args),
         Commands::Inspect(args) => inspect::run(args),
         Commands::Merge(args) => merge::run(args),
+        Commands::Export(args) => export::run(args),
+        Commands::Import(args) => import::run(args),
         Commands::TrainTiny(args) => train_tiny::run(args),
         Commands::Pipeline(args) => pipeline::run(args),
         Commands::Controls(args) => controls::run(args),

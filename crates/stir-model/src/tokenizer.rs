@@ -32,7 +32,7 @@ impl Tokenizer {
         ModelError::refuse_pointer(path, &bytes)?;
         let json: Value = serde_json::from_slice(&bytes).map_err(ModelError::json(path))?;
         let refused = |source| ModelError::Tokenizer { path: path.to_owned(), source: TokenizerError(source) };
-        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(refused)?;
+        let mut inner = parse(&bytes).map_err(refused)?;
         // Some files still hold the truncation or the padding of the batch they were saved after.
         if inner.get_truncation().is_some() || inner.get_padding().is_some() {
             tracing::warn!(tokenizer = %path.display(), "truncation and padding in the file are ignored");
@@ -122,6 +122,13 @@ impl Tokenizer {
         let tokens = self.inner.get_added_tokens_decoder().into_iter();
         tokens.filter(|(_, token)| token.special).map(|(id, token)| (id, token.content))
     }
+}
+
+/// Reads a `tokenizer.json`. What tokenizers does not expect makes it panic, such as merges that are shorter than the prefix
+/// of what continues a word.
+fn parse(bytes: &[u8]) -> Result<tokenizers::Tokenizer, tokenizers::Error> {
+    let parsed = std::panic::catch_unwind(|| tokenizers::Tokenizer::from_bytes(bytes));
+    parsed.unwrap_or_else(|_| Err("the crate tokenizers panicked".into()))
 }
 
 /// Returns the tokens in front of every sequence.

@@ -8,8 +8,8 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::shared;
-use stir_core::{Engine, Text, TokenId, argmax, conformance};
-use stir_model::{Activations, Checkpoint, ComputeType, DeviceSpec, Lm, LoadOptions, Message};
+use stir_core::{Addition, Engine, HookPoint, Text, TokenId, argmax, conformance};
+use stir_model::{Activations, Checkpoint, ComputeType, DeviceSpec, Lm, LoadOptions, Message, gguf::ControlVectors};
 
 const MODELS: [&str; 3] = ["smollm2-135m", "gemma3-270m", "qwen2.5-coder-0.5b"];
 const FOLDER: &str = "STIR_REAL_MODELS names the folder of real models";
@@ -145,6 +145,29 @@ fn small_files_give_the_logits_of_llama_cpp() {
             }
             conformance::check(&lm, 1e-5).unwrap();
         }
+    }
+}
+
+/// The vectors that `tests/fixtures/control_vectors.py` made, added at every position, against llama.cpp.
+#[test]
+fn control_vectors_do_what_they_do_in_llama_cpp() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/gguf");
+    let [plain, controlled] = ["expected", "controlled"]
+        .map(|name| Checkpoint::open_file(&folder.join(format!("{name}.safetensors"))).unwrap());
+    let vectors = ControlVectors::open(folder.join("control.gguf")).unwrap();
+    for name in ["smollm3", "olmo2", "granite"] {
+        let lm = Lm::load(folder.join(format!("{name}.gguf")), &DeviceSpec::CPU.open().unwrap()).unwrap();
+        let (ids, _) = plain.integers(&format!("{name}.input_ids")).unwrap();
+        let ids: Vec<TokenId> = ids.into_iter().map(|id| id as TokenId).collect();
+        let additions = vectors.directions().iter().flat_map(|(&layer, vector)| {
+            let point = HookPoint::ResidPost(layer);
+            (0..ids.len()).map(move |position| Addition { point, position, vector, scale: 1.0 })
+        });
+        let found = lm.inspect(&ids, additions.collect()).unwrap().logits;
+        let [before, after] = [&plain, &controlled].map(|of| of.floats(&format!("{name}.llama_cpp")).unwrap().0);
+        let (moved, gap) = (gap(&before, &found), gap(&after, &found));
+        println!("{name}: moved by {moved:.2} of the largest logit, off by {gap:.1e}");
+        assert!(moved > 0.1 && gap <= 2e-5, "{name}: {moved} {gap}");
     }
 }
 

@@ -11,9 +11,12 @@
 //! | [`validation`] | Which entries of a library help, and what does it cost to know? |
 //! | [`calibration`] | Does any setting help this model on this task? |
 //! | [`evidence`] | What did steering do to real models? |
+//! | [`vectors`] | How do vectors get to llama.cpp and repeng, and from there? |
 //! | [`controls`] | Where must steering help, do nothing, or do harm, and does it? |
+//! | [`cluster`] | How is a run divided among machines? |
 //! | [`serve`] | What does the server answer, and what bounds it? |
 //! | [`grading`] | When is an answer right, rule by rule? |
+//! | [`security`] | What is trusted, what is bounded, and how was that tried? |
 //! | [`parity`] | What was compared with other implementations, and what differs on purpose? |
 //! | [`performance`] | How fast is it, next to other programs and to what the machine allows? |
 //! | [`changelog`] | What changed between versions, and what moved where? |
@@ -24,6 +27,8 @@ pub mod architecture {}
 pub mod calibration {}
 #[doc = include_str!("../docs/changelog.md")]
 pub mod changelog {}
+#[doc = include_str!("../docs/cluster.md")]
+pub mod cluster {}
 #[doc = include_str!("../docs/controls.md")]
 pub mod controls {}
 #[doc = include_str!("../docs/diagnosis.md")]
@@ -44,7 +49,11 @@ pub mod performance {}
 pub mod remote_rollouts {}
 #[doc = include_str!("../docs/serve.md")]
 pub mod serve {}
+#[doc = include_str!("../docs/security.md")]
+pub mod security {}
 #[doc = include_str!("../docs/tasks.md")]
 pub mod tasks {}
 #[doc = include_str!("../docs/validation.md")]
 pub mod validation {}
+#[doc = include_str!("../docs/vectors.md")]
+pub mod vectors {}

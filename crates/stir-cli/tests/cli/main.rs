@@ -17,6 +17,7 @@ mod serve;
 mod shards;
 mod steer;
 mod validate;
+mod vectors;
 
 use std::{
     fs,
@@ -28,7 +29,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const STAGES: [&str; 17] = [
+const STAGES: [&str; 19] = [
     "rollout",
     "fork",
     "induce",
@@ -43,6 +44,8 @@ const STAGES: [&str; 17] = [
     "serve",
     "inspect",
     "merge",
+    "export",
+    "import",
     "train-tiny",
     "pipeline",
     "controls",

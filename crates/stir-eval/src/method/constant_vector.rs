@@ -86,8 +86,7 @@ impl<'m, E: Engine> Constant<'m, E> {
         library.check(engine.fingerprint(), settings.allow_requantised).map_err(foreign)?;
         let scale = settings.scale;
         let mut vectors = Vec::new();
-        for layer in library.layers() {
-            let Some(mean) = library.mean_delta(layer) else { continue };
+        for (layer, mean) in library.constant_vectors() {
             if !mean.iter().all(|x| (scale as f32 * x).is_finite()) {
                 return Err(MethodError::NotFinite { method: NAME, layer, scale });
             }

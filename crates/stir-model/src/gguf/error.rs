@@ -170,6 +170,38 @@ pub enum GgufError {
         /// The number of parts.
         count: u64,
     },
+    /// Control vectors without any vector.
+    #[error("there is no direction, control vectors have at least one")]
+    NoDirections,
+    /// A tensor in a file of control vectors that is none.
+    #[error("the tensor {name} is no control vector, supported: direction.1, direction.2 and so on")]
+    NoDirection {
+        /// The tensor.
+        name: String,
+    },
+    /// A control vector for the first layer.
+    #[error("there is a direction for layer 0, where llama.cpp does not steer, supported: layers from 1 on")]
+    FirstLayer,
+    /// A control vector that is no vector, or not as wide as the others.
+    #[error("the tensor {name} has the shape {found:?}, expected: [{width}]")]
+    DirectionShape {
+        /// The tensor.
+        name: String,
+        /// Its shape, outermost first.
+        found: Vec<usize>,
+        /// The width of the first one.
+        width: usize,
+    },
+    /// A control vector with NaN or infinity.
+    #[error("the tensor {name} holds {value} at element {index}, supported: finite numbers")]
+    NotFinite {
+        /// The tensor.
+        name: String,
+        /// The index of the first such element.
+        index: usize,
+        /// Its value.
+        value: f32,
+    },
     /// Parts of the model that are not there.
     #[error("{missing} of its parts are missing, the first is {}", first.display())]
     MissingParts {

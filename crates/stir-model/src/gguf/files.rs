@@ -70,7 +70,7 @@ impl Files {
 }
 
 impl PartFile {
-    fn open(path: &Path) -> Result<Self, ModelError> {
+    pub(super) fn open(path: &Path) -> Result<Self, ModelError> {
         let Shard { path, map } = Shard::open(path)?;
         let header = Header::read(&map).map_err(|source| ModelError::Gguf { path: path.clone(), source })?;
         Ok(Self { path, map, header })

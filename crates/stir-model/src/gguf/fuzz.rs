@@ -8,6 +8,7 @@ pub(crate) use stir_kernels::Format;
 
 use self::gguf_file::{GgufFile, Item, SIZES, byte_level, model, sentencepiece};
 use super::{
+    ControlVectors,
     files::{Files, PartFile},
     header::Header,
 };
@@ -32,7 +33,10 @@ fn seeds() -> Vec<Vec<u8>> {
     llama.metadata.retain(|(key, _)| !key.starts_with("tokenizer."));
     llama.floats("rope_freqs.weight", &[4], &[1.0; 4]);
     llama.tensors.retain(|tensor| !tensor.name.contains("ffn") && !tensor.name.contains("blk.1"));
-    [bare.bytes(), model("gemma3").bytes(), text.bytes(), bytes.bytes(), llama.bytes()].into()
+    let mut vectors = GgufFile::new();
+    vectors.set("general.architecture", "controlvector").set("controlvector.model_hint", "llama");
+    vectors.floats("direction.1", &[3], &[1.0; 3]).floats("direction.12", &[3], &[-1.0; 3]);
+    [bare.bytes(), model("gemma3").bytes(), text.bytes(), bytes.bytes(), llama.bytes(), vectors.bytes()].into()
 }
 
 /// Changes some of the bytes, most often to numbers that mean something at an edge.
@@ -91,13 +95,18 @@ fn header(file: &[u8]) -> bool {
     true
 }
 
-/// Reads everything that [`Model::open`](super::Model::open) does, and uses the tokenizer.
+/// Reads control vectors, or everything that [`Model::open`](super::Model::open) does, and uses the tokenizer.
 fn everything(file: &[u8]) -> bool {
     let Ok(header) = Header::read(file) else { return false };
     let mut map = MmapMut::map_anon(file.len()).unwrap();
     map.copy_from_slice(file);
     let path = Path::new("fuzz.gguf");
     let part = PartFile { path: path.to_owned(), map: map.make_read_only().unwrap(), header };
+    if let Ok(vectors) = ControlVectors::read(&part) {
+        let rows = vectors.directions().iter().map(|(&layer, vector)| (layer > 0 && !vector.is_empty(), vector));
+        assert!(rows.clone().all(|(valid, vector)| valid && vector.iter().all(|x| x.is_finite())) && rows.len() > 0);
+        return true;
+    }
     let files = Files { parts: vec![part] };
     let metadata = files.metadata(path).unwrap();
     let text = match super::tokenizer::text(metadata, SIZES[6]) {

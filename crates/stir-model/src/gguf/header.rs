@@ -30,7 +30,7 @@ pub(crate) struct TensorInfo {
     pub(crate) data: Range<usize>,
 }
 
-const MAGIC: &[u8] = b"GGUF";
+pub(super) const MAGIC: &[u8] = b"GGUF";
 /// The bytes that a key with its value takes at least: the length of the key, the type and one byte.
 const SMALLEST_ENTRY: u64 = 8 + 4 + 1;
 /// The bytes that the description of a tensor takes at least: the length of its name, one dimension, type and offset.

@@ -3,9 +3,11 @@
 //!
 //! A file comes from anywhere, so everything in it is checked: each number against the length of the file, each value
 //! against its type and its bounds, each tensor against the one before. Keys that nothing asks for are ignored.
-//! [`Checkpoint::open`] takes a file too, for the tensors alone.
+//! [`Checkpoint::open`] takes a file too, for the tensors alone. [`ControlVectors`] are files of steering vectors, which have
+//! the same format.
 
 mod config;
+mod control;
 mod error;
 mod files;
 #[cfg(test)]
@@ -18,12 +20,14 @@ mod rope;
 mod sentencepiece;
 mod tokenizer;
 mod value;
+mod writer;
 
 use std::{fs::File, io::Read, path::Path};
 
 use stir_core::Fingerprint;
 
 pub use self::{
+    control::ControlVectors,
     error::{GgufError, Part},
     names::RowOrder,
 };
