@@ -12,7 +12,7 @@ export async function accessible(page, axe, name) {
   assert.deepEqual(said, [], `${name}: axe`);
 }
 
-/** Every text has a contrast of 4.5 to what is behind it, and the ring of the focus one of 3 to all backgrounds. */
+/** Every text has a contrast of 4.5 to what is behind it; the edge of a control, and its ring in focus, one of 3. */
 export async function contrast(page, name) {
   const low = await page.evaluate(() => {
     const channels = (color) => {
@@ -51,7 +51,11 @@ export async function contrast(page, name) {
         const found = ratio(channels(color), back);
         if (found < 4.5) low.push(`${found.toFixed(2)}: ${e.outerHTML.slice(0, 100)}`);
       }
-      if (e.matches("button, input, select, textarea") && ratio(ring, behind(e.parentElement)) < 3) low.push(`ring: ${e.outerHTML.slice(0, 100)}`);
+      if (!e.matches("button, input, select, textarea")) continue;
+      const [around, edge] = [behind(e.parentElement), channels(getComputedStyle(e).borderTopColor)];
+      for (const [part, color] of [["ring", ring], ["edge", edge]]) {
+        if (ratio(color, around) < 3) low.push(`${part} ${ratio(color, around).toFixed(2)}: ${e.outerHTML.slice(0, 100)}`);
+      }
     }
     return low;
   });

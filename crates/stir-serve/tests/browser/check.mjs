@@ -42,9 +42,9 @@ for (const [name, colorScheme, width, height] of [
     assert(overflow <= 0, `${name}, ${state}: the page is ${overflow} px too wide`);
     if (shots) await page.screenshot({ path: join(shots, `${name}-${state}.png`), fullPage: true });
   };
+  assert.equal(await page.isVisible("#key"), Boolean(key), `${name}: the field of the key shows where there is one`);
   await look("begin");
-  await asks(page, name, model);
-  await decides(page, name);
+  await decides(page, name, await asks(page, name, model));
   await look("answered");
   await stops(page, name);
   assert.deepEqual(trouble, [], `${name}: console, dialogs or requests`);
@@ -112,7 +112,7 @@ function text(page, id) {
   return page.textContent(`#${id}`);
 }
 
-/** Asks by keys, and watches both answers grow. */
+/** Asks by keys, and watches both answers grow; returns what was decided in the steered one, as the server sent it. */
 async function asks(page, name, model) {
   await to(page, "question");
   await page.keyboard.type(QUESTION);
@@ -127,6 +127,7 @@ async function asks(page, name, model) {
   const sent = [];
   const note = (request) => sent.push({ path: new URL(request.url()).pathname, body: request.postDataJSON() });
   page.on("request", note);
+  const streamed = page.waitForResponse((response) => Boolean(response.request().postDataJSON()?.stir), { timeout: PATIENCE });
   await page.keyboard.press(CTRL_ENTER);
   const grown = (least) => until(page, (least) => {
     const [plain, steered] = ["plain", "steered"].map((id) => document.getElementById(id).textContent.length);
@@ -148,10 +149,12 @@ async function asks(page, name, model) {
     { path: "/v1/chat/completions", body },
     { path: "/v1/chat/completions", body: { ...body, stir: { library, strength: "relative:0.32" } } },
   ], name);
+  const chunks = (await (await streamed).text()).split("\n\n").filter((event) => event.startsWith("data: {"));
+  return chunks.flatMap((event) => JSON.parse(event.slice(6)).choices[0]?.stir?.step ?? []);
 }
 
 /** Opens a decision by keys, and compares what it says with what the server sent. */
-async function decides(page, name) {
+async function decides(page, name, steps) {
   const marks = await page.evaluate(() => {
     const back = (selector) => [...document.querySelectorAll(selector)].map((e) => getComputedStyle(e).backgroundColor);
     return { plain: back("#plain .steered").length, steered: back("#steered .steered"), box: back("#steered").concat(back("#steered span:not(.steered)")) };
@@ -168,17 +171,25 @@ async function decides(page, name) {
     const box = document.activeElement.nextElementSibling;
     const cells = (row) => [...row.cells].map((cell) => cell.textContent);
     return {
-      words: box.querySelector("p").textContent, near: box.querySelector("p:last-child").textContent,
+      words: [...box.querySelectorAll("p")].map((words) => words.textContent),
       head: cells(box.querySelector("thead tr")), rows: [...box.querySelectorAll("tbody tr")].map(cells),
       chosen: [...box.querySelectorAll("tr.chosen")].map((row) => cells(row)[0]),
+      points: [...document.querySelectorAll("#steered .point")].map((point) => Number(point.textContent)),
       point: Number(document.activeElement.textContent),
     };
   });
+  const step = steps.find((step) => step.segment === shown.point + 1);
+  const number = (value, digits = 3) => (value === null ? "–" : value.toFixed(digits).replace("-0.000", "0.000"));
   assert.deepEqual(shown.head, ["Entry", "Similarity", "Probe gain", "Advantage", "Score"]);
-  assert(shown.rows.length > 0 && shown.rows.flat().every((cell) => /^(-?[\d.]+|–)$/.test(cell)), JSON.stringify(shown));
-  const [, entry, scale] = shown.words.match(/^Entry (\d+) was added to the output of layer \d+, (-?[\d.]+) times\. Its score is /);
-  assert.deepEqual(shown.chosen, [entry], `${name}: the chosen entry is marked`);
-  assert(Number(scale) !== 0 && shown.near.startsWith("Nearest entries, with similarity: "), JSON.stringify(shown));
+  assert(shown.rows.length > 0, `${name}: candidates are shown`);
+  assert.deepEqual(shown.rows, step.candidates.map((it) => [`${it.entry}`, ...[it.similarity, it.gain, it.advantage, it.score].map((value) => number(value))]));
+  assert.deepEqual(shown.chosen, [`${step.chosen}`], `${name}: the chosen entry is marked`);
+  assert.deepEqual(shown.words, [
+    `Entry ${step.chosen} was added to the output of layer ${step.layer}, ${number(step.scale)} times. Its score is ` +
+      `${number(step.score)}, that of doing nothing ${number(step.null_score)}.`,
+    `Nearest entries, with similarity: ${step.retrieved.slice(0, 8).map((it) => `${it.entry} (${number(it.similarity, 2)})`).join(", ")}`,
+  ]);
+  assert.deepEqual(shown.points, steps.map((step) => step.segment - 1), `${name}: every control point is there`);
 }
 
 /** Asks for plain continuations, and stops them. */
