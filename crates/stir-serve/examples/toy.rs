@@ -3,13 +3,18 @@
 //! ```text
 //! cargo run -p stir-serve --example toy -- 8080
 //! ```
+//!
+//! A pass takes 20 milliseconds, so that answers can be watched. The variable `STIR_API_KEY` may hold a key.
 #![allow(clippy::print_stdout)]
 
 use std::{error::Error, time::Duration};
 
 use stir_basis::{Action, Entry, Library, normalize};
-use stir_core::{Delimiter, Engine, SampleRng, Sampling, toy::ToyEngine};
-use stir_serve::{Message, Model, ServeConfig, Server};
+use stir_core::{
+    Delimiter, Engine, Output, Row, SampleRng, Sampling,
+    toy::{ToyEngine, ToySession, Watched},
+};
+use stir_serve::{ApiKey, Message, Model, ServeConfig, Server};
 use tokio::net::TcpListener;
 
 /// Renders a conversation as lines.
@@ -35,9 +40,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let port: u16 = std::env::args().nth(1).map_or(Ok(0), |port| port.parse())?;
     let engine = ToyEngine::new(1).passing_over_unknown();
     let library = library(&engine)?;
+    let engine = Watched::new(engine, |_: &[Row<'_, ToySession>], _: &mut [Output]| {
+        std::thread::sleep(Duration::from_millis(20));
+    });
     let model = Model::new("toy", engine).with_chat(|messages, _| Ok(render(messages)));
     let model = model.with_sampling(Sampling { temperature: 2.0, ..Sampling::GREEDY })?;
-    let config = ServeConfig { max_tokens: 80, drain: Duration::from_secs(2), ..ServeConfig::default() };
+    let api_key = std::env::var("STIR_API_KEY").ok().map(ApiKey::new);
+    let config = ServeConfig { max_tokens: 80, drain: Duration::from_secs(2), api_key, ..ServeConfig::default() };
     let server = Server::new(model, config)?;
     server.add_library("random", library)?;
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;

@@ -16,6 +16,7 @@ mod lane;
 mod libraries;
 mod metrics;
 mod model;
+mod page;
 mod params;
 mod prefix;
 mod reply;

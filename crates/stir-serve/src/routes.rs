@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, Request, State},
     http::{StatusCode, header},
     middleware::from_fn_with_state,
-    response::{Html, IntoResponse, Response},
+    response::{IntoResponse, Response},
     routing::{get, post, put},
 };
 use serde_json::{Value, json};
@@ -18,6 +18,7 @@ use crate::{
     error::ApiError,
     http::{body, count, guard, json_body, own_name},
     libraries::{check_name, describe},
+    page::page,
     reply::Call,
     server::Shared,
 };
@@ -34,7 +35,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/metrics", get(metrics))
         .route_layer(from_fn_with_state(shared.clone(), guard));
     Router::new()
-        .route("/", get(|| async { Html(include_str!("page.html")) }))
+        .route("/", get(page))
         .route("/healthz", get(healthz))
         .merge(guarded)
         .method_not_allowed_fallback(|| async { ApiError::method() })
@@ -103,6 +104,7 @@ fn describe_model(shared: &Shared) -> Value {
         "created": shared.created,
         "owned_by": "stir",
         "max_model_len": shared.model.shape().max_context,
+        "max_tokens": shared.config.max_tokens,
         "fingerprint": shared.model.fingerprint(),
     })
 }

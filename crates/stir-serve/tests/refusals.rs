@@ -198,6 +198,7 @@ async fn models_and_a_model_without_a_template() {
     let (_, models) = get("/v1/models").await;
     assert_eq!((&models["object"], &models["data"][0]["id"]), (&json!("list"), &json!("org/toy")));
     assert_eq!(models["data"][0]["max_model_len"], 96);
+    assert_eq!(models["data"][0]["max_tokens"], ServeConfig::default().max_tokens);
     assert_eq!(get("/v1/models/org/toy").await, (200, models["data"][0].clone()));
     assert_eq!(get("/v1/models/org/other").await.0, 404);
     let body = json!({ "messages": [{ "role": "user", "content": "a" }] }).to_string();
