@@ -64,7 +64,7 @@ impl FusedStream for AnswerStream {
 }
 
 /// Returns `event` with no more of a token's note than its place.
-fn placed(event: lane::AnswerEvent) -> AnswerEvent {
+fn placed(event: lane::NotedEvent) -> AnswerEvent {
     match event {
         Event::Token(Token { index, id, log_prob, text, note }) => {
             Event::Token(Token { index, id, log_prob, text, note: note.place })

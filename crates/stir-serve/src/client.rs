@@ -3,12 +3,12 @@ use std::{cell::Cell, sync::Arc, time::Instant};
 use stir_core::Event;
 use tokio::sync::{OwnedSemaphorePermit, mpsc::UnboundedSender};
 
-use crate::{AnswerError, lane::AnswerEvent, metrics::Metrics};
+use crate::{AnswerError, lane::NotedEvent, metrics::Metrics};
 
 /// What a client is told of an answer.
 #[derive(Debug)]
 pub(crate) enum Update {
-    Event(Box<AnswerEvent>),
+    Event(Box<NotedEvent>),
     /// The answer was lost; it has no other last event.
     Lost(AnswerError),
 }
@@ -68,7 +68,7 @@ impl Client {
         self.deadline.is_some_and(|deadline| now >= deadline)
     }
 
-    pub(crate) fn send(&self, event: AnswerEvent) {
+    pub(crate) fn send(&self, event: NotedEvent) {
         match &event {
             Event::Token(_) => {
                 self.metrics.completion_tokens.add(1);

@@ -85,12 +85,11 @@ pub(crate) struct Note {
     /// Its place in a steered answer.
     pub place: Option<Place>,
     /// The likeliest tokens in its place, with their log-probabilities.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "the server alone asks for them"))]
     pub top: Vec<(TokenId, f32)>,
 }
 
 /// An event of an answer of either kind. A plain answer is one without steps.
-pub(crate) type AnswerEvent = Event<Steered, Note>;
+pub(crate) type NotedEvent = Event<Steered, Note>;
 
 /// A generation, plain or steered, that notes the likeliest tokens.
 struct Answering<S> {
