@@ -85,14 +85,14 @@ impl<E: Engine> AsyncEngine<E> {
     ///
     /// # Errors
     /// [`ServeError::Setting`] when a setting is out of bounds; [`ServeError::Io`] when no thread can be started.
-    pub fn new(engine: impl Into<Arc<E>>, config: AsyncConfig) -> Result<Self, ServeError>
+    pub fn new(engine: Arc<E>, config: AsyncConfig) -> Result<Self, ServeError>
     where
         E: 'static,
         E::Session: 'static,
     {
         config.validate()?;
         let AsyncConfig { max_batch, queue, prefix_positions } = config;
-        let (engine, metrics) = (engine.into(), Arc::new(Metrics::default()));
+        let metrics = Arc::new(Metrics::default());
         let (commands, _) = worker::spawn(engine.clone(), max_batch, prefix_positions, metrics.clone())?;
         Ok(Self { engine, commands, places: Arc::new(Semaphore::new(max_batch + queue)), metrics })
     }

@@ -38,7 +38,7 @@ pub enum ServeError {
 #[non_exhaustive]
 pub enum AnswerError {
     /// The request cannot be served.
-    #[error("the request cannot be served")]
+    #[error(transparent)]
     Request(#[from] RequestError),
     /// The request asks for another number of samples than one.
     #[error("samples is {samples}, must be 1: ask for every sample by itself, each with a stream of its own")]

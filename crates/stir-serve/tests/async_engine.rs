@@ -33,7 +33,7 @@ fn request(prompt: &str, seed: u64) -> Request {
 }
 
 fn start<E: Engine<Session = ToySession> + 'static>(engine: E, config: AsyncConfig) -> AsyncEngine<E> {
-    AsyncEngine::new(engine, config).unwrap()
+    AsyncEngine::new(Arc::new(engine), config).unwrap()
 }
 
 async fn events(answer: AnswerStream) -> Vec<AnswerEvent> {
@@ -333,7 +333,7 @@ async fn what_cannot_be_answered_is_refused() {
         (AsyncConfig { max_batch: 0, ..AsyncConfig::default() }, "max_batch"),
         (AsyncConfig { queue: usize::MAX, ..AsyncConfig::default() }, "max_batch + queue"),
     ] {
-        let refused = AsyncEngine::new(ToyEngine::new(1), config).unwrap_err();
+        let refused = AsyncEngine::new(Arc::new(ToyEngine::new(1)), config).unwrap_err();
         assert!(matches!(refused, ServeError::Setting(error) if error.setting == setting));
     }
 }

@@ -223,5 +223,7 @@ pub use stir_model as model;
 #[cfg(feature = "eval")]
 pub use stir_report as report;
 pub use stir_rollout as rollout;
+#[cfg(feature = "tokio")]
+pub use stir_serve as serve;
 #[cfg(feature = "eval")]
 pub use stir_validation as validation;

@@ -1,5 +1,13 @@
 //! A server on the toy engine, and a plain client of it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    dead_code,
+    unreachable_pub,
+    unused_imports
+)]
 
 mod toy;
 
