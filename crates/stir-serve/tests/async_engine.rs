@@ -372,6 +372,28 @@ async fn an_engine_without_handles_finishes_what_it_has_and_one_that_is_stopped_
     assert!(soon(|| now_stopped(&engine)).await);
 }
 
+#[test]
+fn no_runtime_is_needed() {
+    struct Unpark(std::thread::Thread);
+
+    impl std::task::Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let engine = start(ToyEngine::new(1), AsyncConfig::default());
+    let mut told = std::pin::pin!(async { whole(engine.answer(greedy("abc")).await.unwrap()).await });
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    let (answer, _) = loop {
+        match told.as_mut().poll(&mut std::task::Context::from_waker(&waker)) {
+            std::task::Poll::Ready(told) => break told,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    };
+    assert_eq!(answer.generated.tokens, plain(&ToyEngine::new(1), &greedy("abc"))[0].tokens);
+}
+
 /// Whether the engine refuses everything.
 fn now_stopped<E: Engine>(engine: &AsyncEngine<E>) -> bool {
     let asked = std::pin::pin!(engine.answer(greedy("abc")));
