@@ -1,7 +1,16 @@
-//! What the toy engine answers, and what it is steered by.
+//! What the toy engine answers, by itself and in async code, and what it is steered by.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code, unreachable_pub)]
 
+use std::sync::Arc;
+
+use futures_util::StreamExt;
 use stir_basis::{Action, Entry, Library, normalize};
-use stir_core::{Delimiter, Engine, GenerateOptions, Generated, Request, SampleRng, generate, toy::ToyEngine};
+use stir_controller::Steered;
+use stir_core::{
+    Delimiter, Engine, Event, GenerateOptions, Generated, Request, SampleRng, Sampling, Text, generate,
+    toy::{ToyEngine, ToySession},
+};
+use stir_serve::{AnswerEvent, AnswerStream, AsyncConfig, AsyncEngine};
 
 pub fn plain<E: Engine>(engine: &E, request: &Request) -> Vec<Generated> {
     generate(engine, std::slice::from_ref(request), GenerateOptions::default()).unwrap().remove(0)
@@ -18,4 +27,36 @@ pub fn library(engine: &ToyEngine, seed: u64) -> Library {
     });
     let library = Library::from_entries(engine.fingerprint().clone(), entries.collect()).unwrap();
     library.with_delimiter(Delimiter::new("n").unwrap())
+}
+
+/// A drawn answer to `prompt`.
+pub fn request(prompt: &str, seed: u64) -> Request {
+    let (prompt, sampling) =
+        (ToyEngine::new(1).encode(prompt).unwrap(), Sampling { temperature: 2.0, ..Sampling::GREEDY });
+    Request { max_tokens: 60, sampling, seed, ..Request::new(prompt) }
+}
+
+pub fn start<E: Engine<Session = ToySession> + 'static>(engine: E, config: AsyncConfig) -> AsyncEngine<E> {
+    AsyncEngine::new(Arc::new(engine), config).unwrap()
+}
+
+/// The whole answer, and its text as it came.
+pub async fn whole(mut answer: AnswerStream) -> (Steered, String) {
+    let mut told = String::new();
+    loop {
+        match answer.next().await.unwrap().unwrap() {
+            Event::Token(token) => told += &token.text,
+            Event::Finished { text, answer } => return (answer, told + &text),
+            Event::Failed { error, .. } => panic!("{error}"),
+        }
+    }
+}
+
+/// A greedy answer to `prompt`.
+pub fn greedy(prompt: &str) -> Request {
+    Request { sampling: Sampling::GREEDY, ..request(prompt, 0) }
+}
+
+pub async fn events(answer: AnswerStream) -> Vec<AnswerEvent> {
+    answer.map(Result::unwrap).collect().await
 }
