@@ -100,5 +100,5 @@ async fn the_answer_ends_when_the_client_goes_away() {
     let body = post_to(&address, "xyz").await.text().await.unwrap();
     let tokens = body.lines().filter(|line| line.starts_with("data: ")).count() - 1;
     let passes = decoded.load(SeqCst) - tokens;
-    assert!((2..=12).contains(&passes) && tokens > 90, "{passes} passes for an answer that nobody waits for");
+    assert!((1..=12).contains(&passes) && tokens > 90, "{passes} passes for an answer that nobody waits for");
 }
