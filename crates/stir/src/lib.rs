@@ -231,9 +231,9 @@
 //!
 //! `flex` (default) computes on the CPU; `cuda`, `wgpu`, `vulkan` and `metal` add devices.
 //! [`DeviceSpec`](model::DeviceSpec) chooses one at run time and says which feature is missing. `hub` adds
-//! `Lm::from_hub`, models by their name on the Hugging Face hub; `remote` adds rollouts from a server, `tokio` an engine for async code. `eval` (default)
-//! adds tasks, methods, experiments, reports, diagnoses and validations, `clustering` (default) two selection methods. Without default features what is left is the method itself,
-//! for engines of your own.
+//! `Lm::from_hub`, models by their name on the Hugging Face hub; `remote` adds rollouts from a server, `tokio` an engine
+//! for async code. `eval` (default) adds tasks, methods, experiments, reports, diagnoses and validations, `clustering`
+//! (default) two selection methods. Without default features what is left is the method itself, for engines of your own.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(unreachable_pub)]
