@@ -12,8 +12,9 @@ use serde_json::Value;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::{
+    AnswerError,
+    api_error::ApiError,
     client::Update,
-    error::ApiError,
     reply::{Call, Reply},
     server::Shared,
 };
@@ -35,9 +36,9 @@ async fn whole(reply: Reply, mut updates: Updates) -> Result<Value, ApiError> {
     let (mut told, mut left) = (Vec::new(), reply.answers());
     told.resize_with(left, Vec::new);
     while left > 0 {
-        let (index, update) = updates.recv().await.unwrap_or((0, Update::Lost));
+        let (index, update) = updates.recv().await.unwrap_or((0, Update::Lost(AnswerError::Stopped)));
         left -= usize::from(update.is_last());
-        if matches!(update, Update::Lost) {
+        if matches!(update, Update::Lost(_)) {
             // The others are not waited for.
             left = 0;
         }
@@ -85,7 +86,7 @@ impl Stream {
                 self.pending.extend(self.reply.close().map(|chunk| chunk.to_string()));
                 continue;
             }
-            let (index, update) = self.updates.recv().await.unwrap_or((0, Update::Lost));
+            let (index, update) = self.updates.recv().await.unwrap_or((0, Update::Lost(AnswerError::Stopped)));
             self.left -= usize::from(update.is_last());
             match self.reply.update(index, update) {
                 Ok(chunk) => self.pending.extend(chunk.map(|chunk| chunk.to_string())),

@@ -2,7 +2,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    error::{ApiError, causes},
+    api_error::{ApiError, causes},
     fields::Fields,
     model::Message,
     params::Params,

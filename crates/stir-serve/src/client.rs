@@ -1,16 +1,16 @@
-use std::{sync::Arc, time::Instant};
+use std::{cell::Cell, sync::Arc, time::Instant};
 
 use stir_core::Event;
 use tokio::sync::{OwnedSemaphorePermit, mpsc::UnboundedSender};
 
-use crate::{lane::AnswerEvent, metrics::Metrics};
+use crate::{AnswerError, lane::NotedEvent, metrics::Metrics};
 
 /// What a client is told of an answer.
 #[derive(Debug)]
 pub(crate) enum Update {
-    Event(Box<AnswerEvent>),
+    Event(Box<NotedEvent>),
     /// The answer was lost; it has no other last event.
-    Lost,
+    Lost(AnswerError),
 }
 
 impl Update {
@@ -28,12 +28,13 @@ pub(crate) struct Client {
     index: usize,
     updates: UnboundedSender<(usize, Update)>,
     since: Instant,
-    deadline: Instant,
+    /// None if the answer may take any time.
+    deadline: Option<Instant>,
     metrics: Arc<Metrics>,
-    /// The answer's place among those that run or wait; given back when it ends.
-    _permit: OwnedSemaphorePermit,
-    has_begun: bool,
-    has_ended: bool,
+    /// The answer's place among those that run or wait; given back before its end is told.
+    permit: Cell<Option<OwnedSemaphorePermit>>,
+    has_begun: Cell<bool>,
+    has_ended: Cell<bool>,
 }
 
 impl Client {
@@ -41,12 +42,21 @@ impl Client {
     pub(crate) fn new(
         index: usize,
         updates: UnboundedSender<(usize, Update)>,
-        deadline: Instant,
+        deadline: Option<Instant>,
         metrics: Arc<Metrics>,
         permit: OwnedSemaphorePermit,
     ) -> Self {
-        let since = Instant::now();
-        Self { index, updates, since, deadline, metrics, _permit: permit, has_begun: false, has_ended: false }
+        let (since, permit) = (Instant::now(), Cell::new(Some(permit)));
+        Self {
+            index,
+            updates,
+            since,
+            deadline,
+            metrics,
+            permit,
+            has_begun: Cell::default(),
+            has_ended: Cell::default(),
+        }
     }
 
     /// Returns whether nobody waits any more.
@@ -55,25 +65,38 @@ impl Client {
     }
 
     pub(crate) fn is_late(&self, now: Instant) -> bool {
-        now >= self.deadline
+        self.deadline.is_some_and(|deadline| now >= deadline)
     }
 
-    pub(crate) fn send(&mut self, event: AnswerEvent) {
+    pub(crate) fn send(&self, event: NotedEvent) {
         match &event {
             Event::Token(_) => {
                 self.metrics.completion_tokens.add(1);
-                if !self.has_begun {
-                    self.has_begun = true;
+                if !self.has_begun.replace(true) {
                     self.metrics.first_token.observe(self.since.elapsed());
                 }
             }
             Event::Finished { answer, .. } | Event::Failed { answer, .. } => {
-                self.has_ended = true;
+                self.end();
                 self.metrics.probe_tokens.add(answer.probe_tokens as u64);
                 self.metrics.answer.observe(self.since.elapsed());
             }
         }
         self.update(Update::Event(Box::new(event)));
+    }
+
+    /// Tells that the answer was lost, unless its end was told.
+    pub(crate) fn lose(&self, error: &AnswerError) {
+        if !self.end() && !self.is_gone() {
+            self.metrics.lost.add(1);
+            self.update(Update::Lost(error.clone()));
+        }
+    }
+
+    /// Returns whether the answer had ended before.
+    fn end(&self) -> bool {
+        drop(self.permit.take());
+        self.has_ended.replace(true)
     }
 
     fn update(&self, update: Update) {
@@ -83,11 +106,8 @@ impl Client {
 }
 
 impl Drop for Client {
-    /// Tells of the end of an answer that did not come to one.
+    /// Tells of the end of an answer that did not come to one: the thread that ran it has ended.
     fn drop(&mut self) {
-        if !self.has_ended && !self.is_gone() {
-            self.metrics.lost.add(1);
-            self.update(Update::Lost);
-        }
+        self.lose(&AnswerError::Stopped);
     }
 }

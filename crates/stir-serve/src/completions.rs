@@ -2,7 +2,7 @@ use serde::Deserialize;
 use stir_core::TokenId;
 
 use crate::{
-    error::{ApiError, causes},
+    api_error::{ApiError, causes},
     fields::Fields,
     params::{Params, within},
     reply::{Call, Shape},

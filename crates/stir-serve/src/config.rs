@@ -4,6 +4,8 @@ use stir_controller::ControllerConfig;
 use stir_core::SettingError;
 use subtle::ConstantTimeEq;
 
+use crate::worker::MAX_ANSWERS;
+
 /// The settings of a server: its bounds, its key, and what steering is where a request does not say.
 ///
 /// ```
@@ -76,9 +78,6 @@ impl ServeConfig {
         self.controller.validate()
     }
 }
-
-/// The most answers that a server may be told to hold.
-const MAX_ANSWERS: usize = 100_000;
 
 /// A key that is not shown, and that is compared in a time that depends on its length alone.
 #[derive(Clone, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use axum::{
 };
 use futures_util::StreamExt;
 
-use crate::{error::ApiError, server::Shared};
+use crate::{api_error::ApiError, server::Shared};
 
 /// The time in which a body must arrive.
 const BODY_TIME: Duration = Duration::from_secs(60);

@@ -1,4 +1,7 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
+};
 
 use stir_controller::{Controller, Place, Steered, SteeredLane};
 use stir_core::{
@@ -6,12 +9,12 @@ use stir_core::{
     Sequence, Session, TokenId, Vocab, argmax, log_prob,
 };
 
-use crate::client::Client;
+use crate::{AnswerError, client::Client};
 
 /// One answer in progress: the lane that generates it, and the client that waits for it.
 pub(crate) struct AnswerLane<S: Session> {
     lane: EventLane<S, Answering<S>>,
-    client: Client,
+    client: Rc<Client>,
 }
 
 /// How an answer is generated.
@@ -30,7 +33,7 @@ impl<S: Session> AnswerLane<S> {
         engine: &E,
         session: S,
         start: &Start<'_>,
-        client: Client,
+        client: Rc<Client>,
     ) -> Result<Self, RequestError> {
         let &Start { request, sample, controller, top } = start;
         let kind = match controller {
@@ -42,13 +45,13 @@ impl<S: Session> AnswerLane<S> {
         Ok(Self { lane, client })
     }
 
-    pub(crate) fn client(&self) -> &Client {
+    pub(crate) fn client(&self) -> &Rc<Client> {
         &self.client
     }
 
     /// Ends the answer as it is.
     pub(crate) fn cut(self) {
-        let Self { lane, mut client } = self;
+        let Self { lane, client } = self;
         client.send(lane.cancel());
     }
 }
@@ -60,10 +63,11 @@ impl<S: Session> Lane<S> for AnswerLane<S> {
         self.lane.rows(rows);
     }
 
-    /// A panic ends this answer and no other: the client says so when it is dropped.
+    /// A panic ends this answer and no other.
     fn absorb(&mut self, vocab: &Vocab, outputs: Vec<Output>) -> Result<Option<()>, SamplingError> {
         let Ok(absorbed) = catch_unwind(AssertUnwindSafe(|| self.lane.absorb(vocab, outputs))) else {
             tracing::error!("a panic ended one answer");
+            self.client.lose(&AnswerError::Panic);
             return Ok(Some(()));
         };
         let finished = absorbed?;
@@ -85,7 +89,7 @@ pub(crate) struct Note {
 }
 
 /// An event of an answer of either kind. A plain answer is one without steps.
-pub(crate) type AnswerEvent = Event<Steered, Note>;
+pub(crate) type NotedEvent = Event<Steered, Note>;
 
 /// A generation, plain or steered, that notes the likeliest tokens.
 struct Answering<S> {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use stir_core::{Request, RequestError, Sampling, SamplingError, TokenId};
 
 use crate::{
-    error::{ApiError, causes},
+    api_error::{ApiError, causes},
     fields::Fields,
     server::Shared,
     steering::Steer,

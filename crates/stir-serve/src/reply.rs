@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use stir_controller::Steered;
 use stir_core::{Event, Finish, Request, Token, TokenId};
 
-use crate::{client::Update, error::ApiError, lane::Note, params::Params, server::Shared};
+use crate::{api_error::ApiError, client::Update, lane::Note, params::Params, server::Shared};
 
 /// A request that was understood.
 pub(crate) struct Call {
@@ -287,6 +287,6 @@ fn news(update: Update) -> Result<News, ApiError> {
             Event::Finished { text, answer } => Ok(News::End(text, answer)),
             Event::Failed { .. } => Err(ApiError::failed("the model computed logits that describe no distribution")),
         },
-        Update::Lost => Err(ApiError::failed("the answer was lost; the log of the server says why")),
+        Update::Lost(_) => Err(ApiError::failed("the answer was lost; the log of the server says why")),
     }
 }

@@ -14,8 +14,8 @@ use stir_basis::Library;
 use crate::{
     ServeError,
     answer::answer,
+    api_error::ApiError,
     chat, completions,
-    error::ApiError,
     http::{body, count, guard, json_body, own_name},
     libraries::{check_name, describe},
     page::page,

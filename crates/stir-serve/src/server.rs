@@ -23,8 +23,8 @@ use tokio::{
 
 use crate::{
     Model, ServeConfig, ServeError,
+    api_error::ApiError,
     client::{Client, Update},
-    error::ApiError,
     libraries::Libraries,
     metrics::Metrics,
     model::Served,
@@ -91,7 +91,8 @@ impl Server {
     {
         config.validate()?;
         let metrics = Arc::new(Metrics::default());
-        let (commands, thread) = worker::spawn(model.engine(), &config, metrics.clone())?;
+        let (commands, thread) =
+            worker::spawn(model.engine(), config.max_batch, config.prefix_positions, metrics.clone())?;
         let shared = Shared {
             model: Box::new(model),
             libraries: Libraries::new(&config),
@@ -187,7 +188,7 @@ impl Shared {
         let places = u32::try_from(answers).ok().and_then(|n| self.places.clone().try_acquire_many_owned(n).ok());
         let mut places = places.ok_or_else(|| ApiError::full(self.room()))?;
         let (updates, receiver) = mpsc::unbounded_channel();
-        let deadline = Instant::now() + self.config.time_limit;
+        let deadline = Some(Instant::now() + self.config.time_limit);
         let mut index = 0;
         for request in &call.requests {
             let mut clients = VecDeque::new();

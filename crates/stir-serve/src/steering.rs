@@ -6,7 +6,7 @@ use stir_controller::{Controller, ControllerConfig, Placement, Strength};
 use stir_core::SettingError;
 
 use crate::{
-    error::{ApiError, causes},
+    api_error::{ApiError, causes},
     fields::Fields,
     params::within,
     server::Shared,

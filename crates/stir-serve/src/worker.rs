@@ -3,6 +3,7 @@ use std::{
     error::Error,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
     sync::{
         Arc,
         mpsc::{Receiver, Sender, channel},
@@ -15,7 +16,7 @@ use stir_controller::Controller;
 use stir_core::{Engine, LaneId, Request, Scheduler, Session};
 
 use crate::{
-    ServeConfig,
+    AnswerError,
     client::Client,
     lane::{AnswerLane, Start},
     metrics::Metrics,
@@ -25,6 +26,9 @@ use crate::{
 /// The number of tokens of a prompt that are encoded at once, so that running answers do not wait for all of a long one,
 /// and a pass does not need memory for it.
 const PART: usize = 256;
+
+/// The most answers that may be allowed to run and wait.
+pub(crate) const MAX_ANSWERS: usize = 100_000;
 
 /// A prompt, and those who wait for its answers.
 pub(crate) struct Job {
@@ -48,14 +52,14 @@ pub(crate) enum Command {
 /// Starts the thread that runs the engine: the only one that does, so that all answers share its passes.
 pub(crate) fn spawn<E: Engine + 'static>(
     engine: Arc<E>,
-    config: &ServeConfig,
+    max_batch: usize,
+    prefix_positions: usize,
     metrics: Arc<Metrics>,
 ) -> io::Result<(Sender<Command>, JoinHandle<()>)>
 where
     E::Session: 'static,
 {
     let (sender, commands) = channel();
-    let (max_batch, prefix_positions) = (config.max_batch, config.prefix_positions);
     let thread = thread::Builder::new().name("engine".into()).spawn(move || {
         let scheduler = Scheduler::new(engine.clone(), max_batch);
         let prefixes = PrefixCache::new(prefix_positions, PART);
@@ -66,19 +70,17 @@ where
 
 impl Job {
     /// Begins the next sample where `session` holds the first tokens of the prompt. Where that is not possible, its
-    /// client is told so by being dropped.
+    /// client is told so.
     fn begin<E: Engine>(&mut self, engine: &Arc<E>, session: E::Session) -> Option<AnswerLane<E::Session>> {
         let sample = self.request.samples - self.clients.len();
-        let client = self.clients.pop_front()?;
+        let client = Rc::new(self.clients.pop_front()?);
         let start = Start { request: &self.request, sample, controller: self.controller.as_ref(), top: self.top };
-        match catch_unwind(AssertUnwindSafe(|| AnswerLane::start(engine, session, &start, client))) {
-            Ok(Ok(lane)) => Some(lane),
-            Ok(Err(error)) => {
+        let begun = catch_unwind(AssertUnwindSafe(|| AnswerLane::start(engine, session, &start, client.clone())));
+        match begun.map_or(Err(AnswerError::Panic), |begun| begun.map_err(AnswerError::from)) {
+            Ok(lane) => Some(lane),
+            Err(error) => {
                 tracing::error!(error = &error as &dyn Error, "an answer could not begin");
-                None
-            }
-            Err(_) => {
-                tracing::error!("a panic while an answer began");
+                client.lose(&error);
                 None
             }
         }
@@ -174,14 +176,12 @@ impl<E: Engine> Worker<E> {
                     return;
                 }
                 encoded = true;
-                match catch_unwind(AssertUnwindSafe(|| prefixes.extend(engine, prompt, session))) {
-                    Ok(Ok(true)) => {}
-                    Ok(Ok(false)) => return,
-                    failed => {
-                        match failed {
-                            Ok(Err(error)) => tracing::error!(error = &error as &dyn Error, "a prompt was not encoded"),
-                            _ => tracing::error!("a panic while a prompt was encoded"),
-                        }
+                match caught(|| prefixes.extend(engine, prompt, session)) {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(error) => {
+                        tracing::error!(error = &error as &dyn Error, "a prompt was not encoded");
+                        job.clients.iter().for_each(|client| client.lose(&error));
                         self.waiting.pop_front();
                         continue;
                     }
@@ -203,14 +203,20 @@ impl<E: Engine> Worker<E> {
             return;
         }
         let start = Instant::now();
-        match catch_unwind(AssertUnwindSafe(|| self.scheduler.step())) {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::error!(error = &error as &dyn Error, "a pass failed"),
-            Err(_) => {
-                tracing::error!(answers = self.scheduler.len(), "a panic in a pass");
-                self.scheduler = Scheduler::new(self.engine.clone(), self.max_batch);
-            }
+        // Lanes that are lost are dropped before it is known why.
+        let clients: Vec<Rc<Client>> = self.scheduler.lanes().map(|(_, lane)| lane.client().clone()).collect();
+        if let Err(error) = caught(|| self.scheduler.step().map_err(|error| error.source)) {
+            tracing::error!(error = &error as &dyn Error, answers = clients.len(), "a pass failed");
+            clients.iter().for_each(|client| client.lose(&error));
+            // After a panic it still holds the lanes.
+            self.scheduler = Scheduler::new(self.engine.clone(), self.max_batch);
         }
         self.metrics.passes.observe(start.elapsed());
     }
+}
+
+/// Runs a part of a pass; a panic in it is an error.
+fn caught<T, E: Error + Send + Sync + 'static>(part: impl FnOnce() -> Result<T, E>) -> Result<T, AnswerError> {
+    let result = catch_unwind(AssertUnwindSafe(part)).map_err(|_| AnswerError::Panic)?;
+    result.map_err(|error| AnswerError::Engine(Arc::new(error)))
 }

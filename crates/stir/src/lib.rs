@@ -15,6 +15,7 @@
 //! | [`controller`] | 4: retrieve, probe, commit | a library, prompts | steered answers with a log of decisions |
 //! | [`model`] | | a Hugging Face folder | an engine |
 //! | [`validation`] | | a library, rollouts of other problems | the entries that help, with their evidence |
+//! | [`serve`] | | an engine (feature `tokio`) | streams of answers for async code |
 //! | [`eval`] | | tasks, a library | answers of every method |
 //! | [`experiment`] | all | a TOML file that names models, tasks, methods | answers of every combination, resumable |
 //! | [`grade`] | | answers | right or wrong |
@@ -100,6 +101,40 @@
 //! })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Async
+//!
+//! With the feature `tokio`, [`AsyncEngine`](serve::AsyncEngine) answers any number of tasks from one thread of its own,
+//! so that their answers share passes and no thread of the runtime is blocked. An answer is a
+//! [`Stream`](serve::AnswerStream) of the same events; dropping it cancels the answer.
+//!
+//! ```no_run
+//! # #[cfg(all(feature = "model", feature = "tokio"))] {
+//! use std::sync::Arc;
+//!
+//! use stir::{
+//!     controller::Controller,
+//!     core::{Event, Request, Text},
+//!     model::Lm,
+//!     serve::{AsyncConfig, AsyncEngine},
+//! };
+//!
+//! async fn answer(lm: Arc<Lm>, controller: Controller, question: &str) -> Result<(), Box<dyn std::error::Error>> {
+//!     // One for the whole program: clones are handles of it.
+//!     let engine = AsyncEngine::new(lm.clone(), AsyncConfig::default())?;
+//!     let request = Request::new(lm.encode_prompt(&lm.chat_prompt(question)?)?);
+//!     let mut answer = engine.steered(&controller, request).await?;
+//!     while let Some(event) = answer.next().await {
+//!         if let Event::Token(token) = event? {
+//!             print!("{}", token.text);
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//! # }
+//! ```
+//!
+//! `examples/async_axum.rs` streams answers over HTTP in 40 lines.
 //!
 //! # Steering your own loop
 //!
@@ -197,8 +232,9 @@
 //! `flex` (default) computes on the CPU; `cuda`, `wgpu`, `vulkan` and `metal` add devices.
 //! [`DeviceSpec`](model::DeviceSpec) chooses one at run time and says which feature is missing. `hub` adds
 //! `Lm::from_hub`, models by their name on the Hugging Face hub; `remote` adds rollouts from a server, `cloud` shards in an
-//! object store. `eval` (default) adds tasks, methods, experiments, reports, diagnoses and validations, `clustering`
-//! (default) two selection methods. Without default features what is left is the method itself, for engines of your own.
+//! object store, `tokio` an engine for async code. `eval` (default) adds tasks, methods, experiments, reports, diagnoses and
+//! validations, `clustering` (default) two selection methods. Without default features what is left is the method itself, for
+//! engines of your own.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(unreachable_pub)]
@@ -225,5 +261,7 @@ pub use stir_model as model;
 #[cfg(feature = "eval")]
 pub use stir_report as report;
 pub use stir_rollout as rollout;
+#[cfg(feature = "tokio")]
+pub use stir_serve as serve;
 #[cfg(feature = "eval")]
 pub use stir_validation as validation;

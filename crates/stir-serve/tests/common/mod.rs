@@ -1,15 +1,24 @@
 //! A server on the toy engine, and a plain client of it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    dead_code,
+    unreachable_pub,
+    unused_imports
+)]
+
+mod toy;
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use stir_basis::{Action, Entry, Library, normalize};
-use stir_core::{
-    Delimiter, Engine, GenerateOptions, Generated, Request, SampleRng, Sampling, Text, generate,
-    toy::{ToyEngine, ToySession},
-};
+use stir_basis::Library;
+use stir_core::{Sampling, Text, toy::ToySession};
 use stir_serve::{Message, Model, ServeConfig, Server};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+
+pub use toy::{library, plain};
 
 pub struct Running {
     pub url: String,
@@ -108,23 +117,6 @@ pub fn data(text: &str) -> Vec<String> {
 /// Reads the next piece of a stream.
 pub async fn piece(stream: &mut (impl StreamExt<Item = reqwest::Result<impl AsRef<[u8]>>> + Unpin)) -> String {
     String::from_utf8_lossy(stream.next().await.unwrap().unwrap().as_ref()).into_owned()
-}
-
-pub fn plain<E: Engine>(engine: &E, request: &Request) -> Vec<Generated> {
-    generate(engine, std::slice::from_ref(request), GenerateOptions::default()).unwrap().remove(0)
-}
-
-/// A library whose entries are anywhere, so that some are near whatever the state is. A segment ends with an `n`, of
-/// which the toy engine writes many.
-pub fn library(engine: &ToyEngine, seed: u64) -> Library {
-    let mut rng = SampleRng::new(seed, 0);
-    let mut vector = || -> Vec<f32> { (0..10).map(|_| rng.normal() as f32).collect() };
-    let entries = (1..8).flat_map(|m| (0..12).map(move |_| m)).map(|m| {
-        let (key, action) = (normalize(&vector()).unwrap().into(), Action::Steer(vector()));
-        Entry { m, layer: 1, quality: 0.8, key, action, ..Entry::default() }
-    });
-    let library = Library::from_entries(engine.fingerprint().clone(), entries.collect()).unwrap();
-    library.with_delimiter(Delimiter::new("n").unwrap())
 }
 
 /// The bytes of a library file.
