@@ -141,7 +141,7 @@ fn an_experiment_takes_no_other_flags() {
     assert!(flags.len() > 30, "{flags:?}");
     for flag in flags {
         let value = match flag {
-            "help" | "experiment" | "out" | "json" | "log-format" => continue,
+            "help" | "experiment" | "out" | "json" | "log-format" | "shard" => continue,
             "device" => "flex",
             "compute" => "f32",
             "activations" => "int8",

@@ -18,8 +18,8 @@ fn vectors_go_out_and_come_back() {
     let model = reference("model");
     let printed = succeed("import", &format!("{vectors} --model {model} --out {imported}"));
     assert!(printed.contains("vectors after the layers"), "{printed}");
-    let origin = &Library::load(&imported).unwrap().provenance()["import"];
-    assert_eq!(origin, r#"{"vectors":"v.gguf","model_hint":"qwen2"}"#);
+    let read = Library::load(&imported).unwrap();
+    assert_eq!(read.provenance()["import"], r#"{"vectors":"v.gguf","model_hint":"qwen2"}"#);
     succeed("export", &format!("{imported} {again}"));
     assert_eq!(fs::read(&again).unwrap(), fs::read(&vectors).unwrap());
 
