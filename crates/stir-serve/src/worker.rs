@@ -23,8 +23,8 @@ use crate::{
     prefix::PrefixCache,
 };
 
-/// The number of tokens of a prompt that are encoded at once, so that running answers do not wait for all of a long one,
-/// and a pass does not need memory for it.
+/// The number of tokens of prompts that are encoded between two passes, so that running answers do not wait for all of a
+/// long prompt or for many short ones, and no pass needs memory for a long one.
 const PART: usize = 256;
 
 /// The most answers that may be allowed to run and wait.
@@ -157,10 +157,10 @@ impl<E: Engine> Worker<E> {
         self.waiting.retain(|(job, _)| !job.clients.is_empty());
     }
 
-    /// Begins answers while there is room. At most one part of one prompt is encoded, so that those who have an answer in
-    /// progress do not wait for all others.
+    /// Begins answers while there is room, as far as the tokens of their prompts go that can be encoded before the next
+    /// pass: a part of a long one, or several short ones.
     fn admit(&mut self) {
-        let mut encoded = false;
+        let mut encoded = 0;
         while self.scheduler.has_room()
             && let Some((job, session)) = self.waiting.front_mut()
         {
@@ -171,11 +171,12 @@ impl<E: Engine> Worker<E> {
                 self.metrics.cached_tokens.add(session.len() as u64);
                 session
             });
-            if session.len() + 1 < prompt.len() {
-                if encoded {
+            let left = prompt.len().saturating_sub(session.len() + 1).min(PART);
+            if left > 0 {
+                if encoded > 0 && encoded + left > PART {
                     return;
                 }
-                encoded = true;
+                encoded += left;
                 match caught(|| prefixes.extend(engine, prompt, session)) {
                     Ok(true) => {}
                     Ok(false) => return,

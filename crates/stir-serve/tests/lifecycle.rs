@@ -124,7 +124,7 @@ async fn an_answer_whose_time_is_up_keeps_what_it_has() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_joins_the_next_pass_after_its_prompt() {
+async fn requests_join_the_next_pass_after_their_prompts_as_far_as_256_tokens_go() {
     let passes = Arc::new(Mutex::new(Vec::new()));
     let seen = passes.clone();
     let engine = Watched::new(ToyEngine::without_eos(1), move |rows: &[Row<'_, ToySession>], _: &mut [Output]| {
@@ -135,16 +135,20 @@ async fn a_request_joins_the_next_pass_after_its_prompt() {
     let long = server.request(TEXT, &json!({ "prompt": "abc", "max_tokens": 90, "stream": true }));
     let mut pieces = long.send().await.unwrap().bytes_stream();
     piece(&mut pieces).await;
-    assert_eq!(server.post(TEXT, json!({ "prompt": ["xyz", "uvw"], "max_tokens": 1 })).await.0, 200);
+    // Heads of 90 tokens: a third would be more than may be encoded between two passes.
+    let prompts = ["x", "y", "z"].map(|end| end.repeat(90) + end);
+    assert_eq!(server.post(TEXT, json!({ "prompt": prompts, "max_tokens": 1 })).await.0, 200);
     let passes = passes.lock().unwrap().clone();
-    let heads = ["xy", "uv"].map(|head| vec![toy.encode(head).unwrap()]);
-    let [first, second] = heads.map(|head| passes.iter().position(|rows| *rows == head).unwrap());
-    // Each prompt is encoded by itself, and answered in the pass that follows, in which the running answer takes part.
-    for (encoded, last) in [(first, "z"), (second, "w")] {
-        let rows = &passes[encoded + 1];
-        assert!(rows.len() == 2 && rows[1] == toy.encode(last).unwrap(), "{rows:?}");
+    let places = prompts.map(|prompt| {
+        let head = vec![toy.encode(&prompt[1..]).unwrap()];
+        passes.iter().position(|rows| *rows == head).unwrap()
+    });
+    assert_eq!(places, [0, 1, 3].map(|place| places[0] + place));
+    // The running answer takes part in the pass that follows.
+    for (place, ends) in [(places[1] + 1, vec!["x", "y"]), (places[2] + 1, vec!["z"])] {
+        let ends = ends.into_iter().map(|end| toy.encode(end).unwrap());
+        assert_eq!(passes[place][1..], ends.collect::<Vec<_>>(), "{:?}", passes[place]);
     }
-    assert_eq!(second, first + 2, "a pass for those who run, between two prompts");
     server.end().await;
 }
 
