@@ -24,9 +24,8 @@ fn spec(lease_ms: u64) -> RunSpec {
 
 /// Writes the records of a part, or of the whole run, one a millisecond.
 async fn write(out: &Path, shard: Option<Shard>) {
-    let settings = Settings::new(&json!({"seed": 7})).unwrap();
+    let settings = Settings::new(&json!({"seed": 7})).unwrap().of_shard(shard);
     let key = |record: &serde_json::Value| record["id"].as_str().unwrap().to_owned();
-    let settings = shard.map_or(settings.clone(), |shard| settings.of_shard(shard));
     let mut log = RecordLog::open(out, &settings, IDS.map(String::from), key).unwrap();
     if let Some(shard) = shard {
         log = log.sealed(Share::new(shard, IDS)).unwrap();

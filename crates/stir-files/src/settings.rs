@@ -61,10 +61,10 @@ impl Settings {
         self
     }
 
-    /// Says that the records are those of one part of the run. The settings of the whole run are these without the field
-    /// `shard`; settings that are no object stay as they are.
-    pub fn of_shard(mut self, shard: Shard) -> Self {
-        if let Some(fields) = self.value.as_object_mut() {
+    /// Says that the records are those of one part of the run, if they are. The settings of the whole run are these without
+    /// the field `shard`; settings that are no object stay as they are.
+    pub fn of_shard(mut self, shard: Option<Shard>) -> Self {
+        if let (Some(shard), Some(fields)) = (shard, self.value.as_object_mut()) {
             fields.insert(SHARD.to_owned(), shard.to_string().into());
         }
         self

@@ -96,9 +96,5 @@ pub(crate) fn describe(
     }
     let tasks = digest.finalize().to_hex().to_string();
     let run = Run { config, sampler, tasks, judge };
-    let settings = Settings::new(&run)?.without(&["config", "max_batch"]).indented();
-    Ok(match shard {
-        Some(shard) => settings.of_shard(shard),
-        None => settings,
-    })
+    Ok(Settings::new(&run)?.without(&["config", "max_batch"]).indented().of_shard(shard))
 }

@@ -64,7 +64,7 @@ pub enum AnswersError {
 /// [`AnswersError`] with what is in the way.
 pub fn check(out: &Path, known: &impl Serialize, shard: Option<Shard>) -> Result<(), AnswersError> {
     refuse_earlier(out)?;
-    Ok(settings(known, shard)?.check_output(out)?)
+    Ok(Settings::new(known)?.of_shard(shard).check_output(out)?)
 }
 
 /// Begins `out`, or resumes an earlier run of the same `settings`, finished or not. `ids` are those of the problems, in
@@ -120,16 +120,8 @@ pub fn open_shard<R: Serialize + DeserializeOwned>(
 ) -> Result<Answers<R>, AnswersError> {
     refuse_earlier(out)?;
     let share = Share::new(shard, ids.iter().copied());
-    let settings = self::settings(settings, Some(shard))?;
+    let settings = Settings::new(settings)?.of_shard(Some(shard));
     Ok(RecordLog::open(out, &settings, ids.iter().map(|&id| id.to_owned()), id)?.sealed(share)?)
-}
-
-fn settings(settings: &impl Serialize, shard: Option<Shard>) -> Result<Settings, FileError> {
-    let settings = Settings::new(settings)?;
-    Ok(match shard {
-        Some(shard) => settings.of_shard(shard),
-        None => settings,
-    })
 }
 
 /// Refuses what an earlier version left: lines went there, under their settings, until a run had finished.

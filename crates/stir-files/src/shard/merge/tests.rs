@@ -25,7 +25,7 @@ fn records(place: usize) -> impl Iterator<Item = Value> {
 /// Writes a run, or one part of it, last record first; without `finish` it is left as a killed process leaves it.
 fn write(out: &Path, shard: Option<Shard>, settings: Settings, finish: bool) {
     let places: Vec<usize> = shard.map_or((0..7).collect(), |shard| shard.of(0..7).collect());
-    let settings = shard.map_or(settings.clone(), |shard| settings.of_shard(shard));
+    let settings = settings.of_shard(shard);
     let keys = places.iter().flat_map(|&place| (0..3).map(move |k| (IDS[place].to_owned(), k)));
     let mut log = RecordLog::open(out, &settings, keys, key).unwrap();
     if let Some(shard) = shard {
