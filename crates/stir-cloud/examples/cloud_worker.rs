@@ -8,15 +8,15 @@
 
 use std::{error::Error, path::Path};
 
-use stir_cloud::{Board, Place, RunSpec, Work, block_on};
+use stir_cloud::{Board, Place, Work, block_on};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         [url, "work", shards, lease_ms, ..] => {
-            let work = Work::new(arguments[4..].iter().cloned())?;
-            let spec = RunSpec { shards: shards.parse()?, lease_ms: lease_ms.parse()?, work: work.describe() };
+            let work = Work::new(arguments[4..].iter().cloned());
+            let spec = work.spec(shards.parse()?, lease_ms.parse()?)?;
             let done = block_on(async {
                 let name = format!("process {}", std::process::id());
                 work.run(&mut Board::join(Place::open(url)?, spec, name).await?).await

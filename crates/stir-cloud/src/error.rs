@@ -56,8 +56,8 @@ pub enum CloudError {
         /// The shard.
         shard: Shard,
     },
-    /// An object is not what the workers of a run write there.
-    #[error("{path} is not what a worker wrote: {what}")]
+    /// An object is not what the workers of a run write there, or not one that they can read.
+    #[error("{path} is not what it should be: {what}")]
     Foreign {
         /// The object.
         path: String,
@@ -65,7 +65,7 @@ pub enum CloudError {
         what: &'static str,
     },
     /// The command of a worker does not say where something goes.
-    #[error("the command has no {missing}, which every shard needs")]
+    #[error("the command has no {missing}, which stands for what is of one shard")]
     Placeholder {
         /// The text that is missing.
         missing: &'static str,

@@ -7,6 +7,7 @@ mod board;
 mod claim;
 mod command;
 mod error;
+mod inputs;
 mod place;
 mod results;
 

@@ -68,7 +68,7 @@ impl Place {
 
     /// Returns the address of an object here, by its path.
     pub(crate) fn key(&self, path: &str) -> Key {
-        path.split('/').fold(self.prefix.clone(), Key::join)
+        path.split('/').filter(|part| !part.is_empty()).fold(self.prefix.clone(), Key::join)
     }
 
     /// Returns the objects below a folder, with their paths from there.

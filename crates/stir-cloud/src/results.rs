@@ -56,7 +56,7 @@ pub(crate) fn name(folder: &Path, file: &Path) -> Option<String> {
 }
 
 /// Returns whether a name leads to a file below a folder, and not out of it.
-fn is_below(name: &str) -> bool {
+pub(crate) fn is_below(name: &str) -> bool {
     !name.is_empty()
         && !name.contains('\\')
         && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))

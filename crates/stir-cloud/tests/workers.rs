@@ -229,25 +229,61 @@ async fn a_command_is_run_for_every_shard() {
     let place = Place::open(&format!("file://{}", folder.path().display())).unwrap();
     let sh = |script: &str| Work::new(["sh", "-c", script].map(String::from));
     for (script, missing) in [("echo {shard}", "{out}"), ("echo > {out}/x", "{shard}")] {
-        assert!(matches!(sh(script), Err(CloudError::Placeholder { missing: found }) if found == missing));
+        let refused = sh(script).spec(SHARDS, 1000);
+        assert!(matches!(refused, Err(CloudError::Placeholder { missing: found }) if found == missing));
     }
-    let work = sh("echo {shard} > {out}/shard.txt").unwrap();
-    let spec = RunSpec { work: work.describe(), ..spec(1000) };
-    let mut board = Board::join(place.clone(), spec.clone(), "one").await.unwrap();
+    assert!(sh("echo > {out}/x").spec(1, 1000).is_ok());
+    let work = sh("echo {shard} > {out}/shard.txt");
+    let mut board = Board::join(place.clone(), work.spec(SHARDS, 1000).unwrap(), "one").await.unwrap();
     assert_eq!(work.run(&mut board).await.unwrap(), SHARDS);
     for (shard, folder) in board.fetch(out.path()).await.unwrap() {
         assert_eq!(fs::read_to_string(folder.join("shard.txt")).unwrap(), format!("{shard}\n"));
     }
     // One that fails leaves its shard to others, and nothing in the store.
-    let failing = sh("echo {shard} > {out}/shard.txt; exit 3").unwrap();
-    let spec = RunSpec { work: failing.describe(), ..spec };
-    let mut board = Board::join(Place::in_memory(), spec, "two").await.unwrap();
+    let failing = sh("echo {shard} > {out}/shard.txt; exit 3");
+    let mut board = Board::join(Place::in_memory(), failing.spec(SHARDS, 1000).unwrap(), "two").await.unwrap();
     let error = failing.run(&mut board).await.unwrap_err();
     assert!(matches!(&error, CloudError::Command { status, .. } if status.code() == Some(3)), "{error}");
     assert!(board.done().await.unwrap().is_empty());
-    let absent = Work::new(["no-such-program", "{shard}", "{out}"].map(String::from)).unwrap();
+    let absent = Work::new(["no-such-program", "{shard}", "{out}"].map(String::from));
     let error = absent.run(&mut board).await.unwrap_err();
     assert!(matches!(&error, CloudError::Start { program, .. } if program == Path::new("no-such-program")), "{error}");
+}
+
+#[tokio::test]
+async fn inputs_in_a_store_are_downloaded_once() {
+    let (folder, out) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let bucket = format!("file://{}", folder.path().display());
+    fs::create_dir_all(folder.path().join("model/parts")).unwrap();
+    for (name, content) in [("task.jsonl", "t"), ("model/config.json", "c"), ("model/parts/1", "p")] {
+        fs::write(folder.path().join(name), content).unwrap();
+    }
+    let work = |address: String| {
+        // What a shard appends, the next one would find.
+        let script = "cat $1 $2/config.json $2/parts/1 > {out}/read.txt; echo x >> $1";
+        let words = ["sh", "-c", script, "{shard}", &address];
+        Work::new(words.map(String::from).into_iter().chain([format!("{bucket}/model/")]))
+    };
+    let one = work(format!("{bucket}/task.jsonl"));
+    let run = Place::open(&format!("{bucket}/run")).unwrap();
+    let mut board = Board::join(run, one.spec(2, 1000).unwrap(), "one").await.unwrap();
+    assert_eq!(one.run(&mut board).await.unwrap(), 2);
+    let fetched = board.fetch(out.path()).await.unwrap();
+    let read = |shard: usize| fs::read_to_string(fetched[shard].1.join("read.txt")).unwrap();
+    assert_eq!((read(0).as_str(), read(1).as_str()), ("tcp", "tx\ncp"));
+    assert_eq!(fs::read_to_string(folder.path().join("task.jsonl")).unwrap(), "t");
+
+    for (gone, is_store) in [("gone.jsonl", true), ("gone/", false)] {
+        let absent = work(format!("{bucket}/{gone}"));
+        let mut board = Board::join(Place::in_memory(), absent.spec(2, 1000).unwrap(), "two").await.unwrap();
+        let error = absent.run(&mut board).await.unwrap_err();
+        let expected = if is_store {
+            matches!(error, CloudError::Store { action: "read", .. })
+        } else {
+            matches!(error, CloudError::Foreign { what: "there is no object below it", .. })
+        };
+        assert!(expected, "{error}");
+    }
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! `stir cloud` shares the shards of a run through an object store, among workers that come and go.
 //!
 //! ```text
-//! stir cloud copy problems.jsonl s3://bucket/run/problems.jsonl
+//! stir cloud copy problems.jsonl s3://bucket/problems.jsonl
 //! stir cloud work s3://bucket/run/rollouts --shards 64 -- \
-//!     stir rollout --task problems.jsonl --shard {shard} --out {out}/rollouts.jsonl
+//!     stir rollout --task s3://bucket/problems.jsonl --shard {shard} --out {out}/rollouts.jsonl
 //! stir cloud fetch s3://bucket/run/rollouts shards
 //! stir merge rollouts.jsonl shards/*/rollouts.jsonl
 //! ```
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use miette::{IntoDiagnostic, Result, ensure};
-use stir::cloud::{Board, Place, RunSpec, Work, block_on, copy};
+use stir::cloud::{Board, Place, Work, block_on, copy};
 
 use crate::output::show;
 
@@ -39,10 +39,11 @@ enum Action {
         /// Name of this worker in logs
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
-        /// Folder for the outputs of shards until they are uploaded
+        /// Folder for inputs, and for the outputs of shards until they are uploaded
         #[arg(long, value_name = "DIR")]
         scratch: Option<PathBuf>,
-        /// Command; {shard} in it stands for I/N, {out} for the folder of the shard's output
+        /// Command; {shard} in it stands for I/N, {out} for the folder of the shard's output; the objects at addresses in
+        /// it (below them, if they end in /) are downloaded first
         #[arg(last = true, required = true, value_name = "COMMAND")]
         command: Vec<String>,
     },
@@ -67,11 +68,11 @@ enum Action {
 pub(crate) fn run(args: Args) -> Result<()> {
     match args.action {
         Action::Work { url, shards, lease, name, scratch, command } => {
-            let mut work = Work::new(command).into_diagnostic()?;
+            let mut work = Work::new(command);
             if let Some(folder) = scratch {
                 work = work.scratch(folder);
             }
-            let spec = RunSpec { shards, lease_ms: 1000 * u64::from(lease), work: work.describe() };
+            let spec = work.spec(shards, 1000 * u64::from(lease)).into_diagnostic()?;
             let name = name.unwrap_or_else(|| format!("process {}", std::process::id()));
             let worked = block_on(async {
                 let mut board = Board::join(Place::open(&url)?, spec, name).await?;
