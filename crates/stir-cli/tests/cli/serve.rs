@@ -3,7 +3,8 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
+    thread::JoinHandle,
 };
 
 use serde_json::{Value, json};
@@ -23,6 +24,15 @@ fn ask(address: &str, method: &str, path: &str, body: &str) -> (u16, String) {
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
+/// Starts a server; returns it with its address and the lines that it writes from then on.
+fn start(args: &str) -> (Child, String, JoinHandle<Vec<String>>) {
+    let mut server = command("serve", &format!("{args} --port 0")).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(server.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let address = lines.find_map(|line| line.strip_prefix("listening at http://").map(str::to_owned)).unwrap();
+    // What follows is read on, so that the server can write it.
+    (server, address, std::thread::spawn(move || lines.collect()))
+}
+
 #[test]
 #[cfg(unix)]
 fn what_is_served_is_what_steer_generates_and_a_signal_ends_it() {
@@ -34,12 +44,8 @@ fn what_is_served_is_what_steer_generates_and_a_signal_ends_it() {
     succeed("steer", &format!("--model {model} --library {library} --prompts {prompts} --out {out} --max-tokens 200"));
     let steered = &records(&out)[0];
 
-    let args = format!("--model {model} --library it={library} --port 0 --api-key secret --name small");
-    let mut server = command("serve", &args).stderr(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(server.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let address = lines.find_map(|line| line.strip_prefix("listening at http://").map(str::to_owned)).unwrap();
-    // What follows is read on, so that the server can write it.
-    let rest = std::thread::spawn(move || lines.collect::<Vec<_>>());
+    let (mut server, address, rest) =
+        start(&format!("--model {model} --library it={library} --api-key secret --name small"));
 
     let messages = json!([{ "role": "user", "content": question }]);
     let body = json!({ "model": "small", "messages": messages, "max_tokens": 200, "temperature": 0,
@@ -57,6 +63,35 @@ fn what_is_served_is_what_steer_generates_and_a_signal_ends_it() {
     assert!(Command::new("kill").args(["-TERM", &server.id().to_string()]).status().unwrap().success());
     assert!(server.wait().unwrap().success());
     assert!(rest.join().unwrap().iter().any(|line| line.contains("answers in progress are finished")));
+}
+
+#[test]
+#[cfg(feature = "remote")]
+fn rollouts_come_from_a_server_of_our_own() {
+    let folder = Folder::new();
+    let (_, _, task) = folder.stages(6);
+    let model = reference("model");
+    let (mut server, address, _) = start(&format!("--model {model} --api-key secret --name small"));
+    // Greedy, since the server draws with other random numbers.
+    let common = format!("--model {model} --task {task} --samples 2 --max-tokens 80 --temperature 0");
+    let (here, there) = (folder.path("here.jsonl"), folder.path("there.jsonl"));
+    succeed("rollout", &format!("{common} --out {here}"));
+    let remote = format!("{common} --server http://{address} --server-model small --server-key STIR_TEST_KEY");
+    let asked = command("rollout", &format!("{remote} --out {there}")).env("STIR_TEST_KEY", "secret").output().unwrap();
+    assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
+    let keyed = |path: &str| {
+        let of = |mut rollout: Value| {
+            let ended = rollout["token_ids"].clone();
+            ((rollout["id"].take().to_string(), rollout["k"].to_string()), (ended, rollout["reward"].take()))
+        };
+        records(path).into_iter().map(of).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    assert_eq!(keyed(&there), keyed(&here));
+    let refused = command("rollout", &format!("{remote} --out {there}.2")).env("STIR_TEST_KEY", "wrong").output();
+    let refused = refused.unwrap();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("401"), "{refused:?}");
+    server.kill().unwrap();
+    server.wait().unwrap();
 }
 
 #[test]
