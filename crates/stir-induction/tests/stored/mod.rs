@@ -18,26 +18,33 @@ pub fn engine() -> ToyEngine {
     ToyEngine::new(1).starting_with(2)
 }
 
-/// Rollouts of eight prompts, and forks of those.
+/// Rollouts of five prompts and forks of those, and a problem without forks whose answers turn back.
 pub static SAMPLED: LazyLock<(Groups, Vec<Vec<Fork>>)> = LazyLock::new(|| {
     let (engine, folder) = (engine(), tempfile::tempdir().unwrap());
     let (rollouts, forks) = (folder.path().join("r.jsonl"), folder.path().join("f.jsonl"));
     let prompt = |c: char| Prompt { id: c.to_string(), prompt: format!("q{c}"), gold: Some("x".into()) };
-    let prompts: Vec<Prompt> = ('a'..='h').map(prompt).collect();
+    let prompts: Vec<Prompt> = ('a'..='e').map(prompt).collect();
     let judge = |_: &Prompt, text: &str| text.len().is_multiple_of(2);
     let sampling = Sampling { temperature: 4.0, ..Sampling::GREEDY };
     let config = RolloutConfig { samples: 8, max_tokens: 60, sampling, ..RolloutConfig::default() };
     Rollouts::new(&engine, config).unwrap().run(&prompts, &judge, &rollouts).unwrap();
-    let groups: Groups = read_groups(&rollouts).unwrap().map(Result::unwrap).collect();
+    let mut groups: Groups = read_groups(&rollouts).unwrap().map(Result::unwrap).collect();
     let config = ForkConfig { max_tokens: 60, sampling, ..ForkConfig::default() };
     Forks::new(&engine, config).unwrap().run(&groups, &judge, &forks).unwrap();
+    groups.push(vec![written(0, "ab\n\nwaitc\n\nde\n\nf", true), written(1, "gh\n\ni\n\nwaitj\n\nk", false)]);
     (groups, read_forks(&forks).unwrap().map(Result::unwrap).collect())
 });
+
+fn written(k: usize, text: &str, correct: bool) -> Rollout {
+    let token_ids = engine().encode(text).unwrap();
+    let (id, prompt, text, reward) = ("z".into(), "qz".into(), text.into(), f64::from(u8::from(correct)));
+    Rollout { id, k, prompt, gold: None, text, token_ids, correct, reward }
+}
 
 /// Returns the tokens of all rollouts and continuations, each after its prompt.
 pub fn sequences() -> Vec<Vec<TokenId>> {
     let mut sequences = BTreeSet::new();
-    for (group, forks) in SAMPLED.0.iter().zip(&SAMPLED.1) {
+    for (group, forks) in SAMPLED.0.iter().zip(SAMPLED.1.iter().chain([&Vec::new()])) {
         let prompt = engine().encode_prompt(&group[0].prompt).unwrap();
         sequences.extend(group.iter().map(|rollout| [&prompt[..], &rollout.token_ids].concat()));
         let tree = fork_tree(group, forks, |rollout| Some(rollout.token_ids.clone())).unwrap();
