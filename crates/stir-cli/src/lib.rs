@@ -19,6 +19,7 @@ mod server;
 mod settings;
 mod shard;
 mod tasks;
+mod tokens;
 mod typed;
 
 pub use cli::{main, pipeline};

@@ -127,6 +127,17 @@ impl Contrast {
     pub(crate) fn is_pooled(self) -> bool {
         matches!(self, Self::Length { .. } | Self::Thoughts { .. })
     }
+
+    /// Returns whether mining asks the model for more than states: for logits, to bound a vector or to draw segments
+    /// anew. [`StoredStates`](crate::StoredStates) has none.
+    pub fn needs_logits(self) -> bool {
+        matches!(
+            self,
+            Self::Length { max_kl: Some(_) }
+                | Self::Thoughts { max_kl: Some(_), .. }
+                | Self::Thoughts { stable: Some(_), .. }
+        )
+    }
 }
 
 impl Default for InductionConfig {

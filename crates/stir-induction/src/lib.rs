@@ -21,6 +21,7 @@ mod report;
 mod ridge;
 mod shard;
 mod shrink;
+mod states;
 mod statistics;
 mod walk;
 
@@ -32,4 +33,5 @@ pub use preset::Preset;
 pub use report::{InductionReport, LayerEstimate, Progress, Skipped};
 pub use ridge::RidgeError;
 pub use shard::merge_pairs;
+pub use states::{StatesError, StoredSession, StoredStates};
 pub use statistics::CorrectionError;

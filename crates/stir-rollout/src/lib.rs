@@ -17,6 +17,7 @@ pub mod remote;
 mod run;
 mod settings;
 mod summary;
+mod tokens;
 
 pub use boundary::{Boundary, Replayed};
 pub use config::{RolloutConfig, reward};
@@ -30,3 +31,4 @@ pub use record::{ReadGroups, ReadRollouts, Rollout, group_rollouts, read_groups,
 pub use run::{Progress, Rollouts, sample_stream};
 pub use settings::{check_output, sampled_by};
 pub use summary::{Failure, FailureReason, Summary};
+pub use tokens::Tokens;

@@ -3,21 +3,21 @@
 //! ```text
 //! stir induce --rollouts rollouts.jsonl --layers 0.6 --out candidates.stir
 //! stir induce --rollouts rollouts.jsonl --forks forks.jsonl --preset sound --heads --out candidates.stir
+//! stir induce --rollouts rollouts.jsonl --layers 18 --states states --state-layers 19 --out candidates.stir
 //! ```
 
 use std::{ops::ControlFlow, path::PathBuf};
 
 use miette::{IntoDiagnostic, Result, ensure};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use stir::{
     basis::ValueHead,
-    core::Engine,
+    core::{Engine, Text},
     diagnosis::value_heads,
     files::Settings,
-    induction::{Contrast, Induction, InductionConfig, InductionReport, Skipped, capture},
-    model::Lm,
-    rollout::{read_forks, read_groups},
+    induction::{Contrast, Induction, InductionConfig, InductionReport, Skipped, StoredStates, capture},
+    rollout::{ReadForks, ReadGroups, read_forks, read_groups},
 };
 
 use crate::{
@@ -27,6 +27,7 @@ use crate::{
     progress::Progress,
     settings::InductionArgs,
     shard::ShardArgs,
+    tokens::FileTokens,
 };
 
 /// Stage 2: mine pairs of hidden states from rollouts that went right and wrong
@@ -48,6 +49,13 @@ pub(crate) struct Args {
     /// Add linear read-outs of success, which probes can ask (reads all rollouts once more)
     #[arg(long, conflicts_with = "shard")]
     heads: bool,
+    /// Folder with hidden states that vLLM wrote (extract_hidden_states), a safetensors file for each text: no weights
+    /// are then loaded
+    #[arg(long, value_name = "DIR", requires = "state_layers")]
+    states: Option<PathBuf>,
+    /// Layers of those files as vLLM was told, rising: N is the state after N layers, so 19 where --layers says 18
+    #[arg(long, value_name = "N,..", value_delimiter = ',', requires = "states")]
+    state_layers: Vec<usize>,
     #[command(flatten)]
     settings: InductionArgs,
     #[command(flatten)]
@@ -63,6 +71,15 @@ struct Solution {
     solution: String,
 }
 
+/// What is mined, as read.
+struct Inputs {
+    groups: ReadGroups,
+    settings: Option<String>,
+    solutions: Vec<Solution>,
+    forks: Option<ReadForks>,
+    fork_settings: Option<String>,
+}
+
 pub(crate) fn run(args: Args) -> Result<()> {
     args.settings.check()?;
     let config = args.settings.config(args.model.seed);
@@ -74,6 +91,11 @@ pub(crate) fn run(args: Args) -> Result<()> {
         "--forks and --contrast forked (or --preset sound) need each other"
     );
     let solutions: Vec<Solution> = args.gold.as_deref().map(read_jsonl).transpose()?.unwrap_or_default();
+    ensure!(
+        args.states.is_none() || !config.contrast.needs_logits(),
+        help = "without --states the model itself is run",
+        "--max-kl and --stable need a model that computes, and --states has only what was computed before"
+    );
     let fork_settings_path = args.forks.as_ref().map(Settings::path);
     let inputs = [Some(args.rollouts.clone()), Some(Settings::path(&args.rollouts)), args.gold.clone()];
     let inputs = inputs.into_iter().chain([args.forks.clone(), fork_settings_path]);
@@ -86,15 +108,33 @@ pub(crate) fn run(args: Args) -> Result<()> {
     model.check_layers(&config.layers)?;
     model.check_rollouts(settings.as_deref())?;
     model.check_rollouts(fork_settings.as_deref())?;
-    let lm = model.load()?;
+    let inputs = Inputs { groups, settings, solutions, forks, fork_settings };
+    let Some(dir) = &args.states else {
+        return mine(&model.load()?, &args, config, inputs, None);
+    };
+    let fingerprint = model.files.fingerprint();
+    let states = StoredStates::open(dir, args.state_layers.as_slice(), FileTokens::new(model.files)?, fingerprint);
+    let states = states.into_diagnostic()?;
+    let origin = json!({ "layer_ids": states.layer_ids(), "types": states.computation() }).to_string();
+    mine(&states, &args, config, inputs, Some(origin))
+}
 
+/// Mines with an engine; `states` says where its states are from if it does not compute them.
+fn mine<E: Text>(
+    engine: &E,
+    args: &Args,
+    config: InductionConfig,
+    inputs: Inputs,
+    states: Option<String>,
+) -> Result<()> {
+    let Inputs { groups, settings, solutions, forks, fork_settings } = inputs;
     // An id may be a number, as in every other file.
     let solutions = solutions.into_iter().map(|Solution { id, solution }| match id {
         Value::String(id) => (id, solution),
         id => (id.to_string(), solution),
     });
     let shown = Progress::new(0, "induce");
-    let mut run = Induction::new(&lm, config.clone()).into_diagnostic()?.solutions(solutions);
+    let mut run = Induction::new(engine, config.clone()).into_diagnostic()?.solutions(solutions);
     if let Some(settings) = &settings {
         run = run.rollout_settings(settings);
     }
@@ -119,8 +159,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
     }
     drop(shown);
     let (mut candidates, report) = mined.into_diagnostic()?;
+    candidates.provenance.extend(states.map(|states| ("states".to_owned(), states)));
     if args.heads {
-        candidates.heads = heads(&args, &lm, settings.as_deref(), &config)?;
+        candidates.heads = heads(args, engine, settings.as_deref(), &config)?;
     }
     candidates.save(&args.out).into_diagnostic()?;
     print(&report)?;
@@ -133,12 +174,12 @@ pub(crate) fn run(args: Args) -> Result<()> {
 }
 
 /// Fits a read-out of success for every layer, on the states of all rollouts of problems with right and wrong ones.
-fn heads(args: &Args, lm: &Lm, settings: Option<&str>, config: &InductionConfig) -> Result<Vec<ValueHead>> {
+fn heads<E: Text>(args: &Args, engine: &E, settings: Option<&str>, config: &InductionConfig) -> Result<Vec<ValueHead>> {
     let groups = read_groups(&args.rollouts).into_diagnostic()?;
     let shown = Progress::new(groups.size_hint().0 as u64, "heads");
-    let captured = capture(lm, groups.inspect(|_| shown.advance()), settings, config).into_diagnostic()?;
+    let captured = capture(engine, groups.inspect(|_| shown.advance()), settings, config).into_diagnostic()?;
     drop(shown);
-    value_heads(lm.shape().hidden_size, &captured.boundaries, captured.layers).into_diagnostic()
+    value_heads(engine.shape().hidden_size, &captured.boundaries, captured.layers).into_diagnostic()
 }
 
 fn print(report: &InductionReport) -> Result<()> {

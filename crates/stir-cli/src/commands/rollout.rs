@@ -18,8 +18,6 @@ use stir::{
     rollout::{self, Prompt, RolloutError, Rollouts, RunError, Summary, check_output},
 };
 
-#[cfg(feature = "remote")]
-use crate::server::{FileTokens, ServerArgs};
 use crate::{
     files::begun,
     model::ModelArgs,
@@ -29,6 +27,8 @@ use crate::{
     shard::ShardArgs,
     tasks::TaskArgs,
 };
+#[cfg(feature = "remote")]
+use crate::{server::ServerArgs, tokens::FileTokens};
 
 /// Stage 1: draw samples of every problem, judge and reward them
 #[derive(clap::Args)]

@@ -15,6 +15,7 @@ mod program;
 mod refusals;
 mod serve;
 mod shards;
+mod states;
 mod steer;
 mod validate;
 mod vectors;
