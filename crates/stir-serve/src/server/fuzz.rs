@@ -202,7 +202,7 @@ fn names_of_libraries_are_plain() {
 }
 
 #[test]
-#[ignore = "takes minutes: STIR_FUZZ bodies, and a fiftieth of that through the routes"]
+#[ignore = "takes minutes: STIR_FUZZ bodies, and a tenth of that through the routes"]
 fn many_broken_requests_are_never_the_fault_of_the_server() {
     let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
     let (count, seed) = (number("STIR_FUZZ", 1_000_000), number("STIR_FUZZ_SEED", 3));
@@ -210,7 +210,7 @@ fn many_broken_requests_are_never_the_fault_of_the_server() {
     let asked = parse(count, seed as u64);
     println!("{count} bodies, {asked} of them asked, in {:?}", begun.elapsed());
     let begun = Instant::now();
-    let served = route(count / 50, seed as u64);
-    println!("{} requests, {served} of them served, in {:?}", count / 50, begun.elapsed());
-    assert!(asked > count / 20 && served > count / 500, "{asked} {served}");
+    let served = route(count / 10, seed as u64);
+    println!("{} requests, {served} of them served, in {:?}", count / 10, begun.elapsed());
+    assert!(asked > count / 40 && served > count / 100, "{asked} {served}");
 }
