@@ -1,5 +1,7 @@
 //! Answers of servers that are broken at random: each is a sample that fits the request, or an error that says why not.
 
+#![allow(clippy::print_stdout, reason = "counts and times of the long runs")]
+
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},

@@ -1,6 +1,8 @@
 //! Requests that are broken at random: whatever they hold, they are answered, or refused with a reason that is not the
 //! server's fault.
 
+#![allow(clippy::print_stdout, reason = "counts and times of the long runs")]
+
 use axum::{
     body::{Body, to_bytes},
     http::{Request as HttpRequest, Response, header},
