@@ -92,7 +92,8 @@ impl Claim {
     /// renewed for as long as the lease.
     ///
     /// # Errors
-    /// [`CloudError::Lost`].
+    /// [`CloudError::Lost`] if another worker has taken the shard over or the store did not answer in time; the store's own
+    /// error, and [`CloudError::File`] for its locks, if it refused until then.
     pub async fn hold<T>(&mut self, work: impl Future<Output = T>) -> Result<T, CloudError> {
         let mut work = pin!(work);
         loop {
@@ -110,8 +111,8 @@ impl Claim {
                         let shard = self.held.shard;
                         warn!(%shard, error = &error as &dyn std::error::Error, "a claim could not be renewed; trying again");
                     }
-                    Ok(Err(CloudError::Store { .. })) | Err(_) => return Err(CloudError::Lost { shard: self.held.shard }),
                     Ok(Err(error)) => return Err(error),
+                    Err(_) => return Err(CloudError::Lost { shard: self.held.shard }),
                 },
             }
         }

@@ -24,5 +24,7 @@ pub use place::{Place, copy};
 /// # Errors
 /// When the operating system has no room for a runtime.
 pub fn block_on<F: Future>(future: F) -> io::Result<F::Output> {
+    // A runtime takes some handles for itself, and where there are none tokio panics.
+    (0..4).map(|_| io::pipe()).collect::<io::Result<Vec<_>>>()?;
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
 }

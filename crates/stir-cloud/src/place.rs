@@ -13,6 +13,9 @@ use crate::{CloudError, StoreError};
 /// What is uploaded in one request at most; larger files go in parts.
 const CHUNK: usize = 8 << 20;
 
+/// The most bytes of an object that is read as a whole: a specification, a claim or a list of files.
+const MAX_READ: u64 = 64 << 20;
+
 /// A folder in an object store.
 ///
 /// ```
@@ -91,6 +94,10 @@ impl Place {
             Err(Error::NotFound { .. }) => return Ok(None),
             found => found.map_err(CloudError::store("read", &key))?,
         };
+        if found.meta.size > MAX_READ {
+            let what = "it is larger than 64 MiB, which nothing is that is read as a whole";
+            return Err(CloudError::Foreign { path: key.to_string(), what });
+        }
         let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
         let bytes = found.bytes().await.map_err(CloudError::store("read", &key))?;
         Ok(Some((bytes.to_vec(), version)))

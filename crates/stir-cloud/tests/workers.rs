@@ -204,6 +204,10 @@ async fn other_runs_and_foreign_objects_are_refused() {
     let text = fs::read_to_string(&done).unwrap();
     fs::write(&done, text.replace("\"x\"", "\"../../x\"")).unwrap();
     assert!(matches!(board.fetch(out.path()).await, Err(CloudError::Foreign { what: "a file has no plain name", .. })));
+    // A list that is larger than any, of which nothing is read.
+    fs::File::create(&done).unwrap().set_len(65 << 20).unwrap();
+    let error = board.fetch(out.path()).await.unwrap_err();
+    assert!(matches!(&error, CloudError::Foreign { what, .. } if what.contains("64 MiB")), "{error}");
 }
 
 #[tokio::test]

@@ -5,10 +5,12 @@
 //! above the [`Engine`] contract can be tested in milliseconds. Its text is noise; its caching, forking and steering
 //! behave as a transformer's do.
 
+mod broken;
 mod watched;
 
 use std::sync::Arc;
 
+pub use broken::break_json;
 pub use watched::Watched;
 
 use crate::{Engine, Fingerprint, HookPoint, ModelShape, Output, Row, SampleRng, Session, Text, TokenId, Vocab};

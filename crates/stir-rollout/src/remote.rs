@@ -12,6 +12,8 @@ mod answer;
 mod asking;
 mod client;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod protocol;
 mod run;
 mod server;

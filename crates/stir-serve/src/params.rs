@@ -14,6 +14,8 @@ use crate::{
 pub(crate) const MAX_TOP: usize = 20;
 /// The most stop strings of a request.
 const MAX_STOPS: usize = 16;
+/// The most bytes of a stop string. Every answer holds a table of them, several times as large, and a steered one more.
+const MAX_STOP: usize = 1024;
 
 /// What chats and completions have in common.
 pub(crate) struct Params {
@@ -67,7 +69,10 @@ impl Params {
             Some(OneOrMore::One(stop)) => vec![stop],
             Some(OneOrMore::More(stops)) => stops,
         };
-        within("the number of stop strings", stop.len(), 0..=MAX_STOPS).map_err(|error| error.with_param("stop"))?;
+        let longest = stop.iter().map(String::len).max().unwrap_or(0);
+        within("the number of stop strings", stop.len(), 0..=MAX_STOPS)
+            .and_then(|_| within("the number of bytes of a stop string", longest, 0..=MAX_STOP))
+            .map_err(|error| error.with_param("stop"))?;
         let request = Request { max_tokens, sampling, stop, samples, seed, ..Request::default() };
         let stream = fields.take("stream")?.unwrap_or(false);
         let options = fields.take::<StreamOptions>("stream_options")?;

@@ -67,11 +67,11 @@ impl<S: Session> PrefixCache<S> {
         // What is a beginning of it is in it.
         self.kept.retain(|(tokens, _)| !head.starts_with(tokens));
         self.kept.push_back((head.into(), session));
-        let count = |kept: &VecDeque<(Arc<[TokenId]>, S)>| kept.iter().map(|(tokens, _)| tokens.len()).sum();
-        self.positions = count(&self.kept);
-        while self.positions > self.limit {
-            self.kept.pop_front();
-            self.positions = count(&self.kept);
+        self.positions = self.kept.iter().map(|(tokens, _)| tokens.len()).sum();
+        while self.positions > self.limit
+            && let Some((tokens, _)) = self.kept.pop_front()
+        {
+            self.positions -= tokens.len();
         }
     }
 }

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{Path, Request, State},
-    http::{StatusCode, header},
+    extract::{FromRequestParts, Path, Request, State},
+    http::{StatusCode, header, request::Parts},
     middleware::from_fn_with_state,
     response::{IntoResponse, Response},
     routing::{get, post, put},
@@ -43,6 +43,18 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .layer(from_fn_with_state(shared.clone(), own_name))
         .layer(from_fn_with_state(shared.clone(), count))
         .with_state(shared)
+}
+
+/// The last part of an address: what a model or a library is called.
+struct Name(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let name = Path::from_request_parts(parts, state).await;
+        name.map(|Path(name)| Self(name)).map_err(|_| ApiError::bad("the name in the address is no text in UTF-8"))
+    }
 }
 
 type Answer = Result<Response, ApiError>;
@@ -90,7 +102,7 @@ async fn models(State(shared): Server) -> Json<Value> {
     Json(json!({ "object": "list", "data": [describe_model(&shared)] }))
 }
 
-async fn model(State(shared): Server, Path(name): Path<String>) -> Answer {
+async fn model(State(shared): Server, Name(name): Name) -> Answer {
     match name == shared.model.name() {
         true => Ok(Json(describe_model(&shared)).into_response()),
         false => Err(ApiError::not_found(format!("there is no model {name:?} here")).with_code("model_not_found")),
@@ -113,12 +125,12 @@ async fn libraries(State(shared): Server) -> Json<Value> {
     Json(shared.libraries.list())
 }
 
-async fn library(State(shared): Server, Path(name): Path<String>) -> Answer {
+async fn library(State(shared): Server, Name(name): Name) -> Answer {
     let found = shared.libraries.get(&name).ok_or_else(|| no_library(&name))?;
     Ok(Json(describe(&name, &found)).into_response())
 }
 
-async fn put_library(State(shared): Server, Path(name): Path<String>, request: Request) -> Answer {
+async fn put_library(State(shared): Server, Name(name): Name, request: Request) -> Answer {
     check_name(&name)?;
     // One at a time: a library may be large, and is held twice while it is read.
     let _turn = shared.uploads.lock().await;
@@ -135,7 +147,7 @@ async fn put_library(State(shared): Server, Path(name): Path<String>, request: R
     Ok((status, Json(describe(&name, &library))).into_response())
 }
 
-async fn delete_library(State(shared): Server, Path(name): Path<String>) -> Answer {
+async fn delete_library(State(shared): Server, Name(name): Name) -> Answer {
     if !shared.libraries.remove(&name) {
         return Err(no_library(&name));
     }

@@ -57,6 +57,7 @@ async fn every_fault_names_its_field_and_its_bound() {
         (TEXT, "logit_bias", json!({ "1": 5 }), "logit_bias", "not supported"),
         (TEXT, "stop", json!([""]), "stop", "empty"),
         (TEXT, "stop", json!(vec!["x"; 17]), "stop", "must be 0 to 16"),
+        (TEXT, "stop", json!("x".repeat(1025)), "stop", "is 1025, must be 0 to 1024"),
         (TEXT, "stop", json!(3), "stop", "stop"),
         (TEXT, "stream", json!("yes"), "stream", "invalid type"),
         (TEXT, "stream_options", json!({ "include_usage": true }), "stream_options", "needs stream"),
@@ -144,6 +145,10 @@ async fn bodies_and_addresses_that_are_none_are_refused_in_json() {
     assert_eq!(read(sent).await.0, 415);
     let missing: Value = serde_json::from_str(&server.get("/v1/nothing").await.1).unwrap();
     assert_eq!(missing["error"]["type"], "invalid_request_error");
+    for path in ["/v1/models/%ff", "/v1/libraries/%ff"] {
+        let (status, error) = server.get(path).await;
+        assert!(status == 400 && error.contains("no text in UTF-8\""), "{error}");
+    }
     let (status, method) = server.get(CHAT).await;
     assert!(status == 405 && method.contains("error"), "{method}");
     server.end().await;

@@ -100,7 +100,7 @@ impl Ledger {
 /// Returns what the answers of one run have cost.
 pub(super) fn cost_of(trials: &[Trial]) -> Cost {
     let seconds = trials.iter().map(|trial| trial.seconds).fold(0.0, f64::max);
-    Cost { tokens: trials.iter().map(|trial| trial.spent).sum(), seconds }
+    Cost { tokens: trials.iter().map(|trial| trial.spent).fold(0, usize::saturating_add), seconds }
 }
 
 #[cfg(test)]

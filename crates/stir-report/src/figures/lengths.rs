@@ -34,12 +34,11 @@ fn one(runs: &GroupedRuns<'_>, block: &Block<'_>) -> Figure {
     plot.draw(&mut canvas);
     for (row, ((_, summary), shares)) in rows.iter().zip(&counts).enumerate() {
         let base = plot.top + ROW * (row + 1) as f64;
+        let edge = |i: usize| plot.x(i as f64 * bin as f64);
         let outline = |shares: &[f64]| -> Vec<(f64, f64)> {
             let rise = |share: f64| base - (ROW - 24.0) * share / highest.max(f64::MIN_POSITIVE);
-            let step = |(i, &share): (usize, &f64)| {
-                [(plot.x((i * bin) as f64), rise(share)), (plot.x(((i + 1) * bin) as f64), rise(share))]
-            };
-            let ends = [(plot.x(0.0), base), (plot.x((shares.len() * bin) as f64), base)];
+            let step = |(i, &share): (usize, &f64)| [(edge(i), rise(share)), (edge(i + 1), rise(share))];
+            let ends = [(edge(0), base), (edge(shares.len()), base)];
             std::iter::once(ends[0]).chain(shares.iter().enumerate().flat_map(step)).chain([ends[1]]).collect()
         };
         let colour = runs.look(&summary.method).colour;
