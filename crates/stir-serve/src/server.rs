@@ -1,3 +1,22 @@
+//! The server: its state, and what is over HTTP.
+
+mod answer;
+mod api_error;
+mod chat;
+mod completions;
+mod config;
+mod fields;
+#[cfg(test)]
+mod fuzz;
+mod http;
+mod libraries;
+mod model;
+mod page;
+mod params;
+mod reply;
+mod routes;
+mod steering;
+
 use std::{
     collections::VecDeque,
     fmt,
@@ -22,16 +41,19 @@ use tokio::{
 };
 
 use crate::{
-    Model, ServeConfig, ServeError,
-    api_error::ApiError,
+    ServeError,
     client::{Client, Update},
-    libraries::Libraries,
     metrics::Metrics,
-    model::Served,
-    reply::Call,
-    routes,
     worker::{self, Command, Job},
 };
+
+pub use config::{ApiKey, ServeConfig};
+pub use model::{BoxError, Message, Model};
+
+use api_error::ApiError;
+use libraries::Libraries;
+use model::Served;
+use reply::Call;
 
 /// A server: the engine's thread, the libraries, and the routes.
 ///
@@ -233,6 +255,3 @@ impl Shared {
 pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
-
-#[cfg(test)]
-mod fuzz;

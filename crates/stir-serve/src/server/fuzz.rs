@@ -15,8 +15,7 @@ use stir_core::{
 };
 use tower::ServiceExt;
 
-use super::*;
-use crate::{ApiKey, chat, completions, libraries::check_name};
+use super::{libraries::check_name, *};
 
 const CHATS: [&str; 4] = [
     r#"{"model":"toy","messages":[{"role":"system","content":"ab"},{"role":"user","content":[{"type":"text","text":"c"},
@@ -66,7 +65,7 @@ fn library() -> Library {
 
 fn server(api_key: Option<ApiKey>) -> Server {
     let engine = ToyEngine::new(1).passing_over_unknown();
-    let chat = |messages: &[crate::Message], _: &_| Ok(messages.iter().map(|m| m.content.as_str()).collect());
+    let chat = |messages: &[Message], _: &_| Ok(messages.iter().map(|m| m.content.as_str()).collect());
     let model = Model::new("toy", engine).with_chat(chat).with_sampling(Sampling::GREEDY).unwrap();
     let config =
         ServeConfig { max_tokens: 16, max_batch: 4, queue: 4, max_libraries: 3, api_key, ..Default::default() };

@@ -1,13 +1,13 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::{
+use super::{
+    Shared,
     api_error::{ApiError, causes},
     fields::Fields,
     model::Message,
     params::Params,
     reply::{Call, Shape},
-    server::Shared,
 };
 
 /// A message as requests write it.

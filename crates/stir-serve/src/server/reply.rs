@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 use stir_controller::Steered;
 use stir_core::{Event, Finish, Request, Token, TokenId};
 
-use crate::{api_error::ApiError, client::Update, lane::Note, params::Params, server::Shared};
+use super::{Shared, api_error::ApiError, params::Params};
+use crate::{client::Update, lane::Note};
 
 /// A request that was understood.
 pub(crate) struct Call {
@@ -50,7 +51,7 @@ struct Part<'a> {
 impl Reply {
     pub(crate) fn new(shared: Arc<Shared>, call: Call) -> Self {
         let prefix = if call.shape == Shape::Chat { "chatcmpl" } else { "cmpl" };
-        let (id, created) = (format!("{prefix}-{:016x}", shared.random()), crate::server::now());
+        let (id, created) = (format!("{prefix}-{:016x}", shared.random()), super::now());
         let answers = call.requests.iter().map(|request| request.samples).sum();
         let written = std::iter::repeat_with(Written::default).take(answers).collect();
         Self { shared, call, id, created, written }

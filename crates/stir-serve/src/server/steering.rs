@@ -5,11 +5,11 @@ use serde_json::{Map, Value};
 use stir_controller::{Controller, ControllerConfig, Placement, Strength};
 use stir_core::SettingError;
 
-use crate::{
+use super::{
+    Shared,
     api_error::{ApiError, causes},
     fields::Fields,
     params::within,
-    server::Shared,
 };
 
 /// The steering that a request asks for.

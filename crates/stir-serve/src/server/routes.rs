@@ -11,8 +11,8 @@ use axum::{
 use serde_json::{Value, json};
 use stir_basis::Library;
 
-use crate::{
-    ServeError,
+use super::{
+    Shared,
     answer::answer,
     api_error::ApiError,
     chat, completions,
@@ -20,8 +20,8 @@ use crate::{
     libraries::{check_name, describe},
     page::page,
     reply::Call,
-    server::Shared,
 };
+use crate::ServeError;
 
 /// Returns all routes. The page and the health of the server are open; all else is behind the key.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {

@@ -3,10 +3,10 @@ use std::ops::RangeInclusive;
 use serde::Deserialize;
 use stir_core::{Request, RequestError, Sampling, SamplingError, TokenId};
 
-use crate::{
+use super::{
+    Shared,
     api_error::{ApiError, causes},
     fields::Fields,
-    server::Shared,
     steering::Steer,
 };
 

@@ -15,7 +15,7 @@ use axum::{
 };
 use futures_util::StreamExt;
 
-use crate::{api_error::ApiError, server::Shared};
+use super::{Shared, api_error::ApiError};
 
 /// The time in which a body must arrive.
 const BODY_TIME: Duration = Duration::from_secs(60);

@@ -1,12 +1,12 @@
 use serde::Deserialize;
 use stir_core::TokenId;
 
-use crate::{
+use super::{
+    Shared,
     api_error::{ApiError, causes},
     fields::Fields,
     params::{Params, within},
     reply::{Call, Shape},
-    server::Shared,
 };
 
 /// The number of new tokens where a request does not say; that of OpenAI.

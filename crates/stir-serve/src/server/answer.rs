@@ -11,13 +11,12 @@ use futures_util::stream;
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::{
-    AnswerError,
+use super::{
+    Shared,
     api_error::ApiError,
-    client::Update,
     reply::{Call, Reply},
-    server::Shared,
 };
+use crate::{AnswerError, client::Update};
 
 /// The time after which a stream that has nothing to tell sends a comment, so that nobody takes it for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);

@@ -1,7 +1,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::api_error::ApiError;
+use super::api_error::ApiError;
 
 /// The fields of a request's JSON object that have not been read yet.
 ///
