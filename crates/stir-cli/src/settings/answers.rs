@@ -79,7 +79,7 @@ pub(crate) struct ControllerArgs {
     at_prompt: bool,
     /// Steer even if the library was mined on another quantisation or number type of the model; results say so
     #[arg(long)]
-    allow_requantised: bool,
+    pub(super) allow_requantised: bool,
     /// The settings of a preset, in the place of all flags.
     #[arg(skip)]
     pub(crate) preset: Option<ControllerConfig>,
