@@ -180,6 +180,22 @@ fn without_token_ids_texts_are_tokenised_again_and_the_settings_say_so() {
 }
 
 #[test]
+fn a_server_that_refuses_unknown_fields_gets_the_common_ones() {
+    let strict = |_: &Model, ask: &Ask| {
+        let unknown =
+            ["return_tokens", "samplers", "skip_special_tokens"].iter().find(|&&name| ask.body.get(name).is_some());
+        unknown.map(|name| Answer::status(400, "", name))
+    };
+    let (server, folder) = (start(Kind::Vllm, strict), Folder::new());
+    let summary = run(remote(&server), &folder.out()).unwrap();
+    assert!(summary.complete && summary.failures.is_empty());
+    let named = json!({"model": "toy", "prompts": "token_ids", "fields": "common", "token_ids": "returned"});
+    assert_eq!(folder.settings()["server"], named);
+    let refused = server.seen().iter().filter(|ask| ask.body.get("samplers").is_some()).count();
+    assert_eq!(refused, 1, "what it takes is found out once");
+}
+
+#[test]
 fn a_server_that_recovers_is_asked_again() {
     let expected = local().0;
     type Fault = fn(&Model, &Ask) -> Answer;
@@ -273,7 +289,7 @@ fn a_refusal_ends_the_run_at_once() {
     let server = Server::start(|_| Answer::status(400, "", "no such model"));
     let error = run(remote(&server), &Folder::new().out()).unwrap_err();
     assert!(matches!(error, RemoteError::Server(ServerError::Status { status: 400, .. })));
-    assert_eq!(server.asked(), 2);
+    assert_eq!(server.asked(), 4);
     let server = Server::start(|_| Answer::status(404, "", "no such path"));
     run(remote(&server), &Folder::new().out()).unwrap_err();
     assert_eq!(server.asked(), 1);

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 use stir_core::{Request, TokenId};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{
     RemoteError, RemoteServer, ServerError, Tokens, answer,
     client::Client,
-    protocol::{Body, PromptForm, TokenSource},
+    protocol::{Body, FieldSet, PromptForm, TokenSource},
 };
 use crate::{FailureReason, Prompt, RolloutConfig, RolloutError, run::request};
 
@@ -22,6 +22,9 @@ pub(super) struct Asking<'t, T> {
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Manner {
     pub(super) prompts: PromptForm,
+    /// Left out where it is `all`, as in runs that were begun before it was there.
+    #[serde(skip_serializing_if = "FieldSet::is_all")]
+    pub(super) fields: FieldSet,
     pub(super) token_ids: TokenSource,
 }
 
@@ -55,17 +58,24 @@ impl<T: Tokens> Asking<'_, T> {
     pub(super) fn probe(&self, client: &Client<'_>, prompts: &[Prompt]) -> Result<Manner, RemoteError> {
         let mut asked = prompts.iter().filter_map(|prompt| Some((prompt, self.request(prompt).ok()?)));
         let Some((prompt, request)) = asked.next() else {
-            return Ok(Manner { prompts: PromptForm::TokenIds, token_ids: TokenSource::Returned });
+            return Ok(Manner {
+                prompts: PromptForm::TokenIds,
+                fields: FieldSet::All,
+                token_ids: TokenSource::Returned,
+            });
         };
         let request = Request { max_tokens: 1, ..request };
-        let mut form = PromptForm::TokenIds;
-        let body = match client.post(&self.body(prompt, &request, form, 1)?, 0, |status| status == 500) {
+        let (mut form, mut fields) = (PromptForm::TokenIds, FieldSet::All);
+        let body = loop {
             // llama-cpp-python answers 500 to a prompt that is no text.
-            Err(ServerError::Status { status: 400 | 422 | 500, .. }) => {
-                form = PromptForm::Text;
-                client.post(&self.body(prompt, &request, form, 1)?, 0, |_| false)?
+            let is_final = |status| status == 500 && form == PromptForm::TokenIds;
+            match client.post(&self.body(prompt, &request, (form, fields), 1)?, 0, is_final) {
+                Err(ServerError::Status { status: 400 | 422, .. }) if fields.is_all() => fields = FieldSet::Common,
+                Err(ServerError::Status { status: 400 | 422 | 500, .. }) if form == PromptForm::TokenIds => {
+                    (form, fields) = (PromptForm::Text, FieldSet::All);
+                }
+                answered => break answered?,
             }
-            answered => answered?,
         };
         let unusable = |source| RemoteError::Reply { url: client.url.clone(), id: prompt.id.clone(), k: 0, source };
         let mut completion = answer::parse(&body).map_err(unusable)?;
@@ -82,7 +92,10 @@ impl<T: Tokens> Asking<'_, T> {
         if token_ids == TokenSource::Retokenised {
             warn!(url = client.url, "the server returns no token ids, so its texts are tokenised again");
         }
-        Ok(Manner { prompts: form, token_ids })
+        if fields == FieldSet::Common {
+            debug!(url = client.url, "the server refuses fields that it does not know");
+        }
+        Ok(Manner { prompts: form, fields, token_ids })
     }
 
     pub(super) fn request(&self, prompt: &Prompt) -> Result<Request, FailureReason<T::Error>> {
@@ -93,7 +106,7 @@ impl<T: Tokens> Asking<'_, T> {
         &self,
         prompt: &Prompt,
         request: &Request,
-        form: PromptForm,
+        form: (PromptForm, FieldSet),
         budget: usize,
     ) -> Result<Vec<u8>, RolloutError> {
         let vocab_size = self.model.shape().vocab_size;

@@ -1,4 +1,4 @@
-//! What is sent and what comes back. Servers pass over fields that they do not know.
+//! What is sent and what comes back. Most servers pass over fields that they do not know.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,6 +12,22 @@ use crate::run::stream_of;
 pub(super) enum PromptForm {
     TokenIds,
     Text,
+}
+
+/// The fields that a request has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum FieldSet {
+    /// Those of every server that is known.
+    All,
+    /// Without those of a single server, for one that refuses what it does not know.
+    Common,
+}
+
+impl FieldSet {
+    pub(super) fn is_all(&self) -> bool {
+        *self == Self::All
+    }
 }
 
 /// Where the tokens of an answer are from.
@@ -51,18 +67,19 @@ pub(super) struct Body<'a> {
     ignore_eos: bool,
     stream: bool,
     echo: bool,
-    /// Special tokens within the answer must be seen where its text is tokenised again.
-    skip_special_tokens: bool,
-    spaces_between_special_tokens: bool,
-    /// vLLM and SGLang.
+    /// vLLM, SGLang and `stir serve`.
     return_token_ids: bool,
     #[serde(flatten)]
-    llama_cpp: LlamaCpp,
+    own: Option<OwnFields>,
 }
 
-/// What llama.cpp's server calls by other names, or has more of.
+/// The fields of single servers.
 #[derive(Serialize)]
-struct LlamaCpp {
+struct OwnFields {
+    /// vLLM and SGLang: special tokens within the answer must be seen where its text is tokenised again.
+    skip_special_tokens: bool,
+    spaces_between_special_tokens: bool,
+    /// llama.cpp, from here on.
     repeat_penalty: f32,
     /// Its penalty looks at the last 64 tokens unless it is told otherwise.
     repeat_last_n: usize,
@@ -82,7 +99,7 @@ impl<'a> Body<'a> {
         model: &'a str,
         request: &'a Request,
         text: &'a str,
-        form: PromptForm,
+        (form, fields): (PromptForm, FieldSet),
         budget: usize,
         vocab_size: usize,
     ) -> Self {
@@ -91,7 +108,9 @@ impl<'a> Body<'a> {
             PromptForm::TokenIds => PromptField::TokenIds(&request.prompt),
             PromptForm::Text => PromptField::Text(text),
         };
-        let llama_cpp = LlamaCpp {
+        let own = fields.is_all().then(|| OwnFields {
+            skip_special_tokens: false,
+            spaces_between_special_tokens: false,
             repeat_penalty: sampling.repetition_penalty,
             repeat_last_n: request.prompt.len() + budget,
             samplers: ["penalties", "temperature", "top_k", "top_p", "min_p"],
@@ -99,7 +118,7 @@ impl<'a> Body<'a> {
             dynatemp_range: 0.0,
             return_tokens: true,
             verbose: true,
-        };
+        });
         Self {
             model,
             prompt,
@@ -117,10 +136,8 @@ impl<'a> Body<'a> {
             ignore_eos: false,
             stream: false,
             echo: false,
-            skip_special_tokens: false,
-            spaces_between_special_tokens: false,
             return_token_ids: true,
-            llama_cpp,
+            own,
         }
     }
 }

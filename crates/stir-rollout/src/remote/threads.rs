@@ -212,7 +212,9 @@ fn draw<T: Tokens>(
         Ok(sequence) => sequence.budget(),
         Err(error) => return Ok(Err(FailureReason::Request(error))),
     };
-    let body = client.post(&asking.body(prompt, request, manner.prompts, budget)?, request.stream, |_| false)?;
+    let body =
+        client
+            .post(&asking.body(prompt, request, (manner.prompts, manner.fields), budget)?, request.stream, |_| false)?;
     let completion = answer::parse(&body).map_err(FailureReason::from);
     Ok(completion.and_then(|completion| answer::sample(asking.model, request, completion, manner.token_ids)))
 }
