@@ -285,7 +285,7 @@ fn a_refusal_ends_the_run_at_once() {
         assert_eq!((found, body.as_str(), server.asked()), (status, "{\"error\": \"no\"}", 6));
         assert_eq!(folder.rollouts().len(), 4);
     }
-    // A question at the start that is refused in both forms.
+    // A question at the start that is refused in both forms, with all fields and with the common ones.
     let server = Server::start(|_| Answer::status(400, "", "no such model"));
     let error = run(remote(&server), &Folder::new().out()).unwrap_err();
     assert!(matches!(error, RemoteError::Server(ServerError::Status { status: 400, .. })));
