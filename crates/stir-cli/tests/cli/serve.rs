@@ -24,13 +24,23 @@ fn ask(address: &str, method: &str, path: &str, body: &str) -> (u16, String) {
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
+/// A server, which ends with its test at the latest.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Starts a server; returns it with its address and the lines that it writes from then on.
-fn start(args: &str) -> (Child, String, JoinHandle<Vec<String>>) {
+fn start(args: &str) -> (Running, String, JoinHandle<Vec<String>>) {
     let mut server = command("serve", &format!("{args} --port 0")).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(server.stderr.take().unwrap()).lines().map(Result::unwrap);
     let address = lines.find_map(|line| line.strip_prefix("listening at http://").map(str::to_owned)).unwrap();
     // What follows is read on, so that the server can write it.
-    (server, address, std::thread::spawn(move || lines.collect()))
+    (Running(server), address, std::thread::spawn(move || lines.collect()))
 }
 
 #[test]
@@ -60,8 +70,8 @@ fn what_is_served_is_what_steer_generates_and_a_signal_ends_it() {
     assert_eq!(chosen(&choice["stir"]["steps"]), chosen(&steered["steps"]));
     assert!(ask(&address, "GET", "/v1/libraries", "").1.contains("\"it\""));
 
-    assert!(Command::new("kill").args(["-TERM", &server.id().to_string()]).status().unwrap().success());
-    assert!(server.wait().unwrap().success());
+    assert!(Command::new("kill").args(["-TERM", &server.0.id().to_string()]).status().unwrap().success());
+    assert!(server.0.wait().unwrap().success());
     assert!(rest.join().unwrap().iter().any(|line| line.contains("answers in progress are finished")));
 }
 
@@ -71,7 +81,7 @@ fn rollouts_come_from_a_server_of_our_own() {
     let folder = Folder::new();
     let (_, _, task) = folder.stages(6);
     let model = reference("model");
-    let (mut server, address, _) = start(&format!("--model {model} --api-key secret --name small"));
+    let (_server, address, _) = start(&format!("--model {model} --api-key secret --name small"));
     // Greedy, since the server draws with other random numbers.
     let common = format!("--model {model} --task {task} --samples 2 --max-tokens 80 --temperature 0");
     let (here, there) = (folder.path("here.jsonl"), folder.path("there.jsonl"));
@@ -90,8 +100,6 @@ fn rollouts_come_from_a_server_of_our_own() {
     let refused = command("rollout", &format!("{remote} --out {there}.2")).env("STIR_TEST_KEY", "wrong").output();
     let refused = refused.unwrap();
     assert!(String::from_utf8_lossy(&refused.stderr).contains("401"), "{refused:?}");
-    server.kill().unwrap();
-    server.wait().unwrap();
 }
 
 #[test]
