@@ -25,7 +25,7 @@ use crate::{
     settings::SamplingArgs,
 };
 
-/// Make a frozen language model reason better and shorter by steering its residual stream.
+/// Steer the residual stream of a frozen language model, so that it reasons better and shorter: measure whether it does.
 ///
 /// A library of steering vectors is made in three stages, from the model's own samples: `rollout`, `induce`, `basis`.
 /// `validate` keeps what helps; `steer`, `evaluate`, `chat` and `serve` use it; `calibrate` finds the settings that help,

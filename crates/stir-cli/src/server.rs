@@ -9,7 +9,7 @@ use stir::rollout::remote::RemoteServer;
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Server")]
 pub(crate) struct ServerArgs {
-    /// Address of a server of OpenAI's completions (vLLM, SGLang, llama.cpp) that samples; --model is then read for its
+    /// Address of a server of OpenAI's completions (vLLM, SGLang, llama.cpp, stir serve) that samples; --model is then read for its
     /// tokenizer and its chat template only
     #[arg(long, value_name = "URL", requires = "server_model")]
     server: Option<String>,

@@ -14,7 +14,8 @@ pub const OUT: &str = "{out}";
 /// The work of a worker: a command that is run for every shard that it claims.
 ///
 /// A word of it that is an address (`s3://`, `gs://`, `az://`, `file:///`) is an input: its object is downloaded before the
-/// worker's first shard, or what is below it where it ends in `/`, and the command gets the path of the copy. Inputs must not
+/// worker's first shard, or what is below it where it ends in `/`, and the command gets the path of the copy. The settings
+/// of a file (`FILE.settings.json`) come with it. Inputs must not
 /// change while the run lasts; whether they do is not checked.
 ///
 /// ```no_run
@@ -122,7 +123,7 @@ impl Work {
     /// Makes a folder that is removed with what is returned.
     fn folder(&self) -> Result<TempDir, CloudError> {
         let parent = self.scratch.clone().unwrap_or_else(std::env::temp_dir);
-        let made = TempDir::new_in(&parent);
+        let made = std::fs::create_dir_all(&parent).and_then(|()| TempDir::new_in(&parent));
         Ok(made.map_err(|source| stir_files::FileError::Io { action: "create", path: parent, source })?)
     }
 }

@@ -65,7 +65,9 @@ pub enum CloudError {
         what: &'static str,
     },
     /// The command of a worker does not say where something goes.
-    #[error("the command has no {missing}, which stands for what is of one shard")]
+    #[error(
+        "the command has no {missing}: it needs {{out}}, the folder of its output, and {{shard}} where there are several shards"
+    )]
     Placeholder {
         /// The text that is missing.
         missing: &'static str,

@@ -259,12 +259,14 @@ async fn inputs_in_a_store_are_downloaded_once() {
     let (folder, out) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let bucket = format!("file://{}", folder.path().display());
     fs::create_dir_all(folder.path().join("model/parts")).unwrap();
-    for (name, content) in [("task.jsonl", "t"), ("model/config.json", "c"), ("model/parts/1", "p")] {
+    let files =
+        [("task.jsonl", "t"), ("task.jsonl.settings.json", "s"), ("model/config.json", "c"), ("model/parts/1", "p")];
+    for (name, content) in files {
         fs::write(folder.path().join(name), content).unwrap();
     }
     let work = |address: String| {
         // What a shard appends, the next one would find.
-        let script = "cat $1 $2/config.json $2/parts/1 > {out}/read.txt; echo x >> $1";
+        let script = "cat $1 $1.settings.json $2/config.json $2/parts/1 > {out}/read.txt; echo x >> $1";
         let words = ["sh", "-c", script, "{shard}", &address];
         Work::new(words.map(String::from).into_iter().chain([format!("{bucket}/model/")]))
     };
@@ -274,7 +276,7 @@ async fn inputs_in_a_store_are_downloaded_once() {
     assert_eq!(one.run(&mut board).await.unwrap(), 2);
     let fetched = board.fetch(out.path()).await.unwrap();
     let read = |shard: usize| fs::read_to_string(fetched[shard].1.join("read.txt")).unwrap();
-    assert_eq!((read(0).as_str(), read(1).as_str()), ("tcp", "tx\ncp"));
+    assert_eq!((read(0).as_str(), read(1).as_str()), ("tscp", "tx\nscp"));
     assert_eq!(fs::read_to_string(folder.path().join("task.jsonl")).unwrap(), "t");
 
     for (gone, is_store) in [("gone.jsonl", true), ("gone/", false)] {

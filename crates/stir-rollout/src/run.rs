@@ -112,7 +112,7 @@ impl<'e, E: Text> Rollouts<'e, E> {
         let settings = settings::describe(&self.config, Some(sampler), prompts, judge_name.as_deref(), self.shard)?;
         let (prompts, share) = part(prompts, self.shard)?;
         let prompts = &*prompts;
-        let mut tally = Tally::new(prompts.len());
+        let mut tally = Tally::new(prompts.len(), self.config.max_tokens);
         let mut output = Output::open(out.as_ref(), prompts, samples, &settings, share, |prompt, rollout| {
             tally.add(prompt, rollout)
         })?;

@@ -17,6 +17,9 @@ pub struct Summary<E> {
     pub correct: usize,
     /// The number of tokens of all samples.
     pub tokens: usize,
+    /// The number of samples with as many tokens as a sample may have. Nearly all of them were cut off: a wrong answer
+    /// among them may have been a right one, and contrasts tell finished from unfinished.
+    pub at_limit: usize,
     /// The samples that could not be drawn, in the order met. All others were.
     pub failures: Vec<Failure<E>>,
     /// True if the run reached its end, false if the observer stopped it.
@@ -85,17 +88,20 @@ pub(crate) struct Tally {
     /// The numbers of right and wrong samples of every prompt.
     prompts: Vec<(usize, usize)>,
     tokens: usize,
+    at_limit: usize,
+    max_tokens: usize,
 }
 
 impl Tally {
-    pub(crate) fn new(prompts: usize) -> Self {
-        Self { prompts: vec![(0, 0); prompts], tokens: 0 }
+    pub(crate) fn new(prompts: usize, max_tokens: usize) -> Self {
+        Self { prompts: vec![(0, 0); prompts], tokens: 0, at_limit: 0, max_tokens }
     }
 
     pub(crate) fn add(&mut self, prompt: usize, rollout: &Rollout) {
         let (right, wrong) = &mut self.prompts[prompt];
         *(if rollout.correct { right } else { wrong }) += 1;
         self.tokens += rollout.token_ids.len();
+        self.at_limit += usize::from(rollout.token_ids.len() >= self.max_tokens);
     }
 
     pub(crate) fn summary<E>(&self, failures: Vec<Failure<E>>, complete: bool) -> Summary<E> {
@@ -107,6 +113,7 @@ impl Tally {
             samples: self.prompts.iter().map(|(right, wrong)| right + wrong).sum(),
             correct: self.prompts.iter().map(|(right, _)| right).sum(),
             tokens: self.tokens,
+            at_limit: self.at_limit,
             failures,
             complete,
         }

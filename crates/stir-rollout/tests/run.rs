@@ -102,6 +102,8 @@ fn every_sample_is_the_plain_decoding_of_its_own_stream() {
     let right = rollouts.iter().filter(|r| r.correct).count();
     let tokens: usize = rollouts.iter().map(|r| r.token_ids.len()).sum();
     assert_eq!((summary.problems, summary.samples, summary.correct, summary.tokens), (5, 20, right, tokens));
+    let at_limit = rollouts.iter().filter(|r| r.token_ids.len() == 24).count();
+    assert!(at_limit > 0 && summary.at_limit == at_limit);
     assert_eq!(summary.accuracy(), Some(right as f64 / 20.0));
     assert_eq!(summary.mean_tokens(), Some(tokens as f64 / 20.0));
     let groups: Vec<_> = read_groups(folder.out()).unwrap().map(Result::unwrap).collect();

@@ -39,7 +39,7 @@ enum Action {
         /// Name of this worker in logs
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
-        /// Folder for inputs, and for the outputs of shards until they are uploaded
+        /// Folder for inputs, and for the outputs of shards until they are uploaded [default: that of temporary files]
         #[arg(long, value_name = "DIR")]
         scratch: Option<PathBuf>,
         /// Command; {shard} in it stands for I/N, {out} for the folder of the shard's output; the objects at addresses in

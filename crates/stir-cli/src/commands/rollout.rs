@@ -96,6 +96,7 @@ fn report(summary: Summary<ModelError>, prompts: &[Prompt], args: &Args) -> Resu
     show!("samples      {} of {} problems", summary.samples, summary.sampled)?;
     show!("accuracy     {}", show(summary.accuracy(), 4))?;
     show!("mean tokens  {}", show(summary.mean_tokens(), 1))?;
+    show!("at limit     {} of {} tokens", summary.at_limit, args.settings.max_tokens)?;
     show!("mixed share  {}", show(summary.mixed_share(), 4))?;
     show!("failures     {}", summary.failures.len())?;
     let failed = summary.failures.len();

@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// Port to listen at; 0 for any that is free
     #[arg(long, default_value_t = 8000)]
     port: u16,
-    /// Name that requests call the model by [default: that of its folder]
+    /// Name that requests call the model by [default: that of its file or folder]
     #[arg(long)]
     name: Option<String>,
     /// Library that requests can name, as `stir basis` writes it; may be given several times

@@ -94,7 +94,7 @@ impl<'t, T: Tokens> RemoteRollouts<'t, T> {
         let settings = settings::describe(&asking.config, Some(asking.sampler(manner)), prompts, judge_name, shard)?;
         let (prompts, share) = part(prompts, shard)?;
         let prompts = &*prompts;
-        let mut tally = Tally::new(prompts.len());
+        let mut tally = Tally::new(prompts.len(), asking.config.max_tokens);
         let samples = asking.config.samples;
         let found = |prompt, rollout: &_| tally.add(prompt, rollout);
         let output = Output::open(out.as_ref(), prompts, samples, &settings, share, found)?;
