@@ -1,6 +1,10 @@
 //! Files as commands read and write them.
 
-use std::{fs, io::ErrorKind, path::Path};
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use miette::{IntoDiagnostic, Report, Result, WrapErr, ensure, miette};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -45,10 +49,15 @@ pub(crate) fn check_writable(path: &Path) -> Result<()> {
     stir::files::check_writable(path).into_diagnostic()
 }
 
-/// Works like [`check_writable`], and checks that what is written takes the place of none of the files that are read.
+/// Works like [`check_writable`], and checks that what is written takes the place of none of the files that are read; of a
+/// folder that is read, those in it count.
 pub(crate) fn check_output(path: &Path, inputs: impl IntoIterator<Item = impl AsRef<Path>>) -> Result<()> {
+    let there = path.canonicalize().ok();
     let same = |input: &Path| {
-        input == path || input.canonicalize().is_ok_and(|input| path.canonicalize().is_ok_and(|path| input == path))
+        let is_there = |input: PathBuf| {
+            there.as_ref().is_some_and(|there| input == *there || there.parent() == Some(&*input) && input.is_dir())
+        };
+        input == path || input.canonicalize().is_ok_and(is_there)
     };
     for input in inputs {
         ensure!(!same(input.as_ref()), "{} would take the place of what is read from it", path.display());

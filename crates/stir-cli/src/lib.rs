@@ -18,6 +18,7 @@ mod progress;
 mod server;
 mod settings;
 mod shard;
+mod signals;
 mod tasks;
 mod tokens;
 mod typed;

@@ -70,12 +70,9 @@ impl Board {
         }
         let here = Settings::new(&spec)?;
         place.create(SPEC, here.to_string().into_bytes()).await?;
-        let there = Self::spec_in(&place).await?;
-        if let Some((field, there, here)) = Settings::new(&there)?.difference(&here) {
-            let path = place.key(SPEC).to_string();
-            return Err(CloudError::Differs { path, field, there, here });
-        }
-        Ok(Self { place, spec, worker: worker.into(), seen: HashMap::new() })
+        let board = Self { place, spec, worker: worker.into(), seen: HashMap::new() };
+        board.check_spec().await?;
+        Ok(board)
     }
 
     /// Opens the run in the folder `place`, whose results are to be fetched.
@@ -85,6 +82,13 @@ impl Board {
     pub async fn open(place: Place) -> Result<Self, CloudError> {
         let spec = Self::spec_in(&place).await?;
         Ok(Self { place, spec, worker: String::new(), seen: HashMap::new() })
+    }
+
+    /// Checks that the run in the store is still this one: its folder may have been removed, and another begun there.
+    async fn check_spec(&self) -> Result<(), CloudError> {
+        let there = Settings::new(&Self::spec_in(&self.place).await?)?;
+        let Some((field, there, here)) = there.difference(&Settings::new(&self.spec)?) else { return Ok(()) };
+        Err(CloudError::Differs { path: self.place.key(SPEC).to_string(), field, there, here })
     }
 
     async fn spec_in(place: &Place) -> Result<RunSpec, CloudError> {
@@ -112,9 +116,11 @@ impl Board {
     /// Claims a shard that is not done and that no living worker has; waits until there is one. `None` when all are done.
     ///
     /// # Errors
+    /// [`CloudError::Differs`] and [`CloudError::Foreign`] if the run is not the one that was joined any more, and
     /// [`CloudError::Store`].
     pub async fn claim(&mut self) -> Result<Option<Claim>, CloudError> {
         loop {
+            self.check_spec().await?;
             if let Some(claim) = self.try_claim().await? {
                 return Ok(Some(claim));
             }

@@ -135,8 +135,8 @@ async fn finish(place: &Place, held: &Held, folder: &Path, files: Vec<PathBuf>) 
     let (shard, attempt) = (held.shard, held.attempt.clone());
     let mut uploaded = Vec::new();
     for file in files {
-        let name = results::name(folder, &file).ok_or_else(|| {
-            let source = std::io::Error::new(std::io::ErrorKind::InvalidFilename, "the name is no Unicode");
+        let name = results::name(folder, &file).filter(|name| results::is_below(name)).ok_or_else(|| {
+            let source = std::io::Error::new(std::io::ErrorKind::InvalidFilename, "the name is no plain Unicode");
             FileError::Io { action: "read", path: file.clone(), source }
         })?;
         let (bytes, blake3) = place.upload(&file, &results::path(shard, &attempt, &name)).await?;

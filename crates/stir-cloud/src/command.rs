@@ -4,7 +4,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tracing::{info, warn};
 
-use crate::{Board, Claim, CloudError, Finished, RunSpec, inputs};
+use crate::{Board, Claim, CloudError, Finished, RunSpec, inputs, results};
 
 /// What stands for the shard in the command of a worker: `I/N`.
 pub const SHARD: &str = "{shard}";
@@ -66,7 +66,8 @@ impl Work {
     /// did. A command whose claim is lost is killed.
     ///
     /// # Errors
-    /// [`CloudError::Command`] for the first command that fails, [`CloudError::Start`], and those of the store.
+    /// [`CloudError::Command`] for the first command that fails, [`CloudError::Nothing`] for one that writes no file,
+    /// [`CloudError::Start`], and those of the store.
     pub async fn run(&self, board: &mut Board) -> Result<usize, CloudError> {
         let (mut kept, mut inputs) = (0, None);
         while let Some(mut claim) = board.claim().await? {
@@ -116,6 +117,9 @@ impl Work {
         };
         if !status.success() {
             return Err(CloudError::Command { shard, status });
+        }
+        if results::files(scratch.path())?.is_empty() {
+            return Err(CloudError::Nothing { shard });
         }
         Ok(scratch)
     }

@@ -7,12 +7,22 @@ use stir_files::{FileError, Shard, ShardError};
 #[non_exhaustive]
 pub enum CloudError {
     /// A text is no address of a store: `s3://BUCKET/PATH`, `gs://BUCKET/PATH`, `az://CONTAINER/PATH` or `file:///PATH`.
-    #[error("{url:?} is no address of an object store, must be s3://, gs://, az:// or file:/// with a path")]
+    #[error(
+        "{url:?} is no address of an object store, must be s3://, gs://, az:// or file:/// with a path and without ? and #"
+    )]
     Url {
         /// The text.
         url: String,
         /// The reason, if there is more to say.
         source: Option<StoreError>,
+    },
+    /// A copy does not go into a store or out of one.
+    #[error("one of {from:?} and {to:?} must be an address of a store, and the other a file")]
+    Copy {
+        /// What is to be copied.
+        from: String,
+        /// Where it is to go.
+        to: String,
     },
     /// The store refused an operation, or could not be reached.
     #[error("cannot {action} {path}")]
@@ -79,6 +89,12 @@ pub enum CloudError {
         program: PathBuf,
         /// The refusal.
         source: io::Error,
+    },
+    /// The command of a worker wrote nothing.
+    #[error("the command wrote no file to its folder {{out}} for shard {shard}")]
+    Nothing {
+        /// The shard.
+        shard: Shard,
     },
     /// The command of a worker failed. Its claim ends with the lease; another worker may try.
     #[error("the command failed for shard {shard}: {status}")]

@@ -61,7 +61,7 @@ async fn tree(address: &str, folder: &Path) -> Result<(), CloudError> {
         if !is_below(&path) {
             return Err(foreign("an object has no plain name"));
         }
-        place.download(&path, &folder.join(&path)).await?;
+        place.download(&path, &folder.join(&path), None).await?;
     }
     Ok(())
 }

@@ -45,7 +45,9 @@ impl Place {
         let refused = |source| CloudError::Url { url: address.to_owned(), source };
         let url = Url::parse(address).map_err(|_| refused(None))?;
         let (scheme, _) = ObjectStoreScheme::parse(&url).map_err(|_| refused(None))?;
-        if !url.username().is_empty() || url.password().is_some() {
+        // What follows a `?` or `#` would be dropped, and two addresses would mean one place.
+        let has_more = url.query().is_some() || url.fragment().is_some();
+        if !url.username().is_empty() || url.password().is_some() || has_more {
             return Err(refused(None));
         }
         let locks = match scheme {
@@ -143,6 +145,10 @@ impl Place {
         use std::io::Read;
         let key = self.key(path);
         let io = |source| CloudError::File(FileError::Io { action: "read", path: file.to_owned(), source });
+        // Before it is opened: a pipe would be waited for.
+        if !fs::metadata(file).map_err(io)?.is_file() {
+            return Err(io(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no file")));
+        }
         let mut reader = fs::File::open(file).map_err(io)?;
         if reader.metadata().map_err(io)?.len() <= CHUNK as u64 {
             let mut content = Vec::new();
@@ -171,26 +177,39 @@ impl Place {
         Ok((bytes, hasher.finalize().to_hex().to_string()))
     }
 
-    /// Downloads an object in one step: a reader sees the whole file or none. Returns the number of its bytes and their
-    /// BLAKE3.
-    pub(crate) async fn download(&self, path: &str, file: &Path) -> Result<(u64, String), CloudError> {
+    /// Downloads an object in one step: a reader sees the whole file or what was there before. Returns the number of its
+    /// bytes. `expected` are the number that it must be and their BLAKE3.
+    pub(crate) async fn download(
+        &self,
+        path: &str,
+        file: &Path,
+        expected: Option<(u64, &str)>,
+    ) -> Result<u64, CloudError> {
         use std::io::Write;
         let key = self.key(path);
         let io = |source| CloudError::File(FileError::Io { action: "write", path: file.to_owned(), source });
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(folder).map_err(io)?;
+        stir_files::check_writable(file)?;
         let found = self.store.get(&key).await.map_err(CloudError::store("read", &key))?;
         let (mut stream, mut hasher, mut bytes) = (found.into_stream(), blake3::Hasher::new(), 0);
-        let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
+        let mut builder = tempfile::Builder::new();
+        // As any other new file, not for the owner alone.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut temporary = builder.tempfile_in(folder).map_err(io)?;
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(CloudError::store("read", &key))?;
             hasher.update(&chunk);
             bytes += chunk.len() as u64;
             temporary.write_all(&chunk).map_err(io)?;
         }
+        if expected.is_some_and(|expected| expected != (bytes, &*hasher.finalize().to_hex())) {
+            return Err(CloudError::Foreign { path: key.to_string(), what: "it is not the file that was uploaded" });
+        }
         temporary.as_file().sync_all().map_err(io)?;
         temporary.persist(file).map_err(|error| io(error.error))?;
-        Ok((bytes, hasher.finalize().to_hex().to_string()))
+        Ok(bytes)
     }
 
     /// Removes an object that is of no more use; it does no harm where it stays.
@@ -217,15 +236,15 @@ async fn locked(locks: &Path, path: &str) -> Result<FileLock, CloudError> {
 /// there is replaced.
 ///
 /// # Errors
-/// [`CloudError::Url`] if neither or both are addresses, and [`CloudError`] with what the store or the file system refuses.
+/// [`CloudError::Copy`] if neither or both are addresses, and [`CloudError`] with what the store or the file system refuses.
 pub async fn copy(from: &str, to: &str) -> Result<u64, CloudError> {
     let object = |address: &str| -> Result<Option<(Place, String)>, CloudError> {
         let Some((folder, name)) = address.split_once("://").and(address.rsplit_once('/')) else { return Ok(None) };
         Ok(Some((Place::open(folder)?, name.to_owned())))
     };
     match (object(from)?, object(to)?) {
-        (Some((place, name)), None) => Ok(place.download(&name, Path::new(to)).await?.0),
+        (Some((place, name)), None) => place.download(&name, Path::new(to), None).await,
         (None, Some((place, name))) => Ok(place.upload(Path::new(from), &name).await?.0),
-        _ => Err(CloudError::Url { url: to.to_owned(), source: None }),
+        _ => Err(CloudError::Copy { from: from.to_owned(), to: to.to_owned() }),
     }
 }

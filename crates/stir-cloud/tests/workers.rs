@@ -199,7 +199,8 @@ async fn other_runs_and_foreign_objects_are_refused() {
     let attempt = fs::read_dir(folder.path().join("results/0")).unwrap().next().unwrap().unwrap().path();
     fs::write(attempt.join("x"), "wrong").unwrap();
     let error = board.fetch(out.path()).await.unwrap_err();
-    assert!(matches!(&error, CloudError::Foreign { what: "a file is not the one that was uploaded", .. }), "{error}");
+    assert!(matches!(&error, CloudError::Foreign { what: "it is not the file that was uploaded", .. }), "{error}");
+    assert!(!out.path().join("0/x").exists());
     let done = folder.path().join("done/0");
     let text = fs::read_to_string(&done).unwrap();
     fs::write(&done, text.replace("\"x\"", "\"../../x\"")).unwrap();
@@ -255,6 +256,38 @@ async fn a_command_is_run_for_every_shard() {
 }
 
 #[tokio::test]
+async fn a_worker_of_a_run_that_was_removed_takes_no_part_in_the_next() {
+    let folder = TempDir::new().unwrap();
+    let place = Place::open(&format!("file://{}/run", folder.path().display())).unwrap();
+    let mut old = Board::join(place.clone(), spec(60), "old").await.unwrap();
+    fs::remove_dir_all(folder.path().join("run")).unwrap();
+    assert!(matches!(old.claim().await, Err(CloudError::Foreign { .. })));
+    Board::join(place, RunSpec { work: json!("new"), ..spec(60) }, "new").await.unwrap();
+    assert!(matches!(old.claim().await, Err(CloudError::Differs { field, .. }) if field == "work"));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_could_not_be_fetched_is_not_done() {
+    for (script, is_name) in [("echo > '{out}/b\\s'", true), ("true {out}", false)] {
+        let work = Work::new(["sh", "-c", script].map(String::from));
+        let mut board = Board::join(Place::in_memory(), work.spec(1, 1000).unwrap(), "one").await.unwrap();
+        let error = work.run(&mut board).await.unwrap_err();
+        let expected =
+            if is_name { matches!(error, CloudError::File(_)) } else { matches!(error, CloudError::Nothing { .. }) };
+        assert!(expected && board.done().await.unwrap().is_empty(), "{error}");
+    }
+    // Devices and pipes are neither replaced nor waited for.
+    let folder = TempDir::new().unwrap();
+    let (pipe, there) = (folder.path().join("pipe"), format!("file://{}/x", folder.path().display()));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let pipe = pipe.display().to_string();
+    assert!(matches!(copy(&pipe, &there).await, Err(CloudError::File(_))));
+    fs::write(folder.path().join("x"), "x").unwrap();
+    assert!(matches!(copy(&there, &pipe).await, Err(CloudError::File(_))));
+}
+
+#[tokio::test]
 async fn inputs_in_a_store_are_downloaded_once() {
     let (folder, out) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let bucket = format!("file://{}", folder.path().display());
@@ -301,12 +334,14 @@ async fn single_files_are_copied_both_ways() {
     assert_eq!(copy(&path("problems.jsonl"), &there).await.unwrap(), 3);
     assert_eq!(copy(&there, &path("back.jsonl")).await.unwrap(), 3);
     assert_eq!(fs::read_to_string(path("back.jsonl")).unwrap(), "{}\n");
-    assert!(matches!(copy(&path("a"), &path("b")).await, Err(CloudError::Url { .. })));
-    assert!(matches!(copy(&there, &there).await, Err(CloudError::Url { .. })));
+    assert!(matches!(copy(&path("a"), &path("b")).await, Err(CloudError::Copy { .. })));
+    assert!(matches!(copy(&there, &there).await, Err(CloudError::Copy { .. })));
     let error = copy(&format!("{there}.gone"), &path("c")).await.unwrap_err();
     assert!(matches!(&error, CloudError::Store { action: "read", .. }), "{error}");
     assert!(!Path::new(&path("c")).exists());
-    for url in ["s3:/bucket", "ftp://host/x", "s3://user:secret@bucket/x", "memory:///x"] {
+    for url in
+        ["s3:/bucket", "ftp://host/x", "s3://user:secret@bucket/x", "memory:///x", "file:///x?y", "s3://bucket/x#2"]
+    {
         assert!(matches!(Place::open(url), Err(CloudError::Url { .. })), "{url}");
     }
 }

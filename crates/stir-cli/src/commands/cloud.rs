@@ -11,10 +11,10 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use miette::{IntoDiagnostic, Result, ensure};
+use miette::{IntoDiagnostic, Result, bail, ensure};
 use stir::cloud::{Board, Place, Work, block_on, copy};
 
-use crate::output::show;
+use crate::{output::show, signals::Signals};
 
 /// Share the shards of a run through an object store (s3://, gs://, az://, file://)
 #[derive(clap::Args)]
@@ -75,10 +75,16 @@ pub(crate) fn run(args: Args) -> Result<()> {
             let spec = work.spec(shards, 1000 * u64::from(lease)).into_diagnostic()?;
             let name = name.unwrap_or_else(|| format!("process {}", std::process::id()));
             let worked = block_on(async {
-                let mut board = Board::join(Place::open(&url)?, spec, name).await?;
-                work.run(&mut board).await
+                let mut signals = Signals::new().into_diagnostic()?;
+                let mut board =
+                    Board::join(Place::open(&url).into_diagnostic()?, spec, name).await.into_diagnostic()?;
+                // Told to end, a worker ends its command, too.
+                tokio::select! {
+                    done = work.run(&mut board) => done.into_diagnostic(),
+                    () = signals.next() => bail!("stopped by a signal; another worker can have the shard after the lease"),
+                }
             });
-            show!("{} of {shards} shards were done here; all are done", worked.into_diagnostic()?.into_diagnostic()?)
+            show!("{} of {shards} shards were done here; all are done", worked.into_diagnostic()??)
         }
         Action::Fetch { url, dir } => {
             let fetched = block_on(async {

@@ -35,9 +35,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    check_output(&args.out, [&args.vectors])?;
+    let model = folder(&args.model)?;
+    check_output(&args.out, [&args.vectors, &model])?;
     let vectors = ControlVectors::open(&args.vectors).into_diagnostic()?;
-    let model = fingerprint_of(folder(&args.model)?).into_diagnostic()?;
+    let model = fingerprint_of(model).into_diagnostic()?;
     let (hint, architecture) = (vectors.model_hint(), model.architecture.clone());
     // Names differ between programs: Mistral is `llama` in a GGUF file.
     if !hint.is_empty() && hint != architecture {

@@ -98,13 +98,14 @@ pub(crate) fn run(args: Args) -> Result<()> {
     );
     let fork_settings_path = args.forks.as_ref().map(Settings::path);
     let inputs = [Some(args.rollouts.clone()), Some(Settings::path(&args.rollouts)), args.gold.clone()];
-    let inputs = inputs.into_iter().chain([args.forks.clone(), fork_settings_path]);
+    let inputs = inputs.into_iter().chain([args.forks.clone(), fork_settings_path, args.states.clone()]);
     check_output(&args.out, inputs.flatten())?;
     let groups = read_groups(&args.rollouts).into_diagnostic()?;
     let settings = rollout_settings(&args.rollouts)?;
     let forks = args.forks.as_deref().map(read_forks).transpose().into_diagnostic()?;
     let fork_settings = args.forks.as_deref().map(rollout_settings).transpose()?.flatten();
     let model = args.model.open()?;
+    check_output(&args.out, [&model.files.path])?;
     model.check_layers(&config.layers)?;
     model.check_rollouts(settings.as_deref())?;
     model.check_rollouts(fork_settings.as_deref())?;

@@ -17,7 +17,7 @@ use stir::{
 use stir_serve::{ApiKey, Model, ServeConfig, Server};
 use tokio::net::TcpListener;
 
-use crate::{model::ModelArgs, output::tell, settings::ControllerArgs};
+use crate::{model::ModelArgs, output::tell, settings::ControllerArgs, signals::Signals};
 
 /// Serve a model over HTTP as OpenAI's API does, steered where a request says so
 #[derive(clap::Args)]
@@ -71,7 +71,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
     config.validate().into_diagnostic()?;
     let model = args.model.open()?;
     let mut libraries = Vec::new();
-    for (name, file) in &args.library {
+    for (place, (name, file)) in args.library.iter().enumerate() {
+        let is_new = args.library[..place].iter().all(|(other, _)| other != name);
+        ensure!(is_new, "--library names two files {name:?}");
         let library = Library::load(file).into_diagnostic()?;
         model.check_sizes(library.fingerprint()).into_diagnostic().wrap_err_with(|| file.display().to_string())?;
         libraries.push((name, library));
@@ -124,22 +126,12 @@ fn served(name: String, lm: Arc<Lm>) -> Result<Model<Lm>> {
 
 /// Returns what is ready once the program is told to end; told again, the program does at once.
 fn told_to_end() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
-    #[cfg(unix)]
-    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    let mut told = async move || {
-        #[cfg(unix)]
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminated.recv() => {}
-        }
-        #[cfg(not(unix))]
-        let _ = tokio::signal::ctrl_c().await;
-    };
+    let mut signals = Signals::new()?;
     Ok(async move {
-        told().await;
+        signals.next().await;
         tell!("answers in progress are finished; once more ends them");
         tokio::spawn(async move {
-            told().await;
+            signals.next().await;
             std::process::exit(130);
         });
     })

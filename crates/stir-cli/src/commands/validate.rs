@@ -110,6 +110,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     check_output(&args.out, [&args.library, &args.rollouts, &Settings::path(&args.rollouts)])?;
     [&records, &report_file].into_iter().try_for_each(|file| check_writable(file))?;
     let model = args.model.open()?;
+    check_output(&args.out, [&model.files.path])?;
     let fits = model.check_sizes(library.fingerprint());
     fits.into_diagnostic().wrap_err_with(|| args.library.display().to_string())?;
     model.check_rollouts(settings.as_deref())?;

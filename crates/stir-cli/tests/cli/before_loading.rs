@@ -85,6 +85,7 @@ fn what_is_read_is_not_written_over() {
     let kept = [&rollouts, &candidates, &library].map(|path| fs::read(path).unwrap());
     let words = &["would take the place of what is read"];
     refuse("induce", &format!("--model {model} --rollouts {rollouts} --out {rollouts}"), words);
+    refuse("induce", &format!("--model {model} --rollouts {rollouts} --out {model}/config.json"), words);
     refuse("basis", &format!("--pairs {candidates} --out {candidates}"), words);
     refuse("basis", &format!("--pairs {candidates} --out {library} --export {library}"), words);
     let golden = fixture("models/qwen2-tied/expected.safetensors").display().to_string();

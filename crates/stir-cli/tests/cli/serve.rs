@@ -108,6 +108,8 @@ fn serve_refuses_before_it_listens() {
     refuse("serve", &format!("--model {model} --max-batch 0"), &["max_batch is 0"]);
     refuse("serve", &format!("--model {model} --k-scale -1"), &["k_scale is -1"]);
     refuse("serve", &format!("--model {model} --library it=missing.stir"), &["missing.stir"]);
+    let twice = format!("--model {model} --library it=a.stir --library it=b.stir");
+    refuse("serve", &twice, &["names two files \"it\""]);
     let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = taken.local_addr().unwrap().port();
     refuse("serve", &format!("--model {model} --port {port}"), &["cannot listen at 127.0.0.1"]);

@@ -26,6 +26,7 @@ fn parts_of_every_stage_are_put_together() {
     refuse("rollout", &format!("{rollout} {}", parts[0]), &["shard"]);
     refuse("merge", &format!("{} {}", path("merged"), parts[0]), &["1 of 2 shards are missing"]);
     refuse("merge", &format!("{} {}", parts[0], parts.join(" ")), &["would take the place of"]);
+    refuse("merge", &format!("{}.shard.json {}", parts[0], parts.join(" ")), &["would take the place of"]);
     succeed("merge", &format!("{} {}", path("merged"), parts.join(" ")));
     same(&path("merged"), &path("r"));
     same(&path("merged.settings.json"), &path("r.settings.json"));

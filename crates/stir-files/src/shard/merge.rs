@@ -69,10 +69,17 @@ pub fn merge_folders(out: impl AsRef<Path>, shards: &[impl AsRef<Path>]) -> Resu
             None => MergeError::Nothing,
         });
     }
+    let is_new = !out.exists();
     fs::create_dir_all(out).map_err(FileError::io("create", out))?;
     for name in &names {
         let parts: Vec<PathBuf> = shards.iter().map(|folder| folder.as_ref().join(name)).collect();
-        merge_logs(out.join(name), &parts)?;
+        if let Err(error) = merge_logs(out.join(name), &parts) {
+            if is_new {
+                // Stays if something is in it.
+                let _ = fs::remove_dir(out);
+            }
+            return Err(error);
+        }
     }
     Ok(names.into_iter().map(|name| out.join(name)).collect())
 }

@@ -1,7 +1,7 @@
 //! One file of hidden states.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{Read, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
@@ -38,6 +38,10 @@ impl StatesFile {
     /// Reads the header and the tokens of a file, and checks that it is whole.
     pub(super) fn open(path: &Path, layers: usize, shape: ModelShape) -> Result<Self, StatesError> {
         let io = |source| StatesError::Io { path: path.to_owned(), source };
+        // Before it is opened: a pipe would be waited for.
+        if !fs::metadata(path).map_err(io)?.is_file() {
+            return Err(io(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no file")));
+        }
         let mut file = File::open(path).map_err(io)?;
         let found = file.metadata().map_err(io)?.len();
         let (metadata, data) = header(&mut file, found, path)?;

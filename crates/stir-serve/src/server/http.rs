@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::{
-    body::Body,
+    body::{Body, HttpBody},
     extract::{MatchedPath, Request, State},
     http::{header, uri::Authority},
     middleware::Next,
@@ -70,6 +70,10 @@ pub(crate) async fn json_body(request: Request, limit: usize) -> Result<Vec<u8>,
 
 /// Reads a body of at most `limit` bytes.
 pub(crate) async fn body(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
+    // What its head says it has.
+    if body.size_hint().lower() > limit as u64 {
+        return Err(ApiError::too_large(limit));
+    }
     let mut pieces = body.into_data_stream();
     let read = async {
         let mut bytes = Vec::new();
