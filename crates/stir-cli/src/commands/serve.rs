@@ -6,7 +6,7 @@
 //!
 //! A first Ctrl-C or SIGTERM lets answers in progress finish, a second one ends the program.
 
-use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use miette::{IntoDiagnostic, Result, WrapErr, ensure};
 use stir::{
@@ -71,9 +71,11 @@ pub(crate) fn run(args: Args) -> Result<()> {
     config.validate().into_diagnostic()?;
     let model = args.model.open()?;
     let mut libraries = Vec::new();
-    for (place, (name, file)) in args.library.iter().enumerate() {
-        let is_new = args.library[..place].iter().all(|(other, _)| other != name);
-        ensure!(is_new, "--library names two files {name:?}");
+    let mut names = BTreeSet::new();
+    for (name, _) in &args.library {
+        ensure!(names.insert(name), "--library names two files {name:?}");
+    }
+    for (name, file) in &args.library {
         let library = Library::load(file).into_diagnostic()?;
         model.check_sizes(library.fingerprint()).into_diagnostic().wrap_err_with(|| file.display().to_string())?;
         libraries.push((name, library));
