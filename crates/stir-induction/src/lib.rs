@@ -2,6 +2,7 @@
 #![warn(unreachable_pub)]
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod answers;
 mod capture;
@@ -21,6 +22,7 @@ mod report;
 mod ridge;
 mod shard;
 mod shrink;
+#[cfg(feature = "states")]
 mod states;
 mod statistics;
 mod walk;
@@ -33,5 +35,6 @@ pub use preset::Preset;
 pub use report::{InductionReport, LayerEstimate, Progress, Skipped};
 pub use ridge::RidgeError;
 pub use shard::merge_pairs;
+#[cfg(feature = "states")]
 pub use states::{StatesError, StoredSession, StoredStates};
 pub use statistics::CorrectionError;
