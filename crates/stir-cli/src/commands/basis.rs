@@ -40,9 +40,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Result<()> {
     let config = args.settings.config(args.seed);
     config.validate().into_diagnostic()?;
-    check_output(&args.out, [&args.pairs])?;
+    let inputs = || args.model.iter().chain([&args.pairs]);
+    check_output(&args.out, inputs())?;
     if let Some(export) = &args.export {
-        check_output(export, [&args.pairs, &args.out])?;
+        check_output(export, inputs().chain([&args.out]))?;
     }
     let candidates = MinedPairs::load(&args.pairs).into_diagnostic()?;
     if let Some(model) = &args.model {

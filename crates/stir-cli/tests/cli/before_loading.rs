@@ -87,6 +87,7 @@ fn what_is_read_is_not_written_over() {
     refuse("induce", &format!("--model {model} --rollouts {rollouts} --out {rollouts}"), words);
     refuse("induce", &format!("--model {model} --rollouts {rollouts} --out {model}/config.json"), words);
     refuse("basis", &format!("--pairs {candidates} --out {candidates}"), words);
+    refuse("basis", &format!("--pairs {candidates} --model {model} --out {model}/config.json"), words);
     refuse("basis", &format!("--pairs {candidates} --out {library} --export {library}"), words);
     let golden = fixture("models/qwen2-tied/expected.safetensors").display().to_string();
     let ids = format!("--tokens-from {golden}:input_ids --out {model}/model.safetensors");
