@@ -8,6 +8,9 @@ use crate::{
     ModelError, TokenizerError, fingerprint::tokenizer_digest, pieces::Pieces, tokenizer_config::TokenizerConfig,
 };
 
+/// Tables of tokens are as long as the largest id says. Vocabularies have up to 300,000 tokens.
+const MAX_TOKENS: usize = 1 << 22;
+
 /// A tokenizer: a Hugging Face `tokenizer.json`, or that of a GGUF file.
 #[derive(Debug)]
 pub struct Tokenizer {
@@ -25,8 +28,8 @@ impl Tokenizer {
     /// Reads the tokenizer in `path`, and from a `tokenizer_config.json` next to it how sequences start.
     ///
     /// # Errors
-    /// A file cannot be read, is not a tokenizer, has a decoder that does not give every token its own bytes, or
-    /// starts sequences with a token that it does not have.
+    /// A file cannot be read, is not a tokenizer, has a decoder that does not give every token its own bytes,
+    /// starts sequences with a token that it does not have, or has ids of 2^22 and more.
     pub fn from_file(path: &Path) -> Result<Self, ModelError> {
         let bytes = std::fs::read(path).map_err(ModelError::io(path))?;
         ModelError::refuse_pointer(path, &bytes)?;
@@ -54,6 +57,9 @@ impl Tokenizer {
             Pieces::of_decoder(decoder).map_err(|step| ModelError::config(path, "decoder", step, Pieces::SUPPORTED))?;
         let prefix = prefix(&inner, config, path)?;
         let size = inner.get_vocab(true).into_values().max().map_or(0, |last| last as usize + 1);
+        if size > MAX_TOKENS {
+            return Err(ModelError::config(path, "largest token id", &(size - 1).into(), "token ids below 4194304"));
+        }
         Ok(Self { path: path.to_owned(), inner, digest, size, pieces, prefix })
     }
 

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use common::shared;
+use common::{peak, shared};
 use serde_json::{Value, json};
 use stir_model::{ChatOptions, ChatTemplate, Message, ModelError, opens_reasoning};
 
@@ -216,6 +216,9 @@ fn the_language_is_jinjas() {
     }
     assert!(failure("{{ raise_exception('roles must alternate') }}").contains("roles must alternate"));
     assert!(failure("{{ missing.field }}").contains("undefined"));
+    for open in ["{{ 'é😀'", "{% if 'é😀'", "{# é😀", "{{", "{%"] {
+        assert!(matches!(load(&[("chat_template.jinja", open)]), Err(ModelError::ChatTemplate { .. })), "{open}");
+    }
 }
 
 #[test]
@@ -275,13 +278,6 @@ fn prompts_say_whether_they_end_amid_reasoning() {
     let options = ChatOptions { add_generation_prompt: false, ..ChatOptions::default() };
     assert!(!opens_reasoning(&chat.render_with::<Message>(&[], &options).unwrap()));
     assert!(!opens_reasoning("what does <think> mean?<assistant>"));
-}
-
-/// Largest memory this process has held, in MiB; where the system tells.
-fn peak() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
-    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib / 1024)
 }
 
 #[test]

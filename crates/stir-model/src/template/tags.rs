@@ -18,7 +18,11 @@ pub(super) fn translate(text: &str) -> String {
             Some(b'%') => tag_end(tag, "%}"),
             _ => Some(1),
         };
-        let (tag, after) = tag.split_at(end.unwrap_or(tag.len()));
+        // What nothing ends is an error that the engine words.
+        let Some((tag, after)) = end.map(|end| tag.split_at(end)) else {
+            out.push_str(tag);
+            return out;
+        };
         let word = tag.strip_prefix("{%").and_then(|tag| tag.strip_suffix("%}")).unwrap_or_default();
         match word.trim_matches(['-', '+']).trim() {
             "generation" => out.push_str(&tag.replace("generation", "with")),

@@ -28,6 +28,19 @@ pub fn shared(name: &str) -> PathBuf {
     path
 }
 
+/// Largest memory this process has held, in MiB; where the system tells.
+pub fn peak() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib / 1024)
+}
+
+/// How many inputs a long run breaks, and the seed that it draws them with: `STIR_FUZZ` and `STIR_FUZZ_SEED`.
+pub fn fuzz_runs(count: usize) -> (usize, u64) {
+    let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
+    (number("STIR_FUZZ", count), number("STIR_FUZZ_SEED", 3) as u64)
+}
+
 /// Returns the pieces that sentencepiece makes of a text without spaces: as long as two neighbours make a piece, the two
 /// that make the one with the highest score become one, of several the leftmost.
 pub fn sentencepiece_by_score(text: &str, score: impl Fn(&str) -> Option<f64>) -> Vec<String> {
