@@ -1,17 +1,11 @@
 //! The inputs of a command that are in a store.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
-use stir_files::FileError;
+use stir_files::{FileError, Seal, Settings};
 use tracing::info;
 
 use crate::{CloudError, Place, copy, results::is_below};
-
-/// The ends of names of files that lie next to others and say what they are; they come along.
-const ALONG: [&str; 2] = [".settings.json", ".shard.json"];
 
 /// Downloads what the words of a command name by address, each to a folder of its own below `folder`; returns the words with
 /// the paths of the copies in the place of the addresses.
@@ -36,13 +30,12 @@ pub(crate) async fn download(words: &[String], folder: &Path) -> Result<Vec<Stri
     Ok(local)
 }
 
-/// Downloads the files that lie next to the one at an address, if there are any.
+/// Downloads the files that lie next to the one at an address and say what it is, if there are any.
 async fn along(address: &str, copied: &Path) -> Result<(), CloudError> {
     let Some((folder, name)) = address.rsplit_once('/') else { return Ok(()) };
     let place = Place::open(folder)?;
-    for end in ALONG {
-        if let Some((bytes, _)) = place.read(&format!("{name}{end}")).await? {
-            let path = PathBuf::from(format!("{}{end}", copied.display()));
+    for (beside, path) in [(Settings::path(name), Settings::path(copied)), (Seal::path(name), Seal::path(copied))] {
+        if let Some((bytes, _)) = place.read(&beside.to_string_lossy()).await? {
             fs::write(&path, bytes).map_err(|source| FileError::Io { action: "write", path, source })?;
         }
     }

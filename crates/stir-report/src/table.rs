@@ -2,10 +2,11 @@ use std::fmt;
 
 use crate::comparison::{Comparison, MethodSummary};
 
-const HEADER: [&str; 10] = [
+const HEADER: [&str; 11] = [
     "method",
     "accuracy, % (95 % CI)",
     "tokens",
+    "cut off, %",
     "probe tokens",
     "other tokens",
     "seconds",
@@ -49,7 +50,7 @@ impl Comparison {
     ///     "seconds": 2.0
     /// }"#)?;
     /// let table = Comparison::new(&plain, &[])?.to_markdown();
-    /// assert_eq!(table.lines().nth(2), Some("| plain | 100.0 (20.7 to 100.0) | 3.0 | 0.0 | 0.0 | 2.0 | - | - | - | - |"));
+    /// assert_eq!(table.lines().nth(2), Some("| plain | 100.0 (20.7 to 100.0) | 3.0 | 0.0 | 0.0 | 0.0 | 2.0 | - | - | - | - |"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn to_markdown(&self) -> String {
@@ -70,6 +71,7 @@ fn cells(method: &MethodSummary) -> Cells {
         method.name.clone(),
         format!("{} ({} to {})", percent(method.accuracy), percent(method.ci95.low), percent(method.ci95.high)),
         format!("{:.1}", method.tokens),
+        percent(method.cut_off),
         format!("{:.1}", method.probe_tokens),
         format!("{:.1}", method.other_tokens),
         format!("{:.1}", method.seconds),
@@ -104,9 +106,9 @@ mod tests {
     fn plain_text_is_aligned() {
         let comparison = Comparison::new(&run("plain", 5), &[run("größer", 17)]).unwrap();
         let expected = "\
-method  accuracy, % (95 % CI)  tokens  probe tokens  other tokens  seconds  wins/losses  McNemar p  Holm p  problems needed
-plain     25.0 (11.2 to 46.9)   109.5          19.0           0.0     12.3            -          -       -                -
-größer    85.0 (64.0 to 94.8)   109.5          19.0           0.0     12.3         12/0     4.9e-4  4.9e-4               11
+method  accuracy, % (95 % CI)  tokens  cut off, %  probe tokens  other tokens  seconds  wins/losses  McNemar p  Holm p  problems needed
+plain     25.0 (11.2 to 46.9)   109.5         0.0          19.0           0.0     12.3            -          -       -                -
+größer    85.0 (64.0 to 94.8)   109.5         0.0          19.0           0.0     12.3         12/0     4.9e-4  4.9e-4               11
 ";
         assert_eq!(comparison.to_string(), expected);
     }
@@ -115,10 +117,10 @@ größer    85.0 (64.0 to 94.8)   109.5          19.0           0.0     12.3    
     fn markdown_escapes_bars() {
         let comparison = Comparison::new(&run("plain", 5), &[run("a|b\nc", 8)]).unwrap();
         let expected = "\
-| method | accuracy, % (95 % CI) | tokens | probe tokens | other tokens | seconds | wins/losses | McNemar p | Holm p | problems needed |
-| :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| plain | 25.0 (11.2 to 46.9) | 109.5 | 19.0 | 0.0 | 12.3 | - | - | - | - |
-| a\\|b c | 40.0 (21.9 to 61.3) | 109.5 | 19.0 | 0.0 | 12.3 | 3/0 | 0.2500 | 0.2500 | 50 |
+| method | accuracy, % (95 % CI) | tokens | cut off, % | probe tokens | other tokens | seconds | wins/losses | McNemar p | Holm p | problems needed |
+| :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+| plain | 25.0 (11.2 to 46.9) | 109.5 | 0.0 | 19.0 | 0.0 | 12.3 | - | - | - | - |
+| a\\|b c | 40.0 (21.9 to 61.3) | 109.5 | 0.0 | 19.0 | 0.0 | 12.3 | 3/0 | 0.2500 | 0.2500 | 50 |
 ";
         assert_eq!(comparison.to_markdown(), expected);
     }

@@ -16,7 +16,7 @@ use miette::{IntoDiagnostic, Result, WrapErr};
 use stir::{
     basis::MinedPairs,
     eval::experiment,
-    files::{Settings, merge_folders, merge_logs, with_suffix},
+    files::{Seal, Settings, merge_folders, merge_logs},
     induction::merge_pairs,
 };
 
@@ -42,7 +42,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     if first.is_dir() {
         return folders(out, shards, first.join("index.json").exists());
     }
-    let beside = shards.iter().flat_map(|shard| [Settings::path(shard), with_suffix(shard, ".shard.json")]);
+    let beside = shards.iter().flat_map(|shard| [Settings::path(shard), Seal::path(shard)]);
     check_output(out, shards.iter().cloned().chain(beside))?;
     let (what, count) = if is_pairs(first)? {
         let load = |path: &PathBuf| Ok((path.clone(), MinedPairs::load(path).into_diagnostic()?));

@@ -148,6 +148,8 @@ fn print(answers: &[Line]) -> Result<()> {
         show!("right              {} of {}", judged.iter().filter(|&&right| right).count(), judged.len())?;
     }
     show!("mean tokens        {:.1}", mean(|answer| answer.tokens))?;
+    let cut_off = answers.iter().filter(|answer| answer.finish == Finish::Length).count();
+    show!("cut off            {cut_off} of {}", answers.len())?;
     show!("mean probe tokens  {:.1}", mean(|answer| answer.probe_tokens))?;
     show!(
         "steered segments   {:.2} per answer",

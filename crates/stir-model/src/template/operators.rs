@@ -1,4 +1,5 @@
-//! The operators that make texts: `a % b`, which formats, becomes `__percent(a, b)`, and `a ~ b` becomes `__concat(a, b)`.
+//! The operators that make texts: `a % b`, which formats, becomes `__percent(a, b)`, and `a ~ b` becomes `__concat(a, b)`. And
+//! what a tag puts into a namespace, `a.b = c`, becomes `a.b = (c) | __kept`.
 
 use std::{borrow::Cow, ops::Range};
 
@@ -16,6 +17,7 @@ use super::{
 pub(super) fn add_to(environment: &mut Environment<'_>) {
     environment.add_function("__percent", percent);
     environment.add_function("__concat", concat);
+    environment.add_filter("__kept", kept);
 }
 
 /// Words between operands; those that open a statement stand before one as well.
@@ -115,6 +117,67 @@ pub(super) fn rewrite(tag: &str) -> Cow<'_, str> {
     }
     out.push_str(&tag[end..]);
     out.into()
+}
+
+/// Rewrites a tag that puts something into a namespace, so that it is looked at first.
+pub(super) fn keep(tag: &str) -> Cow<'_, str> {
+    let tokens = tokens(tag);
+    let mut words = tokens.iter().map(|token| &tag[token.clone()]);
+    if !tag.starts_with("{%") || words.next() != Some("set") {
+        return tag.into();
+    }
+    let Some(length) = words.position(|word| matches!(word, "=" | "|")) else { return tag.into() };
+    let (target, value) = (&tokens[1..=length], &tokens[length + 1..]);
+    let (Some(sign), Some(last)) = (value.first(), value.last()) else { return tag.into() };
+    let mut depth = 0;
+    let is_balanced = value.iter().all(|token| {
+        depth += match &tag[token.clone()] {
+            "(" | "[" | "{" => 1,
+            ")" | "]" | "}" => -1,
+            _ => 0,
+        };
+        depth >= 0
+    });
+    let is_namespace = target.iter().any(|token| &tag[token.clone()] == ".");
+    // The engine refuses a tag that lacks its value or a bracket.
+    if !is_namespace || !is_balanced || value.len() < 2 {
+        return tag.into();
+    }
+    let (before, value, after) = (&tag[..sign.end], &tag[sign.end..last.end], &tag[last.end..]);
+    match &tag[sign.clone()] {
+        "=" => format!("{before} ({value}) | __kept{after}").into(),
+        _ => format!("{before}{value} | __kept{after}").into(),
+    }
+}
+
+/// Returns a value that a namespace is to keep, unless a namespace, or a loop, is in it: one that held itself would have no
+/// end, and what follows it would end the process.
+fn kept(state: &mut State<'_, '_>, value: Value) -> Result<Value, Error> {
+    // Looking is fast; lists that grow in a loop are looked at again and again.
+    const LOOKS_PER_FUEL: u64 = 64;
+    fn is_free(value: &Value, looks: &mut u64) -> bool {
+        let Some(object) = value.as_object() else { return true };
+        if *looks == 0 || ["::Namespace", "::Loop"].iter().any(|end| object.type_name().ends_with(end)) {
+            return false;
+        }
+        *looks -= 1;
+        if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable | ValueKind::Map) {
+            return true;
+        }
+        let is_map = value.kind() == ValueKind::Map;
+        value.try_iter().into_iter().flatten().all(|item| {
+            *looks = looks.saturating_sub(1);
+            is_free(&item, looks) && (!is_map || is_free(&value.get_item(&item).unwrap_or_default(), looks))
+        })
+    }
+    let (_, fuel) = state.fuel_levels().unwrap_or((0, u64::MAX / LOOKS_PER_FUEL));
+    let (all, mut left) = (fuel.saturating_mul(LOOKS_PER_FUEL), fuel.saturating_mul(LOOKS_PER_FUEL));
+    let is_free = is_free(&value, &mut left);
+    state.consume_fuel((all - left) / LOOKS_PER_FUEL)?;
+    if is_free {
+        return Ok(value);
+    }
+    Err(Error::new(ErrorKind::InvalidOperation, "a namespace cannot be put into a namespace"))
 }
 
 /// Returns the places of the words, texts and operators between the delimiters of a tag.

@@ -1,12 +1,12 @@
 //! The source of a template, rewritten for the engine.
 
-use super::operators::rewrite;
+use super::operators::{keep, rewrite};
 
 /// Rewrites what the engine does not know.
 ///
 /// `{% generation %}` marks what the assistant said, for training; it renders its content. A `with` without variables
 /// does the same: it renders its content, in a scope of its own. The operators `%` and `~` make texts as Python makes them;
-/// they become calls of functions.
+/// they become calls of functions, and a filter looks at what a namespace is to keep.
 pub(super) fn translate(text: &str) -> String {
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);
     while let Some(start) = rest.find('{') {
@@ -39,7 +39,7 @@ pub(super) fn translate(text: &str) -> String {
                 continue;
             }
             _ if tag.starts_with("{#") => out.push_str(tag),
-            _ => out.push_str(&rewrite(tag)),
+            _ => out.push_str(&rewrite(&keep(tag))),
         }
         rest = after;
     }
