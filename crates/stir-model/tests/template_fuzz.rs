@@ -13,10 +13,11 @@ use stir_core::SampleRng;
 use stir_model::{ChatOptions, ChatTemplate, ModelError};
 
 /// Templates that between them use what templates of models use.
-const SEEDS: [&str; 20] = [
+const SEEDS: [&str; 21] = [
     "{%- for m in messages %}\n    {{- '<|' ~ m.role ~ '|>' + m['content'] | trim }}\n{%- endfor %}\n{{ bos_token }}",
     "{% if messages[0]['role'] == 'system' %}{% set rest = messages[1:] %}{{ messages[0].content }}{% else %}{% set rest = messages %}{% endif %}{{ rest | length }}",
     "{% set ns = namespace(last=-1, tool=false) %}{% for m in messages[::-1] %}{% set i = (messages | length - 1) - loop.index0 %}{% if ns.last < 0 and m.role != 'tool' %}{% set ns.last = i %}{% endif %}{% endfor %}{{ ns.last }}",
+    "{% set ns = namespace(a=1) %}{% set ns.b = ns.items() | list %}{% set ns.c = ns | chain({'d': [1]}) %}{% set ns.d = ns.values()[0:] %}{{ ns.c.d }}{{ ns == ns.b }}",
     "{% macro show(value, depth=0) %}{% if value is mapping %}{% for k, v in value.items() %}{{ k }}: {{ show(v, depth + 1) }}{% endfor %}{% elif value is string %}{{ value | tojson }}{% else %}{{ value }}{% endif %}{% endmacro %}{{ show(tools) }}",
     "{% for a in range(3) %}{% for b in range(a, 9, 2) %}{% if b is odd %}{% continue %}{% endif %}{% if b > 6 %}{% break %}{% endif %}{{ a * b // 2 % 3 ** 2 - b / 4 }}{% endfor %}{% endfor %}",
     "{{ 'x,y,z'.split(',', 1)[-1].strip('z').lstrip().rstrip('y').upper().title().replace('X', 'ab', 1) }}",

@@ -3,6 +3,7 @@
 
 use std::{borrow::Cow, ops::Range};
 
+use indexmap::IndexMap;
 use minijinja::{
     Environment, Error, ErrorKind, State, Value,
     value::{Kwargs, Rest, Tuple, ValueKind},
@@ -150,34 +151,39 @@ pub(super) fn keep(tag: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns a value that a namespace is to keep, unless a namespace, or a loop, is in it: one that held itself would have no
-/// end, and what follows it would end the process.
-fn kept(state: &mut State<'_, '_>, value: Value) -> Result<Value, Error> {
-    // Looking is fast; lists that grow in a loop are looked at again and again.
-    const LOOKS_PER_FUEL: u64 = 64;
-    fn is_free(value: &Value, looks: &mut u64) -> bool {
-        let Some(object) = value.as_object() else { return true };
-        if *looks == 0 || ["::Namespace", "::Loop"].iter().any(|end| object.type_name().ends_with(end)) {
-            return false;
-        }
-        *looks -= 1;
-        if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable | ValueKind::Map) {
-            return true;
-        }
-        let is_map = value.kind() == ValueKind::Map;
-        value.try_iter().into_iter().flatten().all(|item| {
-            *looks = looks.saturating_sub(1);
-            is_free(&item, looks) && (!is_map || is_free(&value.get_item(&item).unwrap_or_default(), looks))
-        })
+/// Returns a copy of a value that a namespace is to keep. A namespace is the one thing that can be changed: if it held itself,
+/// whatever walks through it would not end, and end the process. So it may not be in the value, and of views, which show
+/// what another value holds by then, the copy has what they show now.
+fn kept(state: &mut State<'_, '_>, value: &Value) -> Result<Value, Error> {
+    /// Copying is fast, and lists that grow in a loop are copied again and again.
+    const VALUES_PER_FUEL: u64 = 16;
+    let (_, fuel) = state.fuel_levels().unwrap_or((0, u64::MAX / VALUES_PER_FUEL));
+    let all = fuel.saturating_mul(VALUES_PER_FUEL);
+    let mut left = all;
+    let copied = copy(value, &mut left);
+    state.consume_fuel((all - left) / VALUES_PER_FUEL)?;
+    copied.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "a namespace cannot be put into a namespace"))
+}
+
+/// Copies a value; `None` if there is a namespace in it, or a loop, or more than `left` values.
+fn copy(value: &Value, left: &mut u64) -> Option<Value> {
+    *left = left.checked_sub(1)?;
+    let Some(object) = value.as_object() else { return Some(value.clone()) };
+    if ["::Namespace", "::Loop"].iter().any(|name| object.type_name().ends_with(name)) {
+        return None;
     }
-    let (_, fuel) = state.fuel_levels().unwrap_or((0, u64::MAX / LOOKS_PER_FUEL));
-    let (all, mut left) = (fuel.saturating_mul(LOOKS_PER_FUEL), fuel.saturating_mul(LOOKS_PER_FUEL));
-    let is_free = is_free(&value, &mut left);
-    state.consume_fuel((all - left) / LOOKS_PER_FUEL)?;
-    if is_free {
-        return Ok(value);
-    }
-    Err(Error::new(ErrorKind::InvalidOperation, "a namespace cannot be put into a namespace"))
+    let items = value.try_iter().into_iter().flatten();
+    Some(match value.kind() {
+        ValueKind::Seq | ValueKind::Iterable => {
+            let items = items.map(|item| copy(&item, left)).collect::<Option<Vec<_>>>()?;
+            if value.downcast_object_ref::<Tuple>().is_some() { Tuple::from(items).into() } else { items.into() }
+        }
+        ValueKind::Map => {
+            let pair = |key: Value| Some((copy(&key, left)?, copy(&value.get_item(&key).ok()?, left)?));
+            Value::from_object(items.map(pair).collect::<Option<IndexMap<Value, Value>>>()?)
+        }
+        _ => value.clone(),
+    })
 }
 
 /// Returns the places of the words, texts and operators between the delimiters of a tag.
