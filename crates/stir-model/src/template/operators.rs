@@ -161,7 +161,7 @@ fn kept(state: &mut State<'_, '_>, value: &Value) -> Result<Value, Error> {
     let all = fuel.saturating_mul(VALUES_PER_FUEL);
     let mut left = all;
     let copied = copy(value, &mut left);
-    state.consume_fuel((all - left) / VALUES_PER_FUEL)?;
+    state.consume_fuel((all - left) / VALUES_PER_FUEL + u64::from(left == 0))?;
     copied.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "a namespace cannot be put into a namespace"))
 }
 
