@@ -402,7 +402,7 @@ fn hostile_templates_end_soon_and_stay_small() {
     // Values as deep as fuel allows do no harm.
     for end in ["", "{{ ns.x }}", "{{ ns.x == [ns.x] }}", "{{ ns.x | tojson }}", "{{ {ns.x: 1} | length }}"] {
         let started = Instant::now();
-        let chat = template(&(grow("{% set ns.x = [ns.x] %}", 1_000) + end));
+        let chat = template(&(grow("{% set ns.x = [ns.x] %}", 700) + end));
         assert!(chat.render(&[]).is_ok(), "{end}");
         assert!(started.elapsed().as_secs_f64() < 5.0, "{end}");
     }

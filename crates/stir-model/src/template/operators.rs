@@ -156,7 +156,7 @@ pub(super) fn keep(tag: &str) -> Cow<'_, str> {
 /// what another value holds by then, the copy has what they show now.
 fn kept(state: &mut State<'_, '_>, value: &Value) -> Result<Value, Error> {
     /// Copying is fast, and lists that grow in a loop are copied again and again.
-    const VALUES_PER_FUEL: u64 = 16;
+    const VALUES_PER_FUEL: u64 = 8;
     let (_, fuel) = state.fuel_levels().unwrap_or((0, u64::MAX / VALUES_PER_FUEL));
     let all = fuel.saturating_mul(VALUES_PER_FUEL);
     let mut left = all;
