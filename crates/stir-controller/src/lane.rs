@@ -4,7 +4,7 @@ use stir_core::{
 };
 
 use crate::{
-    Commit, Controller, LayerState, Next, Place, Scope, Steered, Steering, Strength,
+    Commit, Controller, LayerState, Next, Place, Scope, Steered, Steering, Step, Strength,
     probes::{Probe, Probes},
 };
 
@@ -226,6 +226,13 @@ impl<S: Session> Generation<S> for SteeredLane<S> {
             non_finite: self.steering.non_finite(),
             steps: self.steering.steps().to_vec(),
         }
+    }
+}
+
+impl<S> SteeredLane<S> {
+    /// Returns the decisions so far, segment by segment; the last segment is the one that is being generated.
+    pub fn steps(&self) -> &[Step] {
+        self.steering.steps()
     }
 }
 

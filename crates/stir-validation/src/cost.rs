@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Cost {
     /// The number of continuations.
     pub continuations: usize,
-    /// The number of tokens generated.
+    /// The number of tokens generated. What follows a first segment that several continuations of a start have in common
+    /// is generated once.
     pub generated: usize,
     /// The number of tokens encoded besides: prompts and answers up to the boundaries, once for all continuations of a
     /// start and for what starts that follow each other have in common; and steered segments, once more, where what

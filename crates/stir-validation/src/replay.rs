@@ -3,11 +3,12 @@ use std::{
     fmt,
     ops::ControlFlow,
     path::Path,
+    sync::Arc,
 };
 
 use stir_basis::{Entry, Library};
 use stir_controller::{Controller, LayerState, Scope, Steered, SteeredLane};
-use stir_core::{HookPoint, Request, Row, Scheduler, Session, Text, TokenId, judged_text};
+use stir_core::{Generation, HookPoint, LaneId, Request, Row, Scheduler, Session, Text, TokenId, judged_text};
 use stir_files::RecordLog;
 use stir_rollout::{Prompt, sample_stream};
 use tracing::{debug, warn};
@@ -48,7 +49,8 @@ pub type Observer<'o> = dyn FnMut(Progress) -> ControlFlow<()> + 'o;
 ///
 /// A start is encoded once for all its continuations, which are forks of it, and after another boundary of the same
 /// answer only from there on. An impulse is added at the boundary token; after it the model is left alone. The same random
-/// numbers are drawn under every arm.
+/// numbers are drawn under every arm. So where impulses end with their segment, two continuations of a start that draw the
+/// same numbers and whose first segments are the same tokens are the same to the end, and the rest of one is the rest of both.
 pub struct Replays<'r, E> {
     engine: &'r E,
     config: &'r ReplayConfig,
@@ -58,6 +60,10 @@ pub struct Replays<'r, E> {
     controller: Controller,
     log: RecordLog<Outcome, Job>,
     known: HashMap<Job, Known>,
+    /// A finished continuation of every beginning.
+    begun: HashMap<Beginning, Job>,
+    /// The beginnings whose rest is in `cost`.
+    paid: HashSet<Beginning>,
     planned: HashSet<Job>,
     asked: HashSet<Job>,
     cost: Cost,
@@ -65,17 +71,40 @@ pub struct Replays<'r, E> {
 }
 
 /// What is kept of an outcome in memory.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Known {
     right: bool,
-    generated: usize,
     segment: usize,
+    token_ids: Arc<[TokenId]>,
 }
+
+/// The first segment of a continuation: start, sample, and its tokens.
+type Beginning = (usize, usize, Box<[TokenId]>);
 
 impl Known {
     fn of(outcome: &Outcome) -> Self {
-        Self { right: outcome.right, generated: outcome.token_ids.len(), segment: outcome.segment }
+        Self { right: outcome.right, segment: outcome.segment, token_ids: outcome.token_ids.as_slice().into() }
     }
+
+    fn outcome(&self, job: Job) -> Outcome {
+        let Job { start, arm, sample } = job;
+        Outcome { start, arm, sample, right: self.right, segment: self.segment, token_ids: self.token_ids.to_vec() }
+    }
+
+    /// Returns the first segment, if something follows it.
+    fn beginning(&self, job: Job) -> Option<Beginning> {
+        let first = self.token_ids.get(..self.segment).filter(|first| first.len() < self.token_ids.len())?;
+        Some((job.start, job.sample, first.into()))
+    }
+}
+
+/// The continuations that share their rest with one that is running.
+#[derive(Default)]
+struct Shared {
+    /// The others, by beginning.
+    waiting: HashMap<Beginning, Vec<Job>>,
+    /// The beginnings of those that run.
+    running: HashMap<LaneId, Beginning>,
 }
 
 impl<'r, E: Text> Replays<'r, E> {
@@ -104,13 +133,27 @@ impl<'r, E: Text> Replays<'r, E> {
         let controller = Controller::unchecked(library.with_delimiter(config.delimiter.clone()), config.controller())?;
         let settings = settings::describe(engine, config, starts, arms, judge.name)?;
         let log = RecordLog::open(out, &settings, jobs.iter().copied(), Outcome::job)?;
-        let mut known = HashMap::new();
-        for outcome in log.records()? {
+        let mut replays = Self {
+            engine,
+            config,
+            starts,
+            arms,
+            judge,
+            controller,
+            log,
+            known: HashMap::new(),
+            begun: HashMap::new(),
+            paid: HashSet::new(),
+            planned: jobs.iter().copied().collect(),
+            asked: HashSet::new(),
+            cost: Cost::default(),
+            tokens: 0,
+        };
+        for outcome in replays.log.records()? {
             let outcome = outcome?;
-            known.insert(outcome.job(), Known::of(&outcome));
+            replays.know(outcome.job(), Known::of(&outcome));
         }
-        let (planned, asked, cost) = (jobs.iter().copied().collect(), HashSet::new(), Cost::default());
-        Ok(Self { engine, config, starts, arms, judge, controller, log, known, planned, asked, cost, tokens: 0 })
+        Ok(replays)
     }
 
     /// Makes the continuations `jobs`, except those that are there.
@@ -126,7 +169,8 @@ impl<'r, E: Text> Replays<'r, E> {
         self.asked.extend(&asked);
         let missing: Vec<Job> = asked.iter().copied().filter(|job| !self.known.contains_key(job)).collect();
         self.make(&missing, observer)?;
-        self.cost += self.cost_of(&asked);
+        let cost = self.cost_of(&asked);
+        self.cost += cost;
         Ok(())
     }
 
@@ -134,7 +178,7 @@ impl<'r, E: Text> Replays<'r, E> {
         let engine = self.engine;
         let mut scheduler = Scheduler::new(engine, self.config.max_batch);
         let (mut jobs, mut pushed, mut current) = (missing.iter(), Vec::with_capacity(missing.len()), None);
-        let mut left = missing.len();
+        let (mut left, mut shared) = (missing.len(), Shared::default());
         loop {
             let progress = Progress { done: self.asked.len() - left, asked: self.asked.len(), tokens: self.tokens };
             if observer(progress).is_break() {
@@ -151,12 +195,67 @@ impl<'r, E: Text> Replays<'r, E> {
             }
             for (lane, result) in scheduler.step().map_err(|error| ValidationError::Engine(error.source))? {
                 let outcome = self.judged(pushed[lane.index()], result.ok());
-                self.log.push(&outcome)?;
-                self.known.insert(outcome.job(), Known::of(&outcome));
-                self.tokens += outcome.token_ids.len();
-                left -= 1;
+                let known = Known::of(&outcome);
+                self.tokens += known.token_ids.len();
+                let others = shared.running.remove(&lane).and_then(|beginning| shared.waiting.remove(&beginning));
+                for job in std::iter::once(outcome.job()).chain(others.into_iter().flatten()) {
+                    self.keep(job, known.clone())?;
+                    left -= 1;
+                }
+            }
+            if self.config.scope == Scope::Segment {
+                left -= self.share(&mut scheduler, &pushed, &mut shared)?;
             }
         }
+    }
+
+    /// Ends the lanes that are at the end of a first segment with which another continuation began. Returns how many are
+    /// finished by that.
+    fn share(
+        &mut self,
+        scheduler: &mut Scheduler<&'r E, SteeredLane<E::Session>>,
+        pushed: &[Job],
+        shared: &mut Shared,
+    ) -> Result<usize, ValidationError<E::Error>> {
+        let is_at_end = |lane: &SteeredLane<_>| matches!(lane.steps(), [_, second] if second.tokens == 0);
+        let at_end = scheduler.lanes().filter(|(_, lane)| is_at_end(lane));
+        let at_end: Vec<(LaneId, Job, Beginning)> = at_end
+            .map(|(id, lane)| {
+                let job = pushed[id.index()];
+                let first = &lane.sequence().tokens()[self.starts[job.start].prefix_len()..];
+                (id, job, (job.start, job.sample, first.into()))
+            })
+            .collect();
+        let mut finished = 0;
+        for (id, job, beginning) in at_end {
+            if let Some(known) = self.begun.get(&beginning).and_then(|job| self.known.get(job)).cloned() {
+                self.keep(job, known)?;
+                finished += 1;
+            } else if let Some(others) = shared.waiting.get_mut(&beginning) {
+                others.push(job);
+            } else {
+                shared.waiting.insert(beginning.clone(), Vec::new());
+                shared.running.insert(id, beginning);
+                continue;
+            }
+            self.tokens += beginning.2.len();
+            scheduler.cancel(id);
+        }
+        Ok(finished)
+    }
+
+    /// Writes down the outcome of a job.
+    fn keep(&mut self, job: Job, known: Known) -> Result<(), ValidationError<E::Error>> {
+        self.log.push(&known.outcome(job))?;
+        self.know(job, known);
+        Ok(())
+    }
+
+    fn know(&mut self, job: Job, known: Known) {
+        if let Some(beginning) = known.beginning(job) {
+            self.begun.entry(beginning).or_insert(job);
+        }
+        self.known.insert(job, known);
     }
 
     /// Returns the lane of a job. `current` holds the start that was encoded last.
@@ -223,17 +322,19 @@ impl<'r, E: Text> Replays<'r, E> {
         Outcome { start: place, arm, sample, right, segment, token_ids: generated.tokens }
     }
 
-    /// Returns what the jobs cost in a run that is not interrupted.
-    fn cost_of(&self, jobs: &BTreeSet<Job>) -> Cost {
+    /// Returns what the jobs cost in a run that is not interrupted, and was not told of before.
+    fn cost_of(&mut self, jobs: &BTreeSet<Job>) -> Cost {
         let starts: BTreeSet<usize> = jobs.iter().map(|job| job.start).collect();
         let mut cost = Cost { continuations: jobs.len(), ..Cost::default() };
         let prefixes: Vec<Vec<TokenId>> = starts.iter().map(|&start| self.starts[start].prefix()).collect();
         cost.encoded = prefixes.iter().map(Vec::len).sum();
         cost.encoded -= prefixes.windows(2).map(|pair| common(&pair[0], &pair[1])).sum::<usize>();
+        let forgotten = self.config.scope == Scope::Segment;
         for job in jobs {
             let Some(known) = self.known.get(job) else { continue };
-            cost.generated += known.generated;
-            let forgotten = self.config.scope == Scope::Segment;
+            let beginning = known.beginning(*job).filter(|_| forgotten);
+            let is_shared = beginning.is_some_and(|beginning| !self.paid.insert(beginning));
+            cost.generated += if is_shared { known.segment } else { known.token_ids.len() };
             if forgotten && self.arms[job.arm].impulse.is_some() {
                 cost.encoded += known.segment;
             }

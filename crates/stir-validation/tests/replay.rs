@@ -5,6 +5,7 @@ mod common;
 
 use std::{
     cell::RefCell,
+    collections::HashSet,
     ops::ControlFlow,
     path::Path,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
@@ -59,6 +60,13 @@ fn arms_differ_in_what_they_add_and_in_nothing_else() {
         let (outcomes, _) = replay(&engine, &config, &found, &arms, &jobs, &judge, &out).unwrap();
         assert_eq!(outcomes.len(), jobs.len());
         let of = |start, arm, sample| outcomes.iter().find(|o| o.job() == Job { start, arm, sample }).unwrap();
+        // What arms share is what each makes alone.
+        for arm in 0..arms.len() {
+            let alone: Vec<Job> = jobs.iter().copied().filter(|job| job.arm == arm).collect();
+            let out = folder.path().join(format!("{scope:?} {arm}.jsonl"));
+            let (alone, _) = replay(&engine, &config, &found, &arms, &alone, &judge, &out).unwrap();
+            assert!(alone.iter().eq(outcomes.iter().filter(|outcome| outcome.arm == arm)));
+        }
         let mut changed = 0;
         for (place, start) in found.starts.iter().enumerate() {
             for sample in 0..4 {
@@ -125,7 +133,15 @@ fn costs_are_those_of_a_plain_recount() {
         let out = folder.path().join(format!("{scope:?}.jsonl"));
         let (outcomes, cost) = replay(&counting, &config, &found, &arms, &jobs, &judge, &out).unwrap();
         assert_eq!(cost.tokens(), tokens.load(Relaxed));
-        assert_eq!(cost.generated, outcomes.iter().map(|outcome| outcome.token_ids.len()).sum::<usize>());
+        let mut begun = HashSet::new();
+        let generated = |Outcome { start, sample, segment, token_ids, .. }: &Outcome| {
+            let beginning = (*start, *sample, token_ids[..*segment].to_vec());
+            let is_new = begun.insert(beginning) || scope == Scope::Persistent;
+            if is_new { token_ids.len() } else { *segment }
+        };
+        assert_eq!(cost.generated, outcomes.iter().map(generated).sum::<usize>());
+        let all = outcomes.iter().map(|outcome| outcome.token_ids.len()).sum::<usize>();
+        assert_eq!(cost.generated < all, scope == Scope::Segment, "{} of {all}", cost.generated);
         assert_eq!(cost.continuations, jobs.len());
         // A run that finds everything there counts the same, and computes nothing.
         let before = tokens.load(Relaxed);
