@@ -38,6 +38,10 @@ pub(crate) struct Args {
     /// (FILE.settings.json) say how they were sampled, and continuations follow them where no flag says otherwise
     #[arg(long, value_name = "FILE")]
     rollouts: PathBuf,
+    /// Rollouts of each problem whose boundaries may be tried, from the first on: the states of all of them are read, which
+    /// costs their tokens
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
+    rollouts_per_problem: u64,
     #[command(flatten)]
     task: TaskArgs,
     /// Library to write; it is not written if no entry helps
@@ -117,6 +121,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let questions = args.task.open(&|system, user| model.render(system, user))?;
     check_known(&questions, &groups, &args.rollouts)?;
     let lm = model.load()?;
+    let few = usize::try_from(args.rollouts_per_problem).unwrap_or(usize::MAX);
+    let groups = groups.into_iter().map(|group| Ok(group.into_iter().take(few).collect()));
 
     let (name, is_right) = (questions.judge_name(), |prompt: &_, text: &str| questions.is_right(prompt, text));
     let judge = Judge { name: &name, is_right: &is_right };
@@ -128,7 +134,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         ControlFlow::Continue(())
     };
     let validation = Validation::new(&lm, library, controller, config, judge, records);
-    let found = validation.and_then(|run| run.run(groups.into_iter().map(Ok), &mut observer));
+    let found = validation.and_then(|run| run.run(groups, &mut observer));
     drop(shown);
     let (report, conclusion) = found.map_err(failed)?;
     let json = serde_json::to_string_pretty(&report).into_diagnostic()? + "\n";
