@@ -54,6 +54,10 @@ fn what_helps_is_written_and_the_report_says_why() {
     let trials = read("v.stir.trials.jsonl");
     assert_eq!(run("validate", &flags).stdout, first.stdout);
     assert_eq!(read("v.stir.trials.jsonl"), trials);
+
+    run("validate", &format!("{} --rollouts-per-problem 1", flags.replace("v.stir", "one.stir")));
+    let one: ValidationReport = serde_json::from_str(&read("one.stir.validation.json")).unwrap();
+    assert!(one.boundaries < report.boundaries && one.cost.states < report.cost.states, "{:?}", one.cost);
 }
 
 #[test]
