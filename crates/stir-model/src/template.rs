@@ -3,6 +3,7 @@
 mod filters;
 mod letters;
 mod methods;
+mod namespaces;
 mod operators;
 mod tags;
 mod text;
@@ -41,6 +42,7 @@ impl Template {
         environment.set_unknown_method_callback(methods::call);
         filters::add_to(&mut environment);
         operators::add_to(&mut environment);
+        namespaces::add_to(&mut environment);
         environment.add_function("cycler", |items: Rest<Value>| cycler(items.to_vec()));
         environment.add_function("joiner", joiner);
         environment.add_function("raise_exception", |message: String| -> Result<String, Error> {

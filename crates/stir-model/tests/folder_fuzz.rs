@@ -143,18 +143,11 @@ fn open_all(folder: &Path) -> bool {
 fn open_one(folder: &Path, name: &str) -> bool {
     match name {
         "config.json" => DecoderConfig::open(folder).is_ok(),
-        "tokenizer.json" => Tokenizer::from_file(&folder.join(name)).is_ok_and(|tokenizer| {
-            use_tokenizer(&tokenizer);
-            true
-        }),
-        "chat_template.jinja" | "tokenizer_config.json" => ChatTemplate::from_dir(folder).is_ok_and(|template| {
-            template.iter().for_each(use_template);
-            true
-        }),
-        _ if name.contains("safetensors") => Checkpoint::open(folder).is_ok_and(|checkpoint| {
-            use_checkpoint(&checkpoint);
-            true
-        }),
+        "tokenizer.json" => Tokenizer::from_file(&folder.join(name)).inspect(use_tokenizer).is_ok(),
+        "chat_template.jinja" | "tokenizer_config.json" => {
+            ChatTemplate::from_dir(folder).inspect(|template| template.iter().for_each(use_template)).is_ok()
+        }
+        _ if name.contains("safetensors") => Checkpoint::open(folder).inspect(use_checkpoint).is_ok(),
         _ => open_all(folder),
     }
 }

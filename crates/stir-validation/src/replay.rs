@@ -60,8 +60,8 @@ pub struct Replays<'r, E> {
     controller: Controller,
     log: RecordLog<Outcome, Job>,
     known: HashMap<Job, Known>,
-    /// A finished continuation of every beginning.
-    begun: HashMap<Beginning, Job>,
+    /// A finished continuation of every beginning that others may share.
+    begun: HashMap<Beginning, Known>,
     /// The beginnings whose rest is in `cost`.
     paid: HashSet<Beginning>,
     planned: HashSet<Job>,
@@ -89,12 +89,6 @@ impl Known {
     fn outcome(&self, job: Job) -> Outcome {
         let Job { start, arm, sample } = job;
         Outcome { start, arm, sample, right: self.right, segment: self.segment, token_ids: self.token_ids.to_vec() }
-    }
-
-    /// Returns the first segment, if something follows it.
-    fn beginning(&self, job: Job) -> Option<Beginning> {
-        let first = self.token_ids.get(..self.segment).filter(|first| first.len() < self.token_ids.len())?;
-        Some((job.start, job.sample, first.into()))
     }
 }
 
@@ -228,7 +222,7 @@ impl<'r, E: Text> Replays<'r, E> {
             .collect();
         let mut finished = 0;
         for (id, job, beginning) in at_end {
-            if let Some(known) = self.begun.get(&beginning).and_then(|job| self.known.get(job)).cloned() {
+            if let Some(known) = self.begun.get(&beginning).cloned() {
                 self.keep(job, known)?;
                 finished += 1;
             } else if let Some(others) = shared.waiting.get_mut(&beginning) {
@@ -252,10 +246,17 @@ impl<'r, E: Text> Replays<'r, E> {
     }
 
     fn know(&mut self, job: Job, known: Known) {
-        if let Some(beginning) = known.beginning(job) {
-            self.begun.entry(beginning).or_insert(job);
+        if let Some(beginning) = self.beginning(job, &known) {
+            self.begun.entry(beginning).or_insert_with(|| known.clone());
         }
         self.known.insert(job, known);
+    }
+
+    /// Returns the first segment of a continuation, if something follows it that others may share: an impulse must end with it.
+    fn beginning(&self, job: Job, known: &Known) -> Option<Beginning> {
+        let Known { segment, token_ids, .. } = known;
+        let is_shared = self.config.scope == Scope::Segment && *segment < token_ids.len();
+        is_shared.then(|| (job.start, job.sample, token_ids[..*segment].into()))
     }
 
     /// Returns the lane of a job. `current` holds the start that was encoded last.
@@ -332,9 +333,8 @@ impl<'r, E: Text> Replays<'r, E> {
         let forgotten = self.config.scope == Scope::Segment;
         for job in jobs {
             let Some(known) = self.known.get(job) else { continue };
-            let beginning = known.beginning(*job).filter(|_| forgotten);
-            let is_shared = beginning.is_some_and(|beginning| !self.paid.insert(beginning));
-            cost.generated += if is_shared { known.segment } else { known.token_ids.len() };
+            let is_paid = self.beginning(*job, known).is_some_and(|beginning| !self.paid.insert(beginning));
+            cost.generated += if is_paid { known.segment } else { known.token_ids.len() };
             if forgotten && self.arms[job.arm].impulse.is_some() {
                 cost.encoded += known.segment;
             }

@@ -1,6 +1,6 @@
 //! The source of a template, rewritten for the engine.
 
-use super::operators::{keep, rewrite};
+use super::{namespaces::keep, operators::rewrite};
 
 /// Rewrites what the engine does not know.
 ///
