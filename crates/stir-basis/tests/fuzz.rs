@@ -11,7 +11,7 @@ use common::{candidates, library};
 use stir_basis::{
     BasisConfig, Evidence, FileError, Library, MinedPairs, SelectionMethod, StateMean, ValueHead, select,
 };
-use stir_core::SampleRng;
+use stir_core::{SampleRng, toy::fuzz_runs};
 
 const HEADER: usize = 8 + 4 + 8 + 32;
 const CHECKSUM: usize = 8 + 4 + 8;
@@ -149,8 +149,7 @@ fn payloads_made_on_purpose_are_errors_or_can_be_used() {
 #[test]
 #[ignore = "takes minutes: STIR_FUZZ files"]
 fn many_payloads_made_on_purpose_are_errors_or_can_be_used() {
-    let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
-    let (count, seed) = (number("STIR_FUZZ", 1_000_000), number("STIR_FUZZ_SEED", 3));
-    let usable = run(count, seed as u64);
+    let (count, seed) = fuzz_runs(1_000_000);
+    let usable = run(count, seed);
     assert!(usable > count / 10, "{usable}");
 }

@@ -90,6 +90,7 @@ impl CliBackend {
                 let name = match kind {
                     "rollouts" => "rollout",
                     "forks" => "fork",
+                    "states" => "states",
                     "validated" => "validate",
                     _ => "induce",
                 };

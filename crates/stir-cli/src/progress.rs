@@ -3,6 +3,7 @@
 use std::{
     fmt,
     io::{self, IsTerminal},
+    ops::ControlFlow,
     sync::{
         Arc, LazyLock, Mutex, MutexGuard, PoisonError,
         mpsc::{RecvTimeoutError, Sender, channel},
@@ -12,6 +13,7 @@ use std::{
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use stir::validation::Phase;
 
 use crate::output;
 
@@ -89,6 +91,18 @@ impl Progress {
                 lines.set_done(done);
             }
         }
+    }
+
+    /// Shows how far a run of continuations is.
+    pub(crate) fn show_replay(&self, progress: stir::validation::Progress) -> ControlFlow<()> {
+        let what = match progress.phase {
+            Phase::States => "states, ",
+            Phase::Continuations => "",
+        };
+        self.set_total(progress.asked as u64);
+        self.set_done(progress.done as u64);
+        self.set_note(format!("{what}{} tokens", progress.tokens));
+        ControlFlow::Continue(())
     }
 
     /// Prints something in addition to the numbers.

@@ -10,7 +10,7 @@ mod watched;
 
 use std::sync::Arc;
 
-pub use broken::break_json;
+pub use broken::{break_json, fuzz_runs};
 pub use watched::Watched;
 
 use crate::{Engine, Fingerprint, HookPoint, ModelShape, Output, Row, SampleRng, Session, Text, TokenId, Vocab};

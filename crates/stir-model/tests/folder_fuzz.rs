@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use safetensors::{Dtype, serialize, tensor::TensorView};
 use serde_json::{Value, json};
-use stir_core::SampleRng;
+use stir_core::{SampleRng, toy::fuzz_runs};
 use stir_model::{ChatTemplate, Checkpoint, DecoderConfig, Message, ModelError, ModelFiles, Tokenizer};
 
 const SHARDS: [&str; 2] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
@@ -209,7 +209,7 @@ fn broken_folders_are_errors_or_can_be_used() {
 #[test]
 #[ignore = "takes minutes: STIR_FUZZ folders, one in 64 of them opened as a whole"]
 fn many_broken_folders_are_errors_or_can_be_used() {
-    let (count, seed) = common::fuzz_runs(100_000);
+    let (count, seed) = fuzz_runs(100_000);
     let usable = run(count, seed, 64);
     println!("{usable} of {count} could be used");
     assert!(usable > count / 10, "{usable}");

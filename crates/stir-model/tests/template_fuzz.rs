@@ -9,7 +9,7 @@ use std::{error::Error, fs, iter, path::Path, time::Instant};
 
 use common::peak;
 use serde_json::{Value, json};
-use stir_core::SampleRng;
+use stir_core::{SampleRng, toy::fuzz_runs};
 use stir_model::{ChatOptions, ChatTemplate, ModelError};
 
 /// Templates that between them use what templates of models use.
@@ -171,7 +171,7 @@ fn templates_put_together_at_random_end_soon_and_stay_small() {
 #[test]
 #[ignore = "takes minutes: STIR_FUZZ templates"]
 fn many_templates_put_together_at_random_end_soon_and_stay_small() {
-    let (count, seed) = common::fuzz_runs(1_000_000);
+    let (count, seed) = fuzz_runs(1_000_000);
     let usable = run(count, seed);
     assert!(usable > count / 10, "{usable}");
 }

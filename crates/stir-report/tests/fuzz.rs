@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use stir_core::{SampleRng, toy::break_json};
+use stir_core::{
+    SampleRng,
+    toy::{break_json, fuzz_runs},
+};
 use stir_files::mend_surrogates;
 use stir_report::{Record, Report, ReportConfig, Run, Settings};
 
@@ -67,8 +70,7 @@ fn counts_that_no_sum_holds_are_reported() {
 #[test]
 #[ignore = "takes minutes: STIR_FUZZ lines, and a report of one answer in a thousand"]
 fn many_broken_answers_are_refused_or_reported() {
-    let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
-    let (count, seed, begun) = (number("STIR_FUZZ", 1_000_000), number("STIR_FUZZ_SEED", 3) as u64, Instant::now());
+    let ((count, seed), begun) = (fuzz_runs(1_000_000), Instant::now());
     let (read, reports) = answers(count, seed, 1000);
     println!("{count} lines, {read} of them answers, {reports} reports, in {:?}", begun.elapsed());
     assert!(read > count / 40 && reports > 0, "{read} {reports}");

@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use stir_core::{SampleRng, toy::break_json};
+use stir_core::{
+    SampleRng,
+    toy::{break_json, fuzz_runs},
+};
 use stir_files::{RecordLog, Settings, mend_surrogates};
 use stir_rollout::{
     Fork, PromptRecord, Rollout, fork_tree, group_rollouts, read_forks, read_groups, read_prompts, read_rollouts,
@@ -147,8 +150,7 @@ fn long_lines_take_time_in_proportion() {
 #[test]
 #[ignore = "takes minutes: STIR_FUZZ lines, and a hundredth of that in files"]
 fn many_broken_lines_and_files() {
-    let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
-    let (count, seed) = (number("STIR_FUZZ", 1_000_000), number("STIR_FUZZ_SEED", 3) as u64);
+    let (count, seed) = fuzz_runs(1_000_000);
     let begun = Instant::now();
     let read = lines(count, seed);
     println!("{count} lines, {read} of them records, in {:?}", begun.elapsed());

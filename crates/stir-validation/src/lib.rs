@@ -25,7 +25,7 @@ pub use cost::Cost;
 pub use error::ValidationError;
 pub use estimate::{Measured, Pooled, Trials, Uplift, design_effect};
 pub use pairs::{Intervention, PairReplay, PairReplayConfig};
-pub use replay::{Judge, Observer, Progress, Replays};
+pub use replay::{Judge, Observer, Phase, Progress, Replays};
 pub use report::{EntryReport, Finding, StrengthReport, ValidationCost, ValidationReport};
 pub use start::{Start, Starts};
 pub use states::read_states;

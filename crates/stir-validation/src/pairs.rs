@@ -8,6 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use stir_basis::{MinedPairs, Pair, cosine};
+use stir_controller::LayerState;
 use stir_core::{Sampling, Text};
 use stir_rollout::{Replayed, sample_stream};
 
@@ -83,7 +84,7 @@ impl<E: Text> PairReplay<'_, E> {
         let replay =
             ReplayConfig { sampling: Sampling::GREEDY, delimiter: pairs.delimiter.clone(), ..config.replay.clone() };
         let of_layer: Vec<&Pair> = pairs.pairs.iter().filter(|pair| pair.layer == layer).collect();
-        let (chosen, vectors) = self.choose(layer, &of_layer, &starts.starts).map_err(ValidationError::Engine)?;
+        let (chosen, vectors) = self.choose(layer, &of_layer, &starts.starts, observer)?;
         let (arms, jobs) = (self.arms(&of_layer), self.jobs(&vectors));
         let mut replays = Replays::open(engine, &replay, &chosen, &arms, &jobs, judge, out)?;
         replays.run(&jobs, observer)?;
@@ -114,7 +115,8 @@ impl<E: Text> PairReplay<'_, E> {
         layer: usize,
         pairs: &[&Pair],
         starts: &[Start],
-    ) -> Result<(Vec<Start>, Vec<BTreeMap<Whose, usize>>), E::Error> {
+        observer: &mut Observer<'_>,
+    ) -> Result<(Vec<Start>, Vec<BTreeMap<Whose, usize>>), ValidationError<E::Error>> {
         let mut own: HashMap<(&str, usize), usize> = HashMap::new();
         for (place, pair) in pairs.iter().enumerate().filter(|(_, pair)| pair.m > 0) {
             // The first is the best.
@@ -123,7 +125,7 @@ impl<E: Text> PairReplay<'_, E> {
         let own_pair = |start: &Start| own.get(&(start.problem.id.as_str(), start.m)).copied();
         let chosen = draw(starts, self.config.boundaries, |start| own_pair(start).is_some());
         let mut vectors = vec![BTreeMap::new(); chosen.len()];
-        read_states(self.engine, &chosen, &[layer], self.config.replay.max_batch, |place, states| {
+        let found = |place: usize, states: Vec<LayerState>| {
             let start = &chosen[place];
             let centred = |state| self.pairs.centred(layer, start.m, state);
             let state = centred(states.first().map_or(&[][..], |state| &state.values));
@@ -131,7 +133,8 @@ impl<E: Text> PairReplay<'_, E> {
             let near = others.map(|(pair, p)| (pair, cosine(&state, &centred(&p.mu_minus))));
             let nearest = near.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(pair, _)| (Whose::Other, pair));
             vectors[place] = own_pair(start).map(|pair| (Whose::Own, pair)).into_iter().chain(nearest).collect();
-        })?;
+        };
+        read_states(self.engine, &chosen, &[layer], self.config.replay.max_batch, found, observer)?;
         Ok((chosen, vectors))
     }
 

@@ -30,14 +30,25 @@ impl fmt::Debug for Judge<'_> {
     }
 }
 
+/// What a run does first, and then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It reads the states at starts.
+    States,
+    /// It continues answers.
+    Continuations,
+}
+
 /// The progress of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// The number of continuations that are finished, those of earlier parts of the run included.
+    /// What it does.
+    pub phase: Phase,
+    /// The number of states read, or of continuations that are finished, those of earlier parts of the run included.
     pub done: usize,
-    /// The number of continuations asked for so far.
+    /// The number of states or continuations asked for so far.
     pub asked: usize,
-    /// The number of tokens generated in this part of the run.
+    /// The number of tokens encoded for states, or generated in this part of the run.
     pub tokens: usize,
 }
 
@@ -174,7 +185,8 @@ impl<'r, E: Text> Replays<'r, E> {
         let (mut jobs, mut pushed, mut current) = (missing.iter(), Vec::with_capacity(missing.len()), None);
         let (mut left, mut shared) = (missing.len(), Shared::default());
         loop {
-            let progress = Progress { done: self.asked.len() - left, asked: self.asked.len(), tokens: self.tokens };
+            let (phase, asked) = (Phase::Continuations, self.asked.len());
+            let progress = Progress { phase, done: asked - left, asked, tokens: self.tokens };
             if observer(progress).is_break() {
                 return Err(ValidationError::Stopped);
             }

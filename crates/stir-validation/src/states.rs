@@ -3,7 +3,7 @@ use std::sync::Arc;
 use stir_controller::LayerState;
 use stir_core::{Engine, HookPoint, Row, Session, TokenId, prefill};
 
-use crate::Start;
+use crate::{Observer, Phase, Progress, Start, ValidationError};
 
 /// Reads the residual stream after `layers` at every start, and hands the states of each to `found` with its place.
 /// Returns the number of tokens encoded.
@@ -12,19 +12,20 @@ use crate::Start;
 /// `max_batch` of them side by side; that needs starts of one problem, and of one rollout, to follow each other.
 ///
 /// # Errors
-/// That of the engine.
+/// [`ValidationError::Engine`], and [`ValidationError::Stopped`] where the observer ends it.
 pub fn read_states<E: Engine>(
     engine: &E,
     starts: &[Start],
     layers: &[usize],
     max_batch: usize,
     mut found: impl FnMut(usize, Vec<LayerState>),
-) -> Result<usize, E::Error> {
+    observer: &mut Observer<'_>,
+) -> Result<usize, ValidationError<E::Error>> {
     let points: Vec<HookPoint> = layers.iter().copied().map(HookPoint::ResidPost).collect();
-    let (mut encoded, mut first) = (0, 0);
+    let (mut encoded, mut first, mut done) = (0, 0, 0);
     for problem in starts.chunk_by(|a, b| Arc::ptr_eq(&a.prompt, &b.prompt) || a.prompt == b.prompt) {
         let prompt = &problem[0].prompt;
-        let head = prefill(engine, prompt)?;
+        let head = prefill(engine, prompt).map_err(ValidationError::Engine)?;
         encoded += head.len();
         let rollouts: Vec<&[Start]> = problem.chunk_by(|a, b| a.sample == b.sample).collect();
         for some in rollouts.chunks(max_batch.max(1)) {
@@ -38,13 +39,18 @@ pub fn read_states<E: Engine>(
                 let mut running: Vec<&mut Walk<'_, E::Session>> = walks.iter_mut().filter(|w| w.has_more()).collect();
                 let mut rows: Vec<Row<'_, E::Session>> = running.iter_mut().map(|walk| walk.row(&points)).collect();
                 encoded += rows.iter().map(|row| row.tokens.len()).sum::<usize>();
-                let outputs = engine.forward(&mut rows)?;
+                let outputs = engine.forward(&mut rows).map_err(ValidationError::Engine)?;
                 drop(rows);
                 for (walk, output) in running.into_iter().zip(outputs) {
                     let states = layers.iter().zip(output.captures);
                     let states = states.map(|(&layer, values)| LayerState { layer, values }).collect();
                     found(walk.first + walk.read, states);
                     walk.read += 1;
+                    done += 1;
+                }
+                let progress = Progress { phase: Phase::States, done, asked: starts.len(), tokens: encoded };
+                if observer(progress).is_break() {
+                    return Err(ValidationError::Stopped);
                 }
             }
         }

@@ -79,8 +79,7 @@ impl<'v, E: Text> Validation<'v, E> {
         }
         let mut plan = Plan::default();
         let add = |place: usize, states| plan.add(&controller, &found.starts[place], place, states);
-        let states = read_states(*engine, &found.starts, controller.layers(), config.replay.max_batch, add)
-            .map_err(ValidationError::Engine)?;
+        let states = read_states(*engine, &found.starts, controller.layers(), config.replay.max_batch, add, observer)?;
         let boundaries = plan.boundaries();
         plan.choose(&found.starts, config.starts_per_entry);
         info!(starts = found.starts.len(), boundaries, entries = plan.starts.len(), "entries are to be tried");

@@ -15,7 +15,10 @@ use common::{HIDDEN, LAYER, config, counting, engine, judge, rollouts, toward};
 use stir_controller::Scope;
 use stir_core::{Delimiter, Engine, Generated, Request, Session, Text, generate, prefill, toy::ToyEngine};
 use stir_rollout::{Prompt, Rollout, sample_stream};
-use stir_validation::{Arm, Cost, Impulse, Job, Judge, Outcome, ReplayConfig, Replays, Starts, ValidationError};
+use stir_validation::{
+    Arm, Cost, Impulse, Job, Judge, Outcome, Phase, Progress, ReplayConfig, Replays, Starts, ValidationError,
+    read_states,
+};
 
 fn starts(engine: &ToyEngine) -> Starts {
     Starts::of_rollouts(engine, rollouts(engine, 6), &Delimiter::default(), 1..=7).unwrap()
@@ -201,10 +204,16 @@ fn states_are_those_of_the_prefixes() {
     let tokens = AtomicUsize::new(0);
     let counting = counting(&engine, &tokens);
     let mut read = Vec::new();
-    let encoded = stir_validation::read_states(&counting, &found.starts, &[0, LAYER], 3, |place, states| {
-        read.push((place, states));
-    });
-    assert_eq!(encoded.unwrap(), tokens.load(Relaxed));
+    let found_states = |place, states| read.push((place, states));
+    let mut last = None;
+    let mut observer = |progress| {
+        last = Some(progress);
+        ControlFlow::Continue(())
+    };
+    let encoded = read_states(&counting, &found.starts, &[0, LAYER], 3, found_states, &mut observer).unwrap();
+    assert_eq!(encoded, tokens.load(Relaxed));
+    let (done, asked) = (found.starts.len(), found.starts.len());
+    assert_eq!(last, Some(Progress { phase: Phase::States, done, asked, tokens: encoded }));
     read.sort_by_key(|(place, _)| *place);
     assert_eq!(read.len(), found.starts.len());
     for ((place, states), start) in read.iter().zip(&found.starts) {

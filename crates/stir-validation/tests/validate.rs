@@ -16,7 +16,8 @@ use stir_controller::{ControllerConfig, Scope};
 use stir_core::{Engine, SampleRng, Sampling, Text, toy::ToyEngine};
 use stir_rollout::Rollout;
 use stir_validation::{
-    Conclusion, Finding, Judge, Progress, ReplayConfig, Validation, ValidationConfig, ValidationError, ValidationReport,
+    Conclusion, Finding, Judge, Phase, Progress, ReplayConfig, Validation, ValidationConfig, ValidationError,
+    ValidationReport,
 };
 
 const PROBLEMS: usize = 30;
@@ -140,13 +141,21 @@ fn a_run_that_was_stopped_anywhere_ends_in_the_same_bytes() {
     for stop in (0..records).step_by(7) {
         let path = folder.path().join(format!("{stop}.jsonl"));
         let stopped = run(&engine, &engine, library(&engine), config.clone(), &path, |progress| {
-            if progress.done >= stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            let is_there = progress.phase == Phase::Continuations && progress.done >= stop;
+            if is_there { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         assert!(matches!(stopped, Err(ValidationError::Stopped)));
         let resumed = run(&engine, &engine, library(&engine), config.clone(), &path, go_on).unwrap();
         assert!(resumed == whole, "stopped at {stop}");
         assert!(fs::read(&path).unwrap() == bytes, "stopped at {stop}");
     }
+    // Before the first continuation there is nothing to keep.
+    let early = folder.path().join("early.jsonl");
+    let stopped = run(&engine, &engine, library(&engine), config.clone(), &early, |progress| {
+        assert_eq!(progress.phase, Phase::States);
+        if progress.done >= 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert!(matches!(stopped, Err(ValidationError::Stopped)) && !early.exists());
     // What no run could finish is not begun.
     let many = ValidationConfig { samples: 1 << 40, ..config.clone() };
     let error = run(&engine, &engine, library(&engine), many, &folder.path().join("many.jsonl"), go_on).unwrap_err();

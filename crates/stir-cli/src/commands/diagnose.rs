@@ -6,7 +6,6 @@
 
 use std::{
     fs,
-    ops::ControlFlow,
     path::{Path, PathBuf},
 };
 
@@ -251,12 +250,7 @@ impl<'a> Replayer<'a> {
         let out = self.args.out.join(format!("replay-layer{layer}.jsonl"));
         let (questions, shown) = (&self.questions, Progress::new(0, "replay"));
         let (name, is_right) = (questions.judge_name(), |prompt: &_, text: &str| questions.is_right(prompt, text));
-        let mut observer = |progress: stir::validation::Progress| {
-            shown.set_total(progress.asked as u64);
-            shown.set_done(progress.done as u64);
-            shown.set_note(format!("{} tokens", progress.tokens));
-            ControlFlow::Continue(())
-        };
+        let mut observer = |progress| shown.show_replay(progress);
         let judge = Judge { name: &name, is_right: &is_right };
         let found =
             PairReplay { engine: lm, pairs, config: &self.config, judge }.run(layer, starts, out, &mut observer);

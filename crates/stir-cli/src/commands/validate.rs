@@ -7,7 +7,7 @@
 //! Continuations are appended to `<out>.trials.jsonl` as they are finished; a stopped run resumes. The report goes to
 //! `<out>.validation.json`.
 
-use std::{ops::ControlFlow, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use miette::{IntoDiagnostic, Report, Result, WrapErr, bail};
 use stir::{
@@ -127,12 +127,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let (name, is_right) = (questions.judge_name(), |prompt: &_, text: &str| questions.is_right(prompt, text));
     let judge = Judge { name: &name, is_right: &is_right };
     let shown = Progress::new(0, "validate");
-    let mut observer = |progress: stir::validation::Progress| {
-        shown.set_total(progress.asked as u64);
-        shown.set_done(progress.done as u64);
-        shown.set_note(format!("{} tokens", progress.tokens));
-        ControlFlow::Continue(())
-    };
+    let mut observer = |progress| shown.show_replay(progress);
     let validation = Validation::new(&lm, library, controller, config, judge, records);
     let found = validation.and_then(|run| run.run(groups, &mut observer));
     drop(shown);

@@ -71,6 +71,17 @@ pub fn break_json(text: &mut Vec<u8>, rng: &mut SampleRng) {
     }
 }
 
+/// Returns how many inputs a long run of a test like these breaks, and the seed that it draws them with: the environment's
+/// `STIR_FUZZ`, or `count`, and `STIR_FUZZ_SEED`, or 3.
+///
+/// # Panics
+///
+/// Panics if one of them is set to something else than a number.
+pub fn fuzz_runs(count: usize) -> (usize, u64) {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("a whole number"));
+    (number("STIR_FUZZ").unwrap_or(count), number("STIR_FUZZ_SEED").unwrap_or(3) as u64)
+}
+
 /// Puts `value` in the place of the first value that follows a colon or opens a list behind `at`.
 fn replace(text: &mut Vec<u8>, at: usize, value: &[u8]) {
     let before = text[at..].iter().position(|byte| b":[".contains(byte));

@@ -22,13 +22,13 @@ pub enum Event<'a> {
     /// A stage moves on.
     #[non_exhaustive]
     Progress {
-        /// `rollouts` or `candidates`.
+        /// `rollouts`, `forks`, `candidates`, or of a validation first `states`, then `validated`.
         kind: &'static str,
         /// The task that is mined.
         task: &'a str,
-        /// The number of rollouts or problems that are done.
+        /// The number of rollouts, problems, states or continuations that are done.
         done: usize,
-        /// The number of rollouts or problems, where it is known.
+        /// The number of all of them, where it is known.
         total: Option<usize>,
     },
     /// A problem, or a sample of it, failed. The others are mined.

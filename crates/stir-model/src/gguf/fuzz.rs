@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use memmap2::MmapMut;
-use stir_core::SampleRng;
+use stir_core::{SampleRng, toy::fuzz_runs};
 pub(crate) use stir_kernels::Format;
 
 use self::gguf_file::{GgufFile, Item, SIZES, byte_level, model, sentencepiece};
@@ -136,9 +136,8 @@ fn broken_files_are_errors() {
 #[test]
 #[ignore = "takes minutes: STIR_FUZZ files, and a hundredth of that for all that is made of them"]
 fn many_broken_files_are_errors() {
-    let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
-    let (count, seed) = (number("STIR_FUZZ", 1_000_000), number("STIR_FUZZ_SEED", 3));
-    let headers = run(count, seed as u64, header);
-    let models = run(count / 100, seed as u64, everything);
+    let (count, seed) = fuzz_runs(1_000_000);
+    let headers = run(count, seed, header);
+    let models = run(count / 100, seed, everything);
     assert!(headers > count / 10 && models > count / 1000, "{headers} {models}");
 }

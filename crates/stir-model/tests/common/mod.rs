@@ -35,12 +35,6 @@ pub fn peak() -> Option<u64> {
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib / 1024)
 }
 
-/// How many inputs a long run breaks, and the seed that it draws them with: `STIR_FUZZ` and `STIR_FUZZ_SEED`.
-pub fn fuzz_runs(count: usize) -> (usize, u64) {
-    let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
-    (number("STIR_FUZZ", count), number("STIR_FUZZ_SEED", 3) as u64)
-}
-
 /// Returns the pieces that sentencepiece makes of a text without spaces: as long as two neighbours make a piece, the two
 /// that make the one with the highest score become one, of several the leftmost.
 pub fn sentencepiece_by_score(text: &str, score: impl Fn(&str) -> Option<f64>) -> Vec<String> {

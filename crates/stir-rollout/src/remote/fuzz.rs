@@ -11,7 +11,7 @@ use std::{
 
 use stir_core::{
     Engine, Generated, Request, SampleRng, Sampling, Text, generate,
-    toy::{ToyEngine, break_json},
+    toy::{ToyEngine, break_json, fuzz_runs},
 };
 
 use super::{RemoteServer, answer, client::Client, protocol::TokenSource};
@@ -137,8 +137,7 @@ fn broken_heads_are_bodies_or_errors() {
 #[test]
 #[ignore = "takes minutes: STIR_FUZZ answers, and a hundredth of that through a socket"]
 fn many_broken_answers_are_samples_or_errors() {
-    let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
-    let (count, seed) = (number("STIR_FUZZ", 1_000_000), number("STIR_FUZZ_SEED", 3) as u64);
+    let (count, seed) = fuzz_runs(1_000_000);
     let begun = Instant::now();
     let samples = read(count, seed);
     println!("{count} answers, {samples} of them samples, in {:?}", begun.elapsed());

@@ -11,7 +11,7 @@ use serde_json::Value;
 use stir_basis::{Action, Entry, Library, normalize};
 use stir_core::{
     Delimiter, Engine, SampleRng, Sampling,
-    toy::{ToyEngine, break_json},
+    toy::{ToyEngine, break_json, fuzz_runs},
 };
 use tower::ServiceExt;
 
@@ -205,13 +205,12 @@ fn names_of_libraries_are_plain() {
 #[test]
 #[ignore = "takes minutes: STIR_FUZZ bodies, and a tenth of that through the routes"]
 fn many_broken_requests_are_never_the_fault_of_the_server() {
-    let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
-    let (count, seed) = (number("STIR_FUZZ", 1_000_000), number("STIR_FUZZ_SEED", 3));
+    let (count, seed) = fuzz_runs(1_000_000);
     let begun = Instant::now();
-    let asked = parse(count, seed as u64);
+    let asked = parse(count, seed);
     println!("{count} bodies, {asked} of them asked, in {:?}", begun.elapsed());
     let begun = Instant::now();
-    let served = route(count / 10, seed as u64);
+    let served = route(count / 10, seed);
     println!("{} requests, {served} of them served, in {:?}", count / 10, begun.elapsed());
     assert!(asked > count / 40 && served > count / 100, "{asked} {served}");
 }

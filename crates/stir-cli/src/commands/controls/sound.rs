@@ -83,11 +83,7 @@ fn validate(
     let (name, is_right) = (validated.judge_name(), |prompt: &_, text: &str| validated.is_right(prompt, text));
     let (judge, records) = (Judge { name: &name, is_right: &is_right }, setting.out.join("trials.jsonl"));
     let shown = Progress::new(0, "validate");
-    let mut observer = |progress: stir::validation::Progress| {
-        shown.set_total(progress.asked as u64);
-        shown.set_done(progress.done as u64);
-        ControlFlow::Continue(())
-    };
+    let mut observer = |progress| shown.show_replay(progress);
     let groups = groups(continued)?.into_iter().map(Ok::<_, RolloutError>);
     let validation = Validation::new(setting.lm, entries, controller.clone(), config, judge, records);
     validation.and_then(|run| run.run(groups, &mut observer)).map_err(validate::failed)

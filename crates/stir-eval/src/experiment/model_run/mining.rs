@@ -9,7 +9,7 @@ use stir_diagnosis::value_heads;
 use stir_grade::GRADING;
 use stir_induction::{Contrast, Induction, InductionConfig, capture};
 use stir_rollout::{Forks, Prompt, Rollout, RolloutConfig, RolloutError, Rollouts, read_forks, read_groups};
-use stir_validation::{Conclusion, Judge, Validation};
+use stir_validation::{Conclusion, Judge, Phase, Validation};
 
 use super::{COST, FORMAT, MadeLibrary, ModelRun, unwritable};
 use crate::{
@@ -307,8 +307,12 @@ impl<B: Backend> ModelRun<'_, '_, B> {
             let trial = Validation::new(&run.engine, library, controller, config, judge, records).map_err(failed)?;
             let groups = read_groups(rollouts.dir.join(ROLLOUTS)).map_err(|error| failed(error.into()))?;
             let mut observer = |progress: stir_validation::Progress| {
+                let kind = match progress.phase {
+                    Phase::States => "states",
+                    Phase::Continuations => "validated",
+                };
                 let (done, total) = (progress.done, Some(progress.asked));
-                (run.observer)(Event::Progress { kind: "validated", task: &task, done, total });
+                (run.observer)(Event::Progress { kind, task: &task, done, total });
                 ControlFlow::Continue(())
             };
             let (report, conclusion) = trial.run(groups, &mut observer).map_err(failed)?;
