@@ -77,6 +77,7 @@ pub fn break_json(text: &mut Vec<u8>, rng: &mut SampleRng) {
 /// # Panics
 ///
 /// Panics if one of them is set to something else than a number.
+#[expect(clippy::expect_used, reason = "only tests call it")]
 pub fn fuzz_runs(count: usize) -> (usize, u64) {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("a whole number"));
     (number("STIR_FUZZ").unwrap_or(count), number("STIR_FUZZ_SEED").unwrap_or(3) as u64)
