@@ -1,7 +1,7 @@
 //! Answering problems, steered or not: what `steer`, `evaluate` and `pipeline` do alike.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fs,
     ops::ControlFlow,
     path::{Path, PathBuf},
@@ -13,6 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use stir::{
     basis::Library,
+    controller::Strength,
     eval::{
         answers::{self, Answers, AnswersError},
         calibrate::Preset,
@@ -23,6 +24,7 @@ use stir::{
     model::{Lm, ModelError},
     report::{Record, Run, Settings},
 };
+use tracing::warn;
 
 use crate::{
     files::begun,
@@ -192,6 +194,7 @@ impl ProblemFiles {
         if let Some(LibraryFile { library, path, .. }) = file {
             let fits = model.check_sizes(library.fingerprint());
             fits.into_diagnostic().wrap_err_with(|| path.display().to_string())?;
+            warn_of_strength(library, config);
         }
         let library = file.map(|file| file.digest.as_str());
         let known = known_settings(&request, &self.questions.questions, config, library).into_diagnostic()?;
@@ -207,16 +210,42 @@ impl ProblemFiles {
         dir: &Path,
     ) -> Result<()> {
         check_golds(&self.questions)?;
+        self.warn_of_mined();
         args.methods.iter().try_for_each(|method| {
             let config = method.config(args, &self.questions.elicit, model.args.seed);
             self.check(model, &args.answers, &config, shard, &method.out(dir))
         })
     }
 
+    /// Warns where problems are answered that the library was mined from: what they gain says nothing about others.
+    fn warn_of_mined(&self) {
+        let Some(LibraryFile { library, path, .. }) = &self.library else { return };
+        let mined: HashSet<&str> = library.entries().iter().map(|entry| entry.problem.as_str()).collect();
+        let mut asked = self.questions.questions.iter().filter(|question| mined.contains(question.id.as_str()));
+        let Some(first) = asked.next() else { return };
+        warn!(
+            library = %path.display(),
+            problems = 1 + asked.count(),
+            first = first.id,
+            "problems have the ids of problems that the library was mined from: if they are the same, the result says \
+             nothing about others"
+        );
+    }
+
     /// Returns the problems, to be answered by `lm`, which is what `model` names.
     pub(crate) fn with<'l>(self, lm: &'l Lm, model: &'l ModelArgs) -> Problems<'l> {
         let Self { library, questions, name } = self;
         Problems { lm, model, library, questions, name, render: Box::new(|system, user| render(lm, system, user)) }
+    }
+}
+
+/// Warns where entries are to act at another strength than the one at which they were seen to help.
+fn warn_of_strength(library: &Library, config: &MethodConfig) {
+    let MethodConfig::Stir(controller) = config else { return };
+    let seen = library.entries().iter().find_map(|entry| Some(entry.evidence.as_ref()?.strength));
+    if let Some(seen) = seen.filter(|seen| controller.strength != Strength::Relative(*seen)) {
+        let (validated, used) = (Strength::Relative(seen), controller.strength);
+        warn!(%validated, %used, "the entries were validated at another strength (--strength)");
     }
 }
 

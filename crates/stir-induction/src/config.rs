@@ -47,7 +47,8 @@ pub struct InductionConfig {
     #[serde(alias = "width")]
     pub max_batch: usize,
     /// True to keep the mean state of every layer and control point with the pairs: retrieval then compares states by
-    /// what tells them apart.
+    /// what tells them apart. This and the two that follow are of contrasts of single problems: [`Contrast::Length`] and
+    /// [`Contrast::Thoughts`], whose one vector is a mean over all problems, are made without them.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub center: bool,
     /// True to take out of the vectors what the length of answers, the position and the control point explain, by ridge

@@ -7,6 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal};
 
+/// Fewer entries say too little about how they differ.
+const FEW: usize = 4;
+
 /// Paired trials of one entry: continuations of the same start with the same random numbers, with and without it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Trials {
@@ -143,9 +146,13 @@ impl Uplift {
 impl Pooled {
     /// Pools what was measured on entries by random effects. The variance between them is that of adjusted density
     /// maximization over the restricted likelihood (Morris and Tang 2011): unlike a moment estimate it is never zero, and
-    /// intervals of shrunken values hold about as often as they say. `None` without any.
+    /// intervals of shrunken values hold about as often as they say. With fewer than four entries that density has no
+    /// largest value, and the variance is the moment estimate (DerSimonian and Laird 1986). `None` without any.
     pub fn new(measured: &[Measured]) -> Option<Self> {
-        let between = most_likely(|between| log_density(measured, between));
+        let between = match measured.len() {
+            0..FEW => moments(measured),
+            _ => most_likely(|between| log_density(measured, between)),
+        };
         let (mean, weights) = mean(measured, between);
         let (entries, error) = (measured.len(), (1.0 / weights).sqrt());
         (entries > 0).then_some(Self { entries, mean, error, between })
@@ -186,7 +193,7 @@ impl Pooled {
     /// say too little about each other: then nothing is shrunken.
     pub fn shrink(&self, measured: Measured) -> Uplift {
         let Measured { difference, variance } = measured;
-        if self.entries < 4 {
+        if self.entries < FEW {
             return Uplift { value: difference, error: variance.sqrt() };
         }
         let toward = variance / (variance + self.between);
@@ -202,6 +209,16 @@ fn mean(measured: &[Measured], between: f64) -> (f64, f64) {
     let weight = |m: &Measured| 1.0 / (m.variance + between);
     let weights: f64 = measured.iter().map(weight).sum();
     (measured.iter().map(|m| weight(m) * m.difference).sum::<f64>() / weights, weights)
+}
+
+/// Returns the variance between entries by the method of moments; 0 for one entry, and where the entries differ by no more
+/// than their errors.
+fn moments(measured: &[Measured]) -> f64 {
+    let (mean, weights) = mean(measured, 0.0);
+    let spread: f64 = measured.iter().map(|m| (m.difference - mean).powi(2) / m.variance).sum();
+    let squares: f64 = measured.iter().map(|m| m.variance.powi(-2)).sum();
+    let of_one = weights - squares / weights;
+    if measured.len() > 1 { ((spread - (measured.len() as f64 - 1.0)) / of_one).max(0.0) } else { 0.0 }
 }
 
 /// Returns the logarithm of the adjusted density of a variance between entries: it, times its restricted likelihood.

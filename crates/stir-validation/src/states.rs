@@ -8,8 +8,8 @@ use crate::{Observer, Phase, Progress, Start, ValidationError};
 /// Reads the residual stream after `layers` at every start, and hands the states of each to `found` with its place.
 /// Returns the number of tokens encoded.
 ///
-/// A prompt is encoded once for all rollouts of its problem, and every rollout once up to its last start, up to
-/// `max_batch` of them side by side; that needs starts of one problem, and of one rollout, to follow each other.
+/// A prompt is encoded once for all starts with it that follow each other, and an answer once up to its last start, up to
+/// `max_batch` of them side by side; that needs the starts of an answer to follow each other, each further on.
 ///
 /// # Errors
 /// [`ValidationError::Engine`], and [`ValidationError::Stopped`] where the observer ends it.
@@ -27,7 +27,7 @@ pub fn read_states<E: Engine>(
         let prompt = &problem[0].prompt;
         let head = prefill(engine, prompt).map_err(ValidationError::Engine)?;
         encoded += head.len();
-        let rollouts: Vec<&[Start]> = problem.chunk_by(|a, b| a.sample == b.sample).collect();
+        let rollouts: Vec<&[Start]> = problem.chunk_by(|a, b| a.len < b.len && a.answer == b.answer).collect();
         for some in rollouts.chunks(max_batch.max(1)) {
             let mut walks = Vec::with_capacity(some.len());
             for rollout in some {

@@ -118,6 +118,20 @@ fn the_mean_is_that_of_random_effects() {
     assert!(pulls[3] > pulls[1] && pulls[1] > pulls[0] && pulls[0] > pulls[4]);
 }
 
+/// Few entries say next to nothing about how they differ, and that must not make their mean worthless.
+#[test]
+fn the_mean_of_few_entries_is_as_certain_as_they_are() {
+    let like = |difference| Measured { difference, variance: 0.01 };
+    for entries in 1..4 {
+        let pooled = Pooled::new(&vec![like(0.16); entries]).unwrap();
+        assert!((pooled.mean - 0.16).abs() < 1e-12 && pooled.between == 0.0);
+        assert!((pooled.error - (0.01 / entries as f64).sqrt()).abs() < 1e-12, "{entries}: {}", pooled.error);
+    }
+    // Half the squared difference, less the variance of the errors.
+    let pooled = Pooled::new(&[like(0.1), like(0.5)]).unwrap();
+    assert!((pooled.between - (0.08 - 0.01)).abs() < 1e-12, "{}", pooled.between);
+}
+
 /// Trials that always agree within a problem count as one trial of it.
 #[test]
 fn alike_trials_of_a_problem_count_less() {

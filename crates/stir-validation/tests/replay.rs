@@ -12,11 +12,11 @@ use std::{
 };
 
 use common::{HIDDEN, LAYER, config, counting, engine, judge, rollouts, toward};
-use stir_controller::Scope;
+use stir_controller::{LayerState, Scope};
 use stir_core::{Delimiter, Engine, Generated, Request, Session, Text, generate, prefill, toy::ToyEngine};
 use stir_rollout::{Prompt, Rollout, sample_stream};
 use stir_validation::{
-    Arm, Cost, Impulse, Job, Judge, Outcome, Phase, Progress, ReplayConfig, Replays, Starts, ValidationError,
+    Arm, Cost, Impulse, Job, Judge, Outcome, Phase, Progress, ReplayConfig, Replays, Start, Starts, ValidationError,
     read_states,
 };
 
@@ -214,12 +214,25 @@ fn states_are_those_of_the_prefixes() {
     assert_eq!(encoded, tokens.load(Relaxed));
     let (done, asked) = (found.starts.len(), found.starts.len());
     assert_eq!(last, Some(Progress { phase: Phase::States, done, asked, tokens: encoded }));
+    check_states(&engine, read, &found.starts);
+    // Problems may have the same prompt and number their rollouts alike; they are not one rollout.
+    let mut alike = found.starts;
+    let prompt = alike[0].prompt.clone();
+    alike.iter_mut().for_each(|start| start.prompt = prompt.clone());
+    assert!(alike.windows(2).any(|pair| pair[0].sample == pair[1].sample && pair[0].len > pair[1].len));
+    let mut read = Vec::new();
+    let found_states = |place, states| read.push((place, states));
+    read_states(&engine, &alike, &[0, LAYER], 3, found_states, &mut |_| ControlFlow::Continue(())).unwrap();
+    check_states(&engine, read, &alike);
+}
+
+fn check_states(engine: &ToyEngine, mut read: Vec<(usize, Vec<LayerState>)>, starts: &[Start]) {
     read.sort_by_key(|(place, _)| *place);
-    assert_eq!(read.len(), found.starts.len());
-    for ((place, states), start) in read.iter().zip(&found.starts) {
+    assert_eq!(read.len(), starts.len());
+    for ((place, states), start) in read.iter().zip(starts) {
         let points = [stir_core::HookPoint::ResidPost(0), stir_core::HookPoint::ResidPost(LAYER)];
         let prefix = start.prefix();
-        let mut session = prefill(&engine, &prefix).unwrap();
+        let mut session = prefill(engine, &prefix).unwrap();
         let last = &prefix[session.len()..];
         let row =
             stir_core::Row { session: &mut session, tokens: last, additions: vec![], capture: &points, logits: false };

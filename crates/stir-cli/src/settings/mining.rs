@@ -1,7 +1,7 @@
 //! Flags of what makes a library: rollouts, forks, contrasts, selection.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use miette::{Result, ensure};
+use miette::{Result, bail, ensure};
 use stir::{
     basis::{BasisConfig, SelectionMethod},
     core::{Delimiter, LayerSpec},
@@ -196,6 +196,14 @@ impl InductionArgs {
         ensure!(bounded, "--max-kl bounds the one vector of --contrast length or thoughts");
         let filtered = self.stable.is_none() || contrast == Some("thoughts");
         ensure!(filtered, "--stable keeps boundaries of --contrast thoughts");
+        let asked = [("center", self.center), ("deconfound", self.deconfound), ("shrink", self.shrink)];
+        let unused =
+            asked.iter().find(|(_, set)| *set == Some(true) && matches!(contrast, Some("length" | "thoughts")));
+        if let Some((flag, _)) = unused {
+            bail!(
+                "--{flag} is for contrasts of single problems; that of --contrast length or thoughts is one mean over all"
+            );
+        }
         Ok(())
     }
 

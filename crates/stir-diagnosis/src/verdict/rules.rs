@@ -89,6 +89,11 @@ impl Reasons {
                         a delta is noise. Draw more samples.";
             return self.add(Topic::Reliability, Weight::Unknown, text.to_owned());
         };
+        if r.split_half.standard_error.is_none() {
+            let text = "One problem alone says how much of a delta is noise, and not how sure that is. Draw more samples, or \
+                        more problems.";
+            return self.add(Topic::Reliability, Weight::Unknown, text.to_owned());
+        }
         let halves = format!("halves of {:.0} samples agree with a cosine of {}", r.samples, shown(r.split_half));
         let real = format!("{:.0} % of the variance of a delta is real ({halves})", 100.0 * r.full);
         let between = l.between.filter(|between| between.above(0.0));

@@ -134,8 +134,9 @@ impl TestStatistics {
             Verdict::Harms => format!("harms: do not use ({found})"),
             // The test cannot both choose and judge: what it shows alone asks for another test.
             _ if !developed && self.verdict(true) == Verdict::UseIt => {
+                let why = if self.saved < 0.0 { ", where the tokens it takes count against it" } else { "" };
                 format!(
-                    "no effect found on development (the test shows one: {found}; calibrate again with other problems)"
+                    "no effect found on development{why} (the test shows one: {found}; calibrate again with other problems)"
                 )
             }
             Verdict::NoEffect | Verdict::Untried => {

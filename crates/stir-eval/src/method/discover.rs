@@ -1,3 +1,5 @@
+use std::error::Error;
+
 use serde::{Deserialize, Serialize};
 use stir_core::{Decode, Lane, Output, Request, RequestError, Row, Sampling, SamplingError, SettingError, Text, Vocab};
 
@@ -140,7 +142,15 @@ impl<E: Text> DiscoverLane<'_, E> {
         }
         self.now = match Decode::new(*engine, &request, 0) {
             Ok(decode) => Some((prompt, decode)),
-            Err(RequestError::PromptTooLong { .. }) => None,
+            Err(error @ RequestError::PromptTooLong { .. }) => {
+                let id = &self.question.id;
+                tracing::warn!(
+                    id,
+                    error = &error as &dyn Error,
+                    "a stage of self-discover has no room: the answer is empty"
+                );
+                None
+            }
             Err(error) => return Err(error.into()),
         };
         Ok(())

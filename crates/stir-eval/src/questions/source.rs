@@ -121,6 +121,12 @@ impl TaskSource {
     /// Fails like [`check`](Self::check); [`QuestionError`] for problems that cannot be read or rendered.
     pub fn open<X>(&self, render: &Render<'_, X>) -> Result<Questions, QuestionError<X>> {
         self.check()?;
+        // It could only be the name of a task.
+        let is_path = self.task.components().count() > 1 || self.task.extension().is_some();
+        let is_named = self.data.is_none() && self.answers.is_none() && !self.task.exists();
+        SourceError::check(!(is_named && is_path), "task", || {
+            format!("is {}, and there is no such file", self.task.display())
+        })?;
         let asked = match self.is_plain() {
             true => Questions::of_file(&self.task, render)?,
             false => Questions { source: self.task.clone(), ..Questions::of_task(&self.load()?, render)? },
