@@ -24,6 +24,7 @@ use stir::{
         questions::Questions,
         word_problems::{Split, WordProblem},
     },
+    files::Settings,
     induction::{Induction, InductionConfig},
     model::Lm,
     rollout::{RolloutConfig, Rollouts, read_forks, read_groups},
@@ -32,7 +33,7 @@ use stir::{
 use crate::{
     answers::{CompareArgs, ProblemFiles},
     commands::rollout::failed,
-    files::write_atomically,
+    files::{begun, write_atomically},
     model::{ModelArgs, render},
     output::tell,
     progress::Progress,
@@ -99,6 +100,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     model.check_layers(&args.layers)?;
     model.check_request(&args.compare.answers.request(args.model.seed))?;
     let lm = model.load()?;
+    keep_settings(&args, &configs)?;
     let render = |system: Option<&str>, user: &str| render(&lm, system, user);
     let mined = WordProblem::draw_many(args.mined_problems, args.model.seed, Split::HeldOut, &[]);
     let tested =
@@ -116,6 +118,20 @@ pub(crate) fn run(args: Args) -> Result<()> {
     problems.with(&lm, &args.model).compare(&args.compare, ShardArgs { shard: None }, Some(candidates), out)?;
     tell!("\nall in {:.0} s; everything is in {}", start.elapsed().as_secs_f64(), out.display());
     Ok(())
+}
+
+/// Refuses a folder of other settings before anything in it is replaced.
+fn keep_settings(
+    args: &Args,
+    (rollout, induction, basis): &(RolloutConfig, InductionConfig, BasisConfig),
+) -> Result<()> {
+    let Args { mined_problems, compared_problems, .. } = args;
+    let settings = serde_json::json!({
+        "mined_problems": mined_problems, "compared_problems": compared_problems,
+        "rollout": rollout, "induction": induction, "basis": basis,
+    });
+    let (settings, path) = (Settings::new(&settings).into_diagnostic()?, Settings::path(args.out.join("pipeline")));
+    if settings.are_in(&path).map_err(begun)? { Ok(()) } else { settings.indented().write(&path).into_diagnostic() }
 }
 
 /// Returns the settings of stages 1 to 3. What is wrong with a later stage is found before the first takes its time.

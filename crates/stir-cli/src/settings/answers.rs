@@ -17,7 +17,7 @@ use crate::typed::{named, unescaped};
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Steering")]
 pub(crate) struct ControllerArgs {
-    /// Segments that may be steered (M)
+    /// Control points of an answer (M): its segments 2 to M may be steered, with --at-prompt the first too
     #[arg(long, alias = "points", value_name = "N", default_value_t = ControllerConfig::default().max_control_points)]
     pub(crate) max_control_points: usize,
     /// Entries retrieved at a control point (k)

@@ -167,6 +167,14 @@ fn steer_evaluate_and_pipeline_tell_before() {
     ] {
         refuse("pipeline", &format!("--model {model} --out {} {flags}", folder.path("all")), &[word]);
     }
+    // A folder of other settings is left as it is.
+    let dir = folder.path("pipeline");
+    let few = format!("--mined-problems 8 --compared-problems 2 --methods plain --out {dir}");
+    succeed("pipeline", &few);
+    let library = || fs::read(format!("{dir}/library.stir")).unwrap();
+    let (before, words) = (library(), ["budget was 64", "is 32 now", "another --out"]);
+    refuse("pipeline", &format!("{few} --budget 32"), &words);
+    assert!(library() == before);
     // A library of a model of other sizes.
     let other = fixture("models/qwen2-tied").display().to_string();
     let words = ["l.stir", "another model", "n_layers"];

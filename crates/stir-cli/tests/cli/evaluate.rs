@@ -3,6 +3,7 @@
 use std::{fs, path::Path, process::Stdio};
 
 use serde_json::{Value, json};
+use stir::basis::{Entry, Evidence, Library};
 
 use crate::{Folder, command, feed, records, reference, refuse, run, succeed};
 
@@ -45,6 +46,38 @@ fn methods_answer_the_same_problems_and_count_what_they_spend() {
     assert!(unknown.status.code() == Some(2) && String::from_utf8_lossy(&unknown.stderr).contains("guess"));
     let bare = folder.write("bare.jsonl", json!({"id": 7, "question": "?"}).to_string());
     refuse("evaluate", &format!("--model {model} --library {library} --task {bare} --out {out}"), &["\"7\"", "gold"]);
+}
+
+#[test]
+fn what_makes_a_comparison_misleading_is_warned_of() {
+    let folder = Folder::new();
+    let (_, path, prompts) = folder.stages(2);
+    let (library, others) = (Library::load(&path).unwrap(), records(&prompts));
+    let warned = |library: &str, prompts: &str, flags: &str| {
+        let out = folder.path(&format!("e{}", fs::read_dir(&folder.0).unwrap().count()));
+        let flags = format!("--library {library} --task {prompts} --out {out} --max-tokens 2 --methods stir {flags}");
+        let output = run("evaluate", &format!("--model {} {flags}", reference("model")));
+        assert!(output.status.success(), "{flags}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let (of_mined, of_strength) = ("was mined from", "validated at another strength");
+    let told = warned(&path, &prompts, "");
+    assert!(!told.contains(of_mined) && !told.contains(of_strength), "{told}");
+    let mined = json!({"id": library.entries()[0].problem, "prompt": others[0]["prompt"], "gold": others[0]["gold"]});
+    let told = warned(&path, &folder.write("mined.jsonl", mined.to_string()), "");
+    assert!(told.contains(of_mined) && told.contains("problems=1"), "{told}");
+
+    let (trials, with_right, without_right, uplift, error, lower) = (10, 6, 5, 0.1, 0.05, 0.01);
+    let evidence = Evidence { strength: 0.5, trials, with_right, without_right, uplift, error, lower };
+    let entries = library
+        .entries()
+        .iter()
+        .map(|entry| Entry { evidence: entry.vector().map(|_| evidence), ..entry.clone() })
+        .collect();
+    let validated = folder.path("v.stir");
+    Library::from_entries(library.fingerprint().clone(), entries).unwrap().save(&validated).unwrap();
+    assert!(warned(&validated, &prompts, "").contains(of_strength));
+    assert!(!warned(&validated, &prompts, "--strength relative:0.5").contains(of_strength));
 }
 
 #[test]
