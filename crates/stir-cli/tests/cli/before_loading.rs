@@ -168,10 +168,10 @@ fn steer_evaluate_and_pipeline_tell_before() {
         refuse("pipeline", &format!("--model {model} --out {} {flags}", folder.path("all")), &[word]);
     }
     // A folder of other settings is left as it is.
-    let dir = folder.path("pipeline");
-    let few = format!("--mined-problems 8 --compared-problems 2 --methods plain --out {dir}");
+    let made = folder.path("pipeline");
+    let few = format!("--mined-problems 8 --compared-problems 2 --methods plain --out {made}");
     succeed("pipeline", &few);
-    let library = || fs::read(format!("{dir}/library.stir")).unwrap();
+    let library = || fs::read(format!("{made}/library.stir")).unwrap();
     let (before, words) = (library(), ["budget was 64", "is 32 now", "another --out"]);
     refuse("pipeline", &format!("{few} --budget 32"), &words);
     assert!(library() == before);
