@@ -192,14 +192,12 @@ impl InductionArgs {
     /// Refuses flags that the contrast has no use for: what was asked must not be passed over in silence.
     pub(crate) fn check(&self) -> Result<()> {
         let contrast = self.contrast.as_deref();
-        let bounded = self.max_kl.is_none() || matches!(contrast, Some("length" | "thoughts"));
-        ensure!(bounded, "--max-kl bounds the one vector of --contrast length or thoughts");
+        let is_pooled = matches!(contrast, Some("length" | "thoughts"));
+        ensure!(self.max_kl.is_none() || is_pooled, "--max-kl bounds the one vector of --contrast length or thoughts");
         let filtered = self.stable.is_none() || contrast == Some("thoughts");
         ensure!(filtered, "--stable keeps boundaries of --contrast thoughts");
         let asked = [("center", self.center), ("deconfound", self.deconfound), ("shrink", self.shrink)];
-        let unused =
-            asked.iter().find(|(_, set)| *set == Some(true) && matches!(contrast, Some("length" | "thoughts")));
-        if let Some((flag, _)) = unused {
+        if let Some((flag, _)) = asked.iter().find(|(_, set)| is_pooled && *set == Some(true)) {
             bail!(
                 "--{flag} is for contrasts of single problems; that of --contrast length or thoughts is one mean over all"
             );

@@ -58,6 +58,7 @@ fn bad_settings_are_named() {
     refuse("induce", &format!("{induce} --min-correct 3"), &["min_correct is 3"]);
     refuse("induce", &format!("{induce} --max-tokens 0"), &["max_tokens is 0"]);
     refuse("induce", &format!("{induce} --max-kl 0.1"), &["--max-kl", "length or thoughts"]);
+    refuse("induce", &format!("{induce} --contrast length --center"), &["--center", "length or thoughts"]);
     refuse("induce", &format!("{induce} --contrast length --stable 0.5"), &["--stable", "thoughts"]);
     // Before the model is loaded, and before a method that comes first is run.
     refuse("steer", &format!("{steer} --k-scale -1"), &["k_scale is -1"]);
