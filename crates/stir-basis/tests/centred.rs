@@ -1,10 +1,6 @@
 //! Means, heads and evidence: what they do, and what is refused of them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod common;
-
-use common::{candidates, fingerprint, library, vector};
+use crate::common::{candidates, fingerprint, library, vector};
 use safetensors::SafeTensors;
 use stir_basis::{
     Action, BasisConfig, BasisError, ContentError, Entry, Evidence, Library, MinedPairs, StateMean, ValueHead,

@@ -1,12 +1,8 @@
 //! Constant vectors: what a library gives, and a library of them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod common;
-
 use std::collections::BTreeMap;
 
-use common::{fingerprint, library};
+use crate::common::{fingerprint, library};
 use proptest::prelude::*;
 use stir_basis::{Action, BasisError, ContentError, Library};
 

@@ -1,12 +1,8 @@
 //! The two kinds of file: their bytes, and what is refused.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod common;
-
 use std::{collections::BTreeMap, fs, path::Path};
 
-use common::{candidates, fingerprint, mined};
+use crate::common::{candidates, fingerprint, mined};
 use proptest::prelude::*;
 use stir_basis::{
     BasisConfig, Entry, Evidence, FileError, FileKind, Library, MinedPairs, Pair, SelectionMethod, StateMean,

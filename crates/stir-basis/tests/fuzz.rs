@@ -1,13 +1,9 @@
 //! Files that somebody made on purpose: the checksum is right, the payload is not. Whatever is in it, reading ends, and in
 //! an error or in something that can be used.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod common;
-
 use std::{fs, path::Path};
 
-use common::{candidates, library};
+use crate::common::{candidates, library};
 use stir_basis::{
     BasisConfig, Evidence, FileError, Library, MinedPairs, SelectionMethod, StateMean, ValueHead, select,
 };

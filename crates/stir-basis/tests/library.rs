@@ -1,10 +1,6 @@
 //! Retrieval, and what a library refuses.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod common;
-
-use common::{fingerprint, library, vector};
+use crate::common::{fingerprint, library, vector};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 use stir_basis::{Action, BasisError, Entry, Hit, Library, normalize};

@@ -1,7 +1,5 @@
 //! The selection that a plain, slow implementation of the method made on mined pairs.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use safetensors::SafeTensors;

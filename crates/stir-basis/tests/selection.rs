@@ -1,12 +1,8 @@
 //! The entries that each rule chooses.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod common;
-
 use std::collections::BTreeSet;
 
-use common::{candidates, vector};
+use crate::common::{candidates, vector};
 use proptest::prelude::*;
 use stir_basis::{BasisConfig, BasisError, DppConfig, SelectionMethod, greedy_dpp, normalize, select};
 use stir_core::{SampleRng, SettingError};

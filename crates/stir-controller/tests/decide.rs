@@ -1,5 +1,4 @@
 //! The rules of planning and deciding, one by one.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::sync::Arc;
 

@@ -1,14 +1,11 @@
 //! Every decision at a control point is one event, and what is not finite is one more.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
 
 use std::{
     fmt::Debug,
     sync::{Arc, Mutex},
 };
 
-use common::{batch, library, max_batch, prompts};
+use crate::common::{batch, library, max_batch, prompts};
 use stir_controller::{ControlState, Controller, ControllerConfig, LayerState, Step, Variant};
 use stir_core::{Engine, Sampling, toy::ToyEngine};
 use tracing::{

@@ -1,10 +1,7 @@
 //! `Steering` in a loop that is not ours: it knows no engine contract, no lane and no cache, and encodes the whole text
 //! for every token. Random case by random case it decides what the lane decides and writes what the lane writes.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-mod common;
-
-use common::{Impulse, WARM, encode, library, prompts, rich};
+use crate::common::{Impulse, WARM, encode, library, prompts, rich};
 use stir_basis::Library;
 use stir_controller::{
     Candidate, Controller, ControllerConfig, ControllerError, LayerState, Next, Placement, Probe, ProbeBranch,

@@ -1,9 +1,6 @@
 //! Laws of steered generation on the toy engine.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-mod common;
-
-use common::{WARM, batch, library, max_batch, plain, prompts, steer};
+use crate::common::{WARM, batch, library, max_batch, plain, prompts, steer};
 use stir_basis::{Action, Library};
 use stir_controller::{
     ControlState, Controller, ControllerConfig, LayerState, Planned, Scope, Scored, Steered, Step, Variant,

@@ -1,11 +1,8 @@
 //! The settings that are not published, one by one on states made by hand, and samples that begin with an impulse.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
 
 use std::ops::ControlFlow;
 
-use common::{Impulse, WARM, encode, library, prompts, rich, steer};
+use crate::common::{Impulse, WARM, encode, library, prompts, rich, steer};
 use stir_basis::{Action, Entry, Library, ValueHead};
 use stir_controller::{
     Commit, ControlState, Controller, ControllerConfig, ControllerError, Decision, LayerState, Next, Placement, Plan,

@@ -1,7 +1,5 @@
 //! Answers that nobody asked for, and vectors that nobody can use.
 
-#![allow(clippy::unwrap_used)]
-
 use stir_basis::{Action, Entry, Library};
 use stir_controller::{Controller, ControllerConfig, ControllerError, LayerState, Next, ProbeScores};
 

@@ -1,9 +1,6 @@
 //! `plan` and `decide` alone, called from a loop that caches nothing, do what the lane does: for every variant.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-mod common;
-
-use common::{Impulse, encode, library, prompts, steer};
+use crate::common::{Impulse, encode, library, prompts, steer};
 use stir_controller::{
     Candidate, ControlState, Controller, ControllerConfig, Decision, LayerState, Planned, ProbeScores, Variant,
 };

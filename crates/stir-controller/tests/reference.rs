@@ -1,11 +1,8 @@
 //! The controller against a plain computation of the method that caches nothing and shares no code with it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
 
 use std::ops::AddAssign;
 
-use common::{Reference, WARM, assert_same, batch, library, plain, prompts, rich, steer};
+use crate::common::{Reference, WARM, assert_same, batch, library, plain, prompts, rich, steer};
 use stir_controller::{ControllerConfig, Placement, Probe, Scope, Steered, Strength, Variant};
 use stir_core::{SampleRng, Sampling, TokenId, toy::ToyEngine};
 

@@ -1,11 +1,8 @@
 //! Steered streams tell what steered generation returns, and what was decided where.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
 
 use std::collections::BTreeMap;
 
-use common::{WARM, batch, library, max_batch, prompts};
+use crate::common::{WARM, batch, library, max_batch, prompts};
 use stir_controller::{Controller, ControllerConfig, Place, Steered, Step, Variant};
 use stir_core::{Engine, Event, Finish, Flow, Request, SampleId, Sampling, TokenId, generate, toy::ToyEngine};
 

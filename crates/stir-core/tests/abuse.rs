@@ -1,7 +1,5 @@
 //! Calls that a server makes by mistake: no batch, cancelling twice, an engine that fails once.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stir_core::{

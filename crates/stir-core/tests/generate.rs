@@ -1,5 +1,4 @@
 //! Requests, streams and cancellation on the toy engine.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
     collections::BTreeMap,
@@ -481,7 +480,7 @@ fn lanes_join_and_leave_between_passes() {
     // One that runs holds its partial answer, one that waits has none; both leave at once.
     let left = scheduler.cancel(ids[1]).unwrap().answer();
     assert_eq!((left.finish, left.tokens.as_slice()), (Finish::Cancelled, &alone("abc", 1).tokens[..1]));
-    assert_eq!(scheduler.cancel(ids[2]).unwrap().answer().tokens, []);
+    assert!(scheduler.cancel(ids[2]).unwrap().answer().tokens.is_empty());
     assert!(scheduler.cancel(ids[1]).is_none());
     let mut finished = Vec::new();
     while !scheduler.is_empty() {

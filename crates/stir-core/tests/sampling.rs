@@ -1,5 +1,4 @@
 //! Sampling against what transformers computes; `fixtures/sampling.py` wrote the expectations.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,5 @@
 //! Calibrations on the toy engine: what is found, what is refused, what is counted, and what survives a kill.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
-
-mod common;
-
 use std::{
     cell::{Cell, RefCell},
     convert::Infallible,
@@ -13,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use common::toy;
+use crate::common::toy;
 use serde::{Deserialize, Serialize};
 use stir_basis::Library;
 use stir_core::toy::{ToyEngine, ToyError};

@@ -1,10 +1,6 @@
 //! DEER on the toy engine, against a plain computation that shares no code with it.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod common;
-
-use common::toy::{config, logits, questions, replies, request};
+use crate::common::toy::{config, logits, questions, replies, request};
 use stir_core::{Engine, Request, Text, TokenId, toy::ToyEngine};
 
 /// DEER as it is defined, without caches, forks or lanes.

@@ -1,9 +1,5 @@
 //! Experiments on the toy engine: what is shared, what is kept, and what never meets.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
-
-mod common;
-
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use common::toy;
+use crate::common::toy;
 use serde::{Deserialize, Serialize};
 use stir_basis::{Library, MinedPairs};
 use stir_core::{Finish, toy::ToyEngine};

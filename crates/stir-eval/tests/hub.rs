@@ -1,5 +1,4 @@
 //! Benchmarks from a hub: the right files of the right repository, once.
-#![cfg(feature = "hub")]
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../stir-hub/tests/support/mod.rs"]

@@ -1,10 +1,6 @@
 //! Every method on the toy engine, against plain computations that share no code with it.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
-
-mod common;
-
-use common::toy::{FirstMark, config, first_mark, library, logits, questions, replies, request};
+use crate::common::toy::{FirstMark, config, first_mark, library, logits, questions, replies, request};
 use stir_core::{
     Addition, Engine, Finish, GenerateOptions, HookPoint, Request, Row, Sampling, Text, generate, toy::ToyEngine,
 };

@@ -1,7 +1,4 @@
 //! Prompts by chat templates of all kinds, and the text that judges read because of them.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod common;
 
 use std::{
     cell::RefCell,
@@ -10,7 +7,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use common::{shared_rows, toy};
+use crate::common::{shared_rows, toy};
 use serde_json::Value;
 use stir_core::{Finish, toy::ToyEngine};
 use stir_eval::{

@@ -1,9 +1,5 @@
 //! Answers in parts on the toy engine: what is put together is the run in one piece, but for the seconds.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
-
-mod common;
-
 use std::{
     fs,
     ops::ControlFlow::{Break, Continue},
@@ -11,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use common::toy;
+use crate::common::toy;
 use serde_json::Value;
 use stir_core::toy::ToyEngine;
 use stir_eval::{

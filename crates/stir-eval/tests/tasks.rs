@@ -1,11 +1,8 @@
 //! Published layouts as tasks: in files written here and, where they are asked for, in those of the data sets.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
-
-mod common;
 
 use std::{collections::HashSet, fs, path::Path};
 
-use common::{
+use crate::common::{
     columns::{CHOICES, Column, write_parquet},
     shared,
 };

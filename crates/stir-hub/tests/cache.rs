@@ -1,16 +1,12 @@
 //! The cache as Python lays it out, as others may have damaged it, and offline.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
+use crate::support::{COMMIT, FakeHub, get, git, sha256, tree};
 use stir_hub::{Files, HubError, Options};
-use support::{COMMIT, FakeHub, get, git, sha256, tree};
 
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -45,7 +41,7 @@ fn a_cache_of_python_is_ours() {
     let hub = FakeHub::new();
     hub.put("config.json", b"{}", false);
     hub.put("tokenizer.json", b"[]", false);
-    python_cache(hub.cache.path(), &support::weights());
+    python_cache(hub.cache.path(), &crate::support::weights());
     let offline = get(&hub.offline()).unwrap();
     assert_eq!(fs::read(offline.join("tokenizer.json")).unwrap(), b"[]");
     assert_eq!(hub.get().unwrap(), offline);

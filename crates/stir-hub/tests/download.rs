@@ -1,17 +1,13 @@
 //! Files that arrive, and files that arrive in the end: retries, resuming, cancelling, several at once.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::{
     ops::ControlFlow,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
+use crate::support::{COMMIT, FakeHub, Fault, REPO, get, git, tree, weights};
 use stir_hub::{Files, HubError, Options, Progress, RepoKind, Token, snapshot};
-use support::{COMMIT, FakeHub, Fault, REPO, get, git, tree, weights};
 
 const WEIGHTS: &str = "model.safetensors";
 
@@ -335,7 +331,7 @@ fn child() {
 
 fn spawn(hub: &FakeHub) -> std::process::Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child", "--ignored"])
+        .args(["--exact", "download::child", "--ignored"])
         .envs([(ENDPOINT, hub.url()), (CACHE, hub.cache.path().to_str().unwrap().to_owned())])
         .env("HF_TOKEN", "hf_of_the_environment")
         .stdout(Stdio::null())

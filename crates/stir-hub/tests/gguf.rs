@@ -1,13 +1,9 @@
 //! Models in GGUF files, by repository and quantisation.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::{ops::ControlFlow, path::PathBuf};
 
+use crate::support::{COMMIT, FakeHub, tree};
 use stir_hub::{HubError, Options, model};
-use support::{COMMIT, FakeHub, tree};
 
 /// A repository of GGUF files alone.
 fn hub() -> FakeHub {

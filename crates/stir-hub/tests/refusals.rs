@@ -1,13 +1,9 @@
 //! Attacks by a hostile hub: each ends in its own error, and leaves nothing behind that is not verified.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::time::{Duration, Instant};
 
+use crate::support::{COMMIT, FakeHub, Fault, get, git, tree};
 use stir_hub::{Files, HubError, Options, Origin, Token};
-use support::{COMMIT, FakeHub, Fault, get, git, tree};
 
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";

@@ -1,13 +1,9 @@
 //! Files over Xet, from a store of chunks on this machine.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::ops::ControlFlow;
 
+use crate::support::{FakeHub, Fault, REPO, Seen, get, tree, weights};
 use stir_hub::{HubError, Options, Progress, Token, snapshot};
-use support::{FakeHub, Fault, REPO, Seen, get, tree, weights};
 
 const WEIGHTS: &str = "model.safetensors";
 
@@ -73,7 +69,7 @@ fn what_comes_over_xet_is_verified_too() {
     let hub = hub();
     // The chunks of another file of the same size.
     let other: Vec<u8> = weights().into_iter().rev().collect();
-    let chunks = |content: &[u8]| support::xorb(content);
+    let chunks = |content: &[u8]| crate::support::xorb(content);
     hub.fault("GET", "xorb", vec![Fault::Body(chunks(&other)); 9]);
     let error = hub.get().unwrap_err();
     assert!(matches!(&error, HubError::Checksum { file, .. } if file == WEIGHTS), "{error:?}");

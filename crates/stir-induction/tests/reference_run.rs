@@ -1,6 +1,5 @@
 //! Selection, quality and order on the reference run (see its folder under tests/fixtures): which pairs are kept is
 //! decided by rewards and boundaries alone, so an engine without a model is enough.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{convert::Infallible, fs, path::PathBuf};
 

@@ -1,5 +1,4 @@
 //! The options of mining on the toy engine, against plain computations that share no code with them.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{collections::BTreeMap, ops::ControlFlow, sync::LazyLock};
 

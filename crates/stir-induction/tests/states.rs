@@ -1,8 +1,5 @@
 //! Mining from files of hidden states, against mining on the engine that wrote them. The files are laid out like those of
 //! vLLM's `ExampleHiddenStatesConnector`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod stored;
 
 use std::fs;
 
@@ -14,7 +11,7 @@ use stir_induction::{
 };
 use stir_rollout::Rollout;
 
-use stored::{ALL, Groups, SAMPLED, engine, sequences, write_all};
+use crate::stored::{ALL, Groups, SAMPLED, engine, sequences, write_all};
 
 fn config() -> InductionConfig {
     let layers = vec![LayerSpec::Index(0), LayerSpec::Index(-1)];

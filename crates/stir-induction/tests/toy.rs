@@ -1,5 +1,4 @@
 //! Mining on the toy engine, against a direct computation that shares no code with it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
     ops::ControlFlow::{Break, Continue},

@@ -1,12 +1,8 @@
 //! Files of control vectors: what is written, what another program wrote, and what is refused.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
 use std::{collections::BTreeMap, fs, path::Path};
 
-use common::gguf_file::{GgufFile, Item};
+use crate::common::gguf_file::{GgufFile, Item};
 use proptest::prelude::*;
 use stir_model::{
     Checkpoint, Format, ModelError,

@@ -1,9 +1,5 @@
 //! A fingerprint computed from files alone is the one that the loaded model has.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod common;
-
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -40,7 +36,7 @@ fn that_of_a_folder_is_that_of_the_loaded_model() {
 fn that_of_a_gguf_file_is_that_of_the_loaded_model() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("model.gguf");
-    fs::write(&path, common::gguf_file::model("qwen2").bytes()).unwrap();
+    fs::write(&path, crate::common::gguf_file::model("qwen2").bytes()).unwrap();
     let found = fingerprint_of(&path).unwrap();
     assert_eq!(found.quantisation(), Some("F32"));
     assert_eq!(found, loaded(&path));

@@ -1,10 +1,6 @@
 //! Hugging Face folders in which one file is broken at random: reading it ends, and in an error or in something that can be
 //! used.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
-
-mod common;
-
 use std::{collections::BTreeMap, fs, path::Path};
 
 use safetensors::{Dtype, serialize, tensor::TensorView};

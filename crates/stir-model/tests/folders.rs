@@ -1,7 +1,5 @@
 //! What a model's folder says beside its weights, and folders that hold something else than a model.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::{fs, path::Path};
 
 use serde_json::{Value, json};

@@ -1,12 +1,8 @@
 //! GGUF files of real models: what they hold, against values recorded with transformers.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
 use std::{fs, path::PathBuf};
 
-use common::{sentencepiece_by_score, shared};
+use crate::common::{sentencepiece_by_score, shared};
 use serde_json::Value;
 use stir_core::TokenId;
 use stir_model::{Activation, Checkpoint, DecoderConfig, Format, Message, QkNorm, RopeScaling, gguf::Model};

@@ -1,13 +1,10 @@
 //! What models compute from GGUF files, against values recorded with transformers.
 
 #![cfg(feature = "flex")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
-
-mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::shared;
+use crate::common::shared;
 use stir_core::{Addition, Engine, HookPoint, Text, TokenId, argmax, conformance};
 use stir_model::{Activations, Checkpoint, ComputeType, DeviceSpec, Lm, LoadOptions, Message, gguf::ControlVectors};
 

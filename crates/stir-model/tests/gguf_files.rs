@@ -1,12 +1,8 @@
 //! GGUF files that the tests write: what is refused, and what the rest means.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
 use std::{fs, path::Path};
 
-use common::gguf_file::{GgufFile, Item, SIZES, model, text_bytes};
+use crate::common::gguf_file::{GgufFile, Item, SIZES, model, text_bytes};
 use proptest::prelude::*;
 use stir_model::{
     Checkpoint, DecoderConfig, Format, ModelError,
@@ -151,7 +147,7 @@ fn values_that_are_none_of_their_type_are_refused() {
 #[test]
 fn tensors_follow_each_other_inside_of_the_file() {
     let name = || "output_norm.weight".to_owned();
-    let change = |change: &dyn Fn(&mut common::gguf_file::Tensor)| {
+    let change = |change: &dyn Fn(&mut crate::common::gguf_file::Tensor)| {
         let mut file = model("llama");
         change(file.find("output_norm.weight"));
         broken(&file.bytes())

@@ -1,12 +1,8 @@
 //! GGUF files that the tests write: the configuration and the tensors of the models in them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
 use std::{fs, path::Path};
 
-use common::gguf_file::{GgufFile, Item, SIZES, model};
+use crate::common::gguf_file::{GgufFile, Item, SIZES, model};
 use serde_json::{Value, json};
 use stir_core::FingerprintMismatch;
 use stir_model::{

@@ -1,12 +1,8 @@
 //! GGUF files that the tests write: the tokenizers and chat templates of the models in them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
 use std::fs;
 
-use common::{
+use crate::common::{
     gguf_file::{GgufFile, Item, byte_level, model, sentencepiece},
     sentencepiece_by_score, shared,
 };

@@ -1,6 +1,5 @@
 //! A model by its name on the hub, from a small hub on this machine.
 
-#![cfg(feature = "hub")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod common;

@@ -1,7 +1,5 @@
 //! Expressions of templates against what Jinja2 makes of them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::fs;
 
 use serde_json::Value;

@@ -1,7 +1,5 @@
 //! The content that a checkpoint needs to be loaded, and the errors when it lacks some.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
 use std::{
     collections::BTreeMap,
     fs,

@@ -1,12 +1,8 @@
 //! Cases that users of other programs reported, in the shared data.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod common;
-
 use std::{fs, path::Path};
 
-use common::shared;
+use crate::common::shared;
 use serde_json::{Value, json};
 use stir_core::{
     Choice, Engine, Fingerprint, Finish, ModelShape, Output, Request, Row, Sequence, Vocab,

@@ -1,8 +1,6 @@
 //! Rows that hold the same tokens are computed once as far as they are the same: here trees of forks, in which anything
 //! may happen, against every row computed alone.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
 use std::path::PathBuf;
 
 use stir_core::{Addition, Engine, HookPoint, Output, Row, SampleRng, Session, TokenId};

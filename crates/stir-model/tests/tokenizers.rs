@@ -1,12 +1,8 @@
 //! Tokenizers: those of real checkpoints against recorded token ids, and small ones of our own for every mechanism.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod common;
-
 use std::{collections::BTreeMap, fs, path::Path};
 
-use common::shared;
+use crate::common::shared;
 use serde_json::{Value, json};
 use stir_core::{Engine, SampleRng, Text, TokenId, Vocab};
 use stir_model::{DeviceSpec, GenerationDefaults, Lm, ModelError, Tokenizer};

@@ -1,5 +1,4 @@
 //! Trees of continuations on the toy engine, against plain generation that shares no code with them.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
     collections::HashMap,

@@ -1,6 +1,5 @@
 //! Files of lines that are broken at random: reading ends, an error leaves the file as it was, and what opens can be
 //! finished.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::{
     collections::HashSet,

@@ -1,5 +1,4 @@
 //! Whole runs on the toy engine: what is drawn, what survives an interruption, what is refused.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
     fs,

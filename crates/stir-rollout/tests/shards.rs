@@ -1,5 +1,4 @@
 //! Runs in parts on the toy engine: what is put together is the run in one piece, byte for byte.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
     fs,

@@ -1,9 +1,6 @@
 //! Answers over a socket are those of `generate`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod common;
-
-use common::{plain, serve};
+use crate::common::{plain, serve};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use stir_core::{Engine, Generated, Request, Sampling, Text, log_prob, prefill, toy::ToyEngine};

@@ -1,8 +1,4 @@
 //! Answers of the engine for async code end: because nobody reads them, because something broke, or because it stops.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "common/toy.rs"]
-mod toy;
 
 use std::{
     future::Future,
@@ -14,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::toy::{events, greedy, plain, request, start, whole};
 use futures_util::StreamExt;
 use stir_basis::{Action, Entry, Library};
 use stir_controller::{Controller, ControllerConfig};
@@ -23,7 +20,6 @@ use stir_core::{
 };
 use stir_serve::{AnswerError, AsyncConfig, AsyncEngine, ServeError};
 use tokio::time::{sleep, timeout};
-use toy::{events, greedy, plain, request, start, whole};
 
 /// Waits until `holds`, for five seconds at most.
 async fn soon(holds: impl Fn() -> bool) -> bool {

@@ -1,9 +1,5 @@
 //! The engine for async code says what engine and controller say. These tests have runtimes of one thread, or none:
 //! whatever blocks it ends them.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "common/toy.rs"]
-mod toy;
 
 use std::{
     future::Future,
@@ -12,6 +8,7 @@ use std::{
     thread::{self, Thread},
 };
 
+use crate::toy::{events, greedy, library, plain, request, start, whole};
 use futures_util::future::join_all;
 use stir_controller::{Controller, ControllerConfig, Place, Steered};
 use stir_core::{
@@ -19,7 +16,6 @@ use stir_core::{
     toy::{ToyEngine, ToySession, Watched},
 };
 use stir_serve::AsyncConfig;
-use toy::{events, greedy, library, plain, request, start, whole};
 
 #[tokio::test]
 async fn a_plain_stream_is_that_of_the_engine() {

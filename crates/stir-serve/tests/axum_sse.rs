@@ -1,5 +1,4 @@
 //! `examples/async_axum.rs` of the repository, on the toy engine: answers by SSE that end when the client goes away.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
     error::Error,

@@ -1,7 +1,4 @@
 //! Answers join, leave, wait, and end: because they are done, because nobody waits, or because something broke.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod common;
 
 use std::{
     sync::{
@@ -11,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{data, piece, plain, read, serve};
+use crate::common::{data, piece, plain, read, serve};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use stir_core::{

@@ -1,10 +1,7 @@
 //! The page is whole in itself, and a browser is told to hold it to that. `tests/browser/run` opens it in one.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod common;
-
+use crate::common::serve;
 use base64::{Engine, prelude::BASE64_STANDARD};
-use common::serve;
 use sha2::{Digest, Sha256};
 use stir_core::toy::ToyEngine;
 use stir_serve::{ApiKey, ServeConfig};

@@ -1,9 +1,6 @@
 //! What is refused, in which words, and who is let in.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod common;
-
-use common::{library, read, serve, serve_with};
+use crate::common::{library, read, serve, serve_with};
 use serde_json::{Value, json};
 use stir_core::toy::ToyEngine;
 use stir_serve::{ApiKey, Model, ServeConfig, ServeError, Server};

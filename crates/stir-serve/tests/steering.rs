@@ -1,11 +1,8 @@
 //! Steered answers, and libraries that come and go while the server runs.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod common;
 
 use std::time::Duration;
 
-use common::{bytes, library, piece, plain, read, serve, serve_with};
+use crate::common::{bytes, library, piece, plain, read, serve, serve_with};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use stir_basis::Library;
@@ -180,7 +177,8 @@ async fn a_running_answer_keeps_the_library_it_began_with() {
     while let Some(piece) = pieces.next().await {
         told += &String::from_utf8_lossy(&piece.unwrap());
     }
-    let chunks: Vec<Value> = common::data(&told).iter().filter_map(|chunk| serde_json::from_str(chunk).ok()).collect();
+    let chunks: Vec<Value> =
+        crate::common::data(&told).iter().filter_map(|chunk| serde_json::from_str(chunk).ok()).collect();
     for i in 0..2 {
         let of_choice = chunks.iter().map(|chunk| &chunk["choices"][0]).filter(|choice| choice["index"] == i);
         assert_eq!(of_choice.map(|choice| choice["text"].as_str().unwrap()).collect::<String>(), text(&before, i));

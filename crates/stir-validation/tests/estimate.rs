@@ -1,5 +1,4 @@
 //! Bounds against a plain simulation: they must hold as often as they say.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use stir_core::SampleRng;
 use stir_validation::{Measured, Pooled, Trials, Uplift, design_effect};

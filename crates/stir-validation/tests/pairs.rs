@@ -1,14 +1,11 @@
 //! Rescue and harm on the toy engine, against continuations made by hand.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod common;
 
 use std::{
     collections::{BTreeMap, HashMap},
     ops::ControlFlow,
 };
 
-use common::{HIDDEN, LAYER, engine, judge, rollouts, toward};
+use crate::common::{HIDDEN, LAYER, engine, judge, rollouts, toward};
 use stir_basis::{MinedPairs, Pair};
 use stir_controller::Scope;
 use stir_core::{Addition, Delimiter, Engine, HookPoint, Row, SampleRng, TokenId, argmax, toy::ToyEngine};

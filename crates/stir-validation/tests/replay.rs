@@ -1,7 +1,4 @@
 //! Continuations: common random numbers, cost, judged text.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod common;
 
 use std::{
     cell::RefCell,
@@ -11,7 +8,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use common::{HIDDEN, LAYER, config, counting, engine, judge, rollouts, toward};
+use crate::common::{HIDDEN, LAYER, config, counting, engine, judge, rollouts, toward};
 use stir_controller::{LayerState, Scope};
 use stir_core::{Delimiter, Engine, Generated, Request, Session, Text, generate, prefill, toy::ToyEngine};
 use stir_rollout::{Prompt, Rollout, sample_stream};

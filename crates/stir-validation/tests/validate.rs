@@ -1,7 +1,4 @@
 //! Validation on the toy engine: what is planted is found, costs are counted, and a stopped run resumes.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod common;
 
 use std::{
     fs,
@@ -10,7 +7,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use common::{HIDDEN, config, controller, counting, engine, entry, judge, library, rollouts};
+use crate::common::{HIDDEN, config, controller, counting, engine, entry, judge, library, rollouts};
 use stir_basis::{Action, Entry, Library};
 use stir_controller::{ControllerConfig, Scope};
 use stir_core::{Engine, SampleRng, Sampling, Text, toy::ToyEngine};

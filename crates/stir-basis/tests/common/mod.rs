@@ -1,6 +1,6 @@
 //! Small candidates and libraries to test with.
 
-#![allow(dead_code)] // every test program uses its own part
+#![allow(dead_code, reason = "the test of memory uses a part")]
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,4 @@
 //! Libraries for the toy engine, and stage 4 the slow way: whole texts, every prefix encoded from scratch.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
 //! Helpers that the tests share.
-#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(dead_code, reason = "each test program uses a part")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 pub mod columns;

@@ -1,5 +1,5 @@
 //! Helpers of the tests on the toy engine.
-#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(dead_code, reason = "each test program uses a part")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};

@@ -1,6 +1,6 @@
 //! A small hub on this machine: a listing, files behind redirects as the real one has them, and faults on demand.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, reason = "the tests of other crates use a part of it")]
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},

@@ -1,15 +1,4 @@
 //! A server on the toy engine, and a plain client of it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    missing_docs,
-    dead_code,
-    unreachable_pub,
-    unused_imports
-)]
-
-mod toy;
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -18,7 +7,7 @@ use stir_core::{Sampling, Text, toy::ToySession};
 use stir_serve::{Message, Model, ServeConfig, Server};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-pub use toy::{library, plain};
+pub use crate::toy::{library, plain};
 
 pub struct Running {
     pub url: String,

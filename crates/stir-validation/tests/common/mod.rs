@@ -1,5 +1,4 @@
 //! A task on the toy engine that a vector can help with: an answer is right if it has a `q`, `r` or `s`.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

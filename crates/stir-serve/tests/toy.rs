@@ -1,5 +1,5 @@
 //! What the toy engine answers, by itself and in async code, and what it is steered by.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code, unreachable_pub)]
+#![allow(dead_code, reason = "without `http` a part is enough")]
 
 use std::sync::Arc;
 
