@@ -118,7 +118,9 @@ fn one_problem_leaves_nothing_to_be_left_out() {
     assert!(found.probe.is_none() && found.remaining_r2.is_none() && found.between.is_none());
     assert_eq!(found.reliability.unwrap().split_half.standard_error, None);
     assert_eq!(found.retrieval.ordering.within.unwrap().value, 0.5);
-    assert_eq!(outlook(found), Outlook::Unknown);
+    let diagnosis = Diagnosis::new(None, vec![found]);
+    assert_eq!(diagnosis.verdict.outlook, Outlook::Unknown);
+    assert_eq!(weights(&diagnosis, Topic::Reliability), [Weight::Unknown]);
 }
 
 #[test]

@@ -207,7 +207,9 @@ mod tests {
         fs::write(&list, "p9").unwrap();
         assert!(ids(&part(0, None, Some(list))).unwrap_err().starts_with("ids has \"p9\" in "));
         let gone = folder.path().join("gone.txt");
-        assert!(ids(&part(0, None, Some(gone))).unwrap_err().contains("gone.txt"));
+        assert!(ids(&part(0, None, Some(gone.clone()))).unwrap_err().contains("gone.txt"));
+        let missing = ids(&ProblemSource::Task(TaskSource::file(&gone))).unwrap_err();
+        assert_eq!(missing, format!("task is {}, and there is no such file", gone.display()));
     }
 
     /// The digests of experiments are made of this: what is not given must not be written.
